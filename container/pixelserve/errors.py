@@ -1,0 +1,162 @@
+"""The exception tree is the HTTP error table.
+
+    PixelserveError                500  internal
+    ├── BadRequest                 400  bad_request
+    │   ├── InvalidImage           400  invalid_image
+    │   ├── FetchRefused           400  fetch_refused
+    │   └── FetchFailed            400  fetch_failed
+    ├── NotFound                   404  not_found
+    ├── MethodNotAllowed           405  method_not_allowed
+    ├── NotAcceptable              406  not_acceptable
+    ├── TooLarge                   413  too_large
+    │   ├── BodyTooLarge           413  body_too_large
+    │   ├── ImageTooLarge          413  image_too_large
+    │   ├── OutputTooLarge         413  output_too_large
+    │   ├── FetchTooLarge          413  fetch_too_large
+    │   └── TooSlow                413  too_slow
+    ├── UnsupportedMediaType       415  unsupported_media_type
+    ├── QueueFull                  429  queue_full         retryable
+    ├── HandlerError               500  handler_error
+    ├── Unavailable                503  unavailable        retryable
+    │   ├── NotReady               503  not_ready          retryable
+    │   ├── WorkerLost             503  worker_lost        retryable
+    │   └── Draining               503  draining           retryable
+    ├── DeadlineExceeded           504  deadline_exceeded  retryable
+    └── OutOfMemory                507  out_of_memory
+
+A message says what was wrong and what to do instead. Nothing else reaches a caller: tracebacks go to the log.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class PixelserveError(Exception):
+    """Root of the tree. `param` names the offending request field; `retry_after` is in seconds."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after = retry_after
+
+    def body(self, request_id: str) -> dict[str, Any]:
+        """The JSON error shape: `{"error": {"code", "message", "param", "retryable"}, "request_id"}`.
+
+        `retry_after` is repeated in the body because SageMaker's runtime drops the container's headers.
+        """
+        error: dict[str, Any] = {
+            "code": self.code,
+            "message": self.message,
+            "param": self.param,
+            "retryable": self.retryable,
+        }
+        if self.retry_after is not None:
+            error["retry_after"] = self.retry_after
+        return {"error": error, "request_id": request_id}
+
+
+class BadRequest(PixelserveError):
+    status = 400
+    code = "bad_request"
+
+
+class InvalidImage(BadRequest):
+    code = "invalid_image"
+
+
+class FetchRefused(BadRequest):
+    code = "fetch_refused"
+
+
+class FetchFailed(BadRequest):
+    code = "fetch_failed"
+
+
+class NotFound(PixelserveError):
+    status = 404
+    code = "not_found"
+
+
+class MethodNotAllowed(PixelserveError):
+    status = 405
+    code = "method_not_allowed"
+
+
+class NotAcceptable(PixelserveError):
+    status = 406
+    code = "not_acceptable"
+
+
+class TooLarge(PixelserveError):
+    status = 413
+    code = "too_large"
+
+
+class BodyTooLarge(TooLarge):
+    code = "body_too_large"
+
+
+class ImageTooLarge(TooLarge):
+    code = "image_too_large"
+
+
+class OutputTooLarge(TooLarge):
+    code = "output_too_large"
+
+
+class FetchTooLarge(TooLarge):
+    code = "fetch_too_large"
+
+
+class TooSlow(TooLarge):
+    code = "too_slow"
+
+
+class UnsupportedMediaType(PixelserveError):
+    status = 415
+    code = "unsupported_media_type"
+
+
+class QueueFull(PixelserveError):
+    status = 429
+    code = "queue_full"
+    retryable = True
+
+
+class HandlerError(PixelserveError):
+    code = "handler_error"
+
+
+class Unavailable(PixelserveError):
+    status = 503
+    code = "unavailable"
+    retryable = True
+
+
+class NotReady(Unavailable):
+    code = "not_ready"
+
+
+class WorkerLost(Unavailable):
+    code = "worker_lost"
+
+
+class Draining(Unavailable):
+    code = "draining"
+
+
+class DeadlineExceeded(PixelserveError):
+    status = 504
+    code = "deadline_exceeded"
+    retryable = True
+
+
+class OutOfMemory(PixelserveError):
+    status = 507
+    code = "out_of_memory"

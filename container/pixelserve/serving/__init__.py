@@ -1,0 +1,1 @@
+"""The server: any handler's functions behind the SageMaker container contract."""

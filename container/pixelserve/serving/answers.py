@@ -1,0 +1,68 @@
+"""What goes back to the caller, and how a handler's result becomes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pixelserve.errors import HandlerError, OutOfMemory, PixelserveError
+
+Buffer = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The body as consecutive buffers (sent without joining them), its media type, and custom attributes."""
+
+    parts: Sequence[Buffer]
+    media_type: str
+    attributes: str = ""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body."""
+        return sum(memoryview(part).nbytes for part in self.parts)
+
+
+def from_handler(result: Any, accept: str, attributes: str) -> Answer:
+    """output_fn's result as an Answer: a body, or (body, media type).
+
+    A body is bytes-like, str, or a list of bytes-like parts. Without a media type the first of `accept` is taken.
+    Raises HandlerError for anything else.
+    """
+    body, media_type = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
+    if isinstance(body, str):
+        body = body.encode()
+    parts = body if isinstance(body, list) else [body]
+    if not all(isinstance(part, bytes | bytearray | memoryview) for part in parts):
+        raise HandlerError(
+            f"output_fn returned {type(body).__name__}. Return bytes or str, or (body, content type) as a tuple."
+        )
+    if media_type is None:
+        first = accept.partition(",")[0].partition(";")[0].strip()
+        media_type = "application/json" if first in ("", "*/*") else first
+    return Answer(parts, str(media_type), attributes)
+
+
+class _ForeignError(PixelserveError):
+    """An error that a handler raised with a status of its own (`status_code`, as sagemaker-inference's errors have)."""
+
+    code = "handler_error"
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status  # type: ignore[misc]
+        self.retryable = status in (429, 503, 504)  # type: ignore[misc]
+
+
+def as_error(error: BaseException, function: str) -> PixelserveError:
+    """Any exception of a handler as the error a caller may see: no traceback, no text of unforeseen exceptions."""
+    if isinstance(error, PixelserveError):
+        return error
+    status = getattr(error, "status_code", None)
+    if isinstance(status, int) and 400 <= status < 600:
+        return _ForeignError(status, str(getattr(error, "message", error)))
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return OutOfMemory("Memory ran out on this request. Send a smaller image, or use a larger instance.")
+    return HandlerError(f"{function} raised {type(error).__name__}. The log has the details under this request id.")

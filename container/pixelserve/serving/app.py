@@ -1,0 +1,265 @@
+"""The routes of the SageMaker container contract."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+from pixelserve.errors import (
+    BadRequest,
+    BodyTooLarge,
+    MethodNotAllowed,
+    NotFound,
+    PixelserveError,
+    Unavailable,
+)
+from pixelserve.serving import metrics
+from pixelserve.serving.answers import Answer, Buffer
+from pixelserve.serving.connection import Connection
+from pixelserve.serving.context import ClientGone, Context
+from pixelserve.serving.engine import Engine
+from pixelserve.serving.logs import AccessLog, log_failure
+from pixelserve.serving.metrics import Metrics
+from pixelserve.settings import Settings
+
+Headers = list[tuple[bytes, bytes]]
+RequestHeaders = dict[bytes, bytes]
+Route = Callable[[Connection, RequestHeaders, str, Any], Awaitable[Answer]]
+
+ATTRIBUTES = b"x-amzn-sagemaker-custom-attributes"
+REQUEST_ID = b"x-request-id"
+SLICE_BYTES = 1 << 20
+"""A large answer is written in slices of this size, each after the last has left, so that it is never copied whole."""
+
+
+class Contract(ABC):
+    """Answers the contract's routes on a process's connections; a subclass says what `/ping` and `/invocations` do."""
+
+    def __init__(self, settings: Settings, process_metrics: Metrics) -> None:
+        self._settings = settings
+        self._metrics = process_metrics
+        self._access_log = AccessLog()
+        self._routes = {
+            "/ping": ("GET", self._ping),
+            "/invocations": ("POST", self._invocations),
+            "/execution-parameters": ("GET", self._execution_parameters),
+            "/metrics": ("GET", self._render_metrics),
+        }
+
+    @abstractmethod
+    def ping(self) -> Answer:
+        """The healthy answer. Raises Unavailable with the reason when there is none."""
+
+    @abstractmethod
+    async def infer(self, connection: Connection, body: bytes, context: Context) -> Answer:
+        """The model's answer to `body`."""
+
+    async def __call__(self, connection: Connection, scope: Any, receive: Any, send: Any) -> None:
+        started = time.perf_counter()
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        request_id = _request_id(headers)
+        status, extra = 200, list[tuple[bytes, bytes]]()
+        try:
+            method, route = self._route(scope["path"])
+            if scope["method"] != method:
+                raise MethodNotAllowed(f"{scope['path']} takes {method}, not {scope['method']}.")
+            answer = await route(connection, headers, request_id, receive)
+        except PixelserveError as error:
+            status, answer, extra = error.status, error_answer(error, request_id), error_headers(error)
+        except Exception as error:  # noqa: BLE001  a fault of ours must still be answered and logged
+            log_failure(error, request_id, "the server")
+            fault = PixelserveError("The server failed. The log has the details under this request id.")
+            status, answer = fault.status, error_answer(fault, request_id)
+        if status != ClientGone.status:
+            await respond(connection, send, status, answer, request_id, extra)
+        if scope["path"] != "/ping":
+            seconds = time.perf_counter() - started
+            self._metrics.request(status, seconds)
+            self._access_log.add(
+                request_id=request_id,
+                method=scope["method"],
+                path=scope["path"],
+                status=status,
+                ms=round(1000 * seconds, 3),
+                bytes_out=answer.size,
+            )
+        elif status != 200:
+            self._access_log.add(
+                request_id=request_id, path="/ping", status=status, reason=str(answer.parts[0], "utf-8")
+            )
+
+    def _route(self, path: str) -> tuple[str, Route]:
+        try:
+            return self._routes[path]
+        except KeyError:
+            raise NotFound(f"There is no {path} here. Routes: {', '.join(sorted(self._routes))}.") from None
+
+    async def _ping(self, *_request: Any) -> Answer:
+        return self.ping()
+
+    async def _invocations(
+        self, connection: Connection, headers: RequestHeaders, request_id: str, receive: Any
+    ) -> Answer:
+        body = await read_body(headers, receive, self._settings.max_body_bytes)
+        context = Context(
+            request_id=request_id,
+            custom_attributes=headers.get(ATTRIBUTES, b"").decode("latin-1"),
+            content_type=headers.get(b"content-type", b"application/json").decode("latin-1"),
+            accept=headers.get(b"accept", b"*/*").decode("latin-1"),
+            deadline=time.monotonic() + self._settings.timeout,
+        )
+        return await self.infer(connection, body, context)
+
+    async def _execution_parameters(self, *_request: Any) -> Answer:
+        return json_answer(execution_parameters(self._settings))
+
+    async def _render_metrics(self, *_request: Any) -> Answer:
+        return Answer([metrics.render()], metrics.CONTENT_TYPE)
+
+
+class ModelApp(Contract):
+    """The contract in a worker whose model is loaded."""
+
+    def __init__(self, engine: Engine, settings: Settings, process_metrics: Metrics) -> None:
+        super().__init__(settings, process_metrics)
+        self._engine = engine
+
+    def ping(self) -> Answer:
+        return Answer([b'{"status":"ready"}'], "application/json")
+
+    async def infer(self, connection: Connection, body: bytes, context: Context) -> Answer:
+        if not body:
+            raise BadRequest("The body is empty. Send the model's input in it.")
+        connection.flow.resume_reading()  # so that a caller who hangs up is noticed
+        ticket = self._engine.submit(body, context)
+        connection.on_client_gone = ticket.hang_up
+        try:
+            return await ticket.future
+        finally:
+            connection.on_client_gone = None
+
+
+class Lobby(Contract):
+    """The contract in the supervisor, for connections that come while no worker is ready: 503 with the reason."""
+
+    def __init__(self, settings: Settings, process_metrics: Metrics, reason: Callable[[], Unavailable]) -> None:
+        super().__init__(settings, process_metrics)
+        self._reason = reason
+
+    def ping(self) -> Answer:
+        raise self._reason()
+
+    async def infer(self, connection: Connection, body: bytes, context: Context) -> Answer:
+        raise self._reason()
+
+
+def execution_parameters(settings: Settings) -> dict[str, Any]:
+    """What batch transform asks for: `{"MaxConcurrentTransforms", "BatchStrategy", "MaxPayloadInMB"}`.
+
+    As many transforms as keep the codecs and the device busy at once; one record a request, since a record is an image.
+    """
+    return {
+        "MaxConcurrentTransforms": min(settings.queue_length, 2 * (os.cpu_count() or 1)),
+        "BatchStrategy": "SINGLE_RECORD",
+        "MaxPayloadInMB": max(1, settings.max_body_bytes // 1_000_000),
+    }
+
+
+async def read_body(headers: dict[bytes, bytes], receive: Any, limit: int) -> bytes:
+    """The request's body. Raises BodyTooLarge above `limit` bytes, ClientGone when it ends early.
+
+    The rest of a body that is too large is read and dropped, up to four times the limit, so that the caller gets to
+    read the answer; a caller that asked with Expect: 100-continue is answered at once.
+    """
+    declared = int(headers.get(b"content-length", b"0"))
+    too_large = declared > limit
+    if too_large and (declared > 4 * limit or b"expect" in headers):
+        raise _body_too_large(limit)
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone("The client closed the connection before the whole body was there.")
+        size += len(message["body"])
+        too_large = too_large or size > limit
+        if too_large:
+            chunks.clear()
+            if size > 4 * limit:
+                raise _body_too_large(limit)
+        else:
+            chunks.append(message["body"])
+        if not message.get("more_body", False):
+            break
+    if too_large:
+        raise _body_too_large(limit)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _body_too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(
+        f"The body is larger than {limit:,} bytes. Send the image as a URL, compress it, use an asynchronous endpoint, "
+        "or raise PIXELSERVE_MAX_BODY_BYTES."
+    )
+
+
+async def respond(
+    connection: Connection, send: Any, status: int, answer: Answer, request_id: str, extra: Headers
+) -> None:
+    """Writes an answer; the last one on its connection when the process is draining."""
+    headers: Headers = [
+        (b"content-type", answer.media_type.encode("latin-1")),
+        (b"content-length", str(answer.size).encode()),
+        (REQUEST_ID, request_id.encode()),
+        *extra,
+    ]
+    if answer.attributes:
+        headers.append((ATTRIBUTES, answer.attributes.encode("ascii", "replace")[:1024]))
+    if connection.host.draining:
+        headers.append((b"connection", b"close"))
+    connection.answer_begins()
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    pieces = [piece for part in answer.parts for piece in _slices(part)]
+    for number, piece in enumerate(pieces, start=1):
+        await send({"type": "http.response.body", "body": piece, "more_body": number < len(pieces)})
+
+
+def _slices(part: Buffer) -> Iterator[Buffer]:
+    """The part as pieces of at most SLICE_BYTES, without copying; an empty part is one empty piece."""
+    view = memoryview(part).cast("B")
+    if len(view) <= SLICE_BYTES:
+        yield part if isinstance(part, bytes) else view
+        return
+    for start in range(0, len(view), SLICE_BYTES):
+        yield view[start : start + SLICE_BYTES]
+
+
+def json_answer(value: Any) -> Answer:
+    return Answer([json.dumps(value).encode()], "application/json")
+
+
+def error_answer(error: PixelserveError, request_id: str) -> Answer:
+    """The JSON error body."""
+    return json_answer(error.body(request_id))
+
+
+def error_headers(error: PixelserveError) -> Headers:
+    """Retry-After where the error has one."""
+    return [] if error.retry_after is None else [(b"retry-after", str(error.retry_after).encode())]
+
+
+_PROCESS_ID = os.urandom(10).hex()
+_NUMBERS = itertools.count()
+
+
+def _request_id(headers: dict[bytes, bytes]) -> str:
+    """The caller's X-Request-Id when it is a plain token of at most 64 characters, else a new one."""
+    given = headers.get(REQUEST_ID, b"")
+    if 0 < len(given) <= 64 and given.isascii() and given.replace(b"-", b"").isalnum():
+        return given.decode()
+    return f"{_PROCESS_ID}{next(_NUMBERS):012x}"

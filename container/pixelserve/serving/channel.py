@@ -1,0 +1,48 @@
+"""Messages between the supervisor and a worker: one packet each on a SOCK_SEQPACKET pair.
+
+To the worker: CONNECTION (slot, with the accepted socket), DRAIN. From it: READY, FAILED (text), CLOSED (slot).
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from dataclasses import dataclass
+
+CONNECTION, DRAIN, READY, FAILED, CLOSED = range(5)
+_HEAD = struct.Struct("!BI")
+_MOST_TEXT = 8_000
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    kind: int
+    slot: int
+    text: str
+    connection: socket.socket | None
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Both ends of a new channel."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+def send(
+    link: socket.socket, kind: int, text: str = "", *, slot: int = 0, pass_on: socket.socket | None = None
+) -> None:
+    """Sends one message, with a socket where the kind has one. Raises OSError when the other side is gone."""
+    packet = _HEAD.pack(kind, slot) + text.encode()[:_MOST_TEXT]
+    socket.send_fds(link, [packet], [pass_on.fileno()] if pass_on is not None else [])
+
+
+def receive(link: socket.socket) -> Message | None:
+    """The next message, None when the other side is gone."""
+    try:
+        packet, descriptors, _flags, _address = socket.recv_fds(link, _HEAD.size + _MOST_TEXT, 1)
+    except OSError:
+        return None
+    if not packet:
+        return None
+    kind, slot = _HEAD.unpack_from(packet)
+    connection = socket.socket(fileno=descriptors[0]) if descriptors else None
+    return Message(kind, slot, packet[_HEAD.size :].decode(errors="replace"), connection)

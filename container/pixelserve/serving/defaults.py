@@ -1,0 +1,82 @@
+"""input_fn and output_fn for handlers that bring none: JSON, NPY (never with pickle), CSV, raw bytes.
+
+The media types are those of the SageMaker inference toolkits.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+
+import numpy as np
+
+from pixelserve.errors import BadRequest, HandlerError, NotAcceptable, UnsupportedMediaType
+from pixelserve.serving.context import Context
+
+JSON, NPY, CSV, RAW = "application/json", "application/x-npy", "text/csv", "application/octet-stream"
+
+
+def input_fn(body: bytes, content_type: str, context: Context) -> Any:
+    """JSON -> its value; NPY -> ndarray; CSV -> float ndarray (rows, columns); raw and image/* -> bytes.
+
+    Raises BadRequest for a body that is not what its content type says, UnsupportedMediaType for other types.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind in (JSON, ""):
+        try:
+            return json.loads(body)
+        except ValueError as error:
+            raise BadRequest(f"The body is not valid JSON: {error}.") from error
+    if kind == NPY:
+        try:
+            return np.load(io.BytesIO(body), allow_pickle=False)
+        except (ValueError, EOFError, OSError) as error:
+            raise BadRequest(f"The body is not a plain NPY array: {error}") from error
+    if kind == CSV:
+        try:
+            return np.loadtxt(io.StringIO(body.decode()), delimiter=",", ndmin=2)
+        except ValueError as error:
+            raise BadRequest(f"The body is not CSV of numbers: {error}") from error
+    if kind == RAW or kind.startswith("image/"):
+        return body
+    raise UnsupportedMediaType(f"Content type {kind} is not read here. Send {JSON}, {NPY}, {CSV} or {RAW}.")
+
+
+def output_fn(prediction: Any, accept: str, context: Context) -> tuple[bytes, str]:
+    """The first type of `accept` that fits: JSON (also for */*), NPY, CSV, raw bytes (bytes only).
+
+    Raises NotAcceptable when none fits, HandlerError when the prediction cannot be written that way.
+    """
+    for part in (accept or JSON).split(","):
+        kind = part.partition(";")[0].strip().lower()
+        if kind in ("*/*", "application/*") and isinstance(prediction, bytes | bytearray):
+            kind = RAW
+        try:
+            if kind in (JSON, "*/*", "application/*"):
+                return json.dumps(prediction, default=_plain).encode(), JSON
+            if kind == NPY:
+                buffer = io.BytesIO()
+                np.save(buffer, np.asarray(prediction), allow_pickle=False)
+                return buffer.getvalue(), NPY
+            if kind in (CSV, "text/*"):
+                return _csv(prediction), CSV
+            if kind == RAW and isinstance(prediction, bytes | bytearray):
+                return bytes(prediction), RAW
+        except (TypeError, ValueError) as error:
+            raise HandlerError(f"predict_fn returned {type(prediction).__name__}, not writable as {kind}.") from error
+    raise NotAcceptable(f"Accept {accept} cannot be answered. Accept {JSON}, {NPY} or {CSV}.")
+
+
+def _plain(value: Any) -> Any:
+    """Arrays and NumPy scalars (anything with `tolist`) as JSON values."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is not a JSON value")
+
+
+def _csv(prediction: Any) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(np.atleast_2d(np.asarray(prediction)).tolist())
+    return text.getvalue().encode()

@@ -1,0 +1,293 @@
+"""The way of a request through a handler: decode threads -> batch -> device thread -> encode threads.
+
+One device thread owns the model: it loads it and makes every call of predict_fn, so a network's own threads stay one
+team. Decoding and encoding run beside it, so the device does not wait for codecs. A batch is what has gathered while
+the device was busy: no request waits for others to come.
+
+A handler that has shown to take less than the thread switches around it would cost (a small scorer) runs on the event
+loop instead, as long as nothing else is in work; once it takes longer it is back on the threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from pixelserve.errors import DeadlineExceeded, HandlerError, PixelserveError, QueueFull
+from pixelserve.serving.answers import Answer, as_error, from_handler
+from pixelserve.serving.context import ClientGone, Context
+from pixelserve.serving.handler import Handler
+from pixelserve.serving.logs import log_failure
+from pixelserve.serving.metrics import Metrics
+from pixelserve.settings import Settings
+
+LIGHT_SECONDS = 0.0005
+"""A handler whose stages take less than this together is light; the hand-overs between threads take about as long."""
+
+Step = Callable[["Ticket"], None]
+
+
+class Stage:
+    """How long a stage takes: a moving average of seconds, None until measured."""
+
+    def __init__(self, observe: Callable[[float], None]) -> None:
+        self.seconds: float | None = None
+        self._observe = observe
+
+    def record(self, seconds: float) -> None:
+        self.seconds = seconds if self.seconds is None else 0.8 * self.seconds + 0.2 * seconds
+        self._observe(seconds)
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """One request on its way; `data` is the body, then input_fn's result, then the prediction."""
+
+    data: Any
+    context: Context
+    future: asyncio.Future[Answer]
+    queued: float = 0.0
+    stage: str = "input_fn"
+
+    def hang_up(self) -> None:
+        """The caller has gone: the work on this request ends at its next step."""
+        self.context.client_gone = True
+        if not self.future.done():
+            self.future.set_exception(ClientGone("The client closed the connection."))
+
+
+class Engine:
+    """Runs one handler. Its public methods are called on the event loop, the handler's functions on other threads."""
+
+    def __init__(self, settings: Settings, metrics: Metrics, codec_threads: int) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._loop = asyncio.get_running_loop()
+        self._codecs = ThreadPoolExecutor(codec_threads, thread_name_prefix="codec")
+        self._decode, self._predict, self._encode = (Stage(metrics.stage(s)) for s in ("decode", "predict", "encode"))
+        self._waiting: deque[Ticket] = deque()
+        self._device_queue: queue.SimpleQueue[Ticket] = queue.SimpleQueue()
+        self._window = 2 * codec_threads + 1
+        self._active = 0
+        self._handler: Handler
+        self._model: Any = None
+        self.busy_since: float | None = None
+        """`time.monotonic()` when the device began its present batch; None while it is idle."""
+
+    async def start(self, load: Callable[[], Handler]) -> None:
+        """Loads the handler and its model and warms it up. Raises HandlerError with the reason of a failure."""
+        ready: asyncio.Future[None] = self._loop.create_future()
+        threading.Thread(target=self._run_device, args=(load, ready), name="device", daemon=True).start()
+        await ready
+        if self._handler.predict_batch_fn is not None:
+            self._window += self._settings.batch_size
+
+    @property
+    def held(self) -> int:
+        """Requests that wait or are being worked on."""
+        return len(self._waiting) + self._active
+
+    def submit(self, body: bytes, context: Context) -> Ticket:
+        """Starts the handler on `body`; the ticket's future gets the answer.
+
+        Raises QueueFull. The future raises DeadlineExceeded, ClientGone, or what the handler raised, as PixelserveError.
+        """
+        if self.held >= self._settings.queue_length:
+            wait = max(1, min(60, round(self.held * (self._predict.seconds or 1.0))))
+            raise QueueFull(f"{self.held} requests are waiting already. Try again in {wait} s.", retry_after=wait)
+        ticket = Ticket(body, context, self._loop.create_future())
+        if self._active == 0 and self._is_light:
+            self._work_here(ticket)
+            return ticket
+        timer = self._loop.call_later(context.seconds_left(), self._expire, ticket)
+        self._waiting.append(ticket)
+        self._admit()
+        self._metrics.held(self.held)
+        ticket.future.add_done_callback(lambda _: self._forget(ticket, timer))
+        return ticket
+
+    def _forget(self, ticket: Ticket, timer: asyncio.TimerHandle) -> None:
+        timer.cancel()
+        if ticket in self._waiting:
+            self._waiting.remove(ticket)
+
+    @property
+    def _is_light(self) -> bool:
+        if self._predict.seconds is None or self._handler.predict_batch_fn is not None:
+            return False
+        return (self._decode.seconds or 0) + self._predict.seconds + (self._encode.seconds or 0) < LIGHT_SECONDS
+
+    def _work_here(self, ticket: Ticket) -> None:
+        try:
+            self._decode_step(ticket)
+            self._predict_step(ticket)
+            self._encode_step(ticket)
+        except BaseException as error:  # noqa: BLE001  a user's code may raise anything
+            ticket.future.set_exception(_failure(error, ticket))
+        else:
+            ticket.future.set_result(ticket.data)
+
+    def _expire(self, ticket: Ticket) -> None:
+        if not ticket.future.done():
+            ticket.future.set_exception(
+                DeadlineExceeded(
+                    f"No answer within {self._settings.timeout:g} s. Send a smaller image, try again under less "
+                    "load, or use an asynchronous endpoint.",
+                    retry_after=1,
+                )
+            )
+
+    def _admit(self) -> None:
+        """Lets waiting requests in while few enough are decoded ahead of the device (they hold whole images)."""
+        while self._waiting and self._active < self._window:
+            ticket = self._waiting.popleft()
+            if not ticket.future.done():
+                self._active += 1
+                self._codecs.submit(self._decode_and_enqueue, ticket)
+
+    def _leave(self, ticket: Ticket, answer: Answer | PixelserveError) -> None:
+        self._active -= 1
+        if not ticket.future.done():
+            if isinstance(answer, Answer):
+                ticket.future.set_result(answer)
+            else:
+                ticket.future.set_exception(answer)
+        self._admit()
+        self._metrics.held(self.held)
+
+    # From here on: the device thread and the codec threads.
+
+    def _run_device(self, load: Callable[[], Handler], ready: asyncio.Future[None]) -> None:
+        try:
+            self._handler = load()
+            self._model = self._handler.model_fn(self._settings.model_dir, Context("model_fn"))
+            if self._handler.warmup_fn is not None:
+                self._handler.warmup_fn(self._model, Context("warmup_fn"))
+        except BaseException as error:  # noqa: BLE001  whatever a user's code raises is why it did not load
+            self._loop.call_soon_threadsafe(ready.set_exception, _load_failure(error))
+            return
+        self._loop.call_soon_threadsafe(ready.set_result, None)
+        while True:
+            batch = [self._device_queue.get()]
+            if self._handler.predict_batch_fn is not None:
+                self._gather(batch)
+            self.busy_since = time.monotonic()
+            self._work_on(batch)
+            self.busy_since = None
+
+    def _gather(self, batch: list[Ticket]) -> None:
+        while len(batch) < self._settings.batch_size:
+            try:
+                batch.append(self._device_queue.get_nowait())
+            except queue.Empty:
+                return
+
+    def _work_on(self, batch: list[Ticket]) -> None:
+        for ticket in batch:
+            self._metrics.queue_seconds(time.perf_counter() - ticket.queued)
+        for ticket in self._predict_batch(batch):
+            self._codecs.submit(self._encode_and_leave, ticket)
+
+    def _predict_batch(self, batch: list[Ticket]) -> list[Ticket]:
+        """The tickets of the batch that got a prediction; the others have left with their error."""
+        if self._handler.predict_batch_fn is None:
+            return [ticket for ticket in batch if self._attempt(ticket, self._predict_step)]
+        alive = [ticket for ticket in batch if self._attempt(ticket, _name_batch_stage)]
+        return [ticket for group in _same_shape(alive) for ticket in self._predict_group(group)]
+
+    def _predict_group(self, group: list[Ticket]) -> list[Ticket]:
+        """One call of predict_batch_fn; when it fails, one call an item, so that a bad one fails alone."""
+        assert self._handler.predict_batch_fn is not None
+        started = time.perf_counter()
+        try:
+            results = self._handler.predict_batch_fn([t.data for t in group], self._model, [t.context for t in group])
+            if len(results) != len(group):
+                raise HandlerError(f"predict_batch_fn returned {len(results)} results for {len(group)} items.")
+        except BaseException as error:  # noqa: BLE001  a user's code may raise anything
+            if len(group) > 1:
+                return [ticket for single in group for ticket in self._predict_group([single])]
+            self._fail(group[0], error)
+            return []
+        self._predict.record((time.perf_counter() - started) / len(group))
+        self._metrics.batch_size(len(group))
+        for ticket, result in zip(group, results, strict=True):
+            if isinstance(result, BaseException):
+                self._fail(ticket, result)
+            else:
+                ticket.data = result
+        return [ticket for ticket, result in zip(group, results, strict=True) if not isinstance(result, BaseException)]
+
+    def _decode_and_enqueue(self, ticket: Ticket) -> None:
+        if self._attempt(ticket, self._decode_step):
+            ticket.queued = time.perf_counter()
+            self._device_queue.put(ticket)
+
+    def _encode_and_leave(self, ticket: Ticket) -> None:
+        if self._attempt(ticket, self._encode_step):
+            self._loop.call_soon_threadsafe(self._leave, ticket, ticket.data)
+
+    def _decode_step(self, ticket: Ticket) -> None:
+        started = time.perf_counter()
+        ticket.data = self._handler.input_fn(ticket.data, ticket.context.content_type, ticket.context)
+        self._decode.record(time.perf_counter() - started)
+
+    def _predict_step(self, ticket: Ticket) -> None:
+        assert self._handler.predict_fn is not None
+        ticket.stage = "predict_fn"
+        started = time.perf_counter()
+        ticket.data = self._handler.predict_fn(ticket.data, self._model, ticket.context)
+        self._predict.record(time.perf_counter() - started)
+
+    def _encode_step(self, ticket: Ticket) -> None:
+        ticket.stage = "output_fn"
+        started = time.perf_counter()
+        context = ticket.context
+        result = self._handler.output_fn(ticket.data, context.accept, context)
+        ticket.data = from_handler(result, context.accept, context.answer_attributes)
+        self._encode.record(time.perf_counter() - started)
+
+    def _attempt(self, ticket: Ticket, step: Step) -> bool:
+        """Whether the step went well; otherwise the ticket has left with its error."""
+        try:
+            ticket.context.check()
+            step(ticket)
+        except BaseException as error:  # noqa: BLE001  a user's code may raise anything
+            self._fail(ticket, error)
+            return False
+        return True
+
+    def _fail(self, ticket: Ticket, error: BaseException) -> None:
+        self._loop.call_soon_threadsafe(self._leave, ticket, _failure(error, ticket))
+
+
+def _failure(error: BaseException, ticket: Ticket) -> PixelserveError:
+    """What the caller is told of a handler's exception; what is not meant for callers goes to the log."""
+    ticket.data = None
+    if not isinstance(error, PixelserveError):
+        log_failure(error, ticket.context.request_id, ticket.stage)
+    return as_error(error, ticket.stage)
+
+
+def _name_batch_stage(ticket: Ticket) -> None:
+    ticket.stage = "predict_batch_fn"
+
+
+def _same_shape(batch: Iterable[Ticket]) -> list[list[Ticket]]:
+    """The tickets grouped by the shape of their data (arrays and tensors); data without a shape is one group."""
+    groups: dict[tuple[int, ...], list[Ticket]] = {}
+    for ticket in batch:
+        groups.setdefault(tuple(getattr(ticket.data, "shape", ())), []).append(ticket)
+    return list(groups.values())
+
+
+def _load_failure(error: BaseException) -> HandlerError:
+    failure = HandlerError(error.message if isinstance(error, PixelserveError) else f"{type(error).__name__}: {error}")
+    failure.__cause__ = error
+    return failure

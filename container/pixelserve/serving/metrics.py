@@ -1,0 +1,80 @@
+"""Prometheus metrics, summed over all processes of one server.
+
+prometheus_client shares values through files in PROMETHEUS_MULTIPROC_DIR, which it reads when imported: the supervisor
+sets it before this module is imported anywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+
+DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+def prepare() -> tempfile.TemporaryDirectory[str]:
+    """Makes the folder the processes share; it is removed with the returned object."""
+    folder = tempfile.TemporaryDirectory(prefix="pixelserve-metrics-")
+    os.environ[DIRECTORY] = folder.name
+    return folder
+
+
+class Metrics:
+    """The counters of one process."""
+
+    def __init__(self) -> None:
+        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
+
+        pid = os.getpid()  # asked for on every observation otherwise
+        values.ValueClass = values.MultiProcessValue(lambda: pid)  # type: ignore[no-untyped-call]
+        registry = CollectorRegistry()
+        self._requests = Counter("pixelserve_requests", "Requests answered", ["status"], registry=registry)
+        self._seconds = Histogram("pixelserve_request_seconds", "Whole request", registry=registry, buckets=BUCKETS)
+        self._stages = Histogram(
+            "pixelserve_stage_seconds", "One stage of a request", ["stage"], registry=registry, buckets=BUCKETS
+        )
+        self._batch = Histogram(
+            "pixelserve_batch_size", "Requests predicted together", registry=registry, buckets=(1, 2, 4, 8, 16, 32)
+        )
+        self._held = Gauge(
+            "pixelserve_requests_held", "Waiting or in work", registry=registry, multiprocess_mode="livesum"
+        )
+        self._workers_lost = Counter("pixelserve_workers_lost", "Worker processes that ended", registry=registry)
+        self._by_status: dict[int, Counter] = {}
+        self.queue_seconds: Callable[[float], None] = self.stage("queue")
+        self.batch_size: Callable[[float], None] = self._batch.observe
+        self.worker_lost: Callable[[], None] = self._workers_lost.inc
+        self.held: Callable[[float], None] = self._held.set
+
+    def stage(self, name: str) -> Callable[[float], None]:
+        """The function that records a stage's seconds."""
+        observe: Callable[[float], None] = self._stages.labels(name).observe
+        return observe
+
+    def request(self, status: int, seconds: float) -> None:
+        """Counts an answered request."""
+        counter = self._by_status.get(status)
+        if counter is None:
+            counter = self._by_status[status] = self._requests.labels(str(status))
+        counter.inc()
+        self._seconds.observe(seconds)
+
+
+def render() -> bytes:
+    """The metrics of all processes in Prometheus' text format."""
+    from prometheus_client import CollectorRegistry, generate_latest
+    from prometheus_client.multiprocess import MultiProcessCollector
+
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)
+
+
+def forget(pid: int) -> None:
+    """Drops the gauges of a process that has ended."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(pid)  # type: ignore[no-untyped-call]

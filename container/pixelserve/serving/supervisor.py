@@ -1,0 +1,321 @@
+"""`serve`: binds the port at once, starts the workers, hands them connections, replaces them, drains, exits.
+
+The supervisor accepts every connection and passes it to the worker with the fewest, keeping a duplicate of the socket.
+While no worker is ready it answers by itself (the lobby), and when a worker dies it answers 503 on the connections that
+had a request in that worker, so a crash costs its callers those requests and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvloop
+
+from pixelserve.errors import NotReady, PixelserveError, Unavailable, WorkerLost
+from pixelserve.serving import channel, handler, logs, metrics
+from pixelserve.serving.app import Lobby, json_answer
+from pixelserve.serving.board import ANSWERING, BUSY, IDLE, Board
+from pixelserve.serving.connection import Host
+from pixelserve.serving.machine import cores
+from pixelserve.settings import Settings, settings
+
+logger = logging.getLogger("pixelserve.supervisor")
+
+MOST_CONNECTIONS = 4096
+LONGEST_PAUSE = 30.0
+"""Seconds between two attempts at starting a worker that keeps failing."""
+
+
+@dataclass(eq=False)
+class Worker:
+    """A worker process as the supervisor sees it. `slots` are the connections it holds."""
+
+    index: int
+    process: subprocess.Popen[bytes]
+    link: socket.socket
+    started: float = field(default_factory=time.monotonic)
+    ready: bool = False
+    slots: set[int] = field(default_factory=set)
+
+
+class Supervisor:
+    """Runs one server. `run` returns the exit code."""
+
+    def __init__(self, config: Settings, listener: socket.socket) -> None:
+        self._settings = config
+        self._listener = listener
+        self._slots = min(MOST_CONNECTIONS, _raise_file_limit() // 2)
+        self._board = Board.create(self._slots)
+        self._free = deque(range(self._slots))
+        self._sockets: dict[int, socket.socket] = {}
+        self._workers: dict[int, Worker] = {}
+        self._failures: dict[int, int] = {}
+        self._reason: Unavailable = NotReady("The server is starting.", retry_after=1)
+        self._draining = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._metrics = metrics.Metrics()
+
+    async def run(self) -> int:
+        """Serves until SIGTERM or SIGINT, then drains. 0 when nothing was lost."""
+        self._loop = asyncio.get_running_loop()
+        self._lobby = Host(Lobby(self._settings, self._metrics, self._why), self._board, self._release)
+        self._lobby.draining = True  # its answers close their connections, so that callers come back to a worker
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, stop.set)
+        self._listen(True)
+        self._spawn(self._prepare_and_start())
+        await stop.wait()
+        return await self._drain()
+
+    # Connections
+
+    def _listen(self, on: bool) -> None:
+        if on:
+            self._loop.add_reader(self._listener, self._accept)
+        else:
+            self._loop.remove_reader(self._listener)
+
+    def _accept(self) -> None:
+        while self._free:
+            try:
+                connection, _address = self._listener.accept()
+            except OSError:  # none left, or it went away again
+                return
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._place(connection, self._free.popleft())
+        self._listen(False)  # until a connection closes
+
+    def _place(self, connection: socket.socket, slot: int) -> None:
+        """Gives the connection to the ready worker with the fewest, or to the lobby."""
+        self._board[slot] = IDLE
+        for worker in sorted((w for w in self._workers.values() if w.ready), key=lambda w: len(w.slots)):
+            try:
+                channel.send(worker.link, channel.CONNECTION, slot=slot, pass_on=connection)
+            except OSError:  # it just died, or does not read its messages
+                continue
+            worker.slots.add(slot)
+            self._sockets[slot] = connection
+            return
+        self._lobby.adopt(connection, slot)
+
+    def _release(self, slot: int) -> None:
+        """The connection of this slot has ended."""
+        connection = self._sockets.pop(slot, None)
+        if connection is not None:
+            connection.close()
+        self._free.append(slot)
+        if len(self._free) == 1 and not self._draining:
+            self._listen(True)
+
+    # Workers
+
+    async def _prepare_and_start(self) -> None:
+        try:
+            location = handler.locate(self._settings)
+            logger.info("handler %s (%s)", location.file, location.origin)
+            await self._install(location)
+        except PixelserveError as error:
+            logger.error("%s", error.message)
+            self._reason = NotReady(error.message)
+            return
+        for index in range(self._settings.workers or max(1, self._settings.gpus)):
+            self._start(index)
+
+    async def _install(self, location: handler.Location) -> None:
+        """The handler's requirements.txt, if that was asked for; otherwise only a line in the log."""
+        requirements = location.requirements
+        if requirements is None:
+            return
+        if not self._settings.install_requirements:
+            logger.info("%s is not installed; set PIXELSERVE_INSTALL_REQUIREMENTS=true to do it", requirements)
+            return
+        self._reason = NotReady(f"Installing {requirements}.", retry_after=5)
+        pip = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "pip", "install", "--no-input", "-r", str(requirements)),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        output, _ = await pip.communicate()
+        if pip.returncode:
+            raise NotReady(f"Installing {requirements} failed: {output.decode(errors='replace')[-1000:]}")
+
+    def _start(self, index: int) -> None:
+        ours, theirs = channel.pair()
+        ours.setblocking(False)
+        fds = (theirs.fileno(), self._board.fd)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pixelserve.serving.worker", *map(str, fds), str(self._slots)],
+            pass_fds=fds,
+            env=self._environment(index),
+        )
+        theirs.close()
+        worker = self._workers[index] = Worker(index, process, ours)
+        self._loop.add_reader(ours, self._on_message, worker)
+        if isinstance(self._reason, NotReady) and index not in self._failures:
+            self._reason = NotReady("The model is loading.", retry_after=2)
+
+    def _environment(self, index: int) -> dict[str, str]:
+        """A worker's environment: its share of the cores, and its GPU."""
+        env = dict(os.environ)
+        workers = self._settings.workers or max(1, self._settings.gpus)
+        threads = self._settings.compute_threads or max(1, cores() // workers)
+        env.setdefault("OMP_NUM_THREADS", str(threads))
+        if self._settings.gpus:
+            env.setdefault("CUDA_VISIBLE_DEVICES", str(index % self._settings.gpus))
+        return env
+
+    def _on_message(self, worker: Worker) -> None:
+        message = channel.receive(worker.link)
+        if message is None:
+            self._on_lost(worker)
+        elif message.kind == channel.CLOSED:
+            worker.slots.discard(message.slot)
+            self._release(message.slot)
+        elif message.kind == channel.FAILED:
+            self._reason = NotReady(f"The model did not load: {message.text}")
+        elif message.kind == channel.READY:
+            worker.ready = True
+            self._failures.pop(worker.index, None)
+            logger.info("worker %d ready, pid %d", worker.index, worker.process.pid)
+
+    def _on_lost(self, worker: Worker) -> None:
+        """Cleans up after a worker that ended, and starts its successor unless the server is ending."""
+        self._loop.remove_reader(worker.link)
+        worker.link.close()
+        code = worker.process.wait()
+        del self._workers[worker.index]
+        metrics.forget(worker.process.pid)
+        for slot in worker.slots:
+            self._rescue(slot)
+        if self._draining:
+            return
+        self._metrics.worker_lost()
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        failures = self._failures[worker.index] = self._failures.get(worker.index, 0) + 1
+        pause = min(LONGEST_PAUSE, 0.1 * 4 ** (failures - 1))
+        logger.error("worker %d ended (%s); the next starts in %.1f s", worker.index, how, pause)
+        if worker.ready:
+            self._reason = WorkerLost(f"The worker ended ({how}); another is being started.", retry_after=2)
+        elif not self._reason.message.startswith("The model did not load"):
+            self._reason = NotReady(f"The model did not load: the worker ended while loading ({how}).")
+        self._loop.call_later(pause, self._restart, worker.index)
+
+    def _restart(self, index: int) -> None:
+        if not self._draining:
+            self._start(index)
+
+    def _rescue(self, slot: int) -> None:
+        """Ends a connection of a dead worker: with a 503 where a request was in work, else by closing it."""
+        if self._board[slot] == BUSY:
+            self._spawn(_answer_lost(self._sockets.pop(slot)))
+        elif self._board[slot] == ANSWERING:
+            logger.warning("an answer was cut off when its worker ended")
+        self._release(slot)
+
+    def _why(self) -> Unavailable:
+        return self._reason
+
+    # The end
+
+    async def _drain(self) -> int:
+        """Lets the workers finish; those that do not within the time given, or are still loading, are killed."""
+        self._draining = True
+        logger.info("draining, up to %g s", self._settings.drain_seconds)
+        self._listen(False)
+        self._accept_rest()
+        self._listener.close()
+        workers = list(self._workers.values())
+        for worker in workers:
+            if worker.ready:
+                with contextlib.suppress(OSError):
+                    channel.send(worker.link, channel.DRAIN)
+            else:
+                worker.process.kill()
+        deadline = self._loop.time() + self._settings.drain_seconds + 1.0
+        while (self._workers or self._lobby.state.connections or self._tasks) and self._loop.time() < deadline:
+            await asyncio.sleep(0.01)
+        for worker in self._workers.values():
+            worker.process.kill()
+        lost = [w for w in workers if w.ready and w.process.wait() != 0]
+        logger.info("ended with work lost" if lost else "ended, nothing lost")
+        return 1 if lost else 0
+
+    def _accept_rest(self) -> None:
+        """Connections already made by callers, waiting to be accepted."""
+        self._accept()
+        self._listen(False)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _answer_lost(connection: socket.socket) -> None:
+    """Answers a request whose worker died, then reads what its caller still sends so that the answer gets there."""
+    error = WorkerLost("The worker ended while it had this request. Send it again.", retry_after=1)
+    request_id = os.urandom(16).hex()
+    body = json_answer(error.body(request_id)).parts[0]
+    head = (
+        f"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+        f"retry-after: 1\r\nx-request-id: {request_id}\r\nconnection: close\r\n\r\n"
+    )
+    loop = asyncio.get_running_loop()
+    connection.setblocking(False)
+    logger.warning("answered 503 for a worker that ended", extra={"fields": {"request_id": request_id}})
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(5.0):
+            await loop.sock_sendall(connection, head.encode() + bytes(body))
+            connection.shutdown(socket.SHUT_WR)
+            while await loop.sock_recv(connection, 65536):
+                pass
+    connection.close()
+
+
+def _raise_file_limit() -> int:
+    """Raises the soft limit of open files to the hard one; returns it."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def bind(config: Settings) -> socket.socket:
+    """The listening socket. Raises OSError when the address cannot be had."""
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    listener = socket.create_server((config.host, config.port), family=family, backlog=2048)
+    listener.setblocking(False)
+    return listener
+
+
+def main() -> int:
+    """The command `serve`, which SageMaker runs in the container. Exit code 0 after a clean drain, 1 or 2 otherwise."""
+    try:
+        config = settings()
+        listener = bind(config)
+    except PixelserveError as error:
+        sys.stderr.write(f"serve: {error.message}\n")
+        return 2
+    except OSError as error:
+        sys.stderr.write(
+            f"serve: cannot listen on {config.host}:{config.port}: {error.strerror}. Set "
+            "SAGEMAKER_BIND_TO_PORT to a free port.\n"
+        )
+        return 1
+    logs.configure(config.log_level)
+    with metrics.prepare():
+        logger.info("listening on %s:%d", config.host, listener.getsockname()[1])
+        return uvloop.run(Supervisor(config, listener).run())

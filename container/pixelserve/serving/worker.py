@@ -1,0 +1,93 @@
+"""A worker process: loads the model, then serves the connections that the supervisor hands it.
+
+It talks with the supervisor over one SOCK_SEQPACKET socket, a message a packet; see `channel`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from functools import partial
+
+import uvloop
+
+from pixelserve.errors import HandlerError
+from pixelserve.serving import channel, handler, logs
+from pixelserve.serving.app import ModelApp
+from pixelserve.serving.board import Board
+from pixelserve.serving.connection import Host
+from pixelserve.serving.engine import Engine
+from pixelserve.serving.machine import cores
+from pixelserve.serving.metrics import Metrics
+from pixelserve.settings import settings
+
+logger = logging.getLogger("pixelserve.worker")
+
+EXIT_REQUESTS_LOST, EXIT_LOAD_FAILED, EXIT_STUCK = 1, 3, 4
+
+
+async def serve(link: socket.socket, board: Board) -> int:
+    """Runs until the supervisor says drain or goes away; returns the exit code."""
+    config = settings()
+    loop = asyncio.get_running_loop()
+    metrics = Metrics()
+    engine = Engine(config, metrics, config.codec_threads or min(8, cores()))
+    location = handler.locate(config)
+    host = Host(ModelApp(engine, config, metrics), board, lambda slot: channel.send(link, channel.CLOSED, slot=slot))
+    drain: asyncio.Future[None] = loop.create_future()
+
+    def on_message() -> None:
+        message = channel.receive(link)
+        if message is None:
+            os._exit(0)  # the supervisor is gone: nobody accepts for us any more
+        elif message.connection is not None:
+            host.adopt(message.connection, message.slot)
+        elif not drain.done():
+            drain.set_result(None)
+
+    loop.add_reader(link, on_message)
+    started = time.monotonic()
+    try:
+        await engine.start(partial(handler.load, location))
+    except HandlerError as error:
+        logger.error("the model did not load: %s", error.message, exc_info=error.__cause__)
+        channel.send(link, channel.FAILED, error.message)
+        return EXIT_LOAD_FAILED
+    logger.info("model loaded and warm in %.1f s", time.monotonic() - started)
+    channel.send(link, channel.READY)
+    watch = loop.create_task(_exit_when_stuck(engine, config.timeout))
+    await drain
+    watch.cancel()
+    await host.drain(config.drain_seconds)
+    return EXIT_REQUESTS_LOST if host.state.connections else 0
+
+
+async def _exit_when_stuck(engine: Engine, timeout: float) -> None:
+    """Ends the process when one batch has held the device for three time-outs: it will not come back by itself."""
+    while True:
+        await asyncio.sleep(min(1.0, timeout))
+        if engine.busy_since is not None and time.monotonic() - engine.busy_since > 3 * timeout:
+            logger.critical("predict_fn has not returned for %.0f s; this worker ends to be replaced", 3 * timeout)
+            sys.stdout.flush()
+            os._exit(EXIT_STUCK)
+
+
+def main() -> None:
+    """`python -m pixelserve.serving.worker LINK_FD BOARD_FD BOARD_SLOTS`, started by the supervisor only."""
+    link_fd, board_fd, slots = (int(argument) for argument in sys.argv[1:])
+    logs.configure(settings().log_level)
+    for number in (signal.SIGTERM, signal.SIGINT):  # sent to the whole group: the supervisor tells us when to end
+        signal.signal(number, lambda *_: None)
+    link = socket.socket(fileno=link_fd)
+    code = uvloop.run(serve(link, Board(board_fd, slots)))
+    sys.stdout.flush()
+    os._exit(code)  # threads of a user's handler must not hold the process
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""Every environment variable the container reads, as one frozen object.
+
+SageMaker's own names are honoured where it has one; ours start with PIXELSERVE_. `docs/environment.md` is generated
+from this file (`python -m pixelserve.settings`), and a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from pixelserve.errors import PixelserveError
+
+
+class SettingsError(PixelserveError):
+    """A variable holds something that cannot be used; the message names the variable and what fits."""
+
+    code = "settings"
+
+
+def _var(env: str, default: Any, text: str) -> Any:
+    return dataclasses.field(default=default, metadata={"env": env, "text": text})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Read once at start with `Settings.from_env`; sizes are bytes or pixels, times are seconds."""
+
+    host: str = _var("PIXELSERVE_HOST", "127.0.0.1", "Address to listen on. The image sets 0.0.0.0.")
+    port: int = _var("SAGEMAKER_BIND_TO_PORT", 8080, "Port to listen on; the only port that is opened.")
+    feature: str = _var(
+        "PIXELSERVE_FEATURE",
+        "image_super_resolution",
+        "The handler of the image to serve when the model brings none of its own.",
+    )
+    model_dir: str = _var(
+        "SM_MODEL_DIR", "/opt/ml/model", "Folder of the model; handed to `model_fn`, never written to."
+    )
+    submit_directory: str = _var(
+        "SAGEMAKER_SUBMIT_DIRECTORY", "", "Folder of the handler. Empty: `code/` in the model folder, if it is there."
+    )
+    program: str = _var("SAGEMAKER_PROGRAM", "inference.py", "File of the handler inside that folder.")
+    install_requirements: bool = _var(
+        "PIXELSERVE_INSTALL_REQUIREMENTS",
+        False,
+        "Install the handler's `requirements.txt` before loading it. Off: its presence is only logged.",
+    )
+    workers: int = _var(
+        "SAGEMAKER_MODEL_SERVER_WORKERS",
+        0,
+        "Worker processes, each with a copy of the model. 0: one per GPU, one on CPU.",
+    )
+    gpus: int = _var("SM_NUM_GPUS", 0, "Number of GPUs; worker i uses GPU i modulo this. 0: CPU.")
+    timeout: float = _var(
+        "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS", 60.0, "Seconds from the whole request read to its answer; then 504."
+    )
+    drain_seconds: float = _var(
+        "PIXELSERVE_DRAIN_SECONDS", 25.0, "Seconds given to work in flight after SIGTERM (SageMaker kills after 30)."
+    )
+    log_level: int = _var(
+        "SAGEMAKER_CONTAINER_LOG_LEVEL", 20, "Python logging level, as a number: 10 debug … 40 error."
+    )
+    queue_length: int = _var(
+        "PIXELSERVE_QUEUE_LENGTH", 64, "Requests one worker holds beside those that it is working on; more answer 429."
+    )
+    batch_size: int = _var(
+        "PIXELSERVE_BATCH_SIZE", 8, "Most requests handed to `predict_batch_fn` at once; no request waits for others."
+    )
+    codec_threads: int = _var(
+        "PIXELSERVE_CODEC_THREADS", 0, "Threads for `input_fn` and `output_fn` in each worker. 0: cores, at most 8."
+    )
+    compute_threads: int = _var(
+        "PIXELSERVE_COMPUTE_THREADS", 0, "Threads of the network on CPU in each worker. 0: cores / workers."
+    )
+    dtype: str = _var(
+        "PIXELSERVE_DTYPE", "auto", "auto, float32, bfloat16 or float16. auto: what is fastest here and passes a check."
+    )
+    tile: int = _var("PIXELSERVE_TILE", 0, "Edge of a tile in input pixels. 0: from free memory.")
+    max_body_bytes: int = _var("PIXELSERVE_MAX_BODY_BYTES", 25_000_000, "Largest request body; more is 413.")
+    max_pixels_in: int = _var("PIXELSERVE_MAX_PIXELS_IN", 50_000_000, "Most pixels of an input image; more is 413.")
+    max_edge: int = _var("PIXELSERVE_MAX_EDGE", 16_384, "Longest edge of an input image in pixels; more is 413.")
+    max_pixels_out: int = _var("PIXELSERVE_MAX_PIXELS_OUT", 200_000_000, "Most pixels of an answer; more is 413.")
+    max_decode_ratio: int = _var(
+        "PIXELSERVE_MAX_DECODE_RATIO",
+        2_000,
+        "Most decoded bytes per encoded byte, for images above 4 megapixels; more is a decompression bomb: 413.",
+    )
+    fetch_max_bytes: int = _var(
+        "PIXELSERVE_FETCH_MAX_BYTES", 20_000_000, "Largest file fetched from a URL; more is 413."
+    )
+    fetch_timeout: float = _var("PIXELSERVE_FETCH_TIMEOUT", 10.0, "Seconds for one fetch with all its redirects.")
+    fetch_redirects: int = _var("PIXELSERVE_FETCH_REDIRECTS", 5, "Most redirects followed; each is checked anew.")
+    fetch_allow_private: bool = _var(
+        "PIXELSERVE_FETCH_ALLOW_PRIVATE", False, "Allow URLs of private and loopback addresses (tests, VPC use)."
+    )
+    s3_buckets: tuple[str, ...] = _var(
+        "PIXELSERVE_S3_BUCKETS", (), "Buckets that `s3://` URLs may name, separated by commas. Empty: none."
+    )
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Reads `environ` (default: the process's). Raises SettingsError naming the variable that does not fit."""
+        env = os.environ if environ is None else environ
+        values = {
+            field.name: _parse(field.metadata["env"], env[field.metadata["env"]], field.default)
+            for field in dataclasses.fields(cls)
+            if env.get(field.metadata["env"], "") != ""
+        }
+        if "SAGEMAKER_MAX_PAYLOAD_IN_MB" in env:  # set by batch transform
+            values["max_body_bytes"] = 1_000_000 * _parse(
+                "SAGEMAKER_MAX_PAYLOAD_IN_MB", env["SAGEMAKER_MAX_PAYLOAD_IN_MB"], 0
+            )
+        return cls(**values)
+
+
+def _parse(name: str, text: str, default: Any) -> Any:
+    """The text as the type of the default; numbers must not be negative."""
+    if isinstance(default, bool):
+        if text.lower() not in ("true", "1", "yes", "false", "0", "no"):
+            raise SettingsError(f"{name} is {text!r}: write true or false.")
+        return text.lower() in ("true", "1", "yes")
+    if isinstance(default, tuple):
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    if isinstance(default, int | float):
+        try:
+            value = type(default)(text)
+        except ValueError as error:
+            raise SettingsError(f"{name} is {text!r}: write a number such as {default}.") from error
+        if value < 0:
+            raise SettingsError(f"{name} is {text!r}: write a number of 0 or more.")
+        return value
+    return text
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The settings of this process, read at the first call."""
+    return Settings.from_env()
