@@ -17,6 +17,7 @@
     ├── UnsupportedMediaType       415  unsupported_media_type
     ├── QueueFull                  429  queue_full         retryable
     ├── HandlerError               500  handler_error
+    ├── CheckpointError            500  checkpoint_error
     ├── Unavailable                503  unavailable        retryable
     │   ├── NotReady               503  not_ready          retryable
     │   ├── WorkerLost             503  worker_lost        retryable
@@ -131,6 +132,10 @@ class QueueFull(PixelserveError):
 
 class HandlerError(PixelserveError):
     code = "handler_error"
+
+
+class CheckpointError(PixelserveError):
+    code = "checkpoint_error"
 
 
 class Unavailable(PixelserveError):

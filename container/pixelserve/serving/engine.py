@@ -97,7 +97,7 @@ class Engine:
     def submit(self, body: bytes, context: Context) -> Ticket:
         """Starts the handler on `body`; the ticket's future gets the answer.
 
-        Raises QueueFull. The future raises DeadlineExceeded, ClientGone, or what the handler raised, as PixelserveError.
+        Raises QueueFull. The future raises DeadlineExceeded, ClientGone, or the handler's own PixelserveError.
         """
         if self.held >= self._settings.queue_length:
             wait = max(1, min(60, round(self.held * (self._predict.seconds or 1.0))))

@@ -1,0 +1,227 @@
+"""Bytes to pictures: JPEG, PNG, BMP, WebP and TIFF, header and limits checked before any pixel is decoded.
+
+JPEG goes through libjpeg-turbo (simplejpeg), 16-bit PNG and TIFF through OpenCV, all else and every fall-back through
+Pillow; `benchmarks/codecs.py` measures them side by side. `encoders` has the way back.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageCms, UnidentifiedImageError
+
+from pixelserve.errors import ImageTooLarge, InvalidImage, UnsupportedMediaType
+from pixelserve.imaging.image import Image, Pixels
+from pixelserve.settings import Settings
+
+try:
+    import simplejpeg
+except ImportError:  # an optional accelerator: Pillow reads JPEG too
+    simplejpeg = None
+
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
+READABLE = "JPEG, PNG, BMP, WebP or TIFF"
+BOMB_FLOOR_PIXELS = 4_000_000
+"""Below this many pixels a high ratio of decoded to encoded bytes does no harm."""
+
+Pillow.MAX_IMAGE_PIXELS = None  # the limits are ours, see `check_limits`
+
+_ORIENTATION = 0x0112
+_DAMAGE = (OSError, ValueError, SyntaxError, EOFError, struct.error, IndexError, KeyError, TypeError, AttributeError,
+           OverflowError, MemoryError, ZeroDivisionError, NotImplementedError, RuntimeError, cv2.error)  # fmt: skip
+"""What the decoders raise for damaged files."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of itself: format in lower case, edges in pixels as stored, bits of a sample (`depth`)."""
+
+    format: str
+    width: int
+    height: int
+    mode: str
+    depth: int
+    orientation: int
+
+
+def read_header(data: bytes) -> Header:
+    """The header, without decoding pixels. Raises UnsupportedMediaType for other formats, InvalidImage for damage."""
+    return _header(_open(data), data)
+
+
+def decode(data: bytes, settings: Settings) -> Image:
+    """The picture upright (EXIF orientation applied), with its alpha, in sRGB where its profile can be converted.
+
+    Grey stays grey, palettes are expanded, CMYK becomes RGB, 16-bit PNG and TIFF stay 16-bit (their profile is carried,
+    not converted). Of several frames it is the first. Raises UnsupportedMediaType, InvalidImage, and ImageTooLarge for
+    max_pixels_in, max_edge and max_decode_ratio.
+    """
+    file = _open(data)
+    header = _header(file, data)
+    check_limits(header, len(data), settings)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of odd metadata in files that decode well
+            pixels, icc = _decode_pixels(file, header, data)
+    except _DAMAGE as error:
+        raise InvalidImage(f"The {header.format} file is damaged or cut off. Send the whole file.") from error
+    return Image(np.ascontiguousarray(pixels), icc)
+
+
+def check_limits(header: Header, size: int, settings: Settings) -> None:
+    """Raises ImageTooLarge when the picture a header announces, in a file of `size` bytes, breaks a limit."""
+    pixels = header.width * header.height
+    announced = f"The image has {header.width} x {header.height} pixels"
+    if max(header.width, header.height) > settings.max_edge:
+        raise ImageTooLarge(
+            f"{announced}; the longest edge may have {settings.max_edge:,}. Shrink it, or raise PIXELSERVE_MAX_EDGE."
+        )
+    if pixels > settings.max_pixels_in:
+        raise ImageTooLarge(
+            f"{announced}, {pixels:,} in all; {settings.max_pixels_in:,} are allowed. Shrink it, or raise "
+            "PIXELSERVE_MAX_PIXELS_IN."
+        )
+    decoded = pixels * Pillow.getmodebands(header.mode) * header.depth // 8
+    if pixels > BOMB_FLOOR_PIXELS and decoded > settings.max_decode_ratio * size:
+        raise ImageTooLarge(
+            f"{announced} in a file of {size:,} bytes, more than {settings.max_decode_ratio:,} bytes for each stored "
+            "one. Save it in another format, or raise PIXELSERVE_MAX_DECODE_RATIO."
+        )
+
+
+def _open(data: bytes) -> Pillow.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return Pillow.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError:
+        if _looks_known(data):
+            raise InvalidImage("The image file is damaged or cut off. Send the whole file.") from None
+        raise UnsupportedMediaType(f"This is not an image that can be read here. Send {READABLE}.") from None
+    except _DAMAGE as error:
+        raise InvalidImage("The image file is damaged or cut off. Send the whole file.") from error
+
+
+def _looks_known(data: bytes) -> bool:
+    starts = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"II*\0", b"MM\0*")
+    return data.startswith(starts) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
+
+
+def _header(file: Pillow.Image, data: bytes) -> Header:
+    format_name = "jpeg" if file.format == "MPO" else str(file.format).lower()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            orientation = int(file.getexif().get(_ORIENTATION, 1))
+            depth = _depth(file, format_name, data)
+    except _DAMAGE as error:
+        raise InvalidImage(f"The header of the {format_name} file is damaged. Save it again.") from error
+    return Header(format_name, *file.size, file.mode, depth, orientation if 1 <= orientation <= 8 else 1)
+
+
+def _depth(file: Pillow.Image, format_name: str, data: bytes) -> int:
+    if format_name == "png":
+        return 16 if data[24] == 16 else 8
+    if format_name == "tiff":
+        bits = file.tag_v2.get(258, (8,))  # type: ignore[attr-defined]
+        return 16 if max(bits if isinstance(bits, tuple) else (bits,)) > 8 else 8
+    return 8
+
+
+def _decode_pixels(file: Pillow.Image, header: Header, data: bytes) -> tuple[Pixels, bytes | None]:
+    profile: bytes | None = file.info.get("icc_profile") or None
+    if header.depth == 16:
+        return _upright(_decode_16_bit(file, header, data), header.orientation), profile
+    if header.format == "jpeg" and header.mode in ("L", "RGB") and not profile and simplejpeg is not None:
+        try:
+            pixels = simplejpeg.decode_jpeg(data, "GRAY" if header.mode == "L" else "RGB")
+            return _upright(pixels, header.orientation), None
+        except ValueError:
+            pass  # what is exotic Pillow may still read; what is damaged it refuses
+    file.load()  # Pillow turns TIFF upright by itself
+    picture, profile = _to_srgb(_plain_mode(file), profile)
+    pixels = np.asarray(picture)
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    return (pixels if header.format == "tiff" else _upright(pixels, header.orientation)), profile
+
+
+def _decode_16_bit(file: Pillow.Image, header: Header, data: bytes) -> Pixels:
+    if header.format == "png":
+        file.verify()  # OpenCV takes a cut-off file for a whole one
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.dtype != np.uint16:
+        raise ValueError("not decodable as 16 bit")
+    if pixels.ndim == 2:
+        return pixels[..., None]
+    if header.mode.startswith("LA"):
+        return pixels[..., [0, 3]]
+    return pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
+
+
+def _plain_mode(file: Pillow.Image) -> Pillow.Image:
+    """L, LA, RGB, RGBA or CMYK, whatever the file had."""
+    if file.mode in ("L", "LA", "RGB", "RGBA", "CMYK") and "transparency" not in file.info:
+        return file
+    if file.mode == "1":
+        return file.convert("L")
+    if file.mode in ("I", "F"):
+        raise ValueError("32-bit samples")
+    if file.mode == "L":
+        return file.convert("LA")
+    has_alpha = "transparency" in file.info or file.mode in ("PA", "RGBa", "La")
+    return file.convert("RGBA" if has_alpha else "RGB")
+
+
+def _to_srgb(picture: Pillow.Image, profile: bytes | None) -> tuple[Pillow.Image, bytes | None]:
+    """The picture in sRGB and None, or as it is with the profile when that cannot be used."""
+    if profile is not None and not _is_srgb(profile):
+        converted = _convert(picture, profile)
+        if converted is not None:
+            return converted, None
+        if picture.mode != "CMYK":
+            return picture, profile
+    return (picture.convert("RGB") if picture.mode == "CMYK" else picture), None
+
+
+def _is_srgb(profile: bytes) -> bool:
+    try:
+        return "srgb" in ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(profile))).lower()
+    except (ImageCms.PyCMSError, OSError):
+        return False
+
+
+def _convert(picture: Pillow.Image, profile: bytes) -> Pillow.Image | None:
+    """The picture's colours from `profile` to sRGB, its alpha kept; None when the profile does not fit it."""
+    colors = {"RGBA": "RGB", "LA": "L"}.get(picture.mode, picture.mode)
+    target: Any = ImageCms.createProfile("sRGB")
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        result = ImageCms.profileToProfile(picture.convert(colors), source, target, outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return None
+    if result is None:
+        return None
+    if colors == "L":
+        result = result.getchannel("G")
+    if colors != picture.mode:
+        result.putalpha(picture.getchannel("A"))
+    return result
+
+
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
+    """Applies an EXIF orientation (1 to 8, Exif 2.3 tag 0x0112)."""
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return pixels

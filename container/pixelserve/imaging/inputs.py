@@ -1,0 +1,43 @@
+"""The picture a request names or holds."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from pixelserve.errors import BadRequest
+from pixelserve.imaging.codecs import decode
+from pixelserve.imaging.fetch import fetch
+from pixelserve.imaging.image import Image
+from pixelserve.settings import Settings
+
+
+def read_base64(text: str, param: str) -> bytes:
+    """Base64 as people send it: data: URLs, line breaks, the URL alphabet and missing padding included.
+
+    Raises BadRequest naming `param`.
+    """
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
+    text = "".join(text.split()).translate(str.maketrans("-_", "+/")).rstrip("=")
+    try:
+        data = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise BadRequest(f"{param} is not Base64. Encode the image file's bytes.", param=param) from error
+    if not data:
+        raise BadRequest(f"{param} is empty. Put the image file's bytes in it, in Base64.", param=param)
+    return data
+
+
+def load_image(settings: Settings, *, url: str | None, img: str | None) -> Image:
+    """The picture at `url` or in `img` (Base64); exactly one of them is to be given, else BadRequest.
+
+    Raises what `fetch` and `decode` raise.
+    """
+    if url is not None and img is not None:
+        raise BadRequest("url and img are both given: give one of them.", param="img")
+    if url is not None:
+        return decode(fetch(url, settings), settings)
+    if img is not None:
+        return decode(read_base64(img, "img"), settings)
+    raise BadRequest("No image is given. Give its address as url, or its bytes in Base64 as img.", param="url")

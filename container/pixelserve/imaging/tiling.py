@@ -1,0 +1,134 @@
+"""Running a network over a picture tile by tile: memory bounded by the tile, not the picture.
+
+Exact: each tile is read with so much of its surroundings (`overlap`, at least the network's reach) that what it writes
+is what the whole picture would give; tiles at the picture's edge end where the picture ends, so the network pads them as
+it would the whole. Feathered: where the reach is too far to afford, tiles are laid over one another with a linear fade
+`2 * overlap` pixels wide, which hides the joints and leaves a difference that the overlap bounds only in practice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixelserve.errors import OutOfMemory
+from pixelserve.imaging.image import Pixels
+
+SMALLEST_TILE = 32
+
+Network = Callable[[Pixels], Pixels]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """How to cut: `tile` is the edge of what a tile writes, in input pixels; edges are kept multiples of `multiple`."""
+
+    scale: int
+    tile: int
+    overlap: int
+    feathered: bool = False
+    multiple: int = 1
+
+
+@dataclass(frozen=True)
+class _Block:
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def halves(self, multiple: int) -> list[_Block]:
+        """The block cut in both directions, in reading order."""
+        return [
+            _Block(self.top + y, self.left + x, height, width)
+            for y, height in _cuts(self.height, math.ceil(self.height / 2), multiple)
+            for x, width in _cuts(self.width, math.ceil(self.width / 2), multiple)
+        ]
+
+
+def run_tiled(
+    network: Network,
+    pixels: Pixels,
+    tiles: Tiles,
+    progress: Progress | None = None,
+    is_out_of_memory: Callable[[BaseException], bool] = lambda error: isinstance(error, MemoryError),
+) -> Pixels:
+    """`network` over `pixels` (H, W, C), written as (H * scale, W * scale, C) of the same dtype.
+
+    `network` maps (h, w, C) to (h * scale, w * scale, C). `progress` is called with the input pixels done and their
+    total after each tile, and may raise to stop. When memory runs out the tile is cut into four, down to 32 pixels;
+    then OutOfMemory is raised.
+    """
+    height, width, channels = pixels.shape
+    out = np.empty((height * tiles.scale, width * tiles.scale, channels), pixels.dtype)
+    blocks = deque(
+        _Block(top, left, rows, columns)
+        for top, rows in _cuts(height, tiles.tile, tiles.multiple)
+        for left, columns in _cuts(width, tiles.tile, tiles.multiple)
+    )
+    largest, done = tiles.tile, 0
+    while blocks:
+        block = blocks.popleft()
+        if max(block.height, block.width) <= largest:
+            try:
+                _run_block(network, pixels, block, tiles, out)
+            except BaseException as error:
+                if not is_out_of_memory(error):
+                    raise
+                largest = max(block.height, block.width) // 2
+                if largest < SMALLEST_TILE:
+                    raise OutOfMemory("Memory ran out even on the smallest tile. Use a larger instance.") from error
+            else:
+                done += block.height * block.width
+                if progress is not None:
+                    progress(done, height * width)
+                continue
+        blocks.extendleft(reversed(block.halves(tiles.multiple)))
+    return out
+
+
+def _cuts(length: int, most: int, multiple: int) -> list[tuple[int, int]]:
+    """`length` in equal parts of at most `most`, as (start, length), starts at multiples of `multiple`."""
+    count = math.ceil(length / max(multiple, most))
+    part = math.ceil(length / count / multiple) * multiple
+    return [(start, min(part, length - start)) for start in range(0, length, part)]
+
+
+def _run_block(network: Network, pixels: Pixels, block: _Block, tiles: Tiles, out: Pixels) -> None:
+    overlap = math.ceil(tiles.overlap / tiles.multiple) * tiles.multiple
+    top, left = max(0, block.top - overlap), max(0, block.left - overlap)
+    bottom = min(pixels.shape[0], block.top + block.height + overlap)
+    right = min(pixels.shape[1], block.left + block.width + overlap)
+    result = network(pixels[top:bottom, left:right])
+    scale = tiles.scale
+    if not tiles.feathered:
+        y, x = (block.top - top) * scale, (block.left - left) * scale
+        target = _view(out, block.top, block.left, block.height, block.width, scale)
+        target[...] = result[y : y + target.shape[0], x : x + target.shape[1]]
+        return
+    target = _view(out, top, left, bottom - top, right - left, scale)
+    fade_y = _fade(target.shape[0], 2 * overlap * scale if block.top else 0)
+    fade_x = _fade(target.shape[1], 2 * overlap * scale if block.left else 0)
+    _lay_over(target, result, fade_y[:, None, None] * fade_x[:, None])
+
+
+def _view(out: Pixels, top: int, left: int, height: int, width: int, scale: int) -> Pixels:
+    return out[top * scale : (top + height) * scale, left * scale : (left + width) * scale]
+
+
+def _fade(length: int, width: int) -> NDArray[np.float32]:
+    """Weights of a tile along one edge, (length,): from 0 to 1 over the first `width`, 1 behind."""
+    return np.minimum(1, (np.arange(length, dtype=np.float32) + 0.5) / max(width, 0.5))
+
+
+def _lay_over(target: Pixels, tile: Pixels, weight: NDArray[np.float32]) -> None:
+    """Blends `tile` over `target`; where the weight is 1 the target may still hold anything."""
+    solid = weight >= 1
+    blended = target + weight * (tile.astype(np.float32) - target)
+    target[...] = np.where(solid, tile, np.rint(blended).astype(target.dtype))

@@ -1,0 +1,104 @@
+"""Requests and answers of the features: one definition for handlers, gateway, OpenAPI and clients."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pixelserve.errors import BadRequest
+
+Scale = Literal[2, 4]
+Target = Literal["2k", "4k"]
+Format = Literal["png", "jpeg", "webp"]
+
+TARGET_PIXELS: dict[Target, int] = {"2k": 2048 * 2048, "4k": 4096 * 4096}
+
+
+class Request(BaseModel):
+    """What all features share: unknown fields are refused, because a misspelt one would silently do nothing."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+R = TypeVar("R", bound=Request)
+
+
+class SuperResolutionRequest(Request):
+    """Enlarge an image by `scale`, or to the area of `target`."""
+
+    url: str | None = Field(None, description="The image's URL: http, https, or s3 of an allowed bucket.")
+    img: str | None = Field(None, description="The image itself, in Base64.")
+    scale: Scale = Field(2, description="Factor of both edges.")
+    target: Target | None = Field(None, description="Area to reach in place of a factor: about 2048² or 4096² pixels.")
+    face: bool = Field(False, description="Restore faces too.")
+    format: Format = Field("png", description="Format of the image in a JSON answer.")
+    quality: int = Field(90, ge=1, le=100, description="Quality of a JPEG or WebP answer.")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.target is not None and "scale" in self.model_fields_set:
+            raise ValueError("scale and target exclude each other: give one of them")
+        return self
+
+
+class SuperResolutionAnswer(BaseModel):
+    """The JSON answer: `result` is the enlarged image in Base64."""
+
+    result: str
+
+
+def parse_json(model: type[R], body: bytes) -> R:
+    """A JSON body as a request. Raises BadRequest naming the field (`param`), what it held and what fits."""
+    try:
+        values = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"The body is not valid JSON: {error}.") from error
+    if not isinstance(values, dict):
+        raise BadRequest('The body must be a JSON object, such as {"url": "https://…"}.')
+    return parse(model, values)
+
+
+def parse_attributes(model: type[R], attributes: str) -> R:
+    """The options of a raw body from X-Amzn-SageMaker-Custom-Attributes, `scale=4;format=jpeg`, as a request.
+
+    Raises BadRequest as `parse_json` does, also for a part that is not key=value.
+    """
+    values: dict[str, Any] = {}
+    for part in filter(None, (part.strip() for part in attributes.replace(",", ";").split(";"))):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise BadRequest(f"Custom attributes hold {part!r}: write them as key=value;key=value.")
+        values[key.strip()] = _plain(value.strip())
+    return parse(model, values)
+
+
+def parse(model: type[R], values: dict[str, Any]) -> R:
+    """Values as a request. Raises BadRequest for the first field that does not fit."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        param = str(first["loc"][0]) if first["loc"] else None
+        if first["type"] == "extra_forbidden":
+            raise BadRequest(
+                f"There is no field {param}. Fields: {', '.join(model.model_fields)}.", param=param
+            ) from None
+        reason = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        given = "" if param is None else f"{param} is {_shortened(first['input'])}: "
+        raise BadRequest(f"{given}{reason}.", param=param) from None
+
+
+def _plain(text: str) -> Any:
+    """`4` and `true` of an attribute as JSON has them, other text as it is."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, int | float | bool) else text
+
+
+def _shortened(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "…"
