@@ -34,6 +34,7 @@ BOMB_FLOOR_PIXELS = 4_000_000
 Pillow.MAX_IMAGE_PIXELS = None  # the limits are ours, see `check_limits`
 
 _ORIENTATION = 0x0112
+_PNG_GREY_ALPHA = 4
 _DAMAGE = (OSError, ValueError, SyntaxError, EOFError, struct.error, IndexError, KeyError, TypeError, AttributeError,
            OverflowError, MemoryError, ZeroDivisionError, NotImplementedError, RuntimeError, cv2.error)  # fmt: skip
 """What the decoders raise for damaged files."""
@@ -119,11 +120,16 @@ def _header(file: Pillow.Image, data: bytes) -> Header:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            orientation = int(file.getexif().get(_ORIENTATION, 1))
+            orientation = int(file.getexif().get(_ORIENTATION, 1)) if _has_exif(file) else 1
             depth = _depth(file, format_name, data)
     except _DAMAGE as error:
         raise InvalidImage(f"The header of the {format_name} file is damaged. Save it again.") from error
     return Header(format_name, *file.size, file.mode, depth, orientation if 1 <= orientation <= 8 else 1)
+
+
+def _has_exif(file: Pillow.Image) -> bool:
+    """Pillow would decode a whole PNG in search of EXIF behind the pixels."""
+    return file.format != "PNG" or "exif" in file.info
 
 
 def _depth(file: Pillow.Image, format_name: str, data: bytes) -> int:
@@ -155,13 +161,13 @@ def _decode_pixels(file: Pillow.Image, header: Header, data: bytes) -> tuple[Pix
 
 def _decode_16_bit(file: Pillow.Image, header: Header, data: bytes) -> Pixels:
     if header.format == "png":
-        file.verify()  # OpenCV takes a cut-off file for a whole one
+        Pillow.open(io.BytesIO(data), formats=FORMATS).verify()  # OpenCV takes a cut-off file for a whole one
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.uint16:
         raise ValueError("not decodable as 16 bit")
     if pixels.ndim == 2:
         return pixels[..., None]
-    if header.mode.startswith("LA"):
+    if header.format == "png" and data[25] == _PNG_GREY_ALPHA:  # OpenCV spreads the grey over three channels
         return pixels[..., [0, 3]]
     return pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
 

@@ -1,9 +1,9 @@
 """Running a network over a picture tile by tile: memory bounded by the tile, not the picture.
 
 Exact: each tile is read with so much of its surroundings (`overlap`, at least the network's reach) that what it writes
-is what the whole picture would give; tiles at the picture's edge end where the picture ends, so the network pads them as
-it would the whole. Feathered: where the reach is too far to afford, tiles are laid over one another with a linear fade
-`2 * overlap` pixels wide, which hides the joints and leaves a difference that the overlap bounds only in practice.
+is what the whole picture would give; tiles at the picture's edge end where the picture ends, so the network pads them
+as it would the whole. Feathered: where the reach is too far to afford, tiles are laid over one another with a linear
+fade `2 * overlap` pixels wide, which hides the joints and leaves a difference that the overlap bounds only in practice.
 """
 
 from __future__ import annotations
@@ -124,7 +124,8 @@ def _view(out: Pixels, top: int, left: int, height: int, width: int, scale: int)
 
 def _fade(length: int, width: int) -> NDArray[np.float32]:
     """Weights of a tile along one edge, (length,): from 0 to 1 over the first `width`, 1 behind."""
-    return np.minimum(1, (np.arange(length, dtype=np.float32) + 0.5) / max(width, 0.5))
+    ramp: NDArray[np.float32] = (np.arange(length, dtype=np.float32) + np.float32(0.5)) / np.float32(max(width, 0.5))
+    return np.minimum(ramp, np.float32(1))
 
 
 def _lay_over(target: Pixels, tile: Pixels, weight: NDArray[np.float32]) -> None:

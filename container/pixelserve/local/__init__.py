@@ -1,6 +1,5 @@
-"""Endpoints on this machine behind the SageMaker Runtime API: what `pixelserve up` runs."""
+"""Endpoints on this machine. `local.runtime`, which needs the extra `server`, puts them behind the SageMaker API."""
 
 from pixelserve.local.endpoints import Endpoint, EndpointFailed, LogLine, Source
-from pixelserve.local.runtime import LocalRuntime, running
 
-__all__ = ["Endpoint", "EndpointFailed", "LocalRuntime", "LogLine", "Source", "running"]
+__all__ = ["Endpoint", "EndpointFailed", "LogLine", "Source"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import logging
 import os
@@ -30,8 +29,11 @@ STOP_SECONDS = 30.0
 """SageMaker kills a container 30 seconds after SIGTERM."""
 
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
-_PDEATHSIG = 1  # prctl(PR_SET_PDEATHSIG), see <linux/prctl.h>
-_libc = ctypes.CDLL(None)
+_SERVE = """\
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: end with the thread that started this
+os.execv(sys.executable, [sys.executable, "-m", "pixelserve.serving"])
+"""
 
 
 class EndpointFailed(PixelserveError):
@@ -54,7 +56,7 @@ class Source:
         name, equals, folder = text.partition("=")
         path = Path(folder if equals else text).expanduser().resolve()
         if (path / "inference.py").is_file():
-            return cls(_checked(name if equals else path.name.replace("_", "-")), path)
+            return cls(checked_name(name if equals else path.name.replace("_", "-")), path)
         if equals or "/" in text or path.is_dir():
             raise NotFound(f"There is no inference.py in {path}. `pixelserve new NAME` writes a handler to start from.")
         try:
@@ -64,11 +66,12 @@ class Source:
         return cls(feature.endpoint, features.handler_folder(feature))
 
 
-def _checked(name: str) -> str:
+def checked_name(name: str) -> str:
+    """The name. Raises BadRequest when SageMaker would not take it for an endpoint."""
     if not _NAME.fullmatch(name):
         raise BadRequest(
             f"{name!r} cannot be an endpoint's name: SageMaker takes up to 63 letters, digits and hyphens. "
-            "Choose one with NAME=FOLDER."
+            "Choose another; a folder can be served under one of your own with NAME=FOLDER."
         )
     return name
 
@@ -112,16 +115,16 @@ class Endpoint:
             "SAGEMAKER_PROGRAM": "inference.py",
             "PYTHONUNBUFFERED": "1",
         }
+        environment.setdefault("SAGEMAKER_CONTAINER_LOG_LEVEL", "10")  # whose payloads may be quoted is at the screen
         if source.model_dir is not None:
             environment["SM_MODEL_DIR"] = str(source.model_dir)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "pixelserve.serving"],
+            [sys.executable, "-c", _SERVE],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=environment,
             start_new_session=True,
-            preexec_fn=_end_with_parent,
         )
         self._reader = threading.Thread(target=self._read_log, name=f"log of {self.name}", daemon=True)
         self._reader.start()
@@ -172,10 +175,6 @@ class Endpoint:
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
             self._reader.join(1.0)
-
-
-def _end_with_parent() -> None:
-    _libc.prctl(_PDEATHSIG, signal.SIGTERM)
 
 
 def _free_port() -> int:

@@ -19,6 +19,7 @@ from urllib.parse import unquote
 
 import httpx
 import uvicorn
+import uvloop
 
 import pixelserve
 from pixelserve.errors import BodyTooLarge, PixelserveError, Unavailable
@@ -178,7 +179,7 @@ class LocalRuntime:
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         self._listener = listener
         self._server: uvicorn.Server | None = None
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="SageMaker runtime")
+        self._thread = threading.Thread(target=lambda: uvloop.run(self._serve()), name="SageMaker runtime")
         self._up = threading.Event()
 
     def environment(self) -> dict[str, str]:

@@ -37,7 +37,7 @@ class NetworkInfo:
 
 
 def load_network(path: Path) -> tuple[nn.Module, NetworkInfo]:
-    """The network of a file, float32 on the CPU, in evaluation mode. Raises CheckpointError for files that do not fit."""
+    """The network of a file, float32 on the CPU, for inference. Raises CheckpointError for files that do not fit."""
     state = read_state_dict(path)
     try:
         network, info = _build(state)
@@ -55,7 +55,7 @@ def read_state_dict(path: Path) -> StateDict:
     """
     try:
         if path.suffix == ".safetensors":
-            loaded = load_file(path)
+            loaded: object = load_file(path)
         else:
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, SafetensorError, pickle.UnpicklingError) as error:
@@ -86,7 +86,8 @@ def _build_rrdbnet(state: StateDict) -> tuple[nn.Module, NetworkInfo]:
 
 
 def _build_srvgg(state: StateDict) -> tuple[nn.Module, NetworkInfo]:
-    convolutions = [tensor for tensor in state.values() if tensor.ndim == 4]
+    numbers = sorted(int(name.split(".")[1]) for name in state if name.endswith(".weight"))
+    convolutions = [state[f"body.{number}.weight"] for number in numbers if state[f"body.{number}.weight"].ndim == 4]
     first, last = convolutions[0], convolutions[-1]
     if state["body.1.weight"].ndim != 1:
         raise ValueError("no PReLU after the first convolution")

@@ -9,6 +9,8 @@ from typing import Any
 from pixelserve.errors import HandlerError, OutOfMemory, PixelserveError
 
 Buffer = bytes | bytearray | memoryview
+Body = str | Buffer | Sequence[Buffer]
+"""What output_fn may return as a body."""
 
 
 @dataclass(frozen=True, slots=True)

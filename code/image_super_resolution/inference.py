@@ -1,0 +1,74 @@
+"""Image super-resolution as a SageMaker handler: the four functions of the contract, and a warm-up.
+
+In: JSON (`schema.SuperResolutionRequest`), or the image itself as `image/*` with the options in
+X-Amzn-SageMaker-Custom-Attributes (`scale=4;format=jpeg`). Out, by Accept: JSON `{"result": Base64}`, `image/png`,
+`image/jpeg`, `image/webp`, or `application/x-npy` (H, W, C).
+"""
+
+import base64
+import json
+
+from pixelserve.errors import BadRequest, NotAcceptable, TooSlow, UnsupportedMediaType
+from pixelserve.imaging import MEDIA_TYPES, Image, decode, encode, load_image
+from pixelserve.models.super_resolution import Upscaler
+from pixelserve.schema import SuperResolutionRequest, parse_attributes, parse_json
+from pixelserve.serving import Body, Context
+from pixelserve.settings import settings
+
+JSON = "application/json"
+
+
+def model_fn(model_dir: str) -> Upscaler:
+    """Called once in each worker. `model_dir` is /opt/ml/model; without weights in it the embedded ones are used."""
+    return Upscaler.load(model_dir, settings())
+
+
+def warmup_fn(model: Upscaler) -> None:
+    """Called once after loading; the endpoint is healthy only then."""
+    model.warm_up()
+
+
+def input_fn(body: bytes, content_type: str, context: Context) -> tuple[SuperResolutionRequest, Image]:
+    """Bytes to what predict_fn takes. Several of these run at once, beside the network."""
+    if content_type.startswith(JSON):
+        request = parse_json(SuperResolutionRequest, body)
+        image = load_image(settings(), url=request.url, img=request.img)
+    elif content_type.startswith("image/"):
+        request = parse_attributes(SuperResolutionRequest, context.custom_attributes)
+        image = decode(body, settings())
+    else:
+        raise UnsupportedMediaType(f"Content type {content_type} is not read here. Send {JSON} or an image as image/*.")
+    if request.face:
+        raise BadRequest("face is true, but no face weights are supported yet. Leave it out.", param="face")
+    return request, image
+
+
+def predict_fn(
+    data: tuple[SuperResolutionRequest, Image], model: Upscaler, context: Context
+) -> tuple[SuperResolutionRequest, Image]:
+    """The network. One call at a time; `context.progress` ends it early when nobody waits any more."""
+    request, image = data
+    seconds = model.seconds(image, request.scale, request.target)
+    if seconds > context.seconds_left():
+        raise TooSlow(
+            f"{image.width} x {image.height} pixels take about {seconds:.0f} s here, longer than the "
+            f"{context.seconds_left():.0f} s that are left. Send a smaller image, or use an asynchronous endpoint."
+        )
+    return request, model.upscale(image, request.scale, request.target, context.progress)
+
+
+def output_fn(prediction: tuple[SuperResolutionRequest, Image], accept: str, context: Context) -> tuple[Body, str]:
+    """What predict_fn gave, as the caller accepts it: the body, or its parts, and their type."""
+    request, image = prediction
+    for kind in (part.partition(";")[0].strip() for part in accept.split(",")):
+        if kind in ("*/*", ""):
+            kind = JSON if context.content_type.startswith(JSON) else "image/*"
+        if kind == JSON:
+            picture = b"".join(encode(image, request.format, request.quality))
+            return json.dumps({"result": base64.b64encode(picture).decode()}), JSON
+        if kind == "image/*":
+            kind = MEDIA_TYPES[request.format]
+        for name, media_type in MEDIA_TYPES.items():
+            if kind == media_type:
+                return encode(image, name, request.quality), media_type
+    raise NotAcceptable(f"Accept {accept} cannot be answered. Accept {JSON}, {', '.join(MEDIA_TYPES.values())}.")

@@ -1,0 +1,226 @@
+"""Super-resolution of whole pictures: which network for which factor, in tiles, with alpha, grey and 16 bit kept."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pixelserve.errors import CheckpointError, OutputTooLarge
+from pixelserve.imaging.image import Image, Pixels
+from pixelserve.imaging.resample import resize
+from pixelserve.imaging.tiling import Tiles, run_tiled
+from pixelserve.models.checkpoints import SUFFIXES, NetworkInfo, load_network
+from pixelserve.models.devices import free_memory, is_out_of_memory, pick_device, pick_dtype
+from pixelserve.schema import TARGET_PIXELS, Target
+from pixelserve.settings import Settings
+
+EMBEDDED = ("sr_x2.safetensors", "sr_x4.safetensors")
+FACTORS = (2, 4)
+
+LARGEST_TILE = 512
+FARTHEST_REACH = 64
+"""Up to this reach tiles overlap by all of it and are exact; beyond it they overlap by FEATHER and fade."""
+FEATHER = 32
+PROBE_EDGE = 96
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """One network made to enlarge by `info.scale`, on its device."""
+
+    network: nn.Module
+    info: NetworkInfo
+    device: torch.device
+    dtype: torch.dtype
+
+    def __call__(self, tile: Pixels) -> Pixels:
+        """A tile (h, w, C) uint8 or uint16 to (h * scale, w * scale, C); grey and alpha go through as grey pictures."""
+        most = float(np.iinfo(tile.dtype).max)
+        samples = torch.from_numpy(tile if tile.dtype == np.uint8 else tile.astype(np.int32)).to(self.device)
+        planes = _as_rgb(samples.permute(2, 0, 1).to(self.dtype) / most).contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode():
+            enlarged = self.network(_padded(planes, self.info.multiple))
+            height, width = tile.shape[0] * self.info.scale, tile.shape[1] * self.info.scale
+            joined = _from_rgb(enlarged[..., :height, :width], tile.shape[2])
+            whole = joined.float().mul_(most).add_(0.5).clamp_(0, most).permute(1, 2, 0)
+            if tile.dtype == np.uint8:
+                return whole.to(torch.uint8).cpu().numpy()
+            return whole.to(torch.int32).cpu().numpy().astype(np.uint16)
+
+
+def _as_rgb(planes: Tensor) -> Tensor:
+    """(C, h, w) as RGB pictures (N, 3, h, w): colour or grey first, then alpha."""
+    if planes.shape[0] == 3:
+        return planes[None]
+    colors = planes[:3] if planes.shape[0] == 4 else planes[:1].expand(3, -1, -1)
+    if planes.shape[0] == 1:
+        return colors[None]
+    return torch.stack([colors, planes[-1:].expand(3, -1, -1)])
+
+
+def _from_rgb(pictures: Tensor, channels: int) -> Tensor:
+    """The reverse of `_as_rgb`: (N, 3, h, w) to (C, h, w)."""
+    parts = [pictures[0] if channels >= 3 else pictures[0].mean(0, keepdim=True)]
+    if channels in (2, 4):
+        parts.append(pictures[1].mean(0, keepdim=True))
+    return torch.cat(parts)
+
+
+def _padded(pictures: Tensor, multiple: int) -> Tensor:
+    """Edges repeated on the right and below up to a multiple."""
+    height, width = pictures.shape[-2:]
+    return functional.pad(pictures, (0, -width % multiple, 0, -height % multiple), mode="replicate")
+
+
+class _Halved(nn.Module):
+    """A network of twice the scale, its result averaged down: antialiased, and the same in any tile."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.avg_pool2d(self.network(x), 2)
+
+
+class Upscaler:
+    """Enlarges pictures by 2 and 4. `upscale` is called from one thread; nothing changes after `warm_up`."""
+
+    def __init__(self, networks: dict[int, tuple[nn.Module, NetworkInfo]], settings: Settings) -> None:
+        self._settings = settings
+        device = pick_device()
+        self._passes = {factor: _make_pass(factor, networks, device, settings.dtype) for factor in FACTORS}
+        self._seconds_per_pixel: dict[int, float] = {}
+
+    @classmethod
+    def load(cls, model_dir: str, settings: Settings) -> Upscaler:
+        """Networks from the .pth and .safetensors files in `model_dir`, else the embedded ones.
+
+        A factor without a network of its own is served by the other's. Raises CheckpointError for what does not fit.
+        """
+        folder = Path(model_dir)
+        paths = sorted(path for path in folder.glob("*") if path.suffix in SUFFIXES) if folder.is_dir() else []
+        if not paths:
+            paths = [Path(__file__).parent / "embedded" / name for name in EMBEDDED]
+        return cls(_load_all(paths), settings)
+
+    def warm_up(self) -> None:
+        """Runs each factor once and notes its speed."""
+        for factor, one in self._passes.items():
+            tile = np.zeros((PROBE_EDGE, PROBE_EDGE, 3), np.uint8)
+            one(tile)
+            started = time.perf_counter()
+            one(tile)
+            self._seconds_per_pixel[factor] = (time.perf_counter() - started) / PROBE_EDGE**2
+
+    def size(self, image: Image, scale: int, target: Target | None) -> tuple[int, int]:
+        """Width and height of the answer.
+
+        For a target: the aspect kept, the area brought to that of the target, never shrunk.
+        """
+        if target is None:
+            return image.width * scale, image.height * scale
+        ratio = max(1.0, math.sqrt(TARGET_PIXELS[target] / (image.width * image.height)))
+        return max(1, round(image.width * ratio)), max(1, round(image.height * ratio))
+
+    def seconds(self, image: Image, scale: int, target: Target | None) -> float:
+        """The time `upscale` will take, from the speed seen in `warm_up`."""
+        factor = self._factor(image, self.size(image, scale, target))
+        pictures = 2 if image.has_alpha else 1
+        return self._seconds_per_pixel.get(factor, 0.0) * image.width * image.height * pictures
+
+    def upscale(
+        self, image: Image, scale: int = 2, target: Target | None = None, progress: Progress | None = None
+    ) -> Image:
+        """The picture enlarged by `scale` (2 or 4) or to `target`; channels, depth and profile are kept.
+
+        `progress` is called with input pixels done and their total, and may raise to stop. Raises OutputTooLarge above
+        `max_pixels_out`, before any computing.
+        """
+        width, height = self.size(image, scale, target)
+        if width * height > self._settings.max_pixels_out:
+            raise OutputTooLarge(
+                f"The answer would have {width} x {height} pixels, {width * height:,} in all; "
+                f"{self._settings.max_pixels_out:,} are allowed. Ask for a smaller scale, send a smaller image, or "
+                "raise PIXELSERVE_MAX_PIXELS_OUT.",
+                param="scale" if target is None else "target",
+            )
+        factor = self._factor(image, (width, height))
+        if factor == 1:
+            return image
+        one = self._passes[factor]
+        pixels = run_tiled(one, fill_transparent(image.pixels), self._tiles(one), progress, is_out_of_memory)
+        return Image(resize(pixels, width, height), image.icc)
+
+    def _factor(self, image: Image, size: tuple[int, int]) -> int:
+        """The smallest factor that reaches the size, 4 for what none reaches, 1 when there is nothing to do."""
+        ratio = size[0] / image.width
+        return 1 if size == (image.width, image.height) else 2 if ratio <= 2 else 4
+
+    def _tiles(self, one: _Pass) -> Tiles:
+        feathered = one.info.reach > FARTHEST_REACH
+        overlap = FEATHER if feathered else one.info.reach
+        affordable = math.isqrt(free_memory(one.device) // 4 // one.info.bytes_per_pixel)
+        tile = self._settings.tile or min(LARGEST_TILE, affordable - 2 * overlap)
+        return Tiles(one.info.scale, max(32, tile), overlap, feathered, one.info.multiple)
+
+
+def _load_all(paths: list[Path]) -> dict[int, tuple[nn.Module, NetworkInfo]]:
+    networks: dict[int, tuple[nn.Module, NetworkInfo]] = {}
+    for path in paths:
+        network, info = load_network(path)
+        if info.scale not in FACTORS:
+            raise CheckpointError(f"{path.name} enlarges {info.scale} times; 2 and 4 are served.")
+        if info.scale in networks:
+            raise CheckpointError(f"{path.name} is a second network for scale {info.scale}. Leave one in the folder.")
+        networks[info.scale] = network, info
+    return networks
+
+
+def _make_pass(
+    factor: int, networks: dict[int, tuple[nn.Module, NetworkInfo]], device: torch.device, dtype: str
+) -> _Pass:
+    """The pass for a factor: its own network, the x4 one averaged down for 2, or the x2 one run twice for 4."""
+    if factor in networks:
+        network, info = networks[factor]
+    elif factor == 2:
+        larger, given = networks[4]
+        network = _Halved(larger)
+        info = NetworkInfo(given.architecture, 2, given.reach + 1, given.multiple, given.bytes_per_pixel)
+    else:
+        smaller, given = networks[2]
+        network = nn.Sequential(smaller, smaller)
+        reach = given.reach + math.ceil(given.reach / 2)
+        info = NetworkInfo(given.architecture, 4, reach, given.multiple, 4 * given.bytes_per_pixel)
+    network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    ramp = torch.linspace(0, 1, PROBE_EDGE, device=device)
+    probe = (ramp[:, None] * ramp).expand(1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+    return _Pass(network, info, device, pick_dtype(network, probe, dtype))
+
+
+def fill_transparent(pixels: Pixels) -> Pixels:
+    """Gives wholly transparent pixels the colour of the nearest visible one, so that it cannot bleed; alpha stays."""
+    if pixels.shape[2] in (1, 3):
+        return pixels
+    hidden = pixels[..., -1] == 0
+    if not hidden.any() or hidden.all():
+        return pixels
+    _, labels = cv2.distanceTransformWithLabels(hidden.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    nearest = np.zeros(labels.max() + 1, np.int64)
+    visible = np.flatnonzero(~hidden)
+    nearest[labels.ravel()[visible]] = visible
+    filled = pixels.copy()
+    colors = pixels[..., :-1].reshape(-1, pixels.shape[2] - 1)
+    filled[..., :-1] = colors[nearest[labels]]
+    return filled
