@@ -22,7 +22,7 @@ import uvicorn
 import uvloop
 
 import pixelserve
-from pixelserve.errors import BodyTooLarge, PixelserveError, Unavailable
+from pixelserve.errors import BodyTooLarge, Unavailable
 from pixelserve.local.endpoints import Endpoint, EndpointFailed, LogLine, Source, started, wait_until_ready
 from pixelserve.serving.app import read_body
 from pixelserve.serving.context import ClientGone

@@ -47,7 +47,7 @@ class _Pass:
     def __call__(self, tile: Pixels) -> Pixels:
         """A tile (h, w, C) uint8 or uint16 to (h * scale, w * scale, C); grey and alpha go through as grey pictures."""
         most = float(np.iinfo(tile.dtype).max)
-        samples = torch.from_numpy(tile if tile.dtype == np.uint8 else tile.astype(np.int32)).to(self.device)
+        samples = torch.from_numpy(tile.astype(np.uint8 if tile.dtype == np.uint8 else np.int32)).to(self.device)
         planes = _as_rgb(samples.permute(2, 0, 1).to(self.dtype) / most).contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():
             enlarged = self.network(_padded(planes, self.info.multiple))

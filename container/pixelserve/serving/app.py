@@ -44,6 +44,7 @@ class Contract(ABC):
         self._settings = settings
         self._metrics = process_metrics
         self._access_log = AccessLog()
+        self._ping_failure = ""
         self._routes = {
             "/ping": ("GET", self._ping),
             "/invocations": ("POST", self._invocations),
@@ -63,35 +64,42 @@ class Contract(ABC):
         started = time.perf_counter()
         headers: dict[bytes, bytes] = dict(scope["headers"])
         request_id = _request_id(headers)
-        status, extra = 200, list[tuple[bytes, bytes]]()
+        error: PixelserveError | None = None
         try:
             method, route = self._route(scope["path"])
             if scope["method"] != method:
                 raise MethodNotAllowed(f"{scope['path']} takes {method}, not {scope['method']}.")
             answer = await route(connection, headers, request_id, receive)
-        except PixelserveError as error:
-            status, answer, extra = error.status, error_answer(error, request_id), error_headers(error)
-        except Exception as error:  # noqa: BLE001  a fault of ours must still be answered and logged
-            log_failure(error, request_id, "the server")
-            fault = PixelserveError("The server failed. The log has the details under this request id.")
-            status, answer = fault.status, error_answer(fault, request_id)
-        if status != ClientGone.status:
-            await respond(connection, send, status, answer, request_id, extra)
-        if scope["path"] != "/ping":
+        except PixelserveError as raised:
+            error = raised
+        except Exception as fault:  # noqa: BLE001  a fault of ours must still be answered and logged
+            log_failure(fault, request_id, "the server")
+            error = PixelserveError("The server failed. The log has the details under this request id.")
+        if error is not None:
+            answer = json_answer(error.body(request_id))
+        if not isinstance(error, ClientGone):
+            await respond(connection, send, answer, request_id, error)
+        if scope["path"] == "/ping":
+            self._log_ping(error)
+        else:
             seconds = time.perf_counter() - started
+            status = 200 if error is None else error.status
             self._metrics.request(status, seconds)
             self._access_log.add(
                 request_id=request_id,
                 method=scope["method"],
                 path=scope["path"],
                 status=status,
+                **({} if error is None else {"error": error.code}),
                 ms=round(1000 * seconds, 3),
                 bytes_out=answer.size,
             )
-        elif status != 200:
-            self._access_log.add(
-                request_id=request_id, path="/ping", status=status, reason=str(answer.parts[0], "utf-8")
-            )
+
+    def _log_ping(self, error: PixelserveError | None) -> None:
+        """One line when `/ping` begins to fail or the reason changes; none while all is well."""
+        if error is not None and error.message != self._ping_failure:
+            self._access_log.add(path="/ping", status=error.status, reason=error.message)
+        self._ping_failure = "" if error is None else error.message
 
     def _route(self, path: str) -> tuple[str, Route]:
         try:
@@ -209,21 +217,22 @@ def _body_too_large(limit: int) -> BodyTooLarge:
 
 
 async def respond(
-    connection: Connection, send: Any, status: int, answer: Answer, request_id: str, extra: Headers
+    connection: Connection, send: Any, answer: Answer, request_id: str, error: PixelserveError | None
 ) -> None:
     """Writes an answer; the last one on its connection when the process is draining."""
     headers: Headers = [
         (b"content-type", answer.media_type.encode("latin-1")),
         (b"content-length", str(answer.size).encode()),
         (REQUEST_ID, request_id.encode()),
-        *extra,
     ]
+    if error is not None and error.retry_after is not None:
+        headers.append((b"retry-after", str(error.retry_after).encode()))
     if answer.attributes:
         headers.append((ATTRIBUTES, answer.attributes.encode("ascii", "replace")[:1024]))
     if connection.host.draining:
         headers.append((b"connection", b"close"))
     connection.answer_begins()
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.start", "status": 200 if error is None else error.status, "headers": headers})
     pieces = [piece for part in answer.parts for piece in _slices(part)]
     for number, piece in enumerate(pieces, start=1):
         await send({"type": "http.response.body", "body": piece, "more_body": number < len(pieces)})
@@ -241,16 +250,6 @@ def _slices(part: Buffer) -> Iterator[Buffer]:
 
 def json_answer(value: Any) -> Answer:
     return Answer([json.dumps(value).encode()], "application/json")
-
-
-def error_answer(error: PixelserveError, request_id: str) -> Answer:
-    """The JSON error body."""
-    return json_answer(error.body(request_id))
-
-
-def error_headers(error: PixelserveError) -> Headers:
-    """Retry-After where the error has one."""
-    return [] if error.retry_after is None else [(b"retry-after", str(error.retry_after).encode())]
 
 
 _PROCESS_ID = os.urandom(10).hex()

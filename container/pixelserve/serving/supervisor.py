@@ -219,11 +219,18 @@ class Supervisor:
             self._start(index)
 
     def _rescue(self, slot: int) -> None:
-        """Ends a connection of a dead worker: with a 503 where a request was in work, else by closing it."""
-        if self._board[slot] == BUSY:
-            self._spawn(_answer_lost(self._sockets.pop(slot)))
-        elif self._board[slot] == ANSWERING:
-            logger.warning("an answer was cut off when its worker ended")
+        """A connection of a dead worker: answered 503 with a request in work, moved to another worker when idle."""
+        connection = self._sockets.pop(slot)
+        state = self._board[slot]
+        if state == IDLE and any(worker.ready for worker in self._workers.values()):
+            self._place(connection, slot)
+            return
+        if state == BUSY:
+            self._spawn(_answer_lost(connection))
+        else:
+            connection.close()
+            if state == ANSWERING:
+                logger.warning("an answer was cut off when its worker ended")
         self._release(slot)
 
     def _why(self) -> Unavailable:

@@ -1,0 +1,98 @@
+"""Real server processes for tests: a handler's text in, HTTP on a loopback port out."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+ROOT = Path(__file__).parents[1]
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 60.0, what: str = "") -> Any:
+    """The condition's first true value. Fails after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"{what or condition} did not come true in {seconds} s")
+
+
+class Server:
+    """`python -m pixelserve.serving` with its environment; stopped by `close`."""
+
+    def __init__(self, folder: Path, handler: str | None = None, **environ: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self.port = probe.getsockname()[1]
+        env = {**os.environ, "SAGEMAKER_BIND_TO_PORT": str(self.port), "SM_MODEL_DIR": str(folder / "model"), **environ}
+        env["PYTHONPATH"] = os.pathsep.join([str(ROOT / "container"), str(ROOT / "deploy")])
+        if handler is not None:
+            (folder / "handler").mkdir(exist_ok=True)
+            (folder / "handler" / "inference.py").write_text(textwrap.dedent(handler))
+            env["SAGEMAKER_SUBMIT_DIRECTORY"] = str(folder / "handler")
+        self.log_path = folder / "server.log"
+        with self.log_path.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "pixelserve.serving"], env=env, stdout=log, stderr=subprocess.STDOUT
+            )
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.client = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
+
+    def ping(self) -> httpx.Response | None:
+        """`/ping` on a connection of its own; None while nothing listens."""
+        try:
+            return httpx.get(f"{self.url}/ping", timeout=10, trust_env=False)
+        except httpx.TransportError:
+            return None
+
+    def ready(self, seconds: float = 90.0) -> Server:
+        """Waits for a healthy `/ping`."""
+
+        def is_ready() -> bool:
+            assert self.process.poll() is None, self.log_path.read_text()
+            answer = self.ping()
+            return answer is not None and answer.status_code == 200
+
+        wait_for(is_ready, seconds, "ready")
+        return self
+
+    def invoke(self, body: bytes | str, content_type: str = "application/json", **headers: str) -> httpx.Response:
+        given = {"content-type": content_type} | {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.client.post("/invocations", content=body, headers=given)
+
+    def workers(self) -> list[int]:
+        """The pids of the worker processes."""
+        return [child.pid for child in psutil.Process(self.process.pid).children()]
+
+    def loaded(self) -> int:
+        """How many times a worker has become ready."""
+        return len(re.findall(r"worker \d+ ready", self.log_path.read_text()))
+
+    def log(self) -> list[dict[str, Any]]:
+        """The JSON lines logged so far."""
+        return [json.loads(line) for line in self.log_path.read_text().splitlines()]
+
+    def terminate(self, seconds: float = 40.0) -> int:
+        """SIGTERM; the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(seconds)
+
+    def close(self) -> None:
+        self.client.close()
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
