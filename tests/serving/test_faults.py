@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -10,7 +11,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
@@ -32,6 +33,12 @@ SLEEPER = """
             raise RuntimeError("the secret " + data["raise"])
         return {"pid": os.getpid()}
 """
+
+
+@pytest.fixture
+def stack() -> Iterator[contextlib.ExitStack]:
+    with contextlib.ExitStack() as opened:
+        yield opened
 
 
 def in_threads(count: int, call: Callable[[int], None]) -> list[threading.Thread]:
@@ -137,21 +144,23 @@ def test_ping_is_503_between_the_loss_of_the_only_worker_and_its_successor(serve
     server.ready()
 
 
-def test_an_idle_connection_of_a_dead_worker_goes_on_with_another(serve: Callable[..., Server]) -> None:
+def test_an_idle_connection_of_a_dead_worker_goes_on_with_another(
+    serve: Callable[..., Server], stack: contextlib.ExitStack
+) -> None:
     server = serve(SLEEPER, SAGEMAKER_MODEL_SERVER_WORKERS="2").ready()
     wait_for(lambda: server.loaded() == 2)
-    connection = http.client.HTTPConnection("127.0.0.1", server.port)
+    connection = stack.enter_context(contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port)))
 
     def pid() -> int:
         connection.request("POST", "/invocations", b"{}", {"content-type": "application/json"})
         return int(json.loads(connection.getresponse().read())["pid"])
 
     first, held = pid(), connection.sock
+    time.sleep(0.1)  # the worker notes that it is idle just after its answer has left
     os.kill(first, signal.SIGKILL)
     wait_for(lambda: first not in server.workers())
     assert pid() != first
     assert connection.sock is held
-    connection.close()
 
 
 def test_sigterm_under_load_loses_nothing(serve: Callable[..., Server]) -> None:

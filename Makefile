@@ -1,0 +1,36 @@
+# One line each; `make help` lists them.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN = .venv/bin
+
+.PHONY: help venv demo test lint bench wheel clean
+
+help:    ## these lines
+	@grep -E '^[a-z]+: .*## ' Makefile | sed 's/:.*## /\t/'
+
+venv: .venv/complete    ## make .venv with everything that the tests and the demo need
+
+demo: venv    ## enlarge photographs through Predictor.predict into build/demo/
+	$(BIN)/python notebooks/demo.py
+
+test: venv    ## all tests
+	$(BIN)/python -m pytest
+
+lint: venv    ## ruff, mypy and import-linter
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy -p pixelserve -p pixelserve_deploy
+	for handler in code/*/inference.py; do $(BIN)/mypy $$handler || exit 1; done
+	PYTHONPATH=container:deploy $(BIN)/lint-imports --config setup.cfg
+
+bench: venv    ## all benchmarks, into benchmarks/results/
+	for name in codecs quality serving pipeline memory; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+
+wheel: venv    ## build dist/*.whl
+	$(BIN)/python -m build --wheel
+
+clean:    ## remove what was built
+	rm -rf .venv build dist *.egg-info
+
+.venv/complete: setup.cfg constraints.txt tools/make-venv
+	tools/make-venv $(PYTHON)
+	touch $@
