@@ -10,28 +10,31 @@ import asyncio
 import ipaddress
 import multiprocessing
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import uvloop
 
 
 @dataclass(frozen=True)
 class Request:
-    """One request, sent over and over. `body` is bytes; `headers` are extra header lines."""
+    """One request, sent over and over; `headers` are further ones."""
 
     port: int
     path: str
     body: bytes
     content_type: str
     accept: str = "*/*"
+    headers: Mapping[str, str] = field(default_factory=dict)
     host: str = "127.0.0.1"
 
     def encode(self) -> bytes:
         head = (
             f"POST {self.path} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\nContent-Type: {self.content_type}\r\n"
-            f"Accept: {self.accept}\r\nContent-Length: {len(self.body)}\r\n\r\n"
+            f"Accept: {self.accept}\r\nContent-Length: {len(self.body)}\r\n"
         )
-        return head.encode() + self.body
+        more = "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
+        return (head + more + "\r\n").encode() + self.body
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,9 @@ async def _run(request: Request, concurrency: int, seconds: float) -> Load:
     return Load(taken, time.perf_counter() - started, failures, callers[0].answer_bytes)
 
 
-def _child(queue: multiprocessing.SimpleQueue[Load], request: Request, concurrency: int, warm: float, sec: float) -> None:
+def _child(
+    queue: multiprocessing.SimpleQueue[Load], request: Request, concurrency: int, warm: float, sec: float
+) -> None:
     if warm:
         uvloop.run(_run(request, concurrency, warm))
     queue.put(uvloop.run(_run(request, concurrency, sec)))

@@ -27,7 +27,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Tiles:
-    """How to cut: `tile` is the edge of what a tile writes, in input pixels; edges are kept multiples of `multiple`."""
+    """How to cut: a tile writes at most `tile`² input pixels; where it starts is a multiple of `multiple`."""
 
     scale: int
     tile: int
@@ -70,19 +70,19 @@ def run_tiled(
     blocks = deque(
         _Block(top, left, rows, columns)
         for top, rows in _cuts(height, tiles.tile, tiles.multiple)
-        for left, columns in _cuts(width, tiles.tile, tiles.multiple)
+        for left, columns in _cuts(width, tiles.tile**2 // rows, tiles.multiple)
     )
-    largest, done = tiles.tile, 0
+    largest, done = max(block.height * block.width for block in blocks), 0
     while blocks:
         block = blocks.popleft()
-        if max(block.height, block.width) <= largest:
+        if block.height * block.width <= largest:
             try:
                 _run_block(network, pixels, block, tiles, out)
             except BaseException as error:
                 if not is_out_of_memory(error):
                     raise
-                largest = max(block.height, block.width) // 2
-                if largest < SMALLEST_TILE:
+                largest = block.height * block.width // 4
+                if largest < SMALLEST_TILE**2:
                     raise OutOfMemory("Memory ran out even on the smallest tile. Use a larger instance.") from error
             else:
                 done += block.height * block.width

@@ -32,6 +32,8 @@ _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 _SERVE = """\
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: end with the thread that started this
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("the parent has ended already")
 os.execv(sys.executable, [sys.executable, "-m", "pixelserve.serving"])
 """
 
@@ -119,7 +121,7 @@ class Endpoint:
         if source.model_dir is not None:
             environment["SM_MODEL_DIR"] = str(source.model_dir)
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _SERVE],
+            [sys.executable, "-c", _SERVE, str(os.getpid())],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -226,7 +228,8 @@ def wait_until_ready(
                         progress(endpoint, reason)
                 if not reason:
                     waiting.remove(endpoint)
-            if waiting and time.monotonic() > deadline:
-                late = waiting[0]
-                raise EndpointFailed(f"{late.name} was not ready in {seconds:.0f} s: {last[late]}")
-            time.sleep(0.05 if waiting else 0)
+            if waiting:
+                if time.monotonic() > deadline:
+                    late = waiting[0]
+                    raise EndpointFailed(f"{late.name} was not ready in {seconds:.0f} s: {last[late]}")
+                time.sleep(0.05)

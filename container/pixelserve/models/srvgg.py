@@ -42,11 +42,12 @@ class SRVGGNetCompact(nn.Module):
         self.upsampler = nn.PixelShuffle(upscale)
 
     def forward(self, x: Tensor) -> Tensor:
-        out = x
+        out: Tensor = x
         for layer in self.body:
             out = layer(out)
-        enlarged: Tensor = self.upsampler(out)
-        return enlarged + functional.interpolate(x, scale_factor=self.upscale, mode="nearest")
+        out = self.upsampler(out)
+        out += functional.interpolate(x, scale_factor=self.upscale, mode="nearest")
+        return out
 
 
 def _activation(act_type: str, num_feat: int) -> nn.Module:

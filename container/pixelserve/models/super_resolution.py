@@ -71,10 +71,10 @@ def _as_rgb(planes: Tensor) -> Tensor:
 
 def _from_rgb(pictures: Tensor, channels: int) -> Tensor:
     """The reverse of `_as_rgb`: (N, 3, h, w) to (C, h, w)."""
-    parts = [pictures[0] if channels >= 3 else pictures[0].mean(0, keepdim=True)]
-    if channels in (2, 4):
-        parts.append(pictures[1].mean(0, keepdim=True))
-    return torch.cat(parts)
+    colors = pictures[0] if channels >= 3 else pictures[0].mean(0, keepdim=True)
+    if channels in (1, 3):
+        return colors
+    return torch.cat([colors, pictures[1].mean(0, keepdim=True)])
 
 
 def _padded(pictures: Tensor, multiple: int) -> Tensor:
@@ -123,6 +123,10 @@ class Upscaler:
             started = time.perf_counter()
             one(tile)
             self._seconds_per_pixel[factor] = (time.perf_counter() - started) / PROBE_EDGE**2
+
+    def network(self, scale: int) -> nn.Module:
+        """The module that enlarges by `scale` (2 or 4), on its device and in its number type."""
+        return self._passes[scale].network
 
     def size(self, image: Image, scale: int, target: Target | None) -> tuple[int, int]:
         """Width and height of the answer.

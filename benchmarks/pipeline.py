@@ -1,0 +1,117 @@
+"""How much of the device the server keeps busy: 512x512 JPEG to JPEG at 8 connections, sustained.
+
+Compared, in the same run, with 1 / (t_forward + t_codecs / cores): the network's bare forward on the same tensor, with
+the same threads and layout, and the codecs on one thread spread over the cores. Networks: the embedded ones, and
+Real-ESRGAN's SRVGG with 16 convolutions (realesr-animevideov3.pth) where the assets are.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import report
+import torch
+from load import Request, measure
+from serving import running
+
+from pixelserve.imaging import Image, decode, encode
+from pixelserve.models.super_resolution import Upscaler
+from pixelserve.settings import Settings
+
+EDGE = 512
+CONNECTIONS = 8
+
+
+def photograph(width: int = EDGE, height: int = EDGE) -> bytes:
+    """A JPEG with about the detail of a photograph: noise of several sizes."""
+    rng = np.random.default_rng(0)
+    layers = [cv2.resize(rng.normal(0, 80 / size**0.35, (size, size, 3)), (width, height)) for size in (4, 16, 64, 256)]
+    pixels = np.clip(128 + sum(layers), 0, 255).astype(np.uint8)
+    return b"".join(encode(Image(pixels), "jpeg"))
+
+
+def seconds_of(work: Callable[[], object], times: int) -> float:
+    """The median of `times` runs after one that does not count."""
+    work()
+    taken = []
+    for _ in range(times):
+        started = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - started)
+    return statistics.median(taken)
+
+
+def row_for(label: str, model_dir: str, scale: int, seconds: float) -> dict[str, Any]:
+    """Measures one network in the server, and its parts alone before and after."""
+    jpeg = photograph()
+    settings = Settings()
+    upscaler = Upscaler.load(model_dir, settings)
+    image = decode(jpeg, settings)
+    answer = upscaler.upscale(image, scale)
+    network = upscaler.network(scale)
+    tensor = torch.rand(1, 3, EDGE, EDGE).contiguous(memory_format=torch.channels_last)
+
+    def forward() -> None:
+        with torch.inference_mode():
+            network(tensor)
+
+    def parts() -> tuple[float, float]:
+        codecs = seconds_of(lambda: decode(jpeg, settings), 5) + seconds_of(lambda: encode(answer, "jpeg"), 5)
+        return seconds_of(forward, 5), codecs
+
+    before = parts()
+    with running("pixelserve", SAGEMAKER_SUBMIT_DIRECTORY="", SM_MODEL_DIR=model_dir) as port:
+        load = measure(
+            Request(port, "/invocations", jpeg, "image/jpeg", "image/jpeg", {ATTRIBUTES: f"scale={scale}"}),
+            CONNECTIONS,
+            seconds,
+            warm_up=seconds / 4,
+        )
+    after = parts()
+    t_forward, t_codecs = (statistics.fmean(pair) for pair in zip(before, after, strict=True))
+    bound = 1 / (t_forward + t_codecs / len(os.sched_getaffinity(0)))
+    return {
+        "network": label,
+        "scale": scale,
+        "connections": CONNECTIONS,
+        "images_per_second": round(load.per_second, 4),
+        "t_forward": round(t_forward, 5),
+        "t_codecs": round(t_codecs, 5),
+        "bound": round(bound, 4),
+        "of_bound": round(load.per_second / bound, 3),
+        "failures": sum(load.failures.values()),
+        "seconds": report.distribution(load.seconds),
+        "sizes": {"request": len(jpeg), "answer": load.answer_bytes, "width": EDGE, "height": EDGE},
+    }
+
+
+ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
+
+
+def main() -> None:
+    parser = report.parser(__doc__)
+    parser.add_argument("--seconds", type=float, default=30.0, help="length of one measurement")
+    arguments = parser.parse_args()
+    rows = [row_for("embedded", "", scale, arguments.seconds) for scale in (2, 4)]
+    assets = Path(os.environ.get("PIXELSERVE_ASSETS", Path(__file__).parents[2] / "shared" / "assets"))
+    weights = assets / "sr" / "realesr-animevideov3.pth"
+    if weights.is_file():
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / weights.name).symlink_to(weights)
+            rows.append(row_for("SRVGG-16", folder, 4, 2 * arguments.seconds))
+    report.table(
+        rows, ("network", "scale", "images_per_second", "t_forward", "t_codecs", "bound", "of_bound", "failures")
+    )
+    report.write("pipeline", rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""How good the embedded networks are: `python benchmarks/quality.py` prints a table and writes results/quality.json.
+
+PSNR-Y and SSIM-Y against OpenCV's bicubic and Lanczos enlargement, on Set5 and four pictures of Urban100, from clean
+small pictures, from the same as JPEG of quality 75, and with light noise. The pictures come from PIXELSERVE_ASSETS
+(../shared/assets when unset); none was used in training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from metrics import Pixels, psnr_y, ssim_y
+from torch.nn import functional
+
+import pixelserve
+from pixelserve.models.checkpoints import load_network
+
+ROOT = Path(__file__).parents[1]
+EMBEDDED = Path(pixelserve.__file__).parent / "models" / "embedded"
+SCALES = (2, 4)
+INPUTS = ("clean", "jpeg75", "noise3")
+JPEG = [cv2.IMWRITE_JPEG_QUALITY, 75, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420]
+NOISE = 3.0
+"""Standard deviation of the light noise, of 255."""
+
+Enlarge = Callable[[Pixels, int], Pixels]
+Pair = tuple[Pixels, Pixels]
+"""The small picture and the large one it came from, uint8 RGB."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--weights", type=Path, default=EMBEDDED, help="folder with sr_x2 and sr_x4.safetensors")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "quality.json")
+    arguments = parser.parse_args()
+    assets = Path(os.environ.get("PIXELSERVE_ASSETS", ROOT.parent / "shared" / "assets"))
+    if not assets.is_dir():
+        raise SystemExit("There are no test pictures here. Set PIXELSERVE_ASSETS to the folder that holds testsets/.")
+    rows = measure(assets / "testsets" / "sr", arguments.weights)
+    for row in rows:
+        figures = "   ".join(f"{name} {m['psnr_y']:.2f} {m['ssim_y']:.4f}" for name, m in row["methods"].items())
+        print(f"{row['set']:9}x{row['scale']}  {row['input']:8}{figures}")
+    arguments.out.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+def measure(folder: Path, weights: Path = EMBEDDED) -> list[dict]:
+    """One row for each set, scale and kind of input: the mean PSNR-Y (dB) and SSIM-Y of each method."""
+    rows = []
+    for scale in SCALES:
+        methods = METHODS | {"ours": network(weights / f"sr_x{scale}.safetensors")}
+        for name, pairs in (("Set5", set5(folder, scale)), ("Urban100", urban100(folder, scale))):
+            for kind in INPUTS:
+                figures = compare(methods, pairs, scale, kind)
+                rows.append({"set": name, "scale": scale, "input": kind, "methods": figures})
+    return rows
+
+
+def compare(methods: dict[str, Enlarge], pairs: list[Pair], scale: int, kind: str) -> dict[str, dict[str, float]]:
+    """The means of each method over the pairs, the small pictures first brought to the kind of input."""
+    worn = [(degraded(small, kind, seed), large) for seed, (small, large) in enumerate(pairs)]
+    figures = {}
+    for name, enlarge in methods.items():
+        results = [(enlarge(small, scale), large) for small, large in worn]
+        psnr = float(np.mean([psnr_y(picture, large, scale) for picture, large in results]))
+        ssim = float(np.mean([ssim_y(picture, large, scale) for picture, large in results]))
+        figures[name] = {"psnr_y": round(psnr, 3), "ssim_y": round(ssim, 5)}
+    return figures
+
+
+def set5(folder: Path, scale: int) -> list[Pair]:
+    """The five published pairs."""
+    small = sorted((folder / "Set5" / f"image_SRF_{scale}").glob("*_LR.png"))
+    return [(read(path), read(path.with_name(path.name.replace("_LR", "_HR")))) for path in small]
+
+
+def urban100(folder: Path, scale: int) -> list[Pair]:
+    """The large pictures cut to multiples of 4, and made small by antialiased bicubic interpolation."""
+    pairs = []
+    for path in sorted((folder / "Urban100_HR").glob("*_HR.png")):
+        large = read(path)
+        large = large[: large.shape[0] // 4 * 4, : large.shape[1] // 4 * 4]
+        pairs.append((shrink(large, scale), large))
+    return pairs
+
+
+def read(path: Path) -> Pixels:
+    return cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+
+def shrink(picture: Pixels, scale: int) -> Pixels:
+    """(H, W, 3) uint8 -> (H/scale, W/scale, 3) uint8 as MATLAB's imresize does it."""
+    planes = torch.from_numpy(picture).permute(2, 0, 1)[None].float()
+    size = (picture.shape[0] // scale, picture.shape[1] // scale)
+    small = functional.interpolate(planes, size, mode="bicubic", antialias=True)
+    return small.round().clamp(0, 255)[0].permute(1, 2, 0).byte().numpy()
+
+
+def degraded(picture: Pixels, kind: str, seed: int) -> Pixels:
+    """The small picture as it is ("clean"), as JPEG of quality 75 and 4:2:0, or with noise of deviation NOISE."""
+    if kind == "jpeg75":
+        _, code = cv2.imencode(".jpg", picture[..., ::-1], JPEG)
+        return cv2.imdecode(code, cv2.IMREAD_COLOR)[..., ::-1].copy()
+    if kind == "noise3":
+        noise = np.random.default_rng(seed).normal(0, NOISE, picture.shape)
+        return np.clip(np.rint(picture + noise), 0, 255).astype(np.uint8)
+    return picture
+
+
+def bicubic(picture: Pixels, scale: int) -> Pixels:
+    return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+
+
+def lanczos(picture: Pixels, scale: int) -> Pixels:
+    return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_LANCZOS4)
+
+
+METHODS: dict[str, Enlarge] = {"bicubic": bicubic, "lanczos": lanczos}
+
+
+def network(path: Path) -> Enlarge:
+    """The network of a file, untiled, in float32."""
+    loaded, _ = load_network(path)
+    loaded = loaded.to(memory_format=torch.channels_last)
+
+    def enlarge(picture: Pixels, scale: int) -> Pixels:
+        planes = torch.from_numpy(picture).permute(2, 0, 1)[None].float().div(255)
+        with torch.inference_mode():
+            result = loaded(planes.contiguous(memory_format=torch.channels_last))[0]
+        return result.mul(255).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
+
+    return enlarge
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The `pixelserve` command: from a handler's folder to an endpoint, on this machine or on AWS."""

@@ -1,0 +1,100 @@
+"""The `pixelserve` command. A subcommand is a module of `commands`, imported only when it is the one that runs.
+
+Such a module has a docstring (the help text), `EXAMPLES`, `add_arguments(parser)` and `run(arguments) -> exit code`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import pixelserve
+from pixelserve.errors import PixelserveError
+from pixelserve_deploy.commands import UsageError
+
+COMMANDS = {
+    "up": "serve endpoints on this machine behind the SageMaker Runtime API",
+    "invoke": "send images to an endpoint, here or on AWS",
+    "new": "write a handler to start from",
+    "check": "run a handler against the contract and say what to change",
+}
+EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
+
+
+EXTRAS = {
+    "boto3": "deploy",
+    "botocore": "deploy",
+    "cv2": "server",
+    "httptools": "server",
+    "PIL": "server",
+    "prometheus_client": "server",
+    "uvicorn": "server",
+    "uvloop": "server",
+}
+"""Which extra brings a package that a command may find missing."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit code: 0, 1 for a failure, 2 for a wrong command line."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] not in COMMANDS:
+        _without_command(words)
+    name = words[0]
+    try:
+        return _run(name, words[1:])
+    except PixelserveError as error:
+        print(f"pixelserve {name}: {error.message}", file=sys.stderr)
+        return EXIT_FAILED
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRAS:
+            raise
+        print(f"pixelserve {name} needs {package}: pip install 'pixelserve[{EXTRAS[package]}]'", file=sys.stderr)
+        return EXIT_FAILED
+    except BrokenPipeError:  # of `pixelserve … | head`; what is still buffered has no reader
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+
+
+def _run(name: str, words: list[str]) -> int:
+    command = importlib.import_module(f"pixelserve_deploy.commands.{name}")
+    parser = argparse.ArgumentParser(
+        prog=f"pixelserve {name}",
+        description=command.__doc__,
+        epilog=f"examples:\n{command.EXAMPLES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_arguments(parser)
+    arguments = parser.parse_args(words)
+    try:
+        return int(command.run(arguments))
+    except UsageError as error:
+        parser.error(str(error))
+
+
+def _without_command(words: list[str]) -> NoReturn:
+    """--help, --version, or what is wrong with a command line that names no command."""
+    width = max(map(len, COMMANDS))
+    commands = "\n".join(f"  {name:{width}}  {text}" for name, text in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="pixelserve",
+        usage="pixelserve COMMAND ...",
+        description="Image models as Amazon SageMaker endpoints.",
+        epilog=f"commands:\n{commands}\n\n`pixelserve COMMAND --help` explains one.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"pixelserve {pixelserve.__version__}")
+    parser.add_argument("command", nargs="?", help=argparse.SUPPRESS)
+    unknown = parser.parse_known_args(words)[0].command
+    if unknown is None:
+        parser.error(f"name a command: {', '.join(COMMANDS)}")
+    close = difflib.get_close_matches(unknown, COMMANDS, 1)
+    meant = f"did you mean {close[0]}?" if close else f"commands: {', '.join(COMMANDS)}"
+    parser.error(f"there is no command {unknown}; {meant}")

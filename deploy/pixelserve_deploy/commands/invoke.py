@@ -1,0 +1,254 @@
+"""Send one or two images to an endpoint and write its answer.
+
+It goes to a running `pixelserve up` that has the endpoint; without one, the endpoint is started for this call. AWS is
+called only with --aws.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from pixelserve.errors import BadRequest, NotFound, PixelserveError, Unavailable
+from pixelserve.local import state
+from pixelserve_deploy.commands import UsageError
+
+EXAMPLES = """\
+  pixelserve invoke image-super-resolution photo.jpg --scale 4 -o large.png
+  pixelserve invoke image-super-resolution photo.jpg --set target=4k --set quality=80 -o large.webp
+  pixelserve invoke my-endpoint photo.jpg --aws --region eu-west-1 --profile work
+"""
+SECONDS = 70.0
+"""A little more than the runtime gives an invocation."""
+JSON = "application/json"
+ACCEPTS = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+    ".npy": "application/x-npy",
+    ".json": JSON,
+}
+ENDINGS = {accept: ending for ending, accept in ACCEPTS.items() if ending != ".jpeg"}
+MAGIC = {
+    b"\x89PNG": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"BM": "image/bmp",
+    b"II*\0": "image/tiff",
+    b"MM\0*": "image/tiff",
+    b"\x93NUMPY": "application/x-npy",
+}
+
+Reply = tuple[bytes, str]
+"""The answer's body and content type."""
+Send = Callable[[bytes, dict[str, str]], Reply]
+"""Takes the body and the headers Content-Type, Accept and the custom attributes."""
+ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
+
+
+class InvocationFailed(PixelserveError):
+    """The endpoint answered an error; the message is its own."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("endpoint", help="its name; without a running `up` also a handler's folder or NAME=FOLDER")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", type=Path, help="one file, or two for a comparison")
+    parser.add_argument("--scale", type=int, choices=(2, 4), help="factor of both edges, for super-resolution")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="another field of the request")
+    parser.add_argument("-o", "--output", type=Path, metavar="OUT", help=f"file to write: {', '.join(ACCEPTS)}")
+    parser.add_argument("--accept", help="content type to ask for (default: by OUT's ending, else image/png)")
+    parser.add_argument("--aws", action="store_true", help="call the endpoint on AWS")
+    parser.add_argument("--region", help="with --aws: its region")
+    parser.add_argument("--profile", help="with --aws: the profile of your AWS configuration")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    options = _options(arguments)
+    images = [_read(path) for path in arguments.images]
+    accept = _accept(arguments)
+    body, headers = _request(images, options, accept)
+    with ExitStack() as stack:
+        send = _on_aws(arguments) if arguments.aws else _here(arguments.endpoint, stack)
+        started = time.perf_counter()
+        answer, content_type = send(body, headers)
+        seconds = time.perf_counter() - started
+    output = arguments.output
+    if output is None and content_type == JSON:
+        print(answer.decode())
+        return 0
+    output = output or _output_beside(arguments.images[0], images[0], answer, content_type)
+    try:
+        output.write_bytes(answer)
+    except OSError as error:
+        raise BadRequest(f"Cannot write {output}: {error.strerror}.") from None
+    sent = " and ".join(map(_describe, arguments.images, images))
+    print(f"{sent} -> {_describe(output, answer)}, {seconds:.2f} s")
+    return 0
+
+
+def _options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The request's fields beside the images."""
+    if len(arguments.images) > 2:
+        raise UsageError("one image, or two to compare")
+    if (arguments.region or arguments.profile) and not arguments.aws:
+        raise UsageError("--region and --profile go with --aws")
+    if arguments.output and arguments.output.resolve() in [image.resolve() for image in arguments.images]:
+        raise UsageError(f"-o {arguments.output} is the input; choose another name")
+    options: dict[str, Any] = {} if arguments.scale is None else {"scale": arguments.scale}
+    for text in arguments.set:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise UsageError(f"--set {text}: write KEY=VALUE")
+        try:
+            options[key] = json.loads(value)
+        except ValueError:
+            options[key] = value
+    return options
+
+
+def _read(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise NotFound(f"There is no file {path}.") from None
+    except OSError as error:
+        raise BadRequest(f"Cannot read {path}: {error.strerror}.") from None
+    if not data:
+        raise BadRequest(f"{path} is empty.")
+    return data
+
+
+def _accept(arguments: argparse.Namespace) -> str:
+    if arguments.accept:
+        return str(arguments.accept)
+    if arguments.output is None:
+        return "image/png" if len(arguments.images) == 1 else JSON
+    try:
+        return ACCEPTS[arguments.output.suffix.lower()]
+    except KeyError:
+        raise UsageError(f"-o {arguments.output}: name one of {', '.join(ACCEPTS)}, or give --accept") from None
+
+
+def _request(images: list[bytes], options: dict[str, Any], accept: str) -> tuple[bytes, dict[str, str]]:
+    """One image for an image: its bytes, the options as attributes. Otherwise JSON with Base64 in it."""
+    if len(images) == 1 and accept != JSON:
+        attributes = ";".join(f"{key}={json.dumps(v) if not isinstance(v, str) else v}" for key, v in options.items())
+        if not attributes.isascii():
+            raise UsageError("--set with letters beyond ASCII needs a JSON answer: -o OUT.json")
+        headers = {"Content-Type": content_type_of(images[0]), "Accept": accept}
+        return images[0], headers | ({ATTRIBUTES: attributes} if attributes else {})
+    fields = ["img"] if len(images) == 1 else ["img_1", "img_2"]
+    encoded = {field: base64.b64encode(image).decode() for field, image in zip(fields, images, strict=True)}
+    return json.dumps(encoded | options).encode(), {"Content-Type": JSON, "Accept": accept}
+
+
+def content_type_of(data: bytes) -> str:
+    """The media type that a file's first bytes tell; what is unknown is left to the endpoint."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    return next((kind for magic, kind in MAGIC.items() if data.startswith(magic)), "application/octet-stream")
+
+
+def _here(endpoint: str, stack: ExitStack) -> Send:
+    """Sends to a running `up`, else to an endpoint started for as long as the stack is open."""
+    name = endpoint.replace("_", "-")
+    url = state.find(name)
+    if url is None:
+        from pixelserve.local import Source
+        from pixelserve.local.runtime import running
+        from pixelserve_deploy.commands.up import show_progress
+
+        source = Source.parse(endpoint)
+        print(f"No `pixelserve up` has {source.name}: starting it for this call.", file=sys.stderr)
+        url, name = stack.enter_context(running([source], progress=show_progress)).url, source.name
+
+    def send(body: bytes, headers: dict[str, str]) -> Reply:
+        try:
+            answer = httpx.post(
+                f"{url}/endpoints/{name}/invocations",
+                content=body,
+                headers=headers,
+                timeout=SECONDS,
+                trust_env=False,
+            )
+        except httpx.TransportError as error:
+            raise Unavailable(f"No answer from {url}: {error or type(error).__name__}.") from None
+        if not answer.is_success:
+            fields = answer.json()
+            raise _failed(fields.get("OriginalMessage"), fields["Message"])
+        return answer.content, answer.headers.get("content-type", "")
+
+    return send
+
+
+def _on_aws(arguments: argparse.Namespace) -> Send:
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    once = Config(read_timeout=SECONDS, retries={"total_max_attempts": 1})  # an invocation is not repeated unasked
+    try:
+        session = boto3.Session(profile_name=arguments.profile, region_name=arguments.region)
+        client = session.client("sagemaker-runtime", config=once)
+    except BotoCoreError as error:
+        raise BadRequest(f"{error} Give --region and --profile, or configure them.") from None
+
+    def send(body: bytes, headers: dict[str, str]) -> Reply:
+        attributes = {"CustomAttributes": headers[ATTRIBUTES]} if ATTRIBUTES in headers else {}
+        try:
+            answer = client.invoke_endpoint(
+                EndpointName=arguments.endpoint,
+                Body=body,
+                ContentType=headers["Content-Type"],
+                Accept=headers["Accept"],
+                **attributes,
+            )
+        except ClientError as error:
+            raise _failed(error.response.get("OriginalMessage"), str(error)) from None
+        except BotoCoreError as error:
+            raise Unavailable(str(error)) from None
+        return answer["Body"].read(), answer["ContentType"]
+
+    return send
+
+
+def _failed(original: str | None, message: str) -> InvocationFailed:
+    """The container's own message where it has one, else the service's."""
+    try:
+        error = json.loads(original or "")["error"]
+        return InvocationFailed(str(error["message"]))
+    except (ValueError, KeyError, TypeError):
+        return InvocationFailed(original or message)
+
+
+def _output_beside(path: Path, image: bytes, answer: bytes, content_type: str) -> Path:
+    """`photo.x4.png` for photo.jpg enlarged 4 times, `photo.result.png` for other answers: never the image itself."""
+    before, after = _pixels(image), _pixels(answer)
+    factor = after[0] // before[0] if before and after else 1
+    what = f"x{factor}" if factor > 1 else "result"
+    return path.with_name(f"{path.stem}.{what}{ENDINGS.get(content_type, '.out')}")
+
+
+def _describe(path: Path, data: bytes) -> str:
+    size = _pixels(data)
+    return f"{path} ({f'{size[0]}x{size[1]}, ' if size else ''}{len(data):,} bytes)"
+
+
+def _pixels(data: bytes) -> tuple[int, int] | None:
+    """Width and height; None for what is no image, or where the extra `server` is not there to read it."""
+    try:
+        from pixelserve.imaging import read_header
+
+        header = read_header(data)
+    except (ImportError, PixelserveError):
+        return None
+    return header.width, header.height

@@ -1,0 +1,107 @@
+"""Serve endpoints on this machine behind the SageMaker Runtime API, until Ctrl-C.
+
+boto3 and the SageMaker SDK talk to them unchanged once the printed variables are set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+import signal
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pixelserve import features
+from pixelserve.errors import NotFound
+from pixelserve.local import Endpoint, LogLine, Source, state
+from pixelserve.local.runtime import LocalRuntime, running
+from pixelserve_deploy.commands import UsageError
+
+EXAMPLES = """\
+  pixelserve up                                 all features
+  pixelserve up image-super-resolution          one feature
+  pixelserve up ./my_model --model-dir my-model=./weights
+  pixelserve up a=./first b=./second --port 9000
+"""
+PORT = 8000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("endpoints", nargs="*", metavar="ENDPOINT", help="a feature, a handler's folder, NAME=FOLDER")
+    parser.add_argument("--port", type=int, default=PORT, help=f"port of the runtime, 0: a free one (default {PORT})")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+    parser.add_argument(
+        "--model-dir", action="append", default=[], metavar="NAME=DIR", help="folder with the weights of an endpoint"
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="show all that endpoints log, not only warnings")
+
+
+def _chosen(names: list[str], model_dirs: list[str]) -> list[Source]:
+    """What the command line names. Raises UsageError for a --model-dir of none of it, NotFound for a missing folder."""
+    sources = {source.name: source for source in map(Source.parse, names)}
+    if len(sources) < len(names):
+        raise UsageError("two endpoints have the same name: choose another for one with NAME=FOLDER")
+    for text in model_dirs:
+        name, equals, folder = text.partition("=")
+        if not equals or name not in sources:
+            raise UsageError(f"--model-dir {text}: write NAME=DIR, with NAME one of {', '.join(sources)}")
+        path = Path(folder).expanduser().resolve()
+        if not path.is_dir():
+            raise NotFound(f"There is no folder {path}.")
+        sources[name] = dataclasses.replace(sources[name], model_dir=path)
+    return list(sources.values())
+
+
+def run(arguments: argparse.Namespace) -> int:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    names = arguments.endpoints or [feature.endpoint for feature in features.FEATURES]
+    sources = _chosen(names, arguments.model_dir)
+    show_log = _show_from(logging.INFO if arguments.verbose else logging.WARNING)
+    try:
+        with (
+            running(sources, host=arguments.host, port=arguments.port, log=show_log, progress=show_progress) as local,
+            state.noted(local.url),
+        ):
+            print(_how_to_use(local), flush=True)
+            while True:
+                for endpoint in local.endpoints.values():
+                    endpoint.check_alive()
+                time.sleep(0.2)
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 0
+
+
+def show_progress(endpoint: Endpoint, reason: str) -> None:
+    print(f"{endpoint.name}: {reason or 'ready.'}", file=sys.stderr)
+
+
+def _show_from(level: int) -> Callable[[Endpoint, LogLine], None]:
+    """Shows what a handler prints itself, and what is logged at `level` or above."""
+
+    def show(endpoint: Endpoint, line: LogLine) -> None:
+        if line.level is None or line.level >= level:
+            print(textwrap.indent(line.text, f"{endpoint.name} | "), file=sys.stderr)
+
+    return show
+
+
+def _how_to_use(local: LocalRuntime) -> str:
+    exports = "\n".join(f"export {name}={value}" for name, value in local.environment().items())
+    name = next(iter(local.endpoints))
+    return f"""
+The SageMaker Runtime is at {local.url}, with {", ".join(local.endpoints)}. Ctrl-C stops it.
+
+{exports}
+
+curl {local.url}/endpoints/{name}/invocations -H 'Content-Type: image/jpeg' --data-binary @photo.jpg -o result.png
+
+import boto3
+runtime = boto3.client("sagemaker-runtime")
+answer = runtime.invoke_endpoint(EndpointName="{name}", ContentType="image/jpeg", Body=open("photo.jpg", "rb"))
+open("result.png", "wb").write(answer["Body"].read())
+"""

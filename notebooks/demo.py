@@ -1,0 +1,168 @@
+"""`make demo`: enlarges photographs through the SageMaker SDK against endpoints on this machine.
+
+The photographs (see PHOTOGRAPHS.md) are shrunk 2 and 4 times and enlarged again, so that the result can be compared
+with the original. Inputs, results and comparisons are written to build/demo/. Nothing leaves this machine.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import signal
+import sys
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from skimage import data
+from skimage.metrics import peak_signal_noise_ratio
+
+from pixelserve.errors import PixelserveError
+from pixelserve.local import Endpoint, Source
+from pixelserve.local.runtime import LocalRuntime, running
+
+OUT = Path("build/demo")
+CROPS = {
+    "astronaut": (150, 20, 342, 212),
+    "chelsea": (110, 50, 302, 242),
+    "coffee": (170, 100, 362, 292),
+    "rocket": (150, 228, 342, 420),
+}
+"""What the comparisons show of each photograph: left, top, right, bottom."""
+LABEL_HEIGHT = 24
+
+
+@dataclass(frozen=True)
+class Result:
+    """One photograph, shrunk `scale` times and enlarged again; all of the original's size but `small`."""
+
+    name: str
+    scale: int
+    small: Image.Image
+    original: Image.Image
+    bicubic: Image.Image
+    ours: Image.Image
+    seconds: float
+
+
+def predictor(runtime: LocalRuntime, endpoint: str) -> Any:
+    """A Predictor of the SageMaker SDK that sends PNG and takes PNG, as a notebook would make it."""
+    os.environ |= runtime.environment()
+    os.environ["SAGEMAKER_USER_CONFIG_OVERRIDE"] = str(Path(__file__).with_name("sagemaker.yaml"))
+    os.environ["SAGEMAKER_SUPPRESS_V2_WARNING"] = "1"
+    logging.getLogger("sagemaker.config").setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the SDK imports what its dependencies have deprecated
+        import boto3
+        from sagemaker import Session
+        from sagemaker.deserializers import BytesDeserializer
+        from sagemaker.predictor import Predictor
+        from sagemaker.serializers import IdentitySerializer
+
+        session = Session(
+            boto_session=boto3.Session(region_name=os.environ["AWS_DEFAULT_REGION"]),
+            sagemaker_runtime_client=boto3.client("sagemaker-runtime"),
+            default_bucket="not-used",
+        )
+    return Predictor(
+        endpoint,
+        sagemaker_session=session,
+        serializer=IdentitySerializer(content_type="image/png"),
+        deserializer=BytesDeserializer(accept="image/png"),
+    )
+
+
+def enlarge(client: Any, name: str, scale: int) -> Result:
+    """Shrinks the photograph of this name and has the endpoint enlarge it."""
+    photograph = Image.fromarray(getattr(data, name)())
+    size = photograph.width // 4 * 4, photograph.height // 4 * 4
+    original = photograph.crop((0, 0, *size))
+    small = original.resize((size[0] // scale, size[1] // scale), Image.Resampling.BICUBIC)
+    body = io.BytesIO()
+    small.save(body, "png")
+    started = time.perf_counter()
+    answer = client.predict(body.getvalue(), custom_attributes=f"scale={scale}")
+    seconds = time.perf_counter() - started
+    ours = Image.open(io.BytesIO(answer)).convert("RGB")
+    small.save(OUT / f"{name}.x{scale}.input.png")
+    (OUT / f"{name}.x{scale}.result.png").write_bytes(answer)
+    return Result(name, scale, small, original, small.resize(size, Image.Resampling.BICUBIC), ours, seconds)
+
+
+def side_by_side(result: Result) -> Image.Image:
+    """Crops, twice their size: the input's own pixels, bicubic, ours, the original."""
+    columns = {
+        f"input, {result.small.width} x {result.small.height}": result.small.resize(
+            result.original.size, Image.Resampling.NEAREST
+        ),
+        f"bicubic, {psnr(result, result.bicubic):.2f} dB": result.bicubic,
+        f"pixelserve x{result.scale}, {psnr(result, result.ours):.2f} dB": result.ours,
+        "original": result.original,
+    }
+    box = CROPS[result.name]
+    edge = 2 * (box[2] - box[0])
+    sheet = Image.new("RGB", (len(columns) * (edge + 4) - 4, edge + LABEL_HEIGHT), "white")
+    draw = ImageDraw.Draw(sheet)
+    for index, (label, picture) in enumerate(columns.items()):
+        left = index * (edge + 4)
+        draw.text((left + 4, 4), label, "black", ImageFont.load_default(15))
+        sheet.paste(picture.crop(box).resize((edge, edge), Image.Resampling.NEAREST), (left, LABEL_HEIGHT))
+    return sheet
+
+
+def psnr(result: Result, picture: Image.Image) -> float:
+    """Peak signal-to-noise ratio against the original, in dB, over all channels."""
+    return float(peak_signal_noise_ratio(np.asarray(result.original), np.asarray(picture)))
+
+
+def stack(sheets: list[Image.Image]) -> Image.Image:
+    """The sheets, one below the other."""
+    combined = Image.new("RGB", (sheets[0].width, sum(sheet.height for sheet in sheets)), "white")
+    top = 0
+    for sheet in sheets:
+        combined.paste(sheet, (0, top))
+        top += sheet.height
+    return combined
+
+
+def show_progress(endpoint: Endpoint, reason: str) -> None:
+    print(f"{endpoint.name}: {reason or 'ready.'}", flush=True)
+
+
+def main() -> int:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that everything is stopped then too
+    OUT.mkdir(parents=True, exist_ok=True)
+    sheets = []
+    with running([Source.parse("image-super-resolution")], progress=show_progress) as runtime:
+        client = predictor(runtime, "image-super-resolution")
+        print(f"\n{'photograph':12}{'scale':>6}{'input':>12}{'result':>12}{'seconds':>9}{'bicubic':>10}{'ours':>10}")
+        for name in CROPS:
+            for scale in (2, 4):
+                result = enlarge(client, name, scale)
+                sheet = side_by_side(result)
+                sheet.save(OUT / f"{name}.x{scale}.side-by-side.png")
+                sheets.append(sheet)
+                sizes = (f"{picture.width}x{picture.height}" for picture in (result.small, result.ours))
+                quality = (f"{psnr(result, picture):.2f} dB" for picture in (result.bicubic, result.ours))
+                print(
+                    f"{name:12}{scale:>6}{next(sizes):>12}{next(sizes):>12}{result.seconds:>9.2f}"
+                    f"{next(quality):>10}{next(quality):>10}",
+                    flush=True,
+                )
+    stack(sheets).save(OUT / "side-by-side.png")
+    print(f"\nEverything is stopped. Look at {OUT / 'side-by-side.png'}")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("Stopped.")
+    except PixelserveError as error:
+        sys.exit(error.message)

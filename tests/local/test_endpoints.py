@@ -1,0 +1,162 @@
+"""Server processes on this machine: started, watched, stopped, and their failures told."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import httpx
+import local_handlers as handlers
+import pytest
+
+from pixelserve.errors import BadRequest, NotFound
+from pixelserve.local.endpoints import EndpointFailed, LogLine, Source, started, wait_until_ready
+
+
+def group_is_gone(pgid: int) -> bool:
+    try:
+        os.killpg(pgid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def wait_for(condition, seconds=20.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition never came true"
+        time.sleep(0.05)
+
+
+def test_an_endpoint_becomes_ready_answers_and_leaves_nothing_behind(tmp_path):
+    source = Source.parse(str(handlers.write(tmp_path / "doubler", handlers.DOUBLER)))
+    told = []
+    with started([source]) as (endpoint,):
+        wait_until_ready([endpoint], lambda _, reason: told.append(reason))
+        answer = httpx.post(f"{endpoint.url}/invocations", json={"value": 4}, trust_env=False)
+        pid = endpoint.process.pid
+        assert endpoint.url.startswith("http://127.0.0.1:")
+    assert answer.text == "8"
+    assert told[-1] == ""
+    assert endpoint.process.returncode == 0
+    assert group_is_gone(pid)
+
+
+def test_a_model_that_does_not_load_is_told_with_its_traceback(tmp_path):
+    source = Source("broken", handlers.write(tmp_path, handlers.BROKEN))
+    with pytest.raises(EndpointFailed) as failure, started([source]) as endpoints:
+        wait_until_ready(endpoints)
+    assert "broken: The model did not load" in failure.value.message
+    assert "the weights are of another network" in failure.value.message
+    assert "inference.py" in failure.value.message
+    assert group_is_gone(endpoints[0].process.pid)
+
+
+def test_a_process_that_ends_is_told(tmp_path):
+    source = Source("doubler", handlers.write(tmp_path, handlers.DOUBLER))
+    with started([source]) as (endpoint,):
+        wait_until_ready([endpoint])
+        endpoint.check_alive()
+        endpoint.process.kill()
+        endpoint.process.wait()
+        with pytest.raises(EndpointFailed, match=r"doubler: The server process ended \(signal 9\)"):
+            endpoint.check_alive()
+
+
+def test_an_endpoint_that_is_late_is_told_with_what_it_waits_for(tmp_path):
+    slow = handlers.BROKEN.replace("raise", "import time; time.sleep(600); raise")
+    with started([Source("slow", handlers.write(tmp_path, slow))]) as endpoints:
+        with pytest.raises(EndpointFailed, match="slow was not ready in 0 s: "):
+            wait_until_ready(endpoints, seconds=0.2)
+        pid = endpoints[0].process.pid
+    assert group_is_gone(pid)
+
+
+def test_the_log_is_handed_on_line_by_line(tmp_path):
+    source = Source("doubler", handlers.write(tmp_path, handlers.DOUBLER + "\nprint('hello from the handler')\n"))
+    lines = []
+    with started([source], lambda endpoint, line: lines.append((endpoint.name, line))) as endpoints:
+        wait_until_ready(endpoints)
+    assert ("doubler", LogLine(None, "hello from the handler")) in lines
+    assert any(line.level == 20 and "listening on 127.0.0.1" in line.text for _, line in lines)
+
+
+def test_the_model_folder_reaches_the_handler(tmp_path):
+    shows_folder = "def model_fn(model_dir):\n    return model_dir\ndef predict_fn(data, model):\n    return model\n"
+    source = Source("shows", handlers.write(tmp_path / "shows", shows_folder), model_dir=tmp_path / "weights")
+    with started([source]) as (endpoint,):
+        wait_until_ready([endpoint])
+        answer = httpx.post(f"{endpoint.url}/invocations", json=1, trust_env=False)
+    assert answer.json() == str(tmp_path / "weights")
+
+
+def test_the_server_ends_when_its_parent_is_killed(tmp_path):
+    folder = handlers.write(tmp_path, handlers.DOUBLER)
+    program = (
+        "import sys, time\nfrom pathlib import Path\nfrom pixelserve.local.endpoints import Source, started\n"
+        "with started([Source('doubler', Path(sys.argv[1]))]) as endpoints:\n"
+        "    print(endpoints[0].process.pid, flush=True)\n    time.sleep(600)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program, str(folder)], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        parent.send_signal(signal.SIGKILL)
+    wait_for(lambda: b"pixelserve.serving" not in _command_line(pid))
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return b""
+
+
+def test_two_endpoints_of_one_name_are_refused(tmp_path):
+    with pytest.raises(BadRequest, match="Two endpoints are called twin"), started([Source("twin", tmp_path)] * 2):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("my_model", "my-model"),
+        ("./my_model/", "my-model"),
+        ("other=my_model", "other"),
+        ("image_super_resolution", "image-super-resolution"),
+        ("image-super-resolution", "image-super-resolution"),
+    ],
+)
+def test_a_source_is_a_feature_or_a_folder(tmp_path, monkeypatch, text, name):
+    handlers.write(tmp_path / "my_model", handlers.DOUBLER)
+    monkeypatch.chdir(tmp_path)
+    source = Source.parse(text)
+    assert source.name == name
+    assert (source.folder / "inference.py").is_file()
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ("nothing", NotFound, "There is no feature nothing. Features: image_super_resolution. A folder"),
+        ("./nothing", NotFound, "There is no inference.py in "),
+        ("a=nothing", NotFound, "pixelserve new"),
+        ("a_b=my_model", BadRequest, "'a_b' cannot be an endpoint's name"),
+    ],
+)
+def test_a_source_that_is_not_there_is_told(tmp_path, monkeypatch, text, error, message):
+    handlers.write(tmp_path / "my_model", handlers.DOUBLER)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=message):
+        Source.parse(text)
+
+
+@pytest.mark.parametrize("text", ["not JSON", "[1]", "3", '{"a": 1}', '{"level": 3}', '{"level": "loud"}'])
+def test_a_line_that_is_not_of_our_log_is_kept_as_it_is(text):
+    assert LogLine.parse(text) == LogLine(None, text)
+
+
+def test_a_log_line_puts_its_traceback_last():
+    line = LogLine.parse('{"ts": 1, "level": "error", "logger": "x", "message": "m", "traceback": "t\\n", "id": 7}')
+    assert line == LogLine(40, "m id=7\nt")

@@ -1,0 +1,63 @@
+"""`make demo` and the notebook as people run them: a process each, their pictures, and nothing left of them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+
+
+@pytest.fixture
+def environment():
+    """The import paths of this process, absolute: the demo runs in another folder."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path if path)}
+
+
+def size(path):
+    with Image.open(path) as picture:
+        return picture.size
+
+
+def test_the_demo_writes_its_pictures(tmp_path, environment):
+    done = subprocess.run(
+        [sys.executable, NOTEBOOKS / "demo.py"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    assert done.returncode == 0
+    assert "astronaut" in done.stdout
+    out = tmp_path / "build" / "demo"
+    assert size(out / "astronaut.x4.result.png") == (512, 512)
+    assert size(out / "chelsea.x2.result.png") == (448, 300)
+    sheets = list(out.glob("*.x?.side-by-side.png"))
+    assert len(sheets) == 8
+    assert size(out / "side-by-side.png") == (size(sheets[0])[0], sum(size(sheet)[1] for sheet in sheets))
+
+
+def test_an_interrupted_demo_leaves_no_process(tmp_path, environment):
+    command = [sys.executable, NOTEBOOKS / "demo.py"]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as demo:
+        assert demo.stdout is not None
+        assert "The server is starting." in demo.stdout.readline()
+        children = {pid for task in Path(f"/proc/{demo.pid}/task").iterdir() for pid in _children(task)}
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(60) == 1
+    assert children
+    assert not any(Path(f"/proc/{pid}").exists() for pid in children)
+
+
+def _children(task: Path) -> list[str]:
+    return (task / "children").read_text().split()
+
+
+def test_the_notebook_runs_and_cleans_up(environment):
+    notebook = json.loads((NOTEBOOKS / "image_super_resolution.ipynb").read_text())
+    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert cells[-1] == "stack.close()"
+    checked = "assert result.size == (1804, 1200)\nassert runtime.endpoints.popitem()[1].process.returncode == 0\n"
+    program = "\n".join([*cells, checked])
+    subprocess.run([sys.executable, "-c", program], cwd=NOTEBOOKS, env=environment, check=True)
