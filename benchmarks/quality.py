@@ -7,14 +7,14 @@ small pictures, from the same as JPEG of quality 75, and with light noise. The p
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import report
 import torch
 from metrics import Pixels, psnr_y, ssim_y
 from torch.nn import functional
@@ -36,41 +36,36 @@ Pair = tuple[Pixels, Pixels]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--weights", type=Path, default=EMBEDDED, help="folder with sr_x2 and sr_x4.safetensors")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "quality.json")
-    arguments = parser.parse_args()
+    report.parser(__doc__).parse_args()
     assets = Path(os.environ.get("PIXELSERVE_ASSETS", ROOT.parent / "shared" / "assets"))
     if not assets.is_dir():
         raise SystemExit("There are no test pictures here. Set PIXELSERVE_ASSETS to the folder that holds testsets/.")
-    rows = measure(assets / "testsets" / "sr", arguments.weights)
-    for row in rows:
-        figures = "   ".join(f"{name} {m['psnr_y']:.2f} {m['ssim_y']:.4f}" for name, m in row["methods"].items())
-        print(f"{row['set']:9}x{row['scale']}  {row['input']:8}{figures}")
-    arguments.out.write_text(json.dumps(rows, indent=1) + "\n")
+    rows = measure(assets / "testsets" / "sr")
+    report.table(rows, ("set", "scale", "input", "method", "psnr_y", "ssim_y"))
+    report.write("quality", rows)
 
 
-def measure(folder: Path, weights: Path = EMBEDDED) -> list[dict]:
-    """One row for each set, scale and kind of input: the mean PSNR-Y (dB) and SSIM-Y of each method."""
+def measure(folder: Path) -> list[dict[str, Any]]:
+    """One row for each set, scale, kind of input and method: the means over the set."""
     rows = []
     for scale in SCALES:
-        methods = METHODS | {"ours": network(weights / f"sr_x{scale}.safetensors")}
-        for name, pairs in (("Set5", set5(folder, scale)), ("Urban100", urban100(folder, scale))):
+        methods = {**METHODS, "ours": network(EMBEDDED / f"sr_x{scale}.safetensors")}
+        for name, pairs in (("Set5", set5(folder, scale)), ("Urban100 (4)", urban100(folder, scale))):
             for kind in INPUTS:
-                figures = compare(methods, pairs, scale, kind)
-                rows.append({"set": name, "scale": scale, "input": kind, "methods": figures})
+                for method, figures in compare(methods, pairs, scale, kind).items():
+                    rows.append({"set": name, "scale": scale, "input": kind, "method": method, **figures})
     return rows
 
 
 def compare(methods: dict[str, Enlarge], pairs: list[Pair], scale: int, kind: str) -> dict[str, dict[str, float]]:
-    """The means of each method over the pairs, the small pictures first brought to the kind of input."""
+    """Mean PSNR-Y (dB) and SSIM-Y of each method over the pairs, the small pictures first brought to the kind."""
     worn = [(degraded(small, kind, seed), large) for seed, (small, large) in enumerate(pairs)]
     figures = {}
     for name, enlarge in methods.items():
         results = [(enlarge(small, scale), large) for small, large in worn]
         psnr = float(np.mean([psnr_y(picture, large, scale) for picture, large in results]))
         ssim = float(np.mean([ssim_y(picture, large, scale) for picture, large in results]))
-        figures[name] = {"psnr_y": round(psnr, 3), "ssim_y": round(ssim, 5)}
+        figures[name] = {"psnr_y": round(psnr, 3), "ssim_y": round(ssim, 4)}
     return figures
 
 

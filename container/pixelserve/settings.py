@@ -140,3 +140,16 @@ def _parse(name: str, text: str, default: Any) -> Any:
 def settings() -> Settings:
     """The settings of this process, read at the first call."""
     return Settings.from_env()
+
+
+def as_markdown() -> str:
+    """The table of docs/environment.md: variable, default, meaning."""
+    lines = ["| variable | default | meaning |", "|---|---|---|"]
+    for field in dataclasses.fields(Settings):
+        default = ", ".join(field.default) if isinstance(field.default, tuple) else str(field.default)
+        lines.append(f"| `{field.metadata['env']}` | `{default}` | {field.metadata['text']} |".replace("``", ""))
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(as_markdown(), end="")

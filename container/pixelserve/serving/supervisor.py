@@ -35,6 +35,7 @@ from pixelserve.settings import Settings, settings
 logger = logging.getLogger("pixelserve.supervisor")
 
 MOST_CONNECTIONS = 4096
+LARGE_BLOCK = 1 << 20
 LONGEST_PAUSE = 30.0
 """Seconds between two attempts at starting a worker that keeps failing."""
 
@@ -169,11 +170,14 @@ class Supervisor:
             self._reason = NotReady("The model is loading.", retry_after=2)
 
     def _environment(self, index: int) -> dict[str, str]:
-        """A worker's environment: its share of the cores, and its GPU."""
+        """A worker's environment: its share of the cores, its GPU, and large blocks of memory given back when freed."""
         env = dict(os.environ)
         workers = self._settings.workers or max(1, self._settings.gpus)
         threads = self._settings.compute_threads or max(1, cores() // workers)
         env.setdefault("OMP_NUM_THREADS", str(threads))
+        env.setdefault("MALLOC_MMAP_THRESHOLD_", str(LARGE_BLOCK))  # glibc's own threshold grows with what it sees
+        env.setdefault("MALLOC_TRIM_THRESHOLD_", str(LARGE_BLOCK))
+        env.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch: huge pages, which make that cheap
         if self._settings.gpus:
             env.setdefault("CUDA_VISIBLE_DEVICES", str(index % self._settings.gpus))
         return env
