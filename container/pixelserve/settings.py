@@ -65,7 +65,7 @@ class Settings:
         "SAGEMAKER_CONTAINER_LOG_LEVEL", 20, "Python logging level, as a number: 10 debug … 40 error."
     )
     queue_length: int = _var(
-        "PIXELSERVE_QUEUE_LENGTH", 64, "Requests one worker holds beside those that it is working on; more answer 429."
+        "PIXELSERVE_QUEUE_LENGTH", 64, "Most requests one worker holds, waiting or in work; more answer 429."
     )
     batch_size: int = _var(
         "PIXELSERVE_BATCH_SIZE", 8, "Most requests handed to `predict_batch_fn` at once; no request waits for others."

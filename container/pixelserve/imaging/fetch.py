@@ -218,10 +218,11 @@ def _fetch_s3(url: str, settings: Settings) -> bytes:
         connect_timeout=settings.fetch_timeout, read_timeout=settings.fetch_timeout, retries={"max_attempts": 1}
     )
     try:
-        answer = boto3.client("s3", config=config).get_object(Bucket=bucket, Key=key)
-        if answer["ContentLength"] > settings.fetch_max_bytes:
-            raise _too_large(settings)
-        body: bytes = answer["Body"].read()
+        with contextlib.closing(boto3.client("s3", config=config)) as client:
+            answer = client.get_object(Bucket=bucket, Key=key)
+            if answer["ContentLength"] > settings.fetch_max_bytes:
+                raise _too_large(settings)
+            body: bytes = answer["Body"].read()
     except ClientError as error:
         raise FetchFailed(f"S3 answered {error.response['Error']['Code']} for the object.", param="url") from error
     except BotoCoreError as error:
