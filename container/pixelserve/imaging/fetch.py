@@ -98,16 +98,16 @@ def _get(parts: SplitResult, deadline: float, settings: Settings) -> tuple[str |
         connection.putheader("User-Agent", "pixelserve")
         connection.putheader("Connection", "close")
         connection.endheaders()
-        response = connection.getresponse()
-        if response.status in _REDIRECTS and response.getheader("Location"):
-            return response.getheader("Location"), b""
-        if response.status != 200:
-            raise FetchFailed(f"{parts.hostname} answered {response.status}.", param="url")
-        if (response.length or 0) > settings.fetch_max_bytes:
-            raise _too_large(settings)
-        body = _read(response, settings)
-        _seconds_left(deadline)  # a body cut off by the watchdog may look whole
-        return None, body
+        with connection.getresponse() as response:
+            if response.status in _REDIRECTS and response.getheader("Location"):
+                return response.getheader("Location"), b""
+            if response.status != 200:
+                raise FetchFailed(f"{parts.hostname} answered {response.status}.", param="url")
+            if (response.length or 0) > settings.fetch_max_bytes:
+                raise _too_large(settings)
+            body = _read(response, settings)
+            _seconds_left(deadline)  # a body cut off by the watchdog may look whole
+            return None, body
     finally:
         watchdog.cancel()
         connection.close()
