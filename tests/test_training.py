@@ -14,16 +14,14 @@ from procedural import image
 from safetensors.torch import save_file
 from torch.nn import functional
 
-SCALE, SEED, IMAGES = 2, 3, 6
-STEPS = (20, 10)
-"""Of the two stages."""
+SCALE, SEED, IMAGES, STEPS = 2, 3, 6, 30
 
 
 @pytest.fixture(scope="module")
 def twice() -> Iterator[list[train_sr.Weights]]:
     """The weights of two equal runs."""
     threads, cv_threads = torch.get_num_threads(), cv2.getNumThreads()
-    yield [train_sr.train(SCALE, SEED, *STEPS, IMAGES)[0] for _ in range(2)]
+    yield [train_sr.train(SCALE, SEED, STEPS, IMAGES)[0] for _ in range(2)]
     torch.set_num_threads(threads)
     cv2.setNumThreads(cv_threads)
 

@@ -1,8 +1,8 @@
 """Trains the embedded super-resolution network of one scale: `python training/train_sr.py --scale 2 --out FILE`.
 
-Two stages: Adam from a start near the identity, then Muon from the averaged weights of the first. One thread and one
-seed: on the same kind of processor with the same torch the same command gives the same bytes. See README.md beside this
-file for the recipe, the figures and the limits.
+L1 against pictures of `procedural`, kernels by Muon and the rest by Adam, weights averaged. One thread and one seed: on
+the same kind of processor with the same torch the same command gives the same bytes. See README.md beside this file for
+the recipe and the figures.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import argparse
 import json
 import platform
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from procedural import image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -29,8 +29,8 @@ from pixelserve.models.srvgg import SRVGGNetCompact
 FEATURES, CONVOLUTIONS = 32, 8
 PATCH, BATCH = 40, 8
 RATE, WARM_UP, EMA = 2e-3, 200, 0.999
-DEGRADED, DEGRADED_LATER = 0.25, 0.15
-"""Share of the patches whose small side went through JPEG and light noise, as real inputs have, in the two stages."""
+WORN = 0.05
+"""Share of the patches whose small side is worn as real inputs are. More of them cost clean inputs their sharpness."""
 MOMENTUM = 0.95
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of the iteration that brings singular values to about 1, from Muon's published code."""
@@ -65,20 +65,22 @@ def shrink(picture: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
 
 
 def wear(rng: np.random.Generator, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Light noise (deviation to 4) and JPEG (quality 60 to 95), as a camera and the web leave a picture."""
-    noisy = picture + rng.normal(0, rng.uniform(0, 4) * (rng.random() < 0.4), picture.shape)
-    quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(60, 96))]
-    _, code = cv2.imencode(".jpg", np.clip(noisy + 0.5, 0, 255).astype(np.uint8)[..., ::-1], quality)
+    """Noise (deviation 2 to 4), or JPEG (quality 60 to 87): marks that a network can tell from a clean picture's."""
+    if rng.random() < 0.4:
+        noisy = picture + rng.normal(0, rng.uniform(2, 4), picture.shape)
+        return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(60, 88))]
+    _, code = cv2.imencode(".jpg", picture[..., ::-1], quality)
     return np.ascontiguousarray(cv2.imdecode(code, cv2.IMREAD_COLOR)[..., ::-1])
 
 
-def batch(rng: np.random.Generator, data: Data, scale: int, degraded: float) -> tuple[Tensor, Tensor]:
+def batch(rng: np.random.Generator, data: Data, scale: int) -> tuple[Tensor, Tensor]:
     """BATCH patches, turned and mirrored: (N, 3, PATCH, PATCH) and (N, 3, PATCH*scale, PATCH*scale), in [0, 1]."""
     edge = data.small.shape[1] - PATCH
     inputs, targets = [], []
     for _ in range(BATCH):
         number, y, x, turn = (int(v) for v in rng.integers(0, (len(data.large), edge + 1, edge + 1, 8)))
-        source = data.worn if rng.random() < degraded else data.small
+        source = data.worn if rng.random() < WORN else data.small
         low = source[number, y : y + PATCH, x : x + PATCH]
         high = data.large[number, y * scale : (y + PATCH) * scale, x * scale : (x + PATCH) * scale]
         inputs.append(_turned(low, turn))
@@ -146,26 +148,22 @@ def orthogonal(matrix: Tensor) -> Tensor:
     return wide.T if matrix.shape[0] > matrix.shape[1] else wide
 
 
-def learn(
-    network: SRVGGNetCompact,
-    optimizers: list[torch.optim.Optimizer],
-    steps: int,
-    make_batch: Callable[[], tuple[Tensor, Tensor]],
-) -> tuple[Weights, list[float]]:
+def learn(network: SRVGGNetCompact, data: Data, seed: int, steps: int) -> tuple[Weights, list[float]]:
     """Minimises L1 for `steps`: the averaged weights, and the mean loss of each reported stretch."""
-    started = time.monotonic()
+    rng = np.random.default_rng(seed + 1)
+    muon = Muon([value for value in network.parameters() if value.ndim == 4], lr=RATE)
+    adam = torch.optim.Adam([value for value in network.parameters() if value.ndim < 4], lr=RATE, betas=(0.9, 0.99))
     average = {name: value.clone() for name, value in network.state_dict().items()}
     stretch = max(1, min(500, steps // 10))
     losses: list[float] = []
-    recent = 0.0
+    recent, started = 0.0, time.monotonic()
     for step in range(steps):
-        for optimizer in optimizers:
-            optimizer.param_groups[0]["lr"] = rate_at(step, steps)
-            optimizer.zero_grad()
-        low, high = make_batch()
+        low, high = batch(rng, data, network.upscale)
         loss = functional.l1_loss(network(low.contiguous(memory_format=torch.channels_last)), high)
+        network.zero_grad()
         loss.backward()
-        for optimizer in optimizers:
+        for optimizer in (muon, adam):
+            optimizer.param_groups[0]["lr"] = rate_at(step, steps)
             optimizer.step()
         keep = min(EMA, (step + 1) / (step + 10))
         with torch.no_grad():
@@ -179,48 +177,22 @@ def learn(
     return {name: value.contiguous() for name, value in average.items()}, losses
 
 
-def first_stage(data: Data, scale: int, seed: int, steps: int) -> tuple[Weights, list[float]]:
-    """From new weights, by Adam."""
-    torch.manual_seed(seed)
-    rng = np.random.default_rng(seed + 1)
-    network = make_network(scale)
-    adam = torch.optim.Adam(network.parameters(), lr=RATE, betas=(0.9, 0.99))
-    return learn(network, [adam], steps, lambda: batch(rng, data, scale, DEGRADED))
-
-
-def second_stage(data: Data, scale: int, seed: int, steps: int, start: Weights) -> tuple[Weights, list[float]]:
-    """From the weights of the first stage, the kernels by Muon and the rest by Adam."""
-    rng = np.random.default_rng(seed + 2)
-    network = make_network(scale)
-    network.load_state_dict(start)
-    muon = Muon([value for value in network.parameters() if value.ndim == 4], lr=RATE)
-    adam = torch.optim.Adam([value for value in network.parameters() if value.ndim < 4], lr=RATE, betas=(0.9, 0.99))
-    return learn(network, [muon, adam], steps, lambda: batch(rng, data, scale, DEGRADED_LATER))
-
-
-def train(
-    scale: int, seed: int, steps: int, later_steps: int, images: int, start: Weights | None = None
-) -> tuple[Weights, dict[str, object]]:
-    """The final weights (float32, BasicSR's names) and the log: losses of both stages, seconds, machine.
-
-    With `start`, the weights that the first stage gave, only the second one is run.
-    """
+def train(scale: int, seed: int, steps: int, images: int) -> tuple[Weights, dict[str, object]]:
+    """The final weights (float32, BasicSR's names) and the log: losses, seconds, machine."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
+    torch.manual_seed(seed)
     started = time.monotonic()
     data = make_data(seed, images, scale)
     print(f"x{scale}: {images} pictures in {time.monotonic() - started:.0f} s", flush=True)
-    losses: list[float] = []
-    if start is None:
-        start, losses = first_stage(data, scale, seed, steps)
-    weights, later_losses = second_stage(data, scale, seed, later_steps, start)
+    weights, losses = learn(make_network(scale), data, seed, steps)
     log: dict[str, object] = {
         "scale": scale,
         "seed": seed,
         "images": images,
         "parameters": sum(value.numel() for value in weights.values()),
-        "steps": [steps, later_steps],
-        "l1": [losses, later_losses],
+        "steps": steps,
+        "l1": losses,
         "seconds": round(time.monotonic() - started),
         "torch": torch.__version__,
         "machine": platform.machine(),
@@ -234,15 +206,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
     parser.add_argument("--log", type=Path, help="a JSON file for the losses and the time")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=20_000, help="of the first stage")
-    parser.add_argument("--later-steps", type=int, default=7_000, help="of the second stage")
-    parser.add_argument("--images", type=int, default=1_500)
-    parser.add_argument("--start", type=Path, help="the first stage's weights, to run only the second")
+    parser.add_argument("--steps", type=int, default=20_000)
+    parser.add_argument("--images", type=int, default=2_000)
     arguments = parser.parse_args()
-    start = load_file(arguments.start) if arguments.start else None
-    weights, log = train(
-        arguments.scale, arguments.seed, arguments.steps, arguments.later_steps, arguments.images, start
-    )
+    weights, log = train(arguments.scale, arguments.seed, arguments.steps, arguments.images)
     save_file(weights, arguments.out)
     if arguments.log:
         arguments.log.write_text(json.dumps(log, indent=1) + "\n")
