@@ -1,0 +1,66 @@
+"""Requests as JSON and as custom attributes; a mistake names its field and what fits."""
+
+from __future__ import annotations
+
+import pytest
+
+from pixelserve.errors import BadRequest
+from pixelserve.schema import SuperResolutionRequest, parse_attributes, parse_json
+
+
+def test_defaults() -> None:
+    request = parse_json(SuperResolutionRequest, b"{}")
+    assert (request.scale, request.target, request.face, request.format, request.quality) == (2, None, False, "png", 90)
+
+
+def test_json_and_attributes_say_the_same() -> None:
+    from_json = parse_json(SuperResolutionRequest, b'{"scale": 4, "format": "jpeg", "quality": 80, "face": true}')
+    assert parse_attributes(SuperResolutionRequest, " scale=4; format=jpeg;quality=80 , face=true;") == from_json
+
+
+def test_attributes_keep_text_that_looks_like_json_text() -> None:
+    assert parse_attributes(SuperResolutionRequest, "target=2k").target == "2k"
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "message"),
+    [
+        (b"", None, "not valid JSON"),
+        (b"{", None, "not valid JSON"),
+        (b"\xff\xfe", None, "not valid JSON"),
+        (b"[" * 100_000, None, "not valid JSON"),
+        (b"[]", None, "must be a JSON object"),
+        (b'"text"', None, "must be a JSON object"),
+        (b'{"scale": 3}', "scale", "scale is 3: .*2 or 4"),
+        (b'{"scale": "4"}', "scale", "scale is '4'"),
+        (b'{"scale": null}', "scale", "scale is None"),
+        (b'{"target": "8k"}', "target", "'2k' or '4k'"),
+        (b'{"scale": 2, "target": "2k"}', None, "exclude each other"),
+        (b'{"face": "perhaps"}', "face", "face is 'perhaps'"),
+        (b'{"format": "gif"}', "format", "'png', 'jpeg' or 'webp'"),
+        (b'{"quality": 0}', "quality", "greater than or equal to 1"),
+        (b'{"quality": 101}', "quality", "less than or equal to 100"),
+        (b'{"url": 7}', "url", "valid string"),
+        (b'{"img": ["a"]}', "img", "valid string"),
+        (b'{"scael": 4}', "scael", "no field scael. Fields: url, img, scale"),
+    ],
+)
+def test_a_mistake_in_json_is_named(body: bytes, param: str | None, message: str) -> None:
+    with pytest.raises(BadRequest, match=message) as caught:
+        parse_json(SuperResolutionRequest, body)
+    assert caught.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [("scale", "'scale': write them as key=value"), ("scale=3", "scale is 3"), ("size=3", "no field size")],
+)
+def test_a_mistake_in_attributes_is_named(attributes: str, message: str) -> None:
+    with pytest.raises(BadRequest, match=message):
+        parse_attributes(SuperResolutionRequest, attributes)
+
+
+def test_a_long_value_is_not_repeated() -> None:
+    with pytest.raises(BadRequest) as caught:
+        parse_json(SuperResolutionRequest, b'{"quality": "' + b"x" * 10_000 + b'"}')
+    assert len(caught.value.message) < 200
