@@ -206,7 +206,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
     parser.add_argument("--log", type=Path, help="a JSON file for the losses and the time")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=20_000)
+    parser.add_argument("--steps", type=int, default=24_000)
     parser.add_argument("--images", type=int, default=2_000)
     arguments = parser.parse_args()
     weights, log = train(arguments.scale, arguments.seed, arguments.steps, arguments.images)
