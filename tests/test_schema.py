@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from pixelserve.errors import BadRequest
@@ -64,3 +66,16 @@ def test_a_long_value_is_not_repeated() -> None:
     with pytest.raises(BadRequest) as caught:
         parse_json(SuperResolutionRequest, b'{"quality": "' + b"x" * 10_000 + b'"}')
     assert len(caught.value.message) < 200
+
+
+def test_an_error_repeats_only_the_beginning_of_what_was_sent() -> None:
+    for values in ({"x" * 1_000_000: 1}, {"scale": "x" * 1_000_000}):
+        with pytest.raises(BadRequest) as caught:
+            parse_json(SuperResolutionRequest, json.dumps(values).encode())
+        assert len(caught.value.message) + len(caught.value.param or "") < 300
+
+
+def test_deep_nesting_is_a_bad_request() -> None:
+    for parse, text in ((parse_json, b"[" * 100_000), (parse_attributes, "scale=" + "[" * 60_000)):
+        with pytest.raises(BadRequest):
+            parse(SuperResolutionRequest, text)  # type: ignore[operator]

@@ -8,7 +8,7 @@ X-Amzn-SageMaker-Custom-Attributes (`scale=4;format=jpeg`). Out, by Accept: JSON
 import base64
 import json
 
-from pixelserve.errors import BadRequest, NotAcceptable, TooSlow, UnsupportedMediaType
+from pixelserve.errors import BadRequest, DeadlineExceeded, NotAcceptable, TooSlow, UnsupportedMediaType
 from pixelserve.imaging import MEDIA_TYPES, Image, decode, encode, load_image
 from pixelserve.models.super_resolution import Upscaler
 from pixelserve.schema import SuperResolutionRequest, parse_attributes, parse_json
@@ -30,10 +30,11 @@ def warmup_fn(model: Upscaler) -> None:
 
 def input_fn(body: bytes, content_type: str, context: Context) -> tuple[SuperResolutionRequest, Image]:
     """Bytes to what predict_fn takes. Several of these run at once, beside the network."""
-    if content_type.startswith(JSON):
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == JSON:
         request = parse_json(SuperResolutionRequest, body)
         image = load_image(settings(), url=request.url, img=request.img)
-    elif content_type.startswith("image/"):
+    elif kind.startswith("image/"):
         request = parse_attributes(SuperResolutionRequest, context.custom_attributes)
         image = decode(body, settings())
     else:
@@ -48,12 +49,16 @@ def predict_fn(
 ) -> tuple[SuperResolutionRequest, Image]:
     """The network. One call at a time; `context.progress` ends it early when nobody waits any more."""
     request, image = data
-    seconds = model.seconds(image, request.scale, request.target)
-    if seconds > context.seconds_left():
+    plan = model.plan(image, request.scale, request.target)
+    seconds = model.seconds(image, plan)
+    if seconds > settings().timeout:
         raise TooSlow(
             f"{image.width} x {image.height} pixels take about {seconds:.0f} s here, longer than the "
-            f"{context.seconds_left():.0f} s that are left. Send a smaller image, or use an asynchronous endpoint."
+            f"{settings().timeout:g} s allowed. Send a smaller image, or use an asynchronous endpoint."
         )
+    if seconds > context.seconds_left():
+        raise DeadlineExceeded("Too much work waits before this image. Try again under less load.", retry_after=1)
+    context.answer_attributes = f"width={plan.width};height={plan.height};network=x{plan.factor}"
     return request, model.upscale(image, request.scale, request.target, context.progress)
 
 

@@ -23,6 +23,8 @@ class Request(BaseModel):
 
 
 R = TypeVar("R", bound=Request)
+_LONGEST_SHOWN = 40
+"""Characters of a caller's text that an error repeats."""
 
 
 class SuperResolutionRequest(Request):
@@ -76,15 +78,15 @@ def parse_attributes(model: type[R], attributes: str) -> R:
 
 def parse(model: type[R], values: dict[str, Any]) -> R:
     """Values as a request. Raises BadRequest for the first field that does not fit."""
+    unknown = next((name for name in values if name not in model.model_fields), None)
+    if unknown is not None:
+        param = unknown[:_LONGEST_SHOWN]
+        raise BadRequest(f"There is no field {param}. Fields: {', '.join(model.model_fields)}.", param=param)
     try:
         return model.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         param = str(first["loc"][0]) if first["loc"] else None
-        if first["type"] == "extra_forbidden":
-            raise BadRequest(
-                f"There is no field {param}. Fields: {', '.join(model.model_fields)}.", param=param
-            ) from None
         reason = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
         given = "" if param is None else f"{param} is {_shortened(first['input'])}: "
         raise BadRequest(f"{given}{reason}.", param=param) from None
@@ -94,11 +96,11 @@ def _plain(text: str) -> Any:
     """`4` and `true` of an attribute as JSON has them, other text as it is."""
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     return value if isinstance(value, int | float | bool) else text
 
 
 def _shortened(value: Any) -> str:
     text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "…"
+    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "…"

@@ -123,6 +123,18 @@ def test_palettes_one_bit_and_transparency() -> None:
     assert np.array_equal(decode(saved(colors, "BMP"), SETTINGS).pixels, np.asarray(colors))
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_of_16_bit_tiff_is_applied_once(orientation: int) -> None:
+    pixels = picture(30, 40, 1, 16)
+    exif = Pillow.Exif()
+    exif[0x0112] = orientation
+    stored = Pillow.fromarray(pixels[..., 0])
+    found = decode(saved(stored, "TIFF", exif=exif), SETTINGS).pixels
+    marks = Pillow.fromarray((pixels[..., 0] >> 8).astype(np.uint8))
+    expected = np.asarray(ImageOps.exif_transpose(Pillow.open(io.BytesIO(saved(marks, "TIFF", exif=exif)))))
+    assert np.array_equal(found[..., 0] >> 8, expected)
+
+
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_16_bit_tiff(channels: int) -> None:
     pixels = picture(channels=channels, depth=16)
@@ -179,6 +191,9 @@ def test_other_formats_are_415_and_damage_is_400() -> None:
         whole = saved(pillow(picture(200, 200)), format)
         with pytest.raises(InvalidImage):
             decode(whole[: len(whole) // 2], SETTINGS)
+    for mode in ("F", "I"):
+        with pytest.raises(UnsupportedMediaType, match="8- or 16-bit"):
+            decode(saved(Pillow.new(mode, (8, 8)), "TIFF"), SETTINGS)
     deep = encoded(Image(picture(200, 200, depth=16)), "png")
     with pytest.raises(InvalidImage):
         decode(deep[: len(deep) // 2], SETTINGS)

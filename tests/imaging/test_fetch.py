@@ -58,6 +58,10 @@ REFUSED = [
     "http://[64:ff9b::7f00:1]/",
     "http://[64:ff9b::a9fe:a9fe]/",
     "http://[2002:7f00:1::]/",
+    "http://[fec0::1]/",
+    "http://[3fff::1]/",
+    "http://[64:ff9b:1:a00:1:0:808:808]/",
+    "http://192.88.99.1/",
     "http://[2001:0:4136:e378:8000:63bf:80ff:fffe]/",
     "http://[fd00:ec2::254]/",
     "http://[fe80::1]/",
@@ -115,6 +119,10 @@ class Site(http.server.BaseHTTPRequestHandler):
                 self._drip(b"HTTP/1.0 200 OK\r\nContent-Length: 900\r\n\r\n" + b"x" * 900)
             case "/slow-headers":
                 self._drip(b"HTTP/1.0 200 OK\r\nX-Filler: " + b"x" * 900)
+            case "/%C3%BC%20b.png":
+                self._answer(200, self.path.encode())
+            case "/nowhere":
+                self._answer(302, b"", Location="http://[")
             case "/missing":
                 self._answer(404, b"")
             case "/loop":
@@ -158,6 +166,10 @@ def test_gets_a_file_also_through_a_redirect(site: str) -> None:
     assert fetch(f"{site}/once", PRIVATE) == b"x" * 500
 
 
+def test_a_path_that_is_not_ascii_is_percent_encoded(site: str) -> None:
+    assert fetch(f"{site}/ü%20b.png?q=ß&r=1%2B1", PRIVATE) == b"/%C3%BC%20b.png?q=%C3%9F&r=1%2B1"
+
+
 @pytest.mark.parametrize("path", ["/large", "/large-unannounced"])
 def test_too_large(site: str, path: str) -> None:
     with pytest.raises(FetchTooLarge, match="PIXELSERVE_FETCH_MAX_BYTES"):
@@ -169,6 +181,7 @@ def test_too_large(site: str, path: str) -> None:
     [
         ("/missing", "answered 404"),
         ("/loop", "redirects more than 5 times"),
+        ("/nowhere", "redirects to something that is no URL"),
         ("/short", "ended before the whole file"),
         ("/slow", "longer than 1 s"),
         ("/slow-headers", "longer than 1 s"),
@@ -258,3 +271,21 @@ def test_s3(monkeypatch: pytest.MonkeyPatch) -> None:
             fetch("s3://pictures/none.png", settings)
         with pytest.raises(FetchRefused, match="PIXELSERVE_S3_BUCKETS"):
             fetch("s3://other/a.png", settings)
+        with pytest.raises(FetchRefused, match="characters that no key has"):
+            fetch("s3://pictures/\ud800", settings)
+
+
+def test_a_tls_handshake_that_never_ends_is_given_up() -> None:
+    """The server accepts and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        started = time.monotonic()
+        with pytest.raises(FetchFailed, match="longer than 1 s"):
+            fetch(f"https://127.0.0.1:{silent.getsockname()[1]}/a.png", PRIVATE)
+        assert time.monotonic() - started < 5
+
+
+def test_an_endless_url_is_refused() -> None:
+    for url in ("http://" + "a" * 10_000, "s3://" + "a" * 10_000):
+        with pytest.raises(FetchRefused) as refused:
+            fetch(url, PUBLIC)
+        assert len(refused.value.message) < 200

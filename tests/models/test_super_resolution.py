@@ -14,6 +14,7 @@ from drawing import picture
 from pixelserve.errors import CheckpointError, OutputTooLarge
 from pixelserve.imaging.image import Image, Pixels
 from pixelserve.imaging.resample import resize
+from pixelserve.models import devices
 from pixelserve.models.rrdbnet import RRDBNet
 from pixelserve.models.srvgg import SRVGGNetCompact
 from pixelserve.models.super_resolution import Upscaler, fill_transparent
@@ -109,7 +110,8 @@ def test_a_target_brings_the_area_and_keeps_the_aspect(
     embedded: Upscaler, width: int, height: int, target: Target, expected: tuple[int, int]
 ) -> None:
     image = Image(np.zeros((height, width, 1), np.uint8))
-    assert embedded.size(image, 2, target) == expected
+    plan = embedded.plan(image, 2, target)
+    assert (plan.width, plan.height) == expected
 
 
 def test_a_target_that_is_reached_already_changes_nothing(embedded: Upscaler) -> None:
@@ -177,16 +179,60 @@ def test_too_large_an_answer_is_refused_before_computing() -> None:
 def test_the_time_is_predicted_from_the_warm_up(embedded: Upscaler) -> None:
     embedded.warm_up()
     small, large = Image(np.zeros((100, 100, 3), np.uint8)), Image(np.zeros((200, 200, 3), np.uint8))
-    assert 0 < embedded.seconds(small, 2, None) < 60
-    assert embedded.seconds(large, 2, None) == pytest.approx(4 * embedded.seconds(small, 2, None))
-    assert embedded.seconds(Image(np.zeros((100, 100, 4), np.uint8)), 2, None) == pytest.approx(
-        2 * embedded.seconds(small, 2, None)
+    assert 0 < embedded.seconds(small, embedded.plan(small)) < 60
+    assert embedded.seconds(large, embedded.plan(large)) == pytest.approx(
+        4 * embedded.seconds(small, embedded.plan(small))
+    )
+    with_alpha = Image(np.zeros((100, 100, 4), np.uint8))
+    with_alpha.pixels[0, 0, 3] = 255
+    assert embedded.seconds(with_alpha, embedded.plan(with_alpha)) == pytest.approx(
+        2 * embedded.seconds(small, embedded.plan(small))
     )
 
 
 def test_runs_give_the_same_bytes(embedded: Upscaler) -> None:
     image = Image(picture(60, 60))
     assert np.array_equal(embedded.upscale(image, 4).pixels, embedded.upscale(image, 4).pixels)
+
+
+def test_a_number_type_that_is_refused_leaves_the_network_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "_candidates", lambda device: [torch.bfloat16])
+    monkeypatch.setattr(devices, "MOST_DEVIATION", -1.0)
+    network = SRVGGNetCompact(num_feat=8, num_conv=1, upscale=2)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    assert devices.pick_dtype(network, torch.rand(1, 3, 16, 16), "auto") == torch.float32
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("own", [2, 4])
+def test_both_factors_of_one_network_share_its_number_type(tmp_path: Path, own: int) -> None:
+    _save(SRVGGNetCompact(num_feat=8, num_conv=1, upscale=own), tmp_path / "own.pth")
+    upscaler = Upscaler.load(str(tmp_path), dataclasses.replace(SETTINGS, dtype="bfloat16"))
+    exact = Upscaler.load(str(tmp_path), SETTINGS)
+    for scale in (2, 4):
+        assert next(upscaler.network(scale).parameters()).dtype == torch.bfloat16
+        found, expected = (one.upscale(Image(GREYISH), scale).pixels.astype(int) for one in (upscaler, exact))
+        assert np.abs(found - expected).max() <= 6
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_16_bit_pictures_keep_their_precision_in_any_number_type(embedded: Upscaler, dtype: str) -> None:
+    reduced = Upscaler.load("", dataclasses.replace(SETTINGS, dtype=dtype))
+    ramp = np.linspace(0, 65535, 64 * 64).astype(np.uint16).reshape(64, 64, 1)
+    white = np.full((16, 16, 4), 65535, np.uint16)
+    for pixels in (ramp, white):
+        assert np.array_equal(reduced.upscale(Image(pixels), 2).pixels, embedded.upscale(Image(pixels), 2).pixels)
+    assert reduced.upscale(Image(white), 2).pixels[4:-4, 4:-4].min() > 65000
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+@pytest.mark.parametrize("depth", [8, 16])
+def test_what_is_opaque_stays_opaque_to_its_edges(embedded: Upscaler, channels: int, depth: int) -> None:
+    pixels = picture(20, 30, channels, depth)
+    pixels[..., -1] = np.iinfo(pixels.dtype).max
+    result = embedded.upscale(Image(pixels), 2).pixels
+    assert (result[..., -1] == np.iinfo(pixels.dtype).max).all()
+    assert np.array_equal(result[..., :-1], embedded.upscale(Image(pixels[..., :-1].copy()), 2).pixels)
 
 
 def _save(network: torch.nn.Module, path: Path) -> None:

@@ -19,6 +19,7 @@ from PIL import ImageCms, UnidentifiedImageError
 
 from pixelserve.errors import ImageTooLarge, InvalidImage, UnsupportedMediaType
 from pixelserve.imaging.image import Image, Pixels
+from pixelserve.imaging.structure import vetted
 from pixelserve.settings import Settings
 
 try:
@@ -32,8 +33,14 @@ BOMB_FLOOR_PIXELS = 4_000_000
 """Below this many pixels a high ratio of decoded to encoded bytes does no harm."""
 
 Pillow.MAX_IMAGE_PIXELS = None  # the limits are ours, see `check_limits`
+warnings.filterwarnings("ignore", module=r"PIL\.")  # it warns of odd metadata in files that decode well
+cv2.utils.logging.setLogLevel(
+    cv2.utils.logging.LOG_LEVEL_SILENT
+)  # what it has to say of a damaged file is in our error
 
-_ORIENTATION = 0x0112
+_ORIENTATION, _TILE_WIDTH, _TILE_LENGTH = 0x0112, 322, 323
+_LARGEST_TIFF_TILE = 1024
+_BMP_RUN_LENGTHS = (1, 2)
 _PNG_GREY_ALPHA = 4
 _DAMAGE = (OSError, ValueError, SyntaxError, EOFError, struct.error, IndexError, KeyError, TypeError, AttributeError,
            OverflowError, MemoryError, ZeroDivisionError, NotImplementedError, RuntimeError, cv2.error)  # fmt: skip
@@ -54,6 +61,7 @@ class Header:
 
 def read_header(data: bytes) -> Header:
     """The header, without decoding pixels. Raises UnsupportedMediaType for other formats, InvalidImage for damage."""
+    data = vetted(data)
     return _header(_open(data), data)
 
 
@@ -64,13 +72,13 @@ def decode(data: bytes, settings: Settings) -> Image:
     not converted). Of several frames it is the first. Raises UnsupportedMediaType, InvalidImage, and ImageTooLarge for
     max_pixels_in, max_edge and max_decode_ratio.
     """
+    data = vetted(data)
     file = _open(data)
     header = _header(file, data)
     check_limits(header, len(data), settings)
+    _check_samples(header)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of odd metadata in files that decode well
-            pixels, icc = _decode_pixels(file, header, data)
+        pixels, icc = _decode_pixels(file, header, data)
     except _DAMAGE as error:
         raise InvalidImage(f"The {header.format} file is damaged or cut off. Send the whole file.") from error
     return Image(np.ascontiguousarray(pixels), icc)
@@ -99,9 +107,7 @@ def check_limits(header: Header, size: int, settings: Settings) -> None:
 
 def _open(data: bytes) -> Pillow.Image:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return Pillow.open(io.BytesIO(data), formats=FORMATS)
+        return Pillow.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError:
         if _looks_known(data):
             raise InvalidImage("The image file is damaged or cut off. Send the whole file.") from None
@@ -118,13 +124,22 @@ def _looks_known(data: bytes) -> bool:
 def _header(file: Pillow.Image, data: bytes) -> Header:
     format_name = "jpeg" if file.format == "MPO" else str(file.format).lower()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            orientation = int(file.getexif().get(_ORIENTATION, 1)) if _has_exif(file) else 1
-            depth = _depth(file, format_name, data)
+        orientation = int(file.getexif().get(_ORIENTATION, 1)) if _has_exif(file) else 1
+        depth = _depth(file, format_name, data)
+        tiles = _tile_edges(file)
     except _DAMAGE as error:
         raise InvalidImage(f"The header of the {format_name} file is damaged. Save it again.") from error
+    if format_name == "bmp" and file.info.get("compression") in _BMP_RUN_LENGTHS:
+        raise UnsupportedMediaType("BMP files compressed by run lengths are not read. Save it uncompressed, or as PNG.")
+    if max(tiles) > max(file.size) + _LARGEST_TIFF_TILE:
+        raise InvalidImage(f"The TIFF file has tiles of {tiles[0]} x {tiles[1]} pixels, larger than its picture.")
     return Header(format_name, *file.size, file.mode, depth, orientation if 1 <= orientation <= 8 else 1)
+
+
+def _tile_edges(file: Pillow.Image) -> tuple[int, int]:
+    """Width and height of a TIFF's tiles, 0 where it has none. The decoder takes memory for a whole tile."""
+    tags = getattr(file, "tag_v2", {})
+    return int(tags.get(_TILE_WIDTH, 0)), int(tags.get(_TILE_LENGTH, 0))
 
 
 def _has_exif(file: Pillow.Image) -> bool:
@@ -141,17 +156,27 @@ def _depth(file: Pillow.Image, format_name: str, data: bytes) -> int:
     return 8
 
 
+def _check_samples(header: Header) -> None:
+    """Raises UnsupportedMediaType for kinds of samples that are not read: 32-bit, and 16-bit other than grey or RGB."""
+    if header.mode in ("I", "F") or (header.depth == 16 and not header.mode.startswith(("I;16", "L", "RGB"))):
+        raise UnsupportedMediaType(
+            f"The {header.format} file holds {header.depth}-bit {header.mode} samples. Save it as 8- or 16-bit grey or RGB."
+        )
+
+
 def _decode_pixels(file: Pillow.Image, header: Header, data: bytes) -> tuple[Pixels, bytes | None]:
+    """The pixels upright (both Pillow and OpenCV turn TIFF by themselves), and the profile still to be carried."""
     profile: bytes | None = file.info.get("icc_profile") or None
     if header.depth == 16:
-        return _upright(_decode_16_bit(file, header, data), header.orientation), profile
+        pixels = _decode_16_bit(header, data)
+        return (pixels if header.format == "tiff" else _upright(pixels, header.orientation)), profile
     if header.format == "jpeg" and header.mode in ("L", "RGB") and not profile and simplejpeg is not None:
         try:
             pixels = simplejpeg.decode_jpeg(data, "GRAY" if header.mode == "L" else "RGB")
             return _upright(pixels, header.orientation), None
         except ValueError:
             pass  # what is exotic Pillow may still read; what is damaged it refuses
-    file.load()  # Pillow turns TIFF upright by itself
+    file.load()
     picture, profile = _to_srgb(_plain_mode(file), profile)
     pixels = np.asarray(picture)
     if pixels.ndim == 2:
@@ -159,9 +184,7 @@ def _decode_pixels(file: Pillow.Image, header: Header, data: bytes) -> tuple[Pix
     return (pixels if header.format == "tiff" else _upright(pixels, header.orientation)), profile
 
 
-def _decode_16_bit(file: Pillow.Image, header: Header, data: bytes) -> Pixels:
-    if header.format == "png":
-        Pillow.open(io.BytesIO(data), formats=FORMATS).verify()  # OpenCV takes a cut-off file for a whole one
+def _decode_16_bit(header: Header, data: bytes) -> Pixels:
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.uint16:
         raise ValueError("not decodable as 16 bit")
@@ -178,8 +201,6 @@ def _plain_mode(file: Pillow.Image) -> Pillow.Image:
         return file
     if file.mode == "1":
         return file.convert("L")
-    if file.mode in ("I", "F"):
-        raise ValueError("32-bit samples")
     if file.mode == "L":
         return file.convert("LA")
     has_alpha = "transparency" in file.info or file.mode in ("PA", "RGBa", "La")

@@ -14,11 +14,17 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from urllib.parse import SplitResult, urljoin, urlsplit
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from pixelserve.errors import FetchFailed, FetchRefused, FetchTooLarge
 from pixelserve.settings import Settings
+
+WAITING: ContextVar[Callable[[], AbstractContextManager[None]]] = ContextVar("WAITING", default=nullcontext)
+"""What a thread enters while it waits for a network; a server gives its place among the decoders to others then."""
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -28,6 +34,7 @@ METADATA = tuple(
         "169.254.0.0/16",  # link-local: EC2, Azure and Google metadata, ECS credentials
         "fe80::/10",
         "fd00:ec2::/32",  # EC2 metadata over IPv6
+        "fd20:ce::254/128",  # Google's over IPv6
         "168.63.129.16/32",  # Azure's platform address
         "100.100.100.200/32",  # Alibaba Cloud metadata
         "192.0.0.192/32",  # Oracle Cloud metadata
@@ -35,10 +42,25 @@ METADATA = tuple(
 )
 """Refused even when private addresses are allowed."""
 
-SHARED = ipaddress.ip_network("100.64.0.0/10")
-NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
+NOT_PUBLIC = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "100.64.0.0/10",  # shared between providers and their customers
+        "192.88.99.0/24",  # 6to4 relays, deprecated
+        "64:ff9b:1::/48",  # NAT64 within a network
+        "fec0::/10",  # site-local, deprecated
+        "3fff::/20",  # documentation
+        "5f00::/16",  # segment routing
+    )
+)
+"""Refused unless private addresses are allowed: what `ipaddress` of some Python versions takes for global."""
+
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
+LONGEST_URL = 8_192
 _REDIRECTS = (301, 302, 303, 307, 308)
 _BLOCK = 1 << 16
+_URL_CHARACTERS = "!#$%&'()*+,/:;=?@[]~"
+"""Kept as they are in a path and query; what is not ASCII is percent-encoded."""
 _RESOLVER = ThreadPoolExecutor(8, thread_name_prefix="resolve")
 """Looking up a name has no time-out of its own."""
 
@@ -50,30 +72,43 @@ def fetch(url: str, settings: Settings) -> bytes:
     that went wrong on the way, `fetch_timeout` seconds over all redirects included.
     """
     if url.startswith("s3://"):
-        return _fetch_s3(url, settings)
+        with WAITING.get()():
+            return _fetch_s3(url, settings)
     deadline = time.monotonic() + settings.fetch_timeout
     for _ in range(settings.fetch_redirects + 1):
         parts = _split(url)
         try:
-            location, body = _get(parts, deadline, settings)
+            with WAITING.get()():
+                location, body = _get(parts, deadline, settings)
         except (OSError, http.client.HTTPException) as error:
             late = isinstance(error, TimeoutError) or time.monotonic() >= deadline
             reason = f"it took longer than {settings.fetch_timeout:g} s" if late else "the connection failed"
             raise FetchFailed(f"{parts.hostname} could not be fetched: {reason}.", param="url") from error
         if location is None:
             return body
-        url = urljoin(url, location)
+        url = _joined(url, location)
     raise FetchFailed(f"The URL redirects more than {settings.fetch_redirects} times.", param="url")
 
 
+def _joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise FetchFailed("The URL redirects to something that is no URL.", param="url") from error
+
+
 def _split(url: str) -> SplitResult:
+    if len(url) > LONGEST_URL:
+        raise FetchRefused(f"The URL is longer than {LONGEST_URL:,} characters.", param="url")
     try:
         parts = urlsplit(url)
         port_is_valid = parts.port is None or parts.port > 0
     except ValueError as error:
         raise FetchRefused("The URL is not valid.", param="url") from error
     if parts.scheme not in ("http", "https"):
-        raise FetchRefused(f"URLs of the scheme {parts.scheme!r} are not fetched: use http, https or s3.", param="url")
+        raise FetchRefused(
+            f"URLs of the scheme {parts.scheme[:20]!r} are not fetched: use http, https or s3.", param="url"
+        )
     if not parts.hostname or not port_is_valid or any(ord(c) <= 32 or ord(c) == 127 for c in url):
         raise FetchRefused("The URL is not valid: it needs a host, and no spaces.", param="url")
     if parts.username is not None or parts.password is not None:
@@ -87,12 +122,12 @@ def _get(parts: SplitResult, deadline: float, settings: Settings) -> tuple[str |
     port = parts.port or (443 if parts.scheme == "https" else 80)
     looking_up = _RESOLVER.submit(resolve, parts.hostname, port, settings.fetch_allow_private)
     address = looking_up.result(timeout=_seconds_left(deadline))
-    connection = _Pinned(parts.scheme == "https", parts.hostname, port, address, _seconds_left(deadline))
+    connection = _Pinned(parts.scheme == "https", parts.hostname, port, address, deadline)
     watchdog = threading.Timer(_seconds_left(deadline), connection.abort)  # one drop at a time is not progress
     watchdog.start()
     try:
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        connection.putrequest("GET", target, skip_accept_encoding=True)
+        connection.putrequest("GET", quote(target, safe=_URL_CHARACTERS), skip_accept_encoding=True)
         connection.putheader("Accept", "image/*, */*;q=0.1")
         connection.putheader("Accept-Encoding", "identity")
         connection.putheader("User-Agent", "pixelserve")
@@ -105,7 +140,7 @@ def _get(parts: SplitResult, deadline: float, settings: Settings) -> tuple[str |
                 raise FetchFailed(f"{parts.hostname} answered {response.status}.", param="url")
             if (response.length or 0) > settings.fetch_max_bytes:
                 raise _too_large(settings)
-            body = _read(response, settings)
+            body = _read(response, deadline, settings)
             _seconds_left(deadline)  # a body cut off by the watchdog may look whole
             return None, body
     finally:
@@ -121,10 +156,11 @@ def _seconds_left(deadline: float) -> float:
     return left
 
 
-def _read(response: http.client.HTTPResponse, settings: Settings) -> bytes:
+def _read(response: http.client.HTTPResponse, deadline: float, settings: Settings) -> bytes:
     blocks: list[bytes] = []
     size = 0
     while block := response.read1(_BLOCK):
+        _seconds_left(deadline)
         size += len(block)
         if size > settings.fetch_max_bytes:
             raise _too_large(settings)
@@ -164,7 +200,7 @@ def is_allowed(address: Address, allow_private: bool) -> bool:
         return False
     if allow_private:
         return True
-    return address.is_global and address not in SHARED and not address.is_reserved
+    return address.is_global and not address.is_reserved and not any(address in network for network in NOT_PUBLIC)
 
 
 def _unwrapped(address: Address) -> ipaddress.IPv4Address | None:
@@ -173,7 +209,7 @@ def _unwrapped(address: Address) -> ipaddress.IPv4Address | None:
         return None
     if address.teredo is not None:
         return address.teredo[1]
-    if any(address in network for network in NAT64):
+    if address in NAT64:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     if int(address) >> 32 == 0 and int(address) > 1:  # the deprecated IPv4-compatible form
         return ipaddress.IPv4Address(int(address))
@@ -183,17 +219,24 @@ def _unwrapped(address: Address) -> ipaddress.IPv4Address | None:
 class _Pinned(http.client.HTTPConnection):
     """A connection to a given address; host name, SNI and certificate are those of the URL."""
 
-    def __init__(self, secure: bool, host: str, port: int, address: str, timeout: float) -> None:
-        super().__init__(host, port, timeout=timeout)
+    def __init__(self, secure: bool, host: str, port: int, address: str, deadline: float) -> None:
+        super().__init__(host, port)
         self._secure = secure
         self._address = address
+        self._deadline = deadline
         if secure:
             self.default_port = http.client.HTTPS_PORT
 
     def connect(self) -> None:
-        self.sock = socket.create_connection((self._address, self.port), self.timeout)
+        self.sock = socket.create_connection((self._address, self.port), _seconds_left(self._deadline))
         if self._secure:
-            self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=self.host)
+            context = ssl.create_default_context()
+            self.sock = secure = context.wrap_socket(
+                self.sock, server_hostname=self.host, do_handshake_on_connect=False
+            )
+            secure.settimeout(_seconds_left(self._deadline))
+            secure.do_handshake()  # with `sock` set, so that `abort` reaches it
+        self.sock.settimeout(_seconds_left(self._deadline))
 
     def abort(self) -> None:
         """Ends whatever is being read or written."""
@@ -203,6 +246,8 @@ class _Pinned(http.client.HTTPConnection):
 
 
 def _fetch_s3(url: str, settings: Settings) -> bytes:
+    if len(url) > LONGEST_URL or not url.isprintable():
+        raise FetchRefused("The S3 URL is too long or holds characters that no key has.", param="url")
     bucket, _, key = url.removeprefix("s3://").partition("/")
     if bucket not in settings.s3_buckets:
         raise FetchRefused(f"The bucket {bucket!r} is not in PIXELSERVE_S3_BUCKETS.", param="url")
@@ -215,16 +260,22 @@ def _fetch_s3(url: str, settings: Settings) -> bytes:
     except ImportError as error:
         raise FetchFailed("s3:// URLs need boto3: pip install 'pixelserve[deploy]'.", param="url") from error
     config = Config(
-        connect_timeout=settings.fetch_timeout, read_timeout=settings.fetch_timeout, retries={"max_attempts": 1}
+        connect_timeout=settings.fetch_timeout, read_timeout=settings.fetch_timeout, retries={"total_max_attempts": 1}
     )
+    deadline = time.monotonic() + settings.fetch_timeout
     try:
         with contextlib.closing(boto3.client("s3", config=config)) as client:
             answer = client.get_object(Bucket=bucket, Key=key)
             if answer["ContentLength"] > settings.fetch_max_bytes:
                 raise _too_large(settings)
-            body: bytes = answer["Body"].read()
+            blocks = []
+            for block in answer["Body"].iter_chunks(_BLOCK):
+                _seconds_left(deadline)
+                blocks.append(block)
+    except TimeoutError as error:
+        raise FetchFailed(f"S3 took longer than {settings.fetch_timeout:g} s.", param="url") from error
     except ClientError as error:
         raise FetchFailed(f"S3 answered {error.response['Error']['Code']} for the object.", param="url") from error
     except BotoCoreError as error:
         raise FetchFailed("S3 could not be reached.", param="url") from error
-    return body
+    return b"".join(blocks)

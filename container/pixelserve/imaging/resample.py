@@ -19,13 +19,17 @@ def resize(pixels: Pixels, width: int, height: int) -> Pixels:
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LANCZOS4
     if pixels.shape[2] in (1, 3):
         return _with_channels(cv2.resize(pixels, (width, height), interpolation=method))
-    most = np.iinfo(pixels.dtype).max
-    alpha = pixels[..., -1:].astype(np.float32)
-    weighted = np.concatenate([pixels[..., :-1] * (alpha / most), alpha], axis=2)
-    resized = np.clip(_with_channels(cv2.resize(weighted, (width, height), interpolation=method)), 0, most)
-    colors = resized[..., :-1] * (most / np.maximum(resized[..., -1:], 1e-3))
-    joined = np.concatenate([colors, resized[..., -1:]], axis=2)
-    return np.clip(joined + 0.5, 0, most).astype(pixels.dtype)
+    most = float(np.iinfo(pixels.dtype).max)
+    out = np.empty((height, width, pixels.shape[2]), pixels.dtype)
+    alpha = pixels[..., -1].astype(np.float32)
+    resized_alpha = np.clip(cv2.resize(alpha, (width, height), interpolation=method), 0, most)
+    out[..., -1] = resized_alpha + 0.5
+    np.maximum(resized_alpha, 1e-3, out=resized_alpha)
+    for channel in range(pixels.shape[2] - 1):  # one at a time: a float picture would be four times the result
+        color = cv2.resize(pixels[..., channel] * alpha, (width, height), interpolation=method)
+        color /= resized_alpha
+        out[..., channel] = np.clip(color + 0.5, 0, most)
+    return out
 
 
 def _with_channels(pixels: Pixels) -> Pixels:

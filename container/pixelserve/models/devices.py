@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import time
 from pathlib import Path
@@ -26,21 +27,19 @@ def pick_dtype(network: nn.Module, probe: Tensor, asked: str) -> torch.dtype:
 
     `probe` is a float32 input (N, C, H, W) on the network's device. Reduced types are tried where the hardware has them
     (bfloat16 on CPUs with AMX or AVX-512 BF16, float16 on GPUs), timed, and compared with float32, NaN included.
-    Leaves the network in the type returned.
+    The network itself stays as it is.
     """
     if asked != "auto":
-        network.to(TYPES[asked])
         return TYPES[asked]
-    exact, best = _run(network, probe, torch.float32)
+    exact, best = _run(network, probe)
     chosen = torch.float32
     for dtype in _candidates(probe.device):
-        out, seconds = _run(network, probe, dtype)
+        out, seconds = _run(copy.deepcopy(network).to(dtype), probe.to(dtype))
         deviation = (out.float() - exact).abs().max().item()
         good = deviation <= MOST_DEVIATION  # False for NaN
         logger.info("%s: %.4f s against %.4f s, deviation %.4f", dtype, seconds, best, deviation)
         if good and seconds < best:
             chosen, best = dtype, seconds
-    network.to(chosen)
     return chosen
 
 
@@ -51,13 +50,12 @@ def _candidates(device: torch.device) -> list[torch.dtype]:
     return [torch.bfloat16] if "amx_bf16" in flags or "avx512_bf16" in flags else []
 
 
-def _run(network: nn.Module, probe: Tensor, dtype: torch.dtype) -> tuple[Tensor, float]:
+def _run(network: nn.Module, probe: Tensor) -> tuple[Tensor, float]:
     """The output and the seconds of the second of two runs."""
-    network.to(dtype)
     with torch.inference_mode():
-        network(probe.to(dtype))
+        network(probe).cpu()
         started = time.perf_counter()
-        out = network(probe.to(dtype))
+        out = network(probe)
         if probe.device.type == "cuda":
             torch.cuda.synchronize()
         return out, time.perf_counter() - started
@@ -79,11 +77,20 @@ def _available() -> int:
 
 
 def _cgroup_rest(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
-    try:
-        limit, used = ((folder / name).read_text().strip() for name in ("memory.max", "memory.current"))
-    except OSError:
-        return None
-    return None if limit == "max" else max(0, int(limit) - int(used))
+    """What the container's limit leaves (cgroup v2 or v1), file cache counted as free; None without a limit."""
+    for limit_file, usage_file, cache in (
+        ("memory.max", "memory.current", "inactive_file"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        try:
+            limit, used = ((folder / name).read_text().strip() for name in (limit_file, usage_file))
+            stat = (folder / limit_file).with_name("memory.stat").read_text().split()
+        except OSError:
+            continue
+        if limit == "max":
+            return None
+        return max(0, int(limit) - int(used) + int(stat[stat.index(cache) + 1]))
+    return None
 
 
 def is_out_of_memory(error: BaseException) -> bool:

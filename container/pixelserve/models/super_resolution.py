@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable
@@ -37,9 +38,10 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class _Pass:
-    """One network made to enlarge by `info.scale`, on its device."""
+    """One network made to enlarge by `info.scale`; `exact` is the same in float32, for 16-bit pictures."""
 
     network: nn.Module
+    exact: nn.Module
     info: NetworkInfo
     device: torch.device
     dtype: torch.dtype
@@ -47,14 +49,16 @@ class _Pass:
     def __call__(self, tile: Pixels) -> Pixels:
         """A tile (h, w, C) uint8 or uint16 to (h * scale, w * scale, C); grey and alpha go through as grey pictures."""
         most = float(np.iinfo(tile.dtype).max)
-        samples = torch.from_numpy(tile.astype(np.uint8 if tile.dtype == np.uint8 else np.int32)).to(self.device)
-        planes = _as_rgb(samples.permute(2, 0, 1).to(self.dtype) / most).contiguous(memory_format=torch.channels_last)
+        small = tile.dtype == np.uint8
+        network, dtype = (self.network, self.dtype) if small else (self.exact, torch.float32)
+        samples = torch.from_numpy(tile if small else tile.astype(np.int32)).to(self.device)
+        planes = _as_rgb((samples.permute(2, 0, 1).float() / most).to(dtype))
         with torch.inference_mode():
-            enlarged = self.network(_padded(planes, self.info.multiple))
+            enlarged = network(_padded(planes.contiguous(memory_format=torch.channels_last), self.info.multiple))
             height, width = tile.shape[0] * self.info.scale, tile.shape[1] * self.info.scale
             joined = _from_rgb(enlarged[..., :height, :width], tile.shape[2])
             whole = joined.float().mul_(most).add_(0.5).clamp_(0, most).permute(1, 2, 0)
-            if tile.dtype == np.uint8:
+            if small:
                 return whole.to(torch.uint8).cpu().numpy()
             return whole.to(torch.int32).cpu().numpy().astype(np.uint16)
 
@@ -94,13 +98,26 @@ class _Halved(nn.Module):
         return functional.avg_pool2d(self.network(x), 2)
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What becomes of a picture: the size of the answer, and the network's `factor` (2, 4, or 1 for none).
+
+    Where width and height are not the picture's times the factor, the network's result is resampled to them.
+    """
+
+    width: int
+    height: int
+    factor: int
+
+
 class Upscaler:
     """Enlarges pictures by 2 and 4. `upscale` is called from one thread; nothing changes after `warm_up`."""
 
     def __init__(self, networks: dict[int, tuple[nn.Module, NetworkInfo]], settings: Settings) -> None:
         self._settings = settings
         device = pick_device()
-        self._passes = {factor: _make_pass(factor, networks, device, settings.dtype) for factor in FACTORS}
+        loaded = {scale: _Loaded.on(device, *network, settings.dtype) for scale, network in networks.items()}
+        self._passes = {factor: _make_pass(factor, loaded, device) for factor in FACTORS}
         self._seconds_per_pixel: dict[int, float] = {}
 
     @classmethod
@@ -128,31 +145,16 @@ class Upscaler:
         """The module that enlarges by `scale` (2 or 4), on its device and in its number type."""
         return self._passes[scale].network
 
-    def size(self, image: Image, scale: int, target: Target | None) -> tuple[int, int]:
-        """Width and height of the answer.
+    def plan(self, image: Image, scale: int = 2, target: Target | None = None) -> Plan:
+        """How `image` will be enlarged by `scale` (2 or 4) or to `target`.
 
-        For a target: the aspect kept, the area brought to that of the target, never shrunk.
+        For a target the aspect is kept and the area brought to that of the target, never shrunk. The factor is the
+        smallest that reaches the size, 4 for what none reaches. Raises OutputTooLarge above `max_pixels_out`.
         """
-        if target is None:
-            return image.width * scale, image.height * scale
-        ratio = max(1.0, math.sqrt(TARGET_PIXELS[target] / (image.width * image.height)))
-        return max(1, round(image.width * ratio)), max(1, round(image.height * ratio))
-
-    def seconds(self, image: Image, scale: int, target: Target | None) -> float:
-        """The time `upscale` will take, from the speed seen in `warm_up`."""
-        factor = self._factor(image, self.size(image, scale, target))
-        pictures = 2 if image.has_alpha else 1
-        return self._seconds_per_pixel.get(factor, 0.0) * image.width * image.height * pictures
-
-    def upscale(
-        self, image: Image, scale: int = 2, target: Target | None = None, progress: Progress | None = None
-    ) -> Image:
-        """The picture enlarged by `scale` (2 or 4) or to `target`; channels, depth and profile are kept.
-
-        `progress` is called with input pixels done and their total, and may raise to stop. Raises OutputTooLarge above
-        `max_pixels_out`, before any computing.
-        """
-        width, height = self.size(image, scale, target)
+        ratio = float(scale)
+        if target is not None:
+            ratio = max(1.0, math.sqrt(TARGET_PIXELS[target] / (image.width * image.height)))
+        width, height = max(1, round(image.width * ratio)), max(1, round(image.height * ratio))
         if width * height > self._settings.max_pixels_out:
             raise OutputTooLarge(
                 f"The answer would have {width} x {height} pixels, {width * height:,} in all; "
@@ -160,17 +162,33 @@ class Upscaler:
                 "raise PIXELSERVE_MAX_PIXELS_OUT.",
                 param="scale" if target is None else "target",
             )
-        factor = self._factor(image, (width, height))
-        if factor == 1:
-            return image
-        one = self._passes[factor]
-        pixels = run_tiled(one, fill_transparent(image.pixels), self._tiles(one), progress, is_out_of_memory)
-        return Image(resize(pixels, width, height), image.icc)
+        if (width, height) == (image.width, image.height):
+            return Plan(width, height, 1)
+        return Plan(width, height, 2 if max(width / image.width, height / image.height) <= 2 else 4)
 
-    def _factor(self, image: Image, size: tuple[int, int]) -> int:
-        """The smallest factor that reaches the size, 4 for what none reaches, 1 when there is nothing to do."""
-        ratio = size[0] / image.width
-        return 1 if size == (image.width, image.height) else 2 if ratio <= 2 else 4
+    def seconds(self, image: Image, plan: Plan) -> float:
+        """The time `upscale` will take, from the speed seen in `warm_up`."""
+        pictures = 2 if image.has_alpha and not _is_opaque(image) else 1
+        return self._seconds_per_pixel.get(plan.factor, 0.0) * image.width * image.height * pictures
+
+    def upscale(
+        self, image: Image, scale: int = 2, target: Target | None = None, progress: Progress | None = None
+    ) -> Image:
+        """The picture enlarged as `plan` says; channels, depth and profile are kept.
+
+        `progress` is called with input pixels done and their total, and may raise to stop. Raises OutputTooLarge before
+        any computing.
+        """
+        plan = self.plan(image, scale, target)
+        if plan.factor == 1:
+            return image
+        if _is_opaque(image):
+            colors = self.upscale(Image(image.pixels[..., :-1], image.icc), scale, target, progress).pixels
+            opaque = np.full_like(colors[..., :1], np.iinfo(colors.dtype).max)
+            return Image(np.concatenate([colors, opaque], axis=2), image.icc)
+        one = self._passes[plan.factor]
+        pixels = run_tiled(one, fill_transparent(image.pixels), self._tiles(one), progress, is_out_of_memory)
+        return Image(resize(pixels, plan.width, plan.height), image.icc)
 
     def _tiles(self, one: _Pass) -> Tiles:
         feathered = one.info.reach > FARTHEST_REACH
@@ -178,6 +196,11 @@ class Upscaler:
         affordable = math.isqrt(free_memory(one.device) // 4 // one.info.bytes_per_pixel)
         tile = self._settings.tile or min(LARGEST_TILE, affordable - 2 * overlap)
         return Tiles(one.info.scale, max(32, tile), overlap, feathered, one.info.multiple)
+
+
+def _is_opaque(image: Image) -> bool:
+    """Whether there is an alpha that hides nothing."""
+    return image.has_alpha and bool(image.pixels[..., -1].min() == np.iinfo(image.pixels.dtype).max)
 
 
 def _load_all(paths: list[Path]) -> dict[int, tuple[nn.Module, NetworkInfo]]:
@@ -192,25 +215,38 @@ def _load_all(paths: list[Path]) -> dict[int, tuple[nn.Module, NetworkInfo]]:
     return networks
 
 
-def _make_pass(
-    factor: int, networks: dict[int, tuple[nn.Module, NetworkInfo]], device: torch.device, dtype: str
-) -> _Pass:
+@dataclass(frozen=True)
+class _Loaded:
+    """A network on its device: in `dtype`, and in float32 (the same module where that is the type)."""
+
+    network: nn.Module
+    exact: nn.Module
+    info: NetworkInfo
+    dtype: torch.dtype
+
+    @classmethod
+    def on(cls, device: torch.device, network: nn.Module, info: NetworkInfo, asked: str) -> _Loaded:
+        exact = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        ramp = torch.linspace(0, 1, PROBE_EDGE, device=device)
+        probe = (ramp[:, None] * ramp).expand(1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+        dtype = pick_dtype(exact, probe, asked)
+        return cls(exact if dtype == torch.float32 else copy.deepcopy(exact).to(dtype), exact, info, dtype)
+
+
+def _make_pass(factor: int, loaded: dict[int, _Loaded], device: torch.device) -> _Pass:
     """The pass for a factor: its own network, the x4 one averaged down for 2, or the x2 one run twice for 4."""
-    if factor in networks:
-        network, info = networks[factor]
-    elif factor == 2:
-        larger, given = networks[4]
-        network = _Halved(larger)
+    if factor in loaded:
+        own = loaded[factor]
+        return _Pass(own.network, own.exact, own.info, device, own.dtype)
+    other = loaded[6 - factor]
+    given = other.info
+    if factor == 2:
         info = NetworkInfo(given.architecture, 2, given.reach + 1, given.multiple, given.bytes_per_pixel)
-    else:
-        smaller, given = networks[2]
-        network = nn.Sequential(smaller, smaller)
-        reach = given.reach + math.ceil(given.reach / 2)
-        info = NetworkInfo(given.architecture, 4, reach, given.multiple, 4 * given.bytes_per_pixel)
-    network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    ramp = torch.linspace(0, 1, PROBE_EDGE, device=device)
-    probe = (ramp[:, None] * ramp).expand(1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
-    return _Pass(network, info, device, pick_dtype(network, probe, dtype))
+        return _Pass(_Halved(other.network), _Halved(other.exact), info, device, other.dtype)
+    reach = given.reach + math.ceil(given.reach / 2)
+    info = NetworkInfo(given.architecture, 4, reach, given.multiple, 4 * given.bytes_per_pixel)
+    twice, exact_twice = nn.Sequential(other.network, other.network), nn.Sequential(other.exact, other.exact)
+    return _Pass(twice, exact_twice, info, device, other.dtype)
 
 
 def fill_transparent(pixels: Pixels) -> Pixels:
