@@ -160,7 +160,7 @@ def _check_samples(header: Header) -> None:
     """Raises UnsupportedMediaType for kinds of samples that are not read: 32-bit, and 16-bit other than grey or RGB."""
     if header.mode in ("I", "F") or (header.depth == 16 and not header.mode.startswith(("I;16", "L", "RGB"))):
         raise UnsupportedMediaType(
-            f"The {header.format} file holds {header.depth}-bit {header.mode} samples. Save it as 8- or 16-bit grey or RGB."
+            f"{header.format.upper()} with {header.mode} samples is not read. Save it as 8- or 16-bit grey or RGB."
         )
 
 
