@@ -16,6 +16,7 @@
     │   └── TooSlow                413  too_slow
     ├── UnsupportedMediaType       415  unsupported_media_type
     ├── QueueFull                  429  queue_full         retryable
+    ├── HeadTooLarge               431  head_too_large
     ├── HandlerError               500  handler_error
     ├── CheckpointError            500  checkpoint_error
     ├── Unavailable                503  unavailable        retryable
@@ -128,6 +129,11 @@ class QueueFull(PixelserveError):
     status = 429
     code = "queue_full"
     retryable = True
+
+
+class HeadTooLarge(PixelserveError):
+    status = 431
+    code = "head_too_large"
 
 
 class HandlerError(PixelserveError):

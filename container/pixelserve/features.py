@@ -39,6 +39,11 @@ FEATURES = (
 )
 
 
+def is_feature(name: str) -> bool:
+    """Whether a feature has this name, spelt with underscores or hyphens."""
+    return any(known.name == name.replace("-", "_") for known in FEATURES)
+
+
 def feature(name: str) -> Feature:
     """The feature of a name, spelt with underscores or hyphens. Raises NotFound listing those there are."""
     for known in FEATURES:

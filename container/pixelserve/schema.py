@@ -80,8 +80,8 @@ def parse(model: type[R], values: dict[str, Any]) -> R:
     """Values as a request. Raises BadRequest for the first field that does not fit."""
     unknown = next((name for name in values if name not in model.model_fields), None)
     if unknown is not None:
-        param = unknown[:_LONGEST_SHOWN]
-        raise BadRequest(f"There is no field {param}. Fields: {', '.join(model.model_fields)}.", param=param)
+        name = unknown[:_LONGEST_SHOWN]
+        raise BadRequest(f"There is no field {name}. Fields: {', '.join(model.model_fields)}.", param=name)
     try:
         return model.model_validate(values)
     except ValidationError as error:

@@ -7,6 +7,7 @@ from this file (`python -m pixelserve.settings`), and a test holds the two toget
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,8 +23,11 @@ class SettingsError(PixelserveError):
     code = "settings"
 
 
-def _var(env: str, default: Any, text: str) -> Any:
-    return dataclasses.field(default=default, metadata={"env": env, "text": text})
+def _var(
+    env: str, default: Any, text: str, *, least: float = 0, most: float = math.inf, choices: tuple[str, ...] = ()
+) -> Any:
+    limits = {"least": least, "most": most, "choices": choices}
+    return dataclasses.field(default=default, metadata={"env": env, "text": text, **limits})
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Settings:
     """Read once at start with `Settings.from_env`; sizes are bytes or pixels, times are seconds."""
 
     host: str = _var("PIXELSERVE_HOST", "127.0.0.1", "Address to listen on. The image sets 0.0.0.0.")
-    port: int = _var("SAGEMAKER_BIND_TO_PORT", 8080, "Port to listen on; the only port that is opened.")
+    port: int = _var("SAGEMAKER_BIND_TO_PORT", 8080, "Port to listen on; the only port that is opened.", most=65_535)
     feature: str = _var(
         "PIXELSERVE_FEATURE",
         "image_super_resolution",
@@ -54,21 +58,31 @@ class Settings:
         0,
         "Worker processes, each with a copy of the model. 0: one per GPU, one on CPU.",
     )
-    gpus: int = _var("SM_NUM_GPUS", 0, "Number of GPUs; worker i uses GPU i modulo this. 0: CPU.")
+    gpus: int = _var("SM_NUM_GPUS", 0, "Number of GPUs; worker i uses GPU i modulo this. 0: all there are.")
     timeout: float = _var(
-        "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS", 60.0, "Seconds from the whole request read to its answer; then 504."
+        "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS",
+        60.0,
+        "Seconds from the whole request read to its answer; then 504.",
+        least=0.1,
+        most=86_400,
     )
     drain_seconds: float = _var(
-        "PIXELSERVE_DRAIN_SECONDS", 25.0, "Seconds given to work in flight after SIGTERM (SageMaker kills after 30)."
+        "PIXELSERVE_DRAIN_SECONDS",
+        25.0,
+        "Seconds given to work in flight after SIGTERM (SageMaker kills after 30).",
+        most=86_400,
     )
     log_level: int = _var(
         "SAGEMAKER_CONTAINER_LOG_LEVEL", 20, "Python logging level, as a number: 10 debug … 40 error."
     )
     queue_length: int = _var(
-        "PIXELSERVE_QUEUE_LENGTH", 64, "Most requests one worker holds, waiting or in work; more answer 429."
+        "PIXELSERVE_QUEUE_LENGTH", 64, "Most requests one worker holds, waiting or in work; more answer 429.", least=1
     )
     batch_size: int = _var(
-        "PIXELSERVE_BATCH_SIZE", 8, "Most requests handed to `predict_batch_fn` at once; no request waits for others."
+        "PIXELSERVE_BATCH_SIZE",
+        8,
+        "Most requests handed to `predict_batch_fn` at once; no request waits for others.",
+        least=1,
     )
     codec_threads: int = _var(
         "PIXELSERVE_CODEC_THREADS", 0, "Threads for `input_fn` and `output_fn` in each worker. 0: cores, at most 8."
@@ -77,7 +91,10 @@ class Settings:
         "PIXELSERVE_COMPUTE_THREADS", 0, "Threads of the network on CPU in each worker. 0: cores / workers."
     )
     dtype: str = _var(
-        "PIXELSERVE_DTYPE", "auto", "auto, float32, bfloat16 or float16. auto: what is fastest here and passes a check."
+        "PIXELSERVE_DTYPE",
+        "auto",
+        "auto, float32, bfloat16 or float16. auto: what is fastest here and passes a check.",
+        choices=("auto", "float32", "bfloat16", "float16"),
     )
     tile: int = _var("PIXELSERVE_TILE", 0, "Edge of a tile in input pixels. 0: from free memory.")
     max_body_bytes: int = _var("PIXELSERVE_MAX_BODY_BYTES", 25_000_000, "Largest request body; more is 413.")
@@ -92,7 +109,9 @@ class Settings:
     fetch_max_bytes: int = _var(
         "PIXELSERVE_FETCH_MAX_BYTES", 20_000_000, "Largest file fetched from a URL; more is 413."
     )
-    fetch_timeout: float = _var("PIXELSERVE_FETCH_TIMEOUT", 10.0, "Seconds for one fetch with all its redirects.")
+    fetch_timeout: float = _var(
+        "PIXELSERVE_FETCH_TIMEOUT", 10.0, "Seconds for one fetch with all its redirects.", least=0.1, most=3_600
+    )
     fetch_redirects: int = _var("PIXELSERVE_FETCH_REDIRECTS", 5, "Most redirects followed; each is checked anew.")
     fetch_allow_private: bool = _var(
         "PIXELSERVE_FETCH_ALLOW_PRIVATE", False, "Allow URLs of private and loopback addresses (tests, VPC use)."
@@ -106,19 +125,20 @@ class Settings:
         """Reads `environ` (default: the process's). Raises SettingsError naming the variable that does not fit."""
         env = os.environ if environ is None else environ
         values = {
-            field.name: _parse(field.metadata["env"], env[field.metadata["env"]], field.default)
+            field.name: _checked(
+                field.metadata, _parse(field.metadata["env"], env[field.metadata["env"]], field.default)
+            )
             for field in dataclasses.fields(cls)
             if env.get(field.metadata["env"], "") != ""
         }
-        if "SAGEMAKER_MAX_PAYLOAD_IN_MB" in env:  # set by batch transform
-            values["max_body_bytes"] = 1_000_000 * _parse(
-                "SAGEMAKER_MAX_PAYLOAD_IN_MB", env["SAGEMAKER_MAX_PAYLOAD_IN_MB"], 0
-            )
+        megabytes = _parse("SAGEMAKER_MAX_PAYLOAD_IN_MB", env.get("SAGEMAKER_MAX_PAYLOAD_IN_MB") or "0", 0)
+        if megabytes:  # set by batch transform, where 0 means no limit of its own
+            values["max_body_bytes"] = 1_000_000 * megabytes
         return cls(**values)
 
 
 def _parse(name: str, text: str, default: Any) -> Any:
-    """The text as the type of the default; numbers must not be negative."""
+    """The text as the type of the default."""
     if isinstance(default, bool):
         if text.lower() not in ("true", "1", "yes", "false", "0", "no"):
             raise SettingsError(f"{name} is {text!r}: write true or false.")
@@ -127,13 +147,21 @@ def _parse(name: str, text: str, default: Any) -> Any:
         return tuple(part.strip() for part in text.split(",") if part.strip())
     if isinstance(default, int | float):
         try:
-            value = type(default)(text)
+            return type(default)(text)
         except ValueError as error:
             raise SettingsError(f"{name} is {text!r}: write a number such as {default}.") from error
-        if value < 0:
-            raise SettingsError(f"{name} is {text!r}: write a number of 0 or more.")
-        return value
     return text
+
+
+def _checked(limits: Mapping[str, Any], value: Any) -> Any:
+    """The value. Raises SettingsError when it is outside the limits of its field."""
+    name, least, most, choices = (limits[key] for key in ("env", "least", "most", "choices"))
+    if choices and value not in choices:
+        raise SettingsError(f"{name} is {value!r}: write one of {', '.join(choices)}.")
+    if isinstance(value, int | float) and not least <= value <= most:
+        upper = "or more" if most == math.inf else f"to {most:,}"
+        raise SettingsError(f"{name} is {value}: write a number of {least:g} {upper}.")
+    return value
 
 
 @lru_cache(maxsize=1)

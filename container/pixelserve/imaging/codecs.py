@@ -34,9 +34,7 @@ BOMB_FLOOR_PIXELS = 4_000_000
 
 Pillow.MAX_IMAGE_PIXELS = None  # the limits are ours, see `check_limits`
 warnings.filterwarnings("ignore", module=r"PIL\.")  # it warns of odd metadata in files that decode well
-cv2.utils.logging.setLogLevel(
-    cv2.utils.logging.LOG_LEVEL_SILENT
-)  # what it has to say of a damaged file is in our error
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # our errors say what is damaged
 
 _ORIENTATION, _TILE_WIDTH, _TILE_LENGTH = 0x0112, 322, 323
 _LARGEST_TIFF_TILE = 1024

@@ -27,7 +27,7 @@ def resize(pixels: Pixels, width: int, height: int) -> Pixels:
     np.maximum(resized_alpha, 1e-3, out=resized_alpha)
     for channel in range(pixels.shape[2] - 1):  # one at a time: a float picture would be four times the result
         color = cv2.resize(pixels[..., channel] * alpha, (width, height), interpolation=method)
-        color /= resized_alpha
+        np.divide(color, resized_alpha, out=color)
         out[..., channel] = np.clip(color + 0.5, 0, most)
     return out
 

@@ -28,6 +28,7 @@ START_SECONDS = 480.0
 STOP_SECONDS = 30.0
 """SageMaker kills a container 30 seconds after SIGTERM."""
 
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 _SERVE = """\
 import ctypes, os, signal, sys
@@ -59,7 +60,7 @@ class Source:
         path = Path(folder if equals else text).expanduser().resolve()
         if (path / "inference.py").is_file():
             return cls(checked_name(name if equals else path.name.replace("_", "-")), path)
-        if equals or "/" in text or path.is_dir():
+        if equals or "/" in text or (path.is_dir() and not features.is_feature(text)):
             raise NotFound(f"There is no inference.py in {path}. `pixelserve new NAME` writes a handler to start from.")
         try:
             feature = features.feature(text)
@@ -80,7 +81,10 @@ def checked_name(name: str) -> str:
 
 @dataclass(frozen=True)
 class LogLine:
-    """A line that a server wrote; `level` is Python's, or None for what a handler printed itself."""
+    """A line that a server wrote; `level` is Python's, or None for what a handler printed itself.
+
+    Control characters, which a terminal would obey, are shown as \\xNN.
+    """
 
     level: int | None
     text: str
@@ -91,11 +95,15 @@ class LogLine:
             fields = json.loads(line)
             level = logging.getLevelNamesMapping()[fields.pop("level").upper()]
         except (ValueError, KeyError, TypeError, AttributeError):
-            return cls(None, line)
+            return cls(None, _harmless(line))
         message = [str(fields.pop("message", ""))]
         traceback = str(fields.pop("traceback", "")).rstrip()
         message += [f"{key}={value}" for key, value in fields.items() if key not in ("ts", "logger")]
-        return cls(level, " ".join(filter(None, message)) + (f"\n{traceback}" if traceback else ""))
+        return cls(level, _harmless(" ".join(filter(None, message)) + (f"\n{traceback}" if traceback else "")))
+
+
+def _harmless(text: str) -> str:
+    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 class Endpoint:

@@ -15,7 +15,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import httpx
 import uvicorn
@@ -31,6 +31,7 @@ from pixelserve.settings import settings
 INVOCATION_SECONDS = 60.0
 ACCOUNT = "000000000000"
 ATTRIBUTES = b"x-amzn-sagemaker-custom-attributes"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 PASSED_ON = (b"content-type", b"accept", ATTRIBUTES, b"x-amzn-sagemaker-inference-id")
 PASSED_BACK = ("content-type", ATTRIBUTES.decode())
 TIMED_OUT = "Your invocation timed out while waiting for a response from container primary."
@@ -65,6 +66,7 @@ class Runtime:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         request_id = str(uuid.uuid4())
         try:
+            _refuse_web_pages(scope)
             status, headers, parts = await self._route(scope, receive, request_id)
         except RuntimeFault as fault:
             status, headers, parts = fault.answer()
@@ -149,6 +151,31 @@ class Runtime:
 
     async def _why_unreachable(self, endpoint: Endpoint) -> str:
         return f"The service is unavailable. Try your call again. {(await self._state(endpoint))['reason']}"
+
+
+def _refuse_web_pages(scope: Any) -> None:
+    """Raises RuntimeFault for what a browser sends on behalf of a page from elsewhere.
+
+    That is a request of another origin, or to a name that some page's owner made to lead here (DNS rebinding).
+    """
+    headers = dict(scope["headers"])
+    origin = headers.get(b"origin")
+    at_loopback = scope["server"][0] in LOOPBACK
+    if (
+        headers.get(b"sec-fetch-site") in (b"cross-site", b"same-site")
+        or (origin is not None and _host_of(origin) not in LOOPBACK)
+        or (at_loopback and _host_of(b"//" + headers.get(b"host", b"")) not in LOOPBACK)
+    ):
+        raise RuntimeFault(
+            403, "AccessDeniedException", "Web pages may not call this runtime. Call it as 127.0.0.1 or localhost."
+        )
+
+
+def _host_of(address: bytes) -> str:
+    try:
+        return urlsplit(address.decode("latin-1")).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _model_error(endpoint: Endpoint, status: int, original: str) -> RuntimeFault:

@@ -40,7 +40,7 @@ def load_network(path: Path) -> tuple[nn.Module, NetworkInfo]:
     try:
         network, info = _build(state)
         network.load_state_dict(state)
-    except (KeyError, RuntimeError, IndexError, ValueError) as error:
+    except (KeyError, RuntimeError, IndexError, ValueError, ZeroDivisionError) as error:
         keys = ", ".join(list(state)[:4])
         raise CheckpointError(f"{path.name} holds no network known here (it begins with {keys}). {FITS}") from error
     return network.eval().requires_grad_(False), info
@@ -60,9 +60,13 @@ def read_state_dict(path: Path) -> StateDict:
         raise CheckpointError(f"{path.name} cannot be read as weights. {FITS}") from error
     if isinstance(loaded, dict):
         loaded = loaded.get("params_ema", loaded.get("params", loaded))
-    if not isinstance(loaded, dict) or not loaded or not all(isinstance(v, Tensor) for v in loaded.values()):
+    if not isinstance(loaded, dict) or not loaded or not _is_state_dict(loaded):
         raise CheckpointError(f"{path.name} holds no state dict. {FITS}")
     return {name: tensor.float() for name, tensor in loaded.items()}
+
+
+def _is_state_dict(loaded: dict[object, object]) -> bool:
+    return all(isinstance(name, str) and isinstance(value, Tensor) for name, value in loaded.items())
 
 
 def _build(state: StateDict) -> tuple[nn.Module, NetworkInfo]:
@@ -75,7 +79,7 @@ def _build_rrdbnet(state: StateDict) -> tuple[nn.Module, NetworkInfo]:
     unshuffle = {1: 1, 4: 2, 16: 4}[first.shape[1] // num_out_ch]
     scale = 4 // unshuffle
     num_feat = first.shape[0]
-    num_block = 1 + max(int(name.split(".")[1]) for name in state if name.startswith("body."))
+    num_block = len({name.split(".")[1] for name in state if name.startswith("body.")})
     num_grow_ch = state["body.0.rdb1.conv1.weight"].shape[0]
     network = RRDBNet(first.shape[1] // unshuffle**2, num_out_ch, scale, num_feat, num_block, num_grow_ch)
     reach = (15 * num_block + 2 + 2) * unshuffle

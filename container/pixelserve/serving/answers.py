@@ -31,8 +31,10 @@ def from_handler(result: Any, accept: str, attributes: str) -> Answer:
     """output_fn's result as an Answer: a body, or (body, media type).
 
     A body is bytes-like, str, or a list of bytes-like parts. Without a media type the first of `accept` is taken.
-    Raises HandlerError for anything else.
+    Raises HandlerError for anything else, and for a media type or attributes that no header can hold.
     """
+    if not _fits_header(attributes):
+        raise HandlerError("context.answer_attributes must be at most 1024 visible ASCII characters.")
     body, media_type = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
     if isinstance(body, str):
         body = body.encode()
@@ -44,7 +46,13 @@ def from_handler(result: Any, accept: str, attributes: str) -> Answer:
     if media_type is None:
         first = accept.partition(",")[0].partition(";")[0].strip()
         media_type = "application/json" if first in ("", "*/*") else first
+    if not _fits_header(str(media_type)):
+        raise HandlerError("output_fn returned a content type that is not visible ASCII.")
     return Answer(parts, str(media_type), attributes)
+
+
+def _fits_header(text: str) -> bool:
+    return len(text) <= 1024 and text.isascii() and text.isprintable()
 
 
 class _ForeignError(PixelserveError):

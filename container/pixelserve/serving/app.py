@@ -16,6 +16,7 @@ from pixelserve.errors import (
     MethodNotAllowed,
     NotFound,
     PixelserveError,
+    QueueFull,
     Unavailable,
 )
 from pixelserve.serving import metrics
@@ -44,6 +45,7 @@ class Contract(ABC):
         self._settings = settings
         self._metrics = process_metrics
         self._access_log = AccessLog()
+        self._arriving = 0
         self._ping_failure = ""
         self._routes = {
             "/ping": ("GET", self._ping),
@@ -55,6 +57,10 @@ class Contract(ABC):
     @abstractmethod
     def ping(self) -> Answer:
         """The healthy answer. Raises Unavailable with the reason when there is none."""
+
+    @abstractmethod
+    def check_room(self) -> None:
+        """Raises QueueFull when a request could not be taken; asked before its body is read."""
 
     @abstractmethod
     async def infer(self, connection: Connection, body: bytes, context: Context) -> Answer:
@@ -113,7 +119,8 @@ class Contract(ABC):
     async def _invocations(
         self, connection: Connection, headers: RequestHeaders, request_id: str, receive: Any
     ) -> Answer:
-        body = await read_body(headers, receive, self._settings.max_body_bytes)
+        self.check_room()
+        body = await self._read_body(headers, receive)
         context = Context(
             request_id=request_id,
             custom_attributes=headers.get(ATTRIBUTES, b"").decode("latin-1"),
@@ -122,6 +129,18 @@ class Contract(ABC):
             deadline=time.monotonic() + self._settings.timeout,
         )
         return await self.infer(connection, body, context)
+
+    async def _read_body(self, headers: RequestHeaders, receive: Any) -> bytes:
+        """The body, while all that are arriving fit in the memory that a full queue would take. Raises QueueFull."""
+        limit = self._settings.max_body_bytes
+        size = min(limit, int(headers.get(b"content-length", limit)))
+        if self._arriving + size > limit * self._settings.queue_length:
+            raise QueueFull("Too many bodies are arriving at once. Try again in a second.", retry_after=1)
+        self._arriving += size
+        try:
+            return await read_body(headers, receive, limit)
+        finally:
+            self._arriving -= size
 
     async def _execution_parameters(self, *_request: Any) -> Answer:
         return json_answer(execution_parameters(self._settings))
@@ -139,6 +158,13 @@ class ModelApp(Contract):
 
     def ping(self) -> Answer:
         return Answer([b'{"status":"ready"}'], "application/json")
+
+    def check_room(self) -> None:
+        self._engine.check_room()
+
+    def flush_log(self) -> None:
+        """Writes the lines of the access log that still wait."""
+        self._access_log.flush()
 
     async def infer(self, connection: Connection, body: bytes, context: Context) -> Answer:
         if not body:
@@ -161,6 +187,9 @@ class Lobby(Contract):
 
     def ping(self) -> Answer:
         raise self._reason()
+
+    def check_room(self) -> None:
+        """The reason comes after the body: it closes the connection, which would cut off a body on its way."""
 
     async def infer(self, connection: Connection, body: bytes, context: Context) -> Answer:
         raise self._reason()
@@ -228,7 +257,7 @@ async def respond(
     if error is not None and error.retry_after is not None:
         headers.append((b"retry-after", str(error.retry_after).encode()))
     if answer.attributes:
-        headers.append((ATTRIBUTES, answer.attributes.encode("ascii", "replace")[:1024]))
+        headers.append((ATTRIBUTES, answer.attributes.encode()))
     if connection.host.draining:
         headers.append((b"connection", b"close"))
     connection.answer_begins()

@@ -7,7 +7,10 @@ that died, and it is why the server is built on uvicorn: its protocol runs on an
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
+import time
+import uuid
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from functools import partial
@@ -17,10 +20,16 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from pixelserve.errors import BadRequest, HeadTooLarge, PixelserveError
 from pixelserve.serving.board import ANSWERING, BUSY, IDLE, Board
 
 KEEP_ALIVE_SECONDS = 75
 """Longer than the idle time of common HTTP clients and proxies, so that it is they who close first."""
+SILENCE_SECONDS = 30.0
+"""A caller that stops in the middle of a request, or of reading its answer, for this long is cut off."""
+HEAD_BYTES = 65_536
+_SWEEP_SECONDS = 5.0
+_REASONS = {400: "Bad Request", 431: "Request Header Fields Too Large"}
 
 App = Callable[["Connection", Any, Any, Any], Awaitable[None]]
 
@@ -47,10 +56,18 @@ class Host:
         self._loop = asyncio.get_running_loop()
         self._adoptions: set[asyncio.Task[Any]] = set()
         self._set_date()
+        self._sweep()
 
     def _set_date(self) -> None:
         self.state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
         self._loop.call_later(1.0, self._set_date)
+
+    def _sweep(self) -> None:
+        """Cuts off the connections whose callers have fallen silent."""
+        for connection in list(self.state.connections):
+            assert isinstance(connection, Connection)
+            connection.check_progress()
+        self._loop.call_later(_SWEEP_SECONDS, self._sweep)
 
     def adopt(self, accepted: socket.socket, slot: int) -> None:
         """Serves HTTP on an accepted socket until it closes."""
@@ -86,19 +103,70 @@ class Connection(HttpToolsProtocol):
         self.slot = slot
         self.app = partial(host.app, self)
         self.on_client_gone: Callable[[], None] | None = None
+        self._moved = time.monotonic()
+        self._unsent = 0
+        self._head_bytes = 0
+        self._in_head = False
 
     def data_received(self, data: bytes) -> None:
         if self.host.board[self.slot] == IDLE:
             self.host.board[self.slot] = BUSY
+        self._moved = time.monotonic()
         super().data_received(data)
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES:
+                self._refuse(HeadTooLarge(f"The request line and headers are larger than {HEAD_BYTES:,} bytes."))
+
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(BadRequest(msg))
+
+    def _refuse(self, error: PixelserveError) -> None:
+        """Answers what is not a request of HTTP, and closes."""
+        body = json.dumps(error.body(uuid.uuid4().hex)).encode()
+        head = (
+            f"HTTP/1.1 {error.status} {_REASONS[error.status]}\r\ncontent-type: application/json\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
+
+    def check_progress(self) -> None:
+        """Called every few seconds; cuts the connection when its caller has done nothing for too long."""
+        unsent = self.transport.get_write_buffer_size()
+        in_body = self.cycle is not None and self.cycle.more_body and not self.cycle.response_complete
+        receiving = self.cycle is None or in_body or self._in_head
+        if unsent != self._unsent or not (unsent or receiving):
+            self._unsent = unsent
+            self._moved = time.monotonic()
+        elif time.monotonic() - self._moved > SILENCE_SECONDS:
+            self.transport.abort()
 
     def answer_begins(self) -> None:
         """Called before the first byte of an answer is written."""
         self.host.board[self.slot] = ANSWERING
 
     def on_response_complete(self) -> None:
-        self.host.board[self.slot] = BUSY if self.pipeline else IDLE
         super().on_response_complete()
+        self._settle()
+
+    def _settle(self) -> None:
+        """Marks the connection idle once the last byte of its answer has left."""
+        if self.transport.is_closing():
+            return
+        if self.transport.get_write_buffer_size():
+            asyncio.get_running_loop().call_later(0.05, self._settle)
+        else:
+            self.host.board[self.slot] = IDLE if self.cycle.response_complete and not self.pipeline else BUSY
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

@@ -1,26 +1,29 @@
 """The way of a request through a handler: decode threads -> batch -> device thread -> encode threads.
 
 One device thread owns the model: it loads it and makes every call of predict_fn, so a network's own threads stay one
-team. Decoding and encoding run beside it, so the device does not wait for codecs. A batch is what has gathered while
-the device was busy: no request waits for others to come.
+team. Decoding and encoding run beside it, so the device does not wait for codecs; a request that waits for a network
+(a URL to fetch) leaves its place among the decoders to others. A batch is what has gathered while the device was busy:
+no request waits for others to come.
 
-A handler that has shown to take less than the thread switches around it would cost (a small scorer) runs on the event
-loop instead, as long as nothing else is in work; once it takes longer it is back on the threads.
+A handler that has shown to take less than the thread switches around it would cost (a small scorer) runs as a whole on
+the device thread.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from pixelserve.errors import DeadlineExceeded, HandlerError, PixelserveError, QueueFull
+from pixelserve.imaging.fetch import WAITING
 from pixelserve.serving.answers import Answer, as_error, from_handler
 from pixelserve.serving.context import ClientGone, Context
 from pixelserve.serving.handler import Handler
@@ -29,7 +32,7 @@ from pixelserve.serving.metrics import Metrics
 from pixelserve.settings import Settings
 
 LIGHT_SECONDS = 0.0005
-"""A handler whose stages take less than this together is light; the hand-overs between threads take about as long."""
+"""A handler whose stages take less than this together is light; the hand-overs it is spared take about as long."""
 
 Step = Callable[["Ticket"], None]
 
@@ -55,6 +58,7 @@ class Ticket:
     future: asyncio.Future[Answer]
     queued: float = 0.0
     stage: str = "input_fn"
+    decoded: bool = False
 
     def hang_up(self) -> None:
         """The caller has gone: the work on this request ends at its next step."""
@@ -70,16 +74,17 @@ class Engine:
         self._settings = settings
         self._metrics = metrics
         self._loop = asyncio.get_running_loop()
-        self._codecs = ThreadPoolExecutor(codec_threads, thread_name_prefix="codec")
+        self._decoders = ThreadPoolExecutor(settings.queue_length, "decode", lambda: WAITING.set(self._waits) and None)
+        self._decoding = threading.BoundedSemaphore(codec_threads)
+        self._encoders = ThreadPoolExecutor(codec_threads, "encode")
         self._decode, self._predict, self._encode = (Stage(metrics.stage(s)) for s in ("decode", "predict", "encode"))
         self._waiting: deque[Ticket] = deque()
         self._device_queue: queue.SimpleQueue[Ticket] = queue.SimpleQueue()
         self._window = 2 * codec_threads + 1
-        self._active = 0
+        self._active = self._fetching = 0
         self._handler: Handler
         self._model: Any = None
-        self.busy_since: float | None = None
-        """`time.monotonic()` when the device began its present batch; None while it is idle."""
+        self._begun: dict[int, float] = {}
 
     async def start(self, load: Callable[[], Handler]) -> None:
         """Loads the handler and its model and warms it up. Raises HandlerError with the reason of a failure."""
@@ -94,18 +99,24 @@ class Engine:
         """Requests that wait or are being worked on."""
         return len(self._waiting) + self._active
 
+    @property
+    def busy_since(self) -> float | None:
+        """`time.monotonic()` when the longest call of the handler that still runs began; None while none runs."""
+        return min(list(self._begun.values()), default=None)
+
+    def check_room(self) -> None:
+        """Raises QueueFull when no further request can be held."""
+        if self.held >= self._settings.queue_length:
+            wait = max(1, min(60, round(self.held * (self._predict.seconds or 1.0))))
+            raise QueueFull(f"{self.held} requests are waiting already. Try again in {wait} s.", retry_after=wait)
+
     def submit(self, body: bytes, context: Context) -> Ticket:
         """Starts the handler on `body`; the ticket's future gets the answer.
 
         Raises QueueFull. The future raises DeadlineExceeded, ClientGone, or the handler's own PixelserveError.
         """
-        if self.held >= self._settings.queue_length:
-            wait = max(1, min(60, round(self.held * (self._predict.seconds or 1.0))))
-            raise QueueFull(f"{self.held} requests are waiting already. Try again in {wait} s.", retry_after=wait)
+        self.check_room()
         ticket = Ticket(body, context, self._loop.create_future())
-        if self._active == 0 and self._is_light:
-            self._work_here(ticket)
-            return ticket
         timer = self._loop.call_later(context.seconds_left(), self._expire, ticket)
         self._waiting.append(ticket)
         self._admit()
@@ -124,16 +135,6 @@ class Engine:
             return False
         return (self._decode.seconds or 0) + self._predict.seconds + (self._encode.seconds or 0) < LIGHT_SECONDS
 
-    def _work_here(self, ticket: Ticket) -> None:
-        try:
-            self._decode_step(ticket)
-            self._predict_step(ticket)
-            self._encode_step(ticket)
-        except BaseException as error:  # noqa: BLE001  a user's code may raise anything
-            ticket.future.set_exception(_failure(error, ticket))
-        else:
-            ticket.future.set_result(ticket.data)
-
     def _expire(self, ticket: Ticket) -> None:
         if not ticket.future.done():
             ticket.future.set_exception(
@@ -146,11 +147,18 @@ class Engine:
 
     def _admit(self) -> None:
         """Lets waiting requests in while few enough are decoded ahead of the device (they hold whole images)."""
-        while self._waiting and self._active < self._window:
+        while self._waiting and self._active - self._fetching < self._window:
             ticket = self._waiting.popleft()
             if not ticket.future.done():
                 self._active += 1
-                self._codecs.submit(self._decode_and_enqueue, ticket)
+                if self._is_light:
+                    self._device_queue.put(ticket)
+                else:
+                    self._decoders.submit(self._decode_and_enqueue, ticket)
+
+    def _count_fetching(self, change: int) -> None:
+        self._fetching += change
+        self._admit()
 
     def _leave(self, ticket: Ticket, answer: Answer | PixelserveError) -> None:
         self._active -= 1
@@ -178,9 +186,10 @@ class Engine:
             batch = [self._device_queue.get()]
             if self._handler.predict_batch_fn is not None:
                 self._gather(batch)
-            self.busy_since = time.monotonic()
-            self._work_on(batch)
-            self.busy_since = None
+            if batch[0].decoded:
+                self._work_on(batch)
+            else:
+                self._work_through(batch[0])
 
     def _gather(self, batch: list[Ticket]) -> None:
         while len(batch) < self._settings.batch_size:
@@ -193,7 +202,12 @@ class Engine:
         for ticket in batch:
             self._metrics.queue_seconds(time.perf_counter() - ticket.queued)
         for ticket in self._predict_batch(batch):
-            self._codecs.submit(self._encode_and_leave, ticket)
+            self._encoders.submit(self._encode_and_leave, ticket)
+
+    def _work_through(self, ticket: Ticket) -> None:
+        """All stages of a light handler's request."""
+        if self._attempt(ticket, self._decode_step) and self._attempt(ticket, self._predict_step):
+            self._encode_and_leave(ticket)
 
     def _predict_batch(self, batch: list[Ticket]) -> list[Ticket]:
         """The tickets of the batch that got a prediction; the others have left with their error."""
@@ -207,7 +221,10 @@ class Engine:
         assert self._handler.predict_batch_fn is not None
         started = time.perf_counter()
         try:
-            results = self._handler.predict_batch_fn([t.data for t in group], self._model, [t.context for t in group])
+            with self._noted():
+                results = self._handler.predict_batch_fn(
+                    [ticket.data for ticket in group], self._model, [ticket.context for ticket in group]
+                )
             if len(results) != len(group):
                 raise HandlerError(f"predict_batch_fn returned {len(results)} results for {len(group)} items.")
         except BaseException as error:  # noqa: BLE001  a user's code may raise anything
@@ -225,9 +242,32 @@ class Engine:
         return [ticket for ticket, result in zip(group, results, strict=True) if not isinstance(result, BaseException)]
 
     def _decode_and_enqueue(self, ticket: Ticket) -> None:
-        if self._attempt(ticket, self._decode_step):
+        with self._decoding:
+            decoded = self._attempt(ticket, self._decode_step)
+        if decoded:
             ticket.queued = time.perf_counter()
             self._device_queue.put(ticket)
+
+    @contextlib.contextmanager
+    def _waits(self) -> Iterator[None]:
+        """Entered by a decode thread while it waits for a network."""
+        self._decoding.release()
+        self._loop.call_soon_threadsafe(self._count_fetching, 1)
+        try:
+            yield
+        finally:
+            self._loop.call_soon_threadsafe(self._count_fetching, -1)
+            self._decoding.acquire()
+
+    @contextlib.contextmanager
+    def _noted(self) -> Iterator[None]:
+        """Entered for each call of the handler, so that one that never returns is noticed."""
+        thread = threading.get_ident()
+        self._begun[thread] = time.monotonic()
+        try:
+            yield
+        finally:
+            del self._begun[thread]
 
     def _encode_and_leave(self, ticket: Ticket) -> None:
         if self._attempt(ticket, self._encode_step):
@@ -235,21 +275,25 @@ class Engine:
 
     def _decode_step(self, ticket: Ticket) -> None:
         started = time.perf_counter()
-        ticket.data = self._handler.input_fn(ticket.data, ticket.context.content_type, ticket.context)
+        with self._noted():
+            ticket.data = self._handler.input_fn(ticket.data, ticket.context.content_type, ticket.context)
+        ticket.decoded = True
         self._decode.record(time.perf_counter() - started)
 
     def _predict_step(self, ticket: Ticket) -> None:
         assert self._handler.predict_fn is not None
         ticket.stage = "predict_fn"
         started = time.perf_counter()
-        ticket.data = self._handler.predict_fn(ticket.data, self._model, ticket.context)
+        with self._noted():
+            ticket.data = self._handler.predict_fn(ticket.data, self._model, ticket.context)
         self._predict.record(time.perf_counter() - started)
 
     def _encode_step(self, ticket: Ticket) -> None:
         ticket.stage = "output_fn"
         started = time.perf_counter()
         context = ticket.context
-        result = self._handler.output_fn(ticket.data, context.accept, context)
+        with self._noted():
+            result = self._handler.output_fn(ticket.data, context.accept, context)
         ticket.data = from_handler(result, context.accept, context.answer_attributes)
         self._encode.record(time.perf_counter() - started)
 

@@ -16,7 +16,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections import deque
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
@@ -29,7 +28,7 @@ from pixelserve.serving import channel, handler, logs, metrics
 from pixelserve.serving.app import Lobby, json_answer
 from pixelserve.serving.board import ANSWERING, BUSY, IDLE, Board
 from pixelserve.serving.connection import Host
-from pixelserve.serving.machine import cores
+from pixelserve.serving.machine import cores, gpus
 from pixelserve.settings import Settings, settings
 
 logger = logging.getLogger("pixelserve.supervisor")
@@ -47,7 +46,7 @@ class Worker:
     index: int
     process: subprocess.Popen[bytes]
     link: socket.socket
-    started: float = field(default_factory=time.monotonic)
+    pidfd: int
     ready: bool = False
     slots: set[int] = field(default_factory=set)
 
@@ -62,12 +61,15 @@ class Supervisor:
         self._board = Board.create(self._slots)
         self._free = deque(range(self._slots))
         self._sockets: dict[int, socket.socket] = {}
+        self._entering: dict[int, socket.socket] = {}
         self._workers: dict[int, Worker] = {}
         self._failures: dict[int, int] = {}
         self._reason: Unavailable = NotReady("The server is starting.", retry_after=1)
         self._draining = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._metrics = metrics.Metrics()
+        self._gpus = config.gpus or gpus()
+        self._worker_count = config.workers or max(1, self._gpus)
 
     async def run(self) -> int:
         """Serves until SIGTERM or SIGINT, then drains. 0 when nothing was lost."""
@@ -78,8 +80,9 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, stop.set)
         self._listen(True)
-        self._spawn(self._prepare_and_start())
+        starting = self._spawn(self._prepare_and_start())
         await stop.wait()
+        starting.cancel()
         return await self._drain()
 
     # Connections
@@ -101,8 +104,21 @@ class Supervisor:
         self._listen(False)  # until a connection closes
 
     def _place(self, connection: socket.socket, slot: int) -> None:
-        """Gives the connection to the ready worker with the fewest, or to the lobby."""
+        """Gives the connection to the ready worker with the fewest; without one it waits for its first request."""
         self._board[slot] = IDLE
+        if not self._pass_on(connection, slot):
+            self._entering[slot] = connection
+            self._loop.add_reader(connection, self._enter, slot)
+
+    def _enter(self, slot: int) -> None:
+        """A request came, or its caller went: to a worker if one is ready by now, else to the lobby."""
+        connection = self._entering.pop(slot)
+        self._loop.remove_reader(connection)
+        if not self._pass_on(connection, slot):
+            self._lobby.adopt(connection, slot)
+
+    def _pass_on(self, connection: socket.socket, slot: int) -> bool:
+        """Whether a worker took the connection."""
         for worker in sorted((w for w in self._workers.values() if w.ready), key=lambda w: len(w.slots)):
             try:
                 channel.send(worker.link, channel.CONNECTION, slot=slot, pass_on=connection)
@@ -110,8 +126,8 @@ class Supervisor:
                 continue
             worker.slots.add(slot)
             self._sockets[slot] = connection
-            return
-        self._lobby.adopt(connection, slot)
+            return True
+        return False
 
     def _release(self, slot: int) -> None:
         """The connection of this slot has ended."""
@@ -133,7 +149,7 @@ class Supervisor:
             logger.error("%s", error.message)
             self._reason = NotReady(error.message)
             return
-        for index in range(self._settings.workers or max(1, self._settings.gpus)):
+        for index in range(self._worker_count):
             self._start(index)
 
     async def _install(self, location: handler.Location) -> None:
@@ -150,7 +166,11 @@ class Supervisor:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        output, _ = await pip.communicate()
+        try:
+            output, _ = await pip.communicate()
+        except asyncio.CancelledError:
+            pip.kill()
+            raise
         if pip.returncode:
             raise NotReady(f"Installing {requirements} failed: {output.decode(errors='replace')[-1000:]}")
 
@@ -164,29 +184,31 @@ class Supervisor:
             env=self._environment(index),
         )
         theirs.close()
-        worker = self._workers[index] = Worker(index, process, ours)
+        worker = self._workers[index] = Worker(index, process, ours, os.pidfd_open(process.pid))
         self._loop.add_reader(ours, self._on_message, worker)
+        self._loop.add_reader(worker.pidfd, self._on_lost, worker)
         if isinstance(self._reason, NotReady) and index not in self._failures:
             self._reason = NotReady("The model is loading.", retry_after=2)
 
     def _environment(self, index: int) -> dict[str, str]:
         """A worker's environment: its share of the cores, its GPU, and large blocks of memory given back when freed."""
         env = dict(os.environ)
-        workers = self._settings.workers or max(1, self._settings.gpus)
-        threads = self._settings.compute_threads or max(1, cores() // workers)
+        threads = self._settings.compute_threads or max(1, cores() // self._worker_count)
         env.setdefault("OMP_NUM_THREADS", str(threads))
         env.setdefault("MALLOC_MMAP_THRESHOLD_", str(LARGE_BLOCK))  # glibc's own threshold grows with what it sees
         env.setdefault("MALLOC_TRIM_THRESHOLD_", str(LARGE_BLOCK))
         env.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch: huge pages, which make that cheap
-        if self._settings.gpus:
-            env.setdefault("CUDA_VISIBLE_DEVICES", str(index % self._settings.gpus))
+        if self._gpus:
+            env.setdefault("CUDA_VISIBLE_DEVICES", str(index % self._gpus))
         return env
 
-    def _on_message(self, worker: Worker) -> None:
+    def _on_message(self, worker: Worker) -> bool:
+        """Whether there was a message. The end of the link alone says nothing: a worker's children may hold it open."""
         message = channel.receive(worker.link)
         if message is None:
-            self._on_lost(worker)
-        elif message.kind == channel.CLOSED:
+            self._loop.remove_reader(worker.link)
+            return False
+        if message.kind == channel.CLOSED:
             worker.slots.discard(message.slot)
             self._release(message.slot)
         elif message.kind == channel.FAILED:
@@ -195,10 +217,14 @@ class Supervisor:
             worker.ready = True
             self._failures.pop(worker.index, None)
             logger.info("worker %d ready, pid %d", worker.index, worker.process.pid)
+        return True
 
     def _on_lost(self, worker: Worker) -> None:
         """Cleans up after a worker that ended, and starts its successor unless the server is ending."""
-        self._loop.remove_reader(worker.link)
+        while self._on_message(worker):  # what it said last
+            pass
+        self._loop.remove_reader(worker.pidfd)
+        os.close(worker.pidfd)
         worker.link.close()
         code = worker.process.wait()
         del self._workers[worker.index]
@@ -232,7 +258,7 @@ class Supervisor:
         if state == BUSY:
             self._spawn(_answer_lost(connection))
         else:
-            connection.close()
+            _hang_up(connection)
             if state == ANSWERING:
                 logger.warning("an answer was cut off when its worker ended")
         self._release(slot)
@@ -256,6 +282,7 @@ class Supervisor:
                     channel.send(worker.link, channel.DRAIN)
             else:
                 worker.process.kill()
+        self._spawn(self._lobby.drain(self._settings.drain_seconds))
         deadline = self._loop.time() + self._settings.drain_seconds + 1.0
         while (self._workers or self._lobby.state.connections or self._tasks) and self._loop.time() < deadline:
             await asyncio.sleep(0.01)
@@ -266,14 +293,24 @@ class Supervisor:
         return 1 if lost else 0
 
     def _accept_rest(self) -> None:
-        """Connections already made by callers, waiting to be accepted."""
+        """Connections already made by callers, waiting to be accepted or to have their first request read."""
         self._accept()
         self._listen(False)
+        for slot in list(self._entering):
+            self._enter(slot)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
+
+
+def _hang_up(connection: socket.socket) -> None:
+    """Closes the connection also where children of its worker still hold it."""
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()
 
 
 async def _answer_lost(connection: socket.socket) -> None:
@@ -294,7 +331,7 @@ async def _answer_lost(connection: socket.socket) -> None:
             connection.shutdown(socket.SHUT_WR)
             while await loop.sock_recv(connection, 65536):
                 pass
-    connection.close()
+    _hang_up(connection)
 
 
 def _raise_file_limit() -> int:

@@ -38,7 +38,8 @@ async def serve(link: socket.socket, board: Board) -> int:
     metrics = Metrics()
     engine = Engine(config, metrics, config.codec_threads or min(8, cores()))
     location = handler.locate(config)
-    host = Host(ModelApp(engine, config, metrics), board, lambda slot: channel.send(link, channel.CLOSED, slot=slot))
+    app = ModelApp(engine, config, metrics)
+    host = Host(app, board, lambda slot: channel.send(link, channel.CLOSED, slot=slot))
     drain: asyncio.Future[None] = loop.create_future()
 
     def on_message() -> None:
@@ -64,15 +65,16 @@ async def serve(link: socket.socket, board: Board) -> int:
     await drain
     watch.cancel()
     await host.drain(config.drain_seconds)
+    app.flush_log()
     return EXIT_REQUESTS_LOST if host.state.connections else 0
 
 
 async def _exit_when_stuck(engine: Engine, timeout: float) -> None:
-    """Ends the process when one batch has held the device for three time-outs: it will not come back by itself."""
+    """Ends the process when one call of the handler has run for three time-outs: it will not come back by itself."""
     while True:
         await asyncio.sleep(min(1.0, timeout))
         if engine.busy_since is not None and time.monotonic() - engine.busy_since > 3 * timeout:
-            logger.critical("predict_fn has not returned for %.0f s; this worker ends to be replaced", 3 * timeout)
+            logger.critical("the handler has not returned for %.0f s; this worker ends to be replaced", 3 * timeout)
             sys.stdout.flush()
             os._exit(EXIT_STUCK)
 
