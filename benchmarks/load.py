@@ -58,6 +58,7 @@ class _Caller(asyncio.Protocol):
         self.buffer = bytearray()
         self.missing = -1
         self.answer_bytes = 0
+        self.ended = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -89,12 +90,13 @@ class _Caller(asyncio.Protocol):
             else:
                 self.failures[self.status] = self.failures.get(self.status, 0) + 1
             if now >= self.deadline:
+                self.ended = True
                 self.transport.close()
             else:
                 self.send()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if exc is not None:
+        if exc is not None or not self.ended:
             self.failures[0] = self.failures.get(0, 0) + 1
         if not self.done.done():
             self.done.set_result(None)

@@ -14,6 +14,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,23 @@ def machine() -> dict[str, Any]:
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     model = next((line.split(":")[1].strip() for line in info.splitlines() if line.startswith("model name")), "")
     flags = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if f" {flag}" in info]
-    return {"cpu": model, "cores": os.cpu_count(), "flags": flags, "system": platform.platform(terse=True), "gpu": None}
+    return {
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "flags": flags,
+        "system": platform.platform(terse=True),
+        "gpu": gpu(),
+    }
+
+
+def gpu() -> str | None:
+    """The name of the first NVIDIA GPU, None without one."""
+    try:
+        query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        names = subprocess.run(query, capture_output=True, text=True, check=True).stdout.splitlines()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return names[0] if names else None
 
 
 def versions() -> dict[str, str]:

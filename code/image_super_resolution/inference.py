@@ -16,6 +16,7 @@ from pixelserve.serving import Body, Context
 from pixelserve.settings import settings
 
 JSON = "application/json"
+FORMATS = {media_type: name for name, media_type in MEDIA_TYPES.items()}
 
 
 def model_fn(model_dir: str) -> Upscaler:
@@ -36,11 +37,14 @@ def input_fn(body: bytes, content_type: str, context: Context) -> tuple[SuperRes
         image = load_image(settings(), url=request.url, img=request.img)
     elif kind.startswith("image/"):
         request = parse_attributes(SuperResolutionRequest, context.custom_attributes)
+        if request.url is not None or request.img is not None:
+            raise BadRequest("The body is the image already. Leave url and img out.", param="url")
         image = decode(body, settings())
     else:
         raise UnsupportedMediaType(f"Content type {content_type} is not read here. Send {JSON} or an image as image/*.")
     if request.face:
         raise BadRequest("face is true, but no face weights are supported yet. Leave it out.", param="face")
+    answer_type(request, context)  # so that what cannot be answered is not computed
     return request, image
 
 
@@ -65,15 +69,20 @@ def predict_fn(
 def output_fn(prediction: tuple[SuperResolutionRequest, Image], accept: str, context: Context) -> tuple[Body, str]:
     """What predict_fn gave, as the caller accepts it: the body, or its parts, and their type."""
     request, image = prediction
-    for kind in (part.partition(";")[0].strip() for part in accept.split(",")):
+    media_type = answer_type(request, context)
+    if media_type == JSON:
+        picture = b"".join(encode(image, request.format, request.quality))
+        return json.dumps({"result": base64.b64encode(picture).decode()}), JSON
+    return encode(image, FORMATS[media_type], request.quality), media_type
+
+
+def answer_type(request: SuperResolutionRequest, context: Context) -> str:
+    """The first media type of Accept that can be answered; for `*/*` JSON to JSON, an image to an image."""
+    for kind in (part.partition(";")[0].strip().lower() for part in context.accept.split(",")):
         if kind in ("*/*", ""):
-            kind = JSON if context.content_type.startswith(JSON) else "image/*"
-        if kind == JSON:
-            picture = b"".join(encode(image, request.format, request.quality))
-            return json.dumps({"result": base64.b64encode(picture).decode()}), JSON
+            kind = JSON if context.content_type.lower().startswith(JSON) else "image/*"
         if kind == "image/*":
             kind = MEDIA_TYPES[request.format]
-        for name, media_type in MEDIA_TYPES.items():
-            if kind == media_type:
-                return encode(image, name, request.quality), media_type
-    raise NotAcceptable(f"Accept {accept} cannot be answered. Accept {JSON}, {', '.join(MEDIA_TYPES.values())}.")
+        if kind == JSON or kind in FORMATS:
+            return kind
+    raise NotAcceptable(f"Accept {context.accept} cannot be answered. Accept {JSON}, {', '.join(FORMATS)}.")

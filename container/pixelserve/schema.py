@@ -45,12 +45,6 @@ class SuperResolutionRequest(Request):
         return self
 
 
-class SuperResolutionAnswer(BaseModel):
-    """The JSON answer: `result` is the enlarged image in Base64."""
-
-    result: str
-
-
 def parse_json(model: type[R], body: bytes) -> R:
     """A JSON body as a request. Raises BadRequest naming the field (`param`), what it held and what fits."""
     try:

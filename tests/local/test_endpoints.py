@@ -29,6 +29,19 @@ def wait_for(condition, seconds=20.0):
         time.sleep(0.05)
 
 
+def test_a_terminal_does_not_obey_what_is_logged():
+    for line in ("\x1b]0;OWNED\x07", '{"level": "error", "message": "\\u001b]0;OWNED\\u0007"}'):
+        assert LogLine.parse(line).text == r"\x1b]0;OWNED\x07"
+
+
+def test_a_folder_that_is_called_like_a_feature_does_not_hide_it(tmp_path, monkeypatch):
+    (tmp_path / "image-super-resolution").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert (Source.parse("image-super-resolution").folder / "inference.py").is_file()
+    with pytest.raises(NotFound):
+        Source.parse("./image-super-resolution")
+
+
 def test_an_endpoint_becomes_ready_answers_and_leaves_nothing_behind(tmp_path):
     source = Source.parse(str(handlers.write(tmp_path / "doubler", handlers.DOUBLER)))
     told = []

@@ -108,6 +108,28 @@ def test_a_body_above_25_mb_is_refused(client):
     assert failure.value.response["ResponseMetadata"]["HTTPStatusCode"] == 413
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"sec-fetch-site": "cross-site"},
+        {"host": "rebind.evil.example"},
+        {"host": "rebind.evil.example:80"},
+    ],
+)
+def test_a_browser_cannot_call_it_for_a_page_from_elsewhere(runtime, headers):
+    answer = httpx.post(f"{runtime.url}/endpoints/doubler/invocations", json={}, headers=headers, trust_env=False)
+    assert answer.status_code == 403
+    assert "127.0.0.1 or localhost" in answer.json()["Message"]
+    assert httpx.get(f"{runtime.url}/", headers=headers, trust_env=False).status_code == 403
+
+
+def test_localhost_may_call_it(runtime):
+    url = runtime.url.replace("127.0.0.1", "localhost")
+    assert httpx.get(f"{url}/ping", headers={"origin": "http://localhost:8888"}, trust_env=False).status_code == 200
+
+
 def test_the_overview_lists_the_endpoints(runtime):
     overview = httpx.get(runtime.url, trust_env=False).json()
     assert overview["endpoints"] == {"doubler": {"state": "ready", "reason": ""}}

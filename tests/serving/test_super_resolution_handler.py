@@ -103,6 +103,11 @@ def test_json_may_be_answered_with_an_image(server: Server) -> None:
     assert answer.headers["content-type"] == "image/jpeg"
 
 
+def test_media_types_are_read_in_any_case(server: Server) -> None:
+    assert server.invoke(png(), "Image/PNG", accept="Image/JPEG").headers["content-type"] == "image/jpeg"
+    assert server.invoke(as_json(), "Application/JSON; charset=utf-8").headers["content-type"] == "application/json"
+
+
 @pytest.mark.parametrize("name", ["JPEG", "BMP", "WEBP", "TIFF"])
 def test_every_format_comes_in(server: Server, name: str) -> None:
     answer = server.invoke(png(format=name), f"image/{name.lower()}")
@@ -150,6 +155,8 @@ def test_a_target_is_reached(server: Server) -> None:
         (b"", "image/png", {}, 400, "bad_request", "empty"),
         (png(), "image/png", {"x_amzn_sagemaker_custom_attributes": "scale"}, 400, "bad_request", "key=value"),
         (png(), "image/png", {"accept": "audio/mpeg"}, 406, "not_acceptable", "image/webp"),
+        (png(), "image/png", {"x_amzn_sagemaker_custom_attributes": "url=https://example.com/a.png"}, 400,
+         "bad_request", "body is the image already"),
         (png(), "text/plain", {}, 415, "unsupported_media_type", "image/"),
         (png(np.zeros((1200, 1200, 3), np.uint8)), "image/png", {"x_amzn_sagemaker_custom_attributes": "scale=4"},
          413, "output_too_large", "PIXELSERVE_MAX_PIXELS_OUT"),

@@ -35,7 +35,7 @@ def encode(image: Image, format: str, quality: int = 90) -> list[bytes | memoryv
 
     png: lossless, 8 or 16 bit, alpha, profile. jpeg: 8 bit, alpha laid on white, 4:2:0. webp: 8 bit, alpha.
     npy: the array (H, W, C) as it is, its memory not copied. `quality` (1 to 100) is for jpeg and webp.
-    Raises OutputTooLarge for edges the format cannot hold.
+    Raises OutputTooLarge for edges the format cannot hold, ValueError for another format.
     """
     if format == "npy":
         return [_npy_header(image.pixels), np.ascontiguousarray(image.pixels).data.cast("B")]
@@ -43,7 +43,9 @@ def encode(image: Image, format: str, quality: int = 90) -> list[bytes | memoryv
         return list(_png(image))
     if format == "jpeg":
         return [_jpeg(image, quality)]
-    return [_webp(image, quality)]
+    if format == "webp":
+        return [_webp(image, quality)]
+    raise ValueError(f"{format} is not written: {', '.join(MEDIA_TYPES)}")
 
 
 def _npy_header(pixels: Pixels) -> bytes:
