@@ -34,7 +34,13 @@ from pixelserve.settings import Settings, settings
 logger = logging.getLogger("pixelserve.supervisor")
 
 MOST_CONNECTIONS = 4096
-LARGE_BLOCK = 1 << 20
+MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 20),  # glibc's own threshold grows with what it sees
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 20),
+    "THP_MEM_ALLOC_ENABLE": "1",  # torch: huge pages, which make that cheap
+}
+"""Environment of workers: large blocks go back to the system when they are freed."""
+
 LONGEST_PAUSE = 30.0
 """Seconds between two attempts at starting a worker that keeps failing."""
 
@@ -192,12 +198,9 @@ class Supervisor:
 
     def _environment(self, index: int) -> dict[str, str]:
         """A worker's environment: its share of the cores, its GPU, and large blocks of memory given back when freed."""
-        env = dict(os.environ)
+        env = MEMORY | os.environ
         threads = self._settings.compute_threads or max(1, cores() // self._worker_count)
         env.setdefault("OMP_NUM_THREADS", str(threads))
-        env.setdefault("MALLOC_MMAP_THRESHOLD_", str(LARGE_BLOCK))  # glibc's own threshold grows with what it sees
-        env.setdefault("MALLOC_TRIM_THRESHOLD_", str(LARGE_BLOCK))
-        env.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch: huge pages, which make that cheap
         if self._gpus:
             env.setdefault("CUDA_VISIBLE_DEVICES", str(index % self._gpus))
         return env
