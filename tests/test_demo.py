@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -44,7 +43,7 @@ def test_an_interrupted_demo_leaves_no_process(tmp_path, environment):
         assert demo.stdout is not None
         assert "The server is starting." in demo.stdout.readline()
         children = {pid for task in Path(f"/proc/{demo.pid}/task").iterdir() for pid in _children(task)}
-        demo.send_signal(signal.SIGINT)
+        demo.terminate()
         assert demo.wait(60) == 1
     assert children
     assert not any(Path(f"/proc/{pid}").exists() for pid in children)

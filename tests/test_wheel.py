@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import sys
 import sysconfig
@@ -87,7 +86,7 @@ def test_up_and_invoke_work_from_the_wheel_in_an_empty_folder(wheel: Path, tmp_p
             assert re.search(r"120x160|160x120", said.stdout)
             assert "starting it for this call" not in said.stderr
         finally:
-            up.send_signal(signal.SIGINT)
+            up.terminate()
             up.communicate(timeout=60)
     assert cv2.imread(str(empty / "large.png")).shape == (120, 160, 3)
     assert sorted(path.name for path in empty.iterdir()) == ["large.png", "small.png"]

@@ -4,7 +4,6 @@ import io
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -193,7 +192,7 @@ def test_up_and_invoke_work_together(folder, photo, tmp_path, capsys, monkeypatc
         assert cli.main(["invoke", "flip-it", str(photo), "--set", "bad=1"]) == 1
         assert capsys.readouterr().err == "pixelserve invoke: bad is 1: leave it out.\n"
 
-        process.send_signal(signal.SIGINT)
+        process.terminate()
         assert process.wait(30) == 0
     assert state.find("flip-it") is None
     with pytest.raises(httpx.ConnectError):
