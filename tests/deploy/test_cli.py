@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import signal
 import re
 import subprocess
 import sys
