@@ -3,8 +3,8 @@
 import io
 import json
 import os
-import signal
 import re
+import signal
 import subprocess
 import sys
 import time
