@@ -9,7 +9,7 @@ help:    ## these lines
 
 venv: .venv/complete    ## make .venv with everything that the tests and the demo need
 
-demo: venv    ## enlarge photographs through Predictor.predict into build/demo/
+demo: venv    ## enlarge, cut out and compare photographs through Predictor.predict into build/demo/
 	$(BIN)/python notebooks/demo.py
 
 test: venv    ## all tests
@@ -23,7 +23,7 @@ lint: venv    ## ruff, mypy and import-linter
 	PYTHONPATH=container:deploy $(BIN)/lint-imports --config setup.cfg
 
 bench: venv    ## all benchmarks, into benchmarks/results/
-	for name in codecs quality serving pipeline memory; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in codecs quality segmentation similarity serving pipeline memory; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 wheel: venv    ## build dist/*.whl
 	$(BIN)/python -m build --wheel

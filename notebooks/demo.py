@@ -1,12 +1,15 @@
-"""`make demo`: enlarges photographs through the SageMaker SDK against endpoints on this machine.
+"""`make demo`: all features through the SageMaker SDK against endpoints on this machine.
 
 The photographs (see PHOTOGRAPHS.md) are shrunk 2 and 4 times and enlarged again, so that the result can be compared
-with the original. Inputs, results and comparisons are written to build/demo/. Nothing leaves this machine.
+with the original; a person is cut out; copies are found by their similarity. Inputs, results and comparisons are
+written to build/demo/. Nothing leaves this machine.
 """
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 import logging
 import os
 import signal
@@ -50,8 +53,8 @@ class Result:
     seconds: float
 
 
-def predictor(runtime: LocalRuntime, endpoint: str) -> Any:
-    """A Predictor of the SageMaker SDK that sends PNG and takes PNG, as a notebook would make it."""
+def predictor(runtime: LocalRuntime, endpoint: str, sent: str = "image/png", accept: str = "image/png") -> Any:
+    """A Predictor of the SageMaker SDK for these media types, as a notebook would make it."""
     os.environ |= runtime.environment()
     os.environ["SAGEMAKER_USER_CONFIG_OVERRIDE"] = str(Path(__file__).with_name("sagemaker.yaml"))
     os.environ["SAGEMAKER_SUPPRESS_V2_WARNING"] = "1"
@@ -72,8 +75,8 @@ def predictor(runtime: LocalRuntime, endpoint: str) -> Any:
     return Predictor(
         endpoint,
         sagemaker_session=session,
-        serializer=IdentitySerializer(content_type="image/png"),
-        deserializer=BytesDeserializer(accept="image/png"),
+        serializer=IdentitySerializer(content_type=sent),
+        deserializer=BytesDeserializer(accept=accept),
     )
 
 
@@ -83,10 +86,9 @@ def enlarge(client: Any, name: str, scale: int) -> Result:
     size = photograph.width // 4 * 4, photograph.height // 4 * 4
     original = photograph.crop((0, 0, *size))
     small = original.resize((size[0] // scale, size[1] // scale), Image.Resampling.BICUBIC)
-    body = io.BytesIO()
-    small.save(body, "png")
+    body = as_png(small)
     started = time.perf_counter()
-    answer = client.predict(body.getvalue(), custom_attributes=f"scale={scale}")
+    answer = client.predict(body, custom_attributes=f"scale={scale}")
     seconds = time.perf_counter() - started
     ours = Image.open(io.BytesIO(answer)).convert("RGB")
     small.save(OUT / f"{name}.x{scale}.input.png")
@@ -130,6 +132,67 @@ def stack(sheets: list[Image.Image]) -> Image.Image:
     return combined
 
 
+def enlarge_all(runtime: LocalRuntime) -> None:
+    """Each photograph by 2 and by 4, with figures and comparisons."""
+    client = predictor(runtime, "image-super-resolution")
+    sheets = []
+    print(f"\n{'photograph':12}{'scale':>6}{'input':>12}{'result':>12}{'seconds':>9}{'bicubic':>10}{'ours':>10}")
+    for name in CROPS:
+        for scale in (2, 4):
+            result = enlarge(client, name, scale)
+            sheet = side_by_side(result)
+            sheet.save(OUT / f"{name}.x{scale}.side-by-side.png")
+            sheets.append(sheet)
+            sizes = (f"{picture.width}x{picture.height}" for picture in (result.small, result.ours))
+            quality = (f"{psnr(result, picture):.2f} dB" for picture in (result.bicubic, result.ours))
+            print(
+                f"{name:12}{scale:>6}{next(sizes):>12}{next(sizes):>12}{result.seconds:>9.2f}"
+                f"{next(quality):>10}{next(quality):>10}",
+                flush=True,
+            )
+    stack(sheets).save(OUT / "side-by-side.png")
+
+
+def cut_out(runtime: LocalRuntime) -> None:
+    """The astronaut without what is behind her: photograph, alpha, and the cut-out on a checkerboard."""
+    client = predictor(runtime, "human-image-segmentation")
+    photograph = Image.fromarray(data.astronaut())
+    answers = [client.predict(as_png(photograph), custom_attributes=kind) for kind in ("", "type=foreground")]
+    alpha, foreground = (Image.open(io.BytesIO(answer)) for answer in answers)
+    yy, xx = np.mgrid[: photograph.height, : photograph.width]
+    board = Image.fromarray(np.where((yy // 16 + xx // 16) % 2, 240, 200).astype(np.uint8)).convert("RGB")
+    board.paste(foreground, mask=foreground.getchannel("A"))
+    sheet = Image.new("RGB", (3 * photograph.width, photograph.height))
+    for index, picture in enumerate((photograph, alpha, board)):
+        sheet.paste(picture, (index * photograph.width, 0))
+    sheet.save(OUT / "cut-out.png")
+    foreground.save(OUT / "astronaut.foreground.png")
+
+
+def compare(runtime: LocalRuntime) -> None:
+    """A table of similarities: each photograph with a cropped, smaller copy of each."""
+    client = predictor(runtime, "image-similarity", "application/json", "application/json")
+    photographs = {name: Image.fromarray(getattr(data, name)()) for name in CROPS}
+    print(f"\ncosine with{'':12}" + "".join(f"{name:>12}" for name in photographs))
+    for name, photograph in photographs.items():
+        width, height = photograph.size
+        copy = photograph.crop((width // 10, height // 10, width, height)).resize((width // 2, height // 2))
+        row = f"a copy of {name:12}"
+        for other in photographs.values():
+            images = {
+                "img_1": base64.b64encode(as_png(copy)).decode(),
+                "img_2": base64.b64encode(as_png(other)).decode(),
+            }
+            row += f"{json.loads(client.predict(json.dumps(images)))['cosine']:>12.2f}"
+        print(row, flush=True)
+
+
+def as_png(picture: Image.Image) -> bytes:
+    body = io.BytesIO()
+    picture.save(body, "png")
+    return body.getvalue()
+
+
 def show_progress(endpoint: Endpoint, reason: str) -> None:
     print(f"{endpoint.name}: {reason or 'ready.'}", flush=True)
 
@@ -137,25 +200,12 @@ def show_progress(endpoint: Endpoint, reason: str) -> None:
 def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that everything is stopped then too
     OUT.mkdir(parents=True, exist_ok=True)
-    sheets = []
-    with running([Source.parse("image-super-resolution")], progress=show_progress) as runtime:
-        client = predictor(runtime, "image-super-resolution")
-        print(f"\n{'photograph':12}{'scale':>6}{'input':>12}{'result':>12}{'seconds':>9}{'bicubic':>10}{'ours':>10}")
-        for name in CROPS:
-            for scale in (2, 4):
-                result = enlarge(client, name, scale)
-                sheet = side_by_side(result)
-                sheet.save(OUT / f"{name}.x{scale}.side-by-side.png")
-                sheets.append(sheet)
-                sizes = (f"{picture.width}x{picture.height}" for picture in (result.small, result.ours))
-                quality = (f"{psnr(result, picture):.2f} dB" for picture in (result.bicubic, result.ours))
-                print(
-                    f"{name:12}{scale:>6}{next(sizes):>12}{next(sizes):>12}{result.seconds:>9.2f}"
-                    f"{next(quality):>10}{next(quality):>10}",
-                    flush=True,
-                )
-    stack(sheets).save(OUT / "side-by-side.png")
-    print(f"\nEverything is stopped. Look at {OUT / 'side-by-side.png'}")
+    endpoints = ("image-super-resolution", "human-image-segmentation", "image-similarity")
+    with running(map(Source.parse, endpoints), progress=show_progress) as runtime:
+        enlarge_all(runtime)
+        cut_out(runtime)
+        compare(runtime)
+    print(f"\nEverything is stopped. Look at {OUT / 'side-by-side.png'} and {OUT / 'cut-out.png'}")
     return 0
 
 

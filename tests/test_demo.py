@@ -34,6 +34,19 @@ def test_the_demo_writes_its_pictures(tmp_path, environment):
     assert size(out / "chelsea.x2.result.png") == (448, 300)
     sheets = list(out.glob("*.x?.side-by-side.png"))
     assert len(sheets) == 8
+    assert size(out / "cut-out.png") == (3 * 512, 512)
+    with Image.open(out / "astronaut.foreground.png") as foreground:
+        assert foreground.mode == "RGBA"
+        assert 0.2 < sum(foreground.getchannel("A").histogram()[128:]) / 512**2 < 0.7
+    table = {
+        line.split()[3]: [float(number) for number in line.split()[4:]]
+        for line in done.stdout.splitlines()
+        if line.startswith("a copy of ")
+    }
+    assert len(table) == 4
+    for index, cosines in enumerate(table.values()):
+        assert cosines[index] > 0.3
+        assert all(cosine < 0.3 for other, cosine in enumerate(cosines) if other != index)
     assert size(out / "side-by-side.png") == (size(sheets[0])[0], sum(size(sheet)[1] for sheet in sheets))
 
 

@@ -8,15 +8,13 @@ X-Amzn-SageMaker-Custom-Attributes (`scale=4;format=jpeg`). Out, by Accept: JSON
 import base64
 import json
 
-from pixelserve.errors import BadRequest, DeadlineExceeded, NotAcceptable, TooSlow, UnsupportedMediaType
-from pixelserve.imaging import MEDIA_TYPES, Image, decode, encode, load_image
+from pixelserve.errors import BadRequest, DeadlineExceeded, TooSlow
+from pixelserve.imaging import MEDIA_TYPES, Image, encode
+from pixelserve.imaging.requests import FORMATS, JSON, answer_type, read_request
 from pixelserve.models.super_resolution import Upscaler
-from pixelserve.schema import SuperResolutionRequest, parse_attributes, parse_json
+from pixelserve.schema import SuperResolutionRequest
 from pixelserve.serving import Body, Context
 from pixelserve.settings import settings
-
-JSON = "application/json"
-FORMATS = {media_type: name for name, media_type in MEDIA_TYPES.items()}
 
 
 def model_fn(model_dir: str) -> Upscaler:
@@ -31,20 +29,10 @@ def warmup_fn(model: Upscaler) -> None:
 
 def input_fn(body: bytes, content_type: str, context: Context) -> tuple[SuperResolutionRequest, Image]:
     """Bytes to what predict_fn takes. Several of these run at once, beside the network."""
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind == JSON:
-        request = parse_json(SuperResolutionRequest, body)
-        image = load_image(settings(), url=request.url, img=request.img)
-    elif kind.startswith("image/"):
-        request = parse_attributes(SuperResolutionRequest, context.custom_attributes)
-        if request.url is not None or request.img is not None:
-            raise BadRequest("The body is the image already. Leave url and img out.", param="url")
-        image = decode(body, settings())
-    else:
-        raise UnsupportedMediaType(f"Content type {content_type} is not read here. Send {JSON} or an image as image/*.")
+    request, image = read_request(SuperResolutionRequest, body, content_type, context.custom_attributes, settings())
     if request.face:
         raise BadRequest("face is true, but no face weights are supported yet. Leave it out.", param="face")
-    answer_type(request, context)  # so that what cannot be answered is not computed
+    answer_type(context.accept, content_type)  # so that what cannot be answered is not computed
     return request, image
 
 
@@ -69,20 +57,8 @@ def predict_fn(
 def output_fn(prediction: tuple[SuperResolutionRequest, Image], accept: str, context: Context) -> tuple[Body, str]:
     """What predict_fn gave, as the caller accepts it: the body, or its parts, and their type."""
     request, image = prediction
-    media_type = answer_type(request, context)
+    media_type = answer_type(accept, context.content_type, MEDIA_TYPES[request.format])
     if media_type == JSON:
         picture = b"".join(encode(image, request.format, request.quality))
         return json.dumps({"result": base64.b64encode(picture).decode()}), JSON
     return encode(image, FORMATS[media_type], request.quality), media_type
-
-
-def answer_type(request: SuperResolutionRequest, context: Context) -> str:
-    """The first media type of Accept that can be answered; for `*/*` JSON to JSON, an image to an image."""
-    for kind in (part.partition(";")[0].strip().lower() for part in context.accept.split(",")):
-        if kind in ("*/*", ""):
-            kind = JSON if context.content_type.lower().startswith(JSON) else "image/*"
-        if kind == "image/*":
-            kind = MEDIA_TYPES[request.format]
-        if kind == JSON or kind in FORMATS:
-            return kind
-    raise NotAcceptable(f"Accept {context.accept} cannot be answered. Accept {JSON}, {', '.join(FORMATS)}.")

@@ -20,6 +20,8 @@ class Feature:
     description: str
     description_zh: str
     request: type[schema.Request]
+    answer: str
+    """Media type of the answer to an image."""
 
     @property
     def endpoint(self) -> str:
@@ -35,6 +37,25 @@ FEATURES = (
         description="Enlarges a picture 2 or 4 times and makes it sharper and richer in detail.",
         description_zh="可将图片智能放大2或4倍，从而获取清晰度更高、细节丰富的图像。",
         request=schema.SuperResolutionRequest,
+        answer="image/png",
+    ),
+    Feature(
+        name="human_image_segmentation",
+        title="Human image segmentation",
+        title_zh="人像分割",
+        description="Tells the people in a picture from what is behind them: their alpha, or the people cut out.",
+        description_zh="识别图像中的人体轮廓,与背景进行分离,返回透明度图或抠出的人像。",
+        request=schema.SegmentationRequest,
+        answer="image/png",
+    ),
+    Feature(
+        name="image_similarity",
+        title="Image similarity",
+        title_zh="图像相似度",
+        description="The vector of a picture, or how alike two are: finds copies, re-encoded, cropped or photographed.",
+        description_zh="返回图片的特征向量,或两张图片的相似度:可找出经重新编码、裁剪或翻拍的副本。",
+        request=schema.SimilarityRequest,
+        answer="application/json",
     ),
 )
 

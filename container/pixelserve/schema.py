@@ -27,11 +27,49 @@ _LONGEST_SHOWN = 40
 """Characters of a caller's text that an error repeats."""
 
 
-class SuperResolutionRequest(Request):
-    """Enlarge an image by `scale`, or to the area of `target`."""
+class ImageRequest(Request):
+    """A request about one image."""
 
     url: str | None = Field(None, description="The image's URL: http, https, or s3 of an allowed bucket.")
     img: str | None = Field(None, description="The image itself, in Base64.")
+
+
+class SegmentationRequest(ImageRequest):
+    """Tell people from what is behind them."""
+
+    type: Literal["foreground"] | None = Field(
+        None, description="foreground: the people cut out, with alpha. Left out: the alpha alone, as a grey image."
+    )
+
+
+class SimilarityRequest(ImageRequest):
+    """The vector of one image, or how alike two are."""
+
+    url_1: str | None = Field(None, description="URL of the first of two images.")
+    img_1: str | None = Field(None, description="The first of two images, in Base64.")
+    url_2: str | None = Field(None, description="URL of the second image.")
+    img_2: str | None = Field(None, description="The second image, in Base64.")
+    normalize: bool = Field(False, description="Bring the vector of one image to length 1.")
+
+    @model_validator(mode="after")
+    def _one_or_two(self) -> Self:
+        first, second = self.url_1 or self.img_1, self.url_2 or self.img_2
+        if (first or second) and (self.url or self.img):
+            raise ValueError("give one image as url or img, or two as url_1 or img_1 and url_2 or img_2, not both")
+        if bool(first) != bool(second):
+            raise ValueError(
+                f"image {2 if first else 1} is missing: give url_{2 if first else 1} or img_{2 if first else 1}"
+            )
+        return self
+
+    @property
+    def is_pair(self) -> bool:
+        return bool(self.url_1 or self.img_1)
+
+
+class SuperResolutionRequest(ImageRequest):
+    """Enlarge an image by `scale`, or to the area of `target`."""
+
     scale: Scale = Field(2, description="Factor of both edges.")
     target: Target | None = Field(None, description="Area to reach in place of a factor: about 2048² or 4096² pixels.")
     face: bool = Field(False, description="Restore faces too.")

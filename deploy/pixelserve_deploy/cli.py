@@ -22,6 +22,7 @@ COMMANDS = {
     "invoke": "send images to an endpoint, here or on AWS",
     "new": "write a handler to start from",
     "check": "run a handler against the contract and say what to change",
+    "weights": "list, fetch and verify published weights",
 }
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
 

@@ -152,7 +152,7 @@ def test_a_source_is_a_feature_or_a_folder(tmp_path, monkeypatch, text, name):
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
-        ("nothing", NotFound, "There is no feature nothing. Features: image_super_resolution. A folder"),
+        ("nothing", NotFound, "There is no feature nothing. Features: image_super_resolution, .*. A folder"),
         ("./nothing", NotFound, "There is no inference.py in "),
         ("a=nothing", NotFound, "pixelserve new"),
         ("a_b=my_model", BadRequest, "'a_b' cannot be an endpoint's name"),

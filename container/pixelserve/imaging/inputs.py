@@ -29,15 +29,15 @@ def read_base64(text: str, param: str) -> bytes:
     return data
 
 
-def load_image(settings: Settings, *, url: str | None, img: str | None) -> Image:
+def load_image(settings: Settings, *, url: str | None, img: str | None, suffix: str = "") -> Image:
     """The picture at `url` or in `img` (Base64); exactly one of them is to be given, else BadRequest.
 
-    Raises what `fetch` and `decode` raise.
+    `suffix` is that of the fields' names in the request. Raises what `fetch` and `decode` raise.
     """
     if url is not None and img is not None:
-        raise BadRequest("url and img are both given: give one of them.", param="img")
+        raise BadRequest(f"url{suffix} and img{suffix} are both given: give one of them.", param=f"img{suffix}")
     if url is not None:
         return decode(fetch(url, settings), settings)
     if img is not None:
-        return decode(read_base64(img, "img"), settings)
+        return decode(read_base64(img, f"img{suffix}"), settings)
     raise BadRequest("No image is given. Give its address as url, or its bytes in Base64 as img.", param="url")

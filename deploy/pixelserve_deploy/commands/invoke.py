@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx
 
+from pixelserve import features
 from pixelserve.errors import BadRequest, NotFound, PixelserveError, Unavailable
 from pixelserve.local import state
 from pixelserve_deploy.commands import UsageError
@@ -65,7 +66,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scale", type=int, choices=(2, 4), help="factor of both edges, for super-resolution")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="another field of the request")
     parser.add_argument("-o", "--output", type=Path, metavar="OUT", help=f"file to write: {', '.join(ACCEPTS)}")
-    parser.add_argument("--accept", help="content type to ask for (default: by OUT's ending, else image/png)")
+    parser.add_argument(
+        "--accept", help="content type to ask for (default: by OUT's ending, else what the feature gives)"
+    )
     parser.add_argument("--aws", action="store_true", help="call the endpoint on AWS")
     parser.add_argument("--region", help="with --aws: its region")
     parser.add_argument("--profile", help="with --aws: the profile of your AWS configuration")
@@ -131,7 +134,8 @@ def _accept(arguments: argparse.Namespace) -> str:
     if arguments.accept:
         return str(arguments.accept)
     if arguments.output is None:
-        return "image/png" if len(arguments.images) == 1 else JSON
+        known = features.is_feature(arguments.endpoint) and features.feature(arguments.endpoint).answer
+        return JSON if len(arguments.images) == 2 else known or "image/png"
     try:
         return ACCEPTS[arguments.output.suffix.lower()]
     except KeyError:

@@ -1,0 +1,40 @@
+"""Human image segmentation as a SageMaker handler.
+
+In: JSON (`schema.SegmentationRequest`), or the image itself as `image/*` with `type=foreground` in
+X-Amzn-SageMaker-Custom-Attributes. Out, by Accept: JSON `{"result": Base64 of a PNG}`, or the picture as `image/png`,
+`image/webp` or `application/x-npy`: an 8-bit grey alpha (H, W, 1), or for `foreground` the people cut out (H, W, 4).
+"""
+
+import base64
+import json
+
+from pixelserve.imaging import Image, encode
+from pixelserve.imaging.requests import FORMATS, JSON, answer_type, read_request
+from pixelserve.models.segmentation import Segmenter, cut_out
+from pixelserve.schema import SegmentationRequest
+from pixelserve.serving import Body, Context
+from pixelserve.settings import settings
+
+
+def model_fn(model_dir: str) -> Segmenter:
+    """A network in `model_dir` with its descriptor, else the classical default."""
+    return Segmenter.load(model_dir, settings())
+
+
+def input_fn(body: bytes, content_type: str, context: Context) -> tuple[SegmentationRequest, Image]:
+    answer_type(context.accept, content_type)  # so that what cannot be answered is not computed
+    return read_request(SegmentationRequest, body, content_type, context.custom_attributes, settings())
+
+
+def predict_fn(data: tuple[SegmentationRequest, Image], model: Segmenter) -> Image:
+    request, image = data
+    alpha = model.alpha(image)
+    return cut_out(image, alpha) if request.type == "foreground" else Image(alpha)
+
+
+def output_fn(prediction: Image, accept: str, context: Context) -> tuple[Body, str]:
+    media_type = answer_type(accept, context.content_type)
+    if media_type == JSON:
+        picture = b"".join(encode(prediction, "png"))
+        return json.dumps({"result": base64.b64encode(picture).decode()}), JSON
+    return encode(prediction, FORMATS[media_type]), media_type

@@ -1,0 +1,48 @@
+"""Image similarity as a SageMaker handler.
+
+In: JSON (`schema.SimilarityRequest`) with one image or two, or one image as `image/*`. Out: JSON. One image:
+`{"result": [512 numbers of 6 decimals], "normalized": false}`. Two: `{"similarity": s, "cosine": c}`, where s is
+0.5 + 0.5 c as in AI Solution Kit, so that unrelated pictures score about 0.5.
+"""
+
+import json
+from typing import Any
+
+from pixelserve.errors import NotAcceptable
+from pixelserve.imaging import Image, load_image
+from pixelserve.imaging.requests import JSON, is_json, read_request
+from pixelserve.models.similarity import Embedder, cosine, normalized
+from pixelserve.schema import SimilarityRequest, parse_json
+from pixelserve.serving import Context
+from pixelserve.settings import settings
+
+
+def model_fn(model_dir: str) -> Embedder:
+    """A network in `model_dir` with its descriptor, else the embedded default."""
+    return Embedder.load(model_dir, settings())
+
+
+def input_fn(body: bytes, content_type: str, context: Context) -> tuple[SimilarityRequest, list[Image]]:
+    if not any(kind.partition(";")[0].strip().lower() in (JSON, "*/*", "") for kind in context.accept.split(",")):
+        raise NotAcceptable(f"Accept {context.accept} cannot be answered. Accept {JSON}.")
+    if is_json(content_type):
+        request = parse_json(SimilarityRequest, body)
+        if request.is_pair:
+            first = load_image(settings(), url=request.url_1, img=request.img_1, suffix="_1")
+            return request, [first, load_image(settings(), url=request.url_2, img=request.img_2, suffix="_2")]
+    request, image = read_request(SimilarityRequest, body, content_type, context.custom_attributes, settings())
+    return request, [image]
+
+
+def predict_fn(data: tuple[SimilarityRequest, list[Image]], model: Embedder) -> dict[str, Any]:
+    request, images = data
+    vectors = [model.vector(image) for image in images]
+    if len(vectors) == 2:
+        angle = cosine(*vectors)
+        return {"similarity": round(0.5 + 0.5 * angle, 6), "cosine": round(angle, 6)}
+    vector = normalized(vectors[0]) if request.normalize else vectors[0]
+    return {"result": [round(float(value), 6) for value in vector], "normalized": request.normalize}
+
+
+def output_fn(prediction: dict[str, Any], accept: str) -> tuple[str, str]:
+    return json.dumps(prediction), JSON

@@ -1,0 +1,150 @@
+"""Networks in exchange formats: ONNX by ONNX Runtime, OpenVINO IR and TensorFlow Lite by OpenVINO.
+
+A descriptor beside the file, `NAME.json` beside `NAME.onnx`, says what the network wants and gives; descriptors of
+published files are known by their names (`DESCRIPTORS`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pixelserve.errors import CheckpointError
+from pixelserve.imaging.image import Pixels
+
+SUFFIXES = (".onnx", ".xml", ".tflite")
+
+Network = Callable[[NDArray[Any]], NDArray[Any]]
+
+
+class Descriptor(BaseModel):
+    """What a network wants, and what it gives.
+
+    Input: `width` x `height` pixels of `channels` order, as `layout`; samples (v / 255 - mean) / std, or 0 to 255 as
+    they are for `raw`. Output: the one of index `output`, or (OpenVINO) of the node of that name; its `activation`, and
+    for masks the `channel` that is the person.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    width: int
+    height: int
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    channels: Literal["rgb", "bgr"] = "rgb"
+    layout: Literal["nchw", "nhwc"] = "nchw"
+    raw: bool = False
+    output: int | str = 0
+    activation: Literal["none", "sigmoid", "softmax"] = "none"
+    channel: int = 0
+
+    def input_of(self, rgb: Pixels) -> NDArray[Any]:
+        """(height, width, 3) uint8 as the network's input of batch 1."""
+        ordered = rgb if self.channels == "rgb" else rgb[..., ::-1]
+        if not self.raw:
+            mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+            ordered = (ordered / np.float32(255) - mean) / std
+        batch = ordered[None] if self.layout == "nhwc" else ordered.transpose(2, 0, 1)[None]
+        return np.ascontiguousarray(batch)
+
+
+_U2NET = Descriptor(width=320, height=320, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+DESCRIPTORS = {
+    "u2net_human_seg": _U2NET,
+    "u2netp": _U2NET,
+    "SINet": Descriptor(
+        width=320, height=320, channels="bgr", activation="softmax", channel=1,
+        mean=(0.40349, 0.43628, 0.49769), std=(62.93292, 62.82138, 66.355705),
+    ),
+    "mobilenet_v1_0.5_160_quant": Descriptor(width=160, height=160, layout="nhwc", raw=True, output="AvgPool"),
+}  # fmt: skip
+"""By file name without its suffix. Sources: rembg for U2-Net, clovaai/ext_portrait_segmentation for SINet."""
+
+
+def find(folder: Path) -> Path | None:
+    """The network file in a folder, None without one. Raises CheckpointError for several."""
+    paths = sorted(path for path in folder.glob("*") if path.suffix in SUFFIXES) if folder.is_dir() else []
+    if len(paths) > 1:
+        raise CheckpointError(f"{folder} holds {', '.join(path.name for path in paths)}. Leave one network in it.")
+    return paths[0] if paths else None
+
+
+def read_descriptor(path: Path) -> Descriptor:
+    """The descriptor of a network file. Raises CheckpointError when there is none, or it does not fit."""
+    own = path.with_suffix(".json")
+    if not own.is_file():
+        if path.stem in DESCRIPTORS:
+            return DESCRIPTORS[path.stem]
+        raise CheckpointError(
+            f"There is no descriptor {own.name} beside {path.name}. Write one, such as "
+            '{"width": 320, "height": 320, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}.'
+        )
+    try:
+        return Descriptor.model_validate(json.loads(own.read_text()))
+    except (ValueError, ValidationError) as error:
+        raise CheckpointError(f"{own.name} does not describe a network: {error}") from error
+
+
+def load(path: Path, descriptor: Descriptor, threads: int) -> Network:
+    """A function from the network's input to the described output, float32. Raises CheckpointError.
+
+    `threads` of 0 leaves their number to the runtime.
+    """
+    try:
+        run = (
+            _load_onnx(path, descriptor, threads)
+            if path.suffix == ".onnx"
+            else _load_openvino(path, descriptor, threads)
+        )
+        run(descriptor.input_of(np.zeros((descriptor.height, descriptor.width, 3), np.uint8)))
+    except ModuleNotFoundError as error:
+        extra = "server" if error.name == "onnxruntime" else "openvino"
+        raise CheckpointError(f"{path.name} needs {error.name}: pip install 'pixelserve[{extra}]'.") from error
+    except Exception as error:  # the runtimes raise kinds of their own
+        raise CheckpointError(f"{path.name} does not run as its descriptor says: {error}") from error
+    return run
+
+
+def _load_onnx(path: Path, descriptor: Descriptor, threads: int) -> Network:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = threads
+    providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider")
+                 if name in onnxruntime.get_available_providers()]  # fmt: skip
+    session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+    given, wanted = session.get_inputs()[0].name, session.get_outputs()[int(descriptor.output)].name
+
+    def run(batch: NDArray[Any]) -> NDArray[Any]:
+        return np.asarray(session.run([wanted], {given: batch})[0], np.float32)
+
+    return run
+
+
+def _load_openvino(path: Path, descriptor: Descriptor, threads: int) -> Network:
+    import openvino
+
+    core = openvino.Core()
+    network = core.read_model(path)
+    if isinstance(descriptor.output, str):
+        nodes = [
+            node
+            for node in network.get_ordered_ops()
+            if descriptor.output in (node.get_friendly_name(), node.get_type_name())
+        ]
+        network = openvino.Model([nodes[-1].output(0)], network.get_parameters())
+    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    compiled = core.compile_model(network, "CPU", settings | ({"INFERENCE_NUM_THREADS": threads} if threads else {}))
+    index = descriptor.output if isinstance(descriptor.output, int) else 0
+
+    def run(batch: NDArray[Any]) -> NDArray[Any]:
+        return np.asarray(compiled(batch)[index], np.float32)
+
+    return run

@@ -1,0 +1,160 @@
+"""Alpha of the people in a picture, and their cut-out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pixelserve.errors import ImageTooLarge
+from pixelserve.imaging.encoders import flatten, to_8_bit
+from pixelserve.imaging.image import Image, Pixels
+from pixelserve.models import portable
+from pixelserve.models.people import PeopleFinder
+from pixelserve.models.portable import Descriptor
+from pixelserve.settings import Settings
+
+Alpha = NDArray[Any]
+"""(h, w) float32 in [0, 1]."""
+
+LONGEST_EDGE = 4096
+EMPTY_BELOW, FULL_ABOVE = 0.1, 0.9
+"""Probabilities that are read as none and as all of a pixel; networks seldom say 0 or 1."""
+LEAST_AREA = 0.001
+"""Share of the picture that must be more likely person than not; less is nobody."""
+LEAST_CONTRAST = 8
+"""Between the darkest and the brightest sample; a blank picture shows nobody, whatever a network sees in it."""
+GUIDE_RADIUS = 4
+GUIDE_SMOOTHNESS = 1e-4
+EDGE_BLURS = (90, 6)
+"""Pixels over which the colours of the person and of what is behind are estimated, coarse and fine."""
+
+
+class Segmenter:
+    """Tells people from what is behind them. `alpha` may be called from one thread at a time."""
+
+    def __init__(self, coarse: Callable[[Pixels], Alpha]) -> None:
+        self._coarse = coarse
+
+    @classmethod
+    def load(cls, model_dir: str, settings: Settings) -> Segmenter:
+        """The network in `model_dir` (see `portable`), else the classical default. Raises CheckpointError."""
+        path = portable.find(Path(model_dir))
+        if path is None:
+            finder = PeopleFinder()
+            return cls(lambda rgb: finder.mask(rgb).astype(np.float32) / 255)
+        return cls(_Matting(path, settings))
+
+    def alpha(self, image: Image) -> Pixels:
+        """(H, W, 1) uint8: how much of each pixel is a person; all 0 without one.
+
+        What the picture's own alpha hides stays hidden. Raises ImageTooLarge for edges above LONGEST_EDGE.
+        """
+        if max(image.width, image.height) > LONGEST_EDGE:
+            raise ImageTooLarge(
+                f"The image has {image.width} x {image.height} pixels; the longest edge may have {LONGEST_EDGE:,}. "
+                "Shrink it."
+            )
+        rgb = as_rgb(image)
+        alpha = np.zeros(rgb.shape[:2], np.float32)
+        if int(rgb.max()) - int(rgb.min()) >= LEAST_CONTRAST:
+            coarse = calibrated(self._coarse(rgb))
+            if coarse.any():
+                alpha = refined(coarse, rgb)
+        if image.has_alpha:
+            alpha *= image.pixels[..., -1] / np.float32(np.iinfo(image.pixels.dtype).max)
+        return (alpha * 255 + 0.5).astype(np.uint8)[..., None]
+
+
+class _Matting:
+    """A network over the picture shrunk into its input, aspect kept."""
+
+    def __init__(self, path: Path, settings: Settings) -> None:
+        self._descriptor = portable.read_descriptor(path)
+        self._run = portable.load(path, self._descriptor, settings.compute_threads)
+
+    def __call__(self, rgb: Pixels) -> Alpha:
+        wanted = self._descriptor
+        ratio = min(wanted.width / rgb.shape[1], wanted.height / rgb.shape[0])
+        width, height = max(1, round(rgb.shape[1] * ratio)), max(1, round(rgb.shape[0] * ratio))
+        method = cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR
+        small = cv2.resize(rgb, (width, height), interpolation=method)
+        left, top = (wanted.width - width) // 2, (wanted.height - height) // 2
+        padded = cv2.copyMakeBorder(
+            small, top, wanted.height - height - top, left, wanted.width - width - left, cv2.BORDER_REPLICATE
+        )
+        planes = self._run(wanted.input_of(np.asarray(padded, np.uint8)))
+        person = probability(planes.reshape(-1, *planes.shape[-2:]), wanted)
+        scale_y, scale_x = person.shape[0] / wanted.height, person.shape[1] / wanted.width
+        rows = slice(round(top * scale_y), round((top + height) * scale_y))
+        columns = slice(round(left * scale_x), round((left + width) * scale_x))
+        return np.asarray(person[rows, columns])
+
+
+def probability(planes: NDArray[Any], descriptor: Descriptor) -> Alpha:
+    """The person's plane of (C, h, w) after the activation, in [0, 1]; NaN counts as nobody."""
+    if descriptor.activation == "softmax":
+        powers = np.exp(planes - planes.max(axis=0))
+        planes = np.asarray(powers / powers.sum(axis=0))
+    elif descriptor.activation == "sigmoid":
+        planes = 1 / (1 + np.exp(-np.clip(planes, -60, 60)))
+    return np.asarray(np.clip(np.nan_to_num(planes[descriptor.channel], nan=0.0), 0, 1))
+
+
+def calibrated(probabilities: Alpha) -> Alpha:
+    """Near-certainties made certain, by bounds that are fixed; all 0 where too few pixels are likely."""
+    if (probabilities > 0.5).mean() < LEAST_AREA:
+        return np.zeros_like(probabilities)
+    return np.clip((probabilities - EMPTY_BELOW) / (FULL_ABOVE - EMPTY_BELOW), 0, 1)
+
+
+def refined(alpha: Alpha, rgb: Pixels) -> Alpha:
+    """Alpha (h, w) brought to the picture's size along the picture's edges: the fast guided filter (He & Sun 2015)."""
+    guide = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
+    small = cv2.resize(guide, alpha.shape[::-1], interpolation=cv2.INTER_AREA)
+
+    def mean(values: Alpha) -> Alpha:
+        return np.asarray(cv2.blur(values, (2 * GUIDE_RADIUS + 1,) * 2), np.float32)
+
+    means = mean(small), mean(alpha)
+    slope = (mean(small * alpha) - means[0] * means[1]) / (mean(small * small) - means[0] ** 2 + GUIDE_SMOOTHNESS)
+    offset = means[1] - slope * means[0]
+    size = (rgb.shape[1], rgb.shape[0])
+    slope, offset = (cv2.resize(mean(values), size, interpolation=cv2.INTER_LINEAR) for values in (slope, offset))
+    return np.clip(slope * guide + offset, 0, 1).astype(np.float32)
+
+
+def cut_out(image: Image, alpha: Pixels) -> Image:
+    """The picture as RGBA with `alpha` (H, W, 1) uint8, what shone through at the edges taken out of the colours.
+
+    Colours in front and behind are estimated by blurs weighted by alpha, coarse then fine (Forte 2021).
+    """
+    rgb = as_rgb(image).astype(np.float32)
+    weight = alpha[..., 0].astype(np.float32) / 255
+    front, behind = rgb, rgb
+    for size in EDGE_BLURS:
+        front, behind = _estimated(rgb, front, behind, weight, size)
+    pixels = np.concatenate([(front + 0.5).astype(np.uint8), alpha], axis=2)
+    return Image(pixels, image.icc)
+
+
+def _estimated(
+    rgb: NDArray[Any], front: NDArray[Any], behind: NDArray[Any], weight: Alpha, size: int
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    def blurred(colors: NDArray[Any], share: Alpha) -> NDArray[Any]:
+        total = cv2.blur(share, (size, size))[..., None]
+        return np.asarray(cv2.blur(colors * share[..., None], (size, size)) / (total + 1e-5), np.float32)
+
+    near, far = blurred(front, weight), blurred(behind, 1 - weight)
+    alpha = weight[..., None]
+    return np.clip(near + alpha * (rgb - alpha * near - (1 - alpha) * far), 0, 255), far
+
+
+def as_rgb(image: Image) -> Pixels:
+    """(H, W, 3) uint8; grey spread, transparency laid on white."""
+    pixels = flatten(to_8_bit(image.pixels))
+    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))

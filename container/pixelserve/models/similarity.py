@@ -1,0 +1,77 @@
+"""A vector for each picture, and how alike two are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pixelserve.errors import ImageTooLarge
+from pixelserve.imaging.image import Image, Pixels
+from pixelserve.models import portable
+from pixelserve.models.segmentation import LONGEST_EDGE, as_rgb
+from pixelserve.models.vlad import Vocabulary
+from pixelserve.settings import Settings
+
+Vector = NDArray[Any]
+EMBEDDED = Path(__file__).parent / "embedded" / "similarity.safetensors"
+
+
+class Embedder:
+    """Pictures to vectors whose cosine tells how alike they are."""
+
+    def __init__(self, vector: Callable[[Pixels], Vector]) -> None:
+        self._vector = vector
+
+    @classmethod
+    def load(cls, model_dir: str, settings: Settings) -> Embedder:
+        """The network in `model_dir` (see `portable`), else the embedded default. Raises CheckpointError."""
+        path = portable.find(Path(model_dir))
+        if path is None:
+            return cls(Vocabulary.load(EMBEDDED).vector)
+        return cls(_Backbone(path, settings))
+
+    def vector(self, image: Image) -> Vector:
+        """(N,) float32, not normalised; 512 long with the default. Raises ImageTooLarge above LONGEST_EDGE."""
+        if max(image.width, image.height) > LONGEST_EDGE:
+            raise ImageTooLarge(
+                f"The image has {image.width} x {image.height} pixels; the longest edge may have {LONGEST_EDGE:,}. "
+                "Shrink it."
+            )
+        return self._vector(as_rgb(image))
+
+
+class _Backbone:
+    """A network over the picture shrunk into its input, aspect kept, the rest filled with the picture's mean colour."""
+
+    def __init__(self, path: Path, settings: Settings) -> None:
+        self._descriptor = portable.read_descriptor(path)
+        self._run = portable.load(path, self._descriptor, settings.compute_threads)
+
+    def __call__(self, rgb: Pixels) -> Vector:
+        wanted = self._descriptor
+        ratio = min(wanted.width / rgb.shape[1], wanted.height / rgb.shape[0])
+        width, height = max(1, round(rgb.shape[1] * ratio)), max(1, round(rgb.shape[0] * ratio))
+        small = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR)
+        canvas = np.empty((wanted.height, wanted.width, 3), np.uint8)
+        canvas[:] = np.rint(small.mean(axis=(0, 1)))
+        top, left = (wanted.height - height) // 2, (wanted.width - width) // 2
+        canvas[top : top + height, left : left + width] = small
+        return self._run(wanted.input_of(canvas)).ravel()
+
+
+def normalized(vector: Vector) -> Vector:
+    """The vector brought to length 1; a vector of 0 stays."""
+    length = np.linalg.norm(vector)
+    return np.asarray(vector / length, np.float32) if length > 0 else vector
+
+
+def cosine(first: Vector, second: Vector) -> float:
+    """In [-1, 1]; 0 when one of the vectors is 0, except for two that are: they are equally blank, 1."""
+    if not first.any() and not second.any():
+        return 1.0
+    return float(np.clip(normalized(first) @ normalized(second), -1, 1))

@@ -1,0 +1,116 @@
+"""Fetching weights of the manifest: resumed where it broke off, checked, and put in place in one step."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+from pixelserve.errors import Unavailable
+from pixelserve.models.weights import Weights, WeightsError, verify
+
+ATTEMPTS = 4
+_BLOCK = 1 << 18
+
+Progress = Callable[[int, int], None]
+
+
+def cache_folder() -> Path:
+    """PIXELSERVE_WEIGHTS_DIR, else `pixelserve/weights` in the user's cache."""
+    own = os.environ.get("PIXELSERVE_WEIGHTS_DIR")
+    if own:
+        return Path(own).expanduser()
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "pixelserve" / "weights"
+
+
+def place_of(entry: Weights, folder: Path) -> Path:
+    """Where an entry's file belongs: a folder for each, so that it can serve as a model folder."""
+    return folder / entry.name / entry.file
+
+
+def fetch(
+    entry: Weights,
+    folder: Path,
+    *,
+    mirror: str | None = None,
+    offline: bool = False,
+    progress: Progress = lambda done, total: None,
+    pause: float = 1.0,
+) -> Path:
+    """The entry's verified file in `folder`, downloaded unless it is there already.
+
+    `mirror` is the URL of a folder with the same file names. A broken-off download stays beside the file as `.part` and
+    is resumed by the next call. `progress` gets bytes done and their total. Raises Unavailable when the file cannot be
+    had (naming where to put it by hand), WeightsError when what came is not the entry's.
+    """
+    path = place_of(entry, folder)
+    if path.exists():
+        verify(path, entry)
+        return path
+    url = f"{mirror.rstrip('/')}/{entry.file}" if mirror else entry.url
+    if offline:
+        raise Unavailable(f"{entry.name} is not in {folder}, and nothing is fetched offline. Put {url} at {path}.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    try:
+        _download(url, part, entry, progress, pause)
+        verify(part, entry)
+    except WeightsError:
+        part.unlink()
+        raise WeightsError(
+            f"What {url} gave is not {entry.name}: its size or SHA-256 is another. Nothing was kept. Try again, or "
+            "another mirror."
+        ) from None
+    os.replace(part, path)
+    return path
+
+
+def _download(url: str, part: Path, entry: Weights, progress: Progress, pause: float) -> None:
+    """Fills `part` up to the entry's size. Raises Unavailable after some attempts without any progress."""
+    failures = 0
+    while True:
+        before = _size(part)
+        try:
+            _append(url, part, entry, progress)
+            return
+        except (httpx.TransportError, _CutOffError) as error:
+            failures = 0 if _size(part) > before else failures + 1
+            if failures >= ATTEMPTS:
+                raise Unavailable(
+                    f"{url} cannot be fetched: {str(error) or type(error).__name__}. What came is kept; the same "
+                    "command goes on from there."
+                ) from error
+            time.sleep(pause * failures)
+
+
+class _CutOffError(Exception):
+    pass
+
+
+def _append(url: str, part: Path, entry: Weights, progress: Progress) -> None:
+    start = _size(part)
+    if start >= entry.size:
+        return
+    headers = {"range": f"bytes={start}-", "accept-encoding": "identity"} if start else {"accept-encoding": "identity"}
+    with httpx.stream("GET", url, headers=headers, follow_redirects=True, timeout=30.0) as response:
+        if response.status_code not in (200, 206):
+            raise Unavailable(f"{url} answered {response.status_code}. Try a mirror with --mirror.")
+        resumed = response.status_code == 206
+        with part.open("ab" if resumed else "wb") as file:
+            done = start if resumed else 0
+            for block in response.iter_bytes(_BLOCK):
+                done += len(block)
+                if done > entry.size:
+                    raise WeightsError(f"{url} is larger than the {entry.size:,} bytes of {entry.name}.")
+                file.write(block)
+                progress(done, entry.size)
+    if done < entry.size:
+        raise _CutOffError(f"the connection ended after {done:,} of {entry.size:,} bytes")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

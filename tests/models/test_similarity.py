@@ -1,0 +1,94 @@
+"""Copies of a picture get close vectors, other pictures do not."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from procedural import image as drawn
+from similarity import BACKBONE, COPIES, jpeg, vector
+from skimage import data
+
+from pixelserve.errors import ImageTooLarge
+from pixelserve.imaging.image import Image
+from pixelserve.models import vlad
+from pixelserve.models.similarity import EMBEDDED, Embedder, cosine, normalized
+from pixelserve.settings import Settings
+
+SETTINGS = Settings()
+PHOTOGRAPHS = {name: getattr(data, name)() for name in ("astronaut", "chelsea", "coffee", "rocket")}
+ALIKE = 0.3
+"""Above this two pictures show the same; other photographs stay below."""
+
+
+@pytest.fixture(scope="module")
+def default() -> Embedder:
+    return Embedder.load("/nowhere", SETTINGS)
+
+
+@pytest.mark.parametrize("copy", COPIES)
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+def test_a_copy_is_alike(default: Embedder, name: str, copy: str) -> None:
+    photograph = PHOTOGRAPHS[name]
+    assert cosine(vector(default, photograph), vector(default, COPIES[copy](photograph))) > ALIKE
+
+
+def test_other_photographs_are_not_alike(default: Embedder) -> None:
+    vectors = [vector(default, rgb) for rgb in PHOTOGRAPHS.values()]
+    for first in range(len(vectors)):
+        for second in range(first):
+            assert cosine(vectors[first], vectors[second]) < ALIKE
+
+
+def test_a_vector_is_512_numbers_and_the_same_again(default: Embedder) -> None:
+    first, second = (vector(default, PHOTOGRAPHS["coffee"]) for _ in range(2))
+    assert first.shape == (512,)
+    assert first.dtype == np.float32
+    assert np.array_equal(first, second)
+    assert np.linalg.norm(normalized(first)) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 400), (64, 64)])
+def test_a_blank_picture_has_a_vector_of_0(default: Embedder, shape: tuple[int, int]) -> None:
+    blank = vector(default, np.full((*shape, 3), 90, np.uint8))
+    assert not blank.any()
+    assert cosine(blank, blank) == 1
+    assert cosine(blank, vector(default, PHOTOGRAPHS["coffee"])) == 0
+    assert not normalized(blank).any()
+
+
+def test_too_long_an_edge_is_refused(default: Embedder) -> None:
+    with pytest.raises(ImageTooLarge, match="4,096"):
+        default.vector(Image(np.zeros((4097, 1, 3), np.uint8)))
+
+
+def test_the_bridge_is_found_in_its_edits(default: Embedder, assets: Path) -> None:
+    folder = assets / "testsets" / "similarity_pdq"
+    original = vector(default, cv2.imread(str(folder / "bridge-mods__aaa-orig.jpg"))[..., ::-1])
+    for path in sorted(folder.glob("bridge-mods__*")):
+        assert cosine(original, vector(default, cv2.imread(str(path))[..., ::-1])) > ALIKE, path.name
+
+
+def test_a_backbone_is_served_by_its_descriptor(assets: Path, tmp_path: Path) -> None:
+    pytest.importorskip("openvino", reason="the backbone of the assets is TensorFlow Lite, which OpenVINO reads")
+    shutil.copy(assets / "sim" / BACKBONE, tmp_path)
+    backbone = Embedder.load(str(tmp_path), SETTINGS)
+    astronaut, chelsea = PHOTOGRAPHS["astronaut"], PHOTOGRAPHS["chelsea"]
+    assert vector(backbone, astronaut).shape == (512,)
+    assert cosine(vector(backbone, astronaut), vector(backbone, jpeg(astronaut))) > 0.9
+    assert cosine(vector(backbone, astronaut), vector(backbone, chelsea)) < 0.7
+
+
+def test_fitting_gives_the_same_bytes_again(tmp_path: Path) -> None:
+    pictures = [drawn(number, size=64) for number in range(540)]
+    for name in ("first", "second"):
+        vlad.fit(pictures).save(tmp_path / name)
+    assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
+    assert vlad.Vocabulary.load(tmp_path / "first").whitening.shape == (1024, 512)
+
+
+def test_the_shipped_vocabulary_is_small() -> None:
+    assert EMBEDDED.stat().st_size < 1_300_000
