@@ -8,13 +8,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from procedural import image as drawn
 from similarity import BACKBONE, COPIES, jpeg, vector
 from skimage import data
 
-from pixelserve.errors import ImageTooLarge
+from pixelserve.errors import CheckpointError, ImageTooLarge
 from pixelserve.imaging.image import Image
 from pixelserve.models import vlad
+from pixelserve.models.resnet import ResNet18
 from pixelserve.models.similarity import EMBEDDED, Embedder, cosine, normalized
 from pixelserve.settings import Settings
 
@@ -80,6 +82,30 @@ def test_a_backbone_is_served_by_its_descriptor(assets: Path, tmp_path: Path) ->
     assert vector(backbone, astronaut).shape == (512,)
     assert cosine(vector(backbone, astronaut), vector(backbone, jpeg(astronaut))) > 0.9
     assert cosine(vector(backbone, astronaut), vector(backbone, chelsea)) < 0.7
+
+
+def test_resnet_has_the_published_layout_and_is_served(tmp_path: Path) -> None:
+    """torchvision's file holds 11,689,512 parameters, 513,000 of them in the classifier that is left out here."""
+    torch.manual_seed(0)
+    network = ResNet18().eval()
+    assert sum(value.numel() for value in network.parameters()) == 11_689_512 - 513_000
+    names = set(network.state_dict())
+    assert {"conv1.weight", "bn1.running_var", "layer1.1.bn2.bias", "layer2.0.downsample.0.weight",
+            "layer4.1.conv2.weight", "layer4.0.downsample.1.num_batches_tracked"} <= names  # fmt: skip
+    assert len(names) == 120
+    classifier = {"fc.weight": torch.zeros(1000, 512), "fc.bias": torch.zeros(1000)}
+    torch.save(network.state_dict() | classifier, tmp_path / "resnet18-f37072fd.pth")
+    found = vector(Embedder.load(str(tmp_path), SETTINGS), np.zeros((224, 224, 3), np.uint8))
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    black = torch.from_numpy((-mean / std).astype(np.float32))[:, None, None].expand(1, 3, 224, 224)
+    with torch.inference_mode():
+        assert np.allclose(found, network(black)[0].numpy(), atol=1e-5)
+
+
+def test_another_network_of_torch_is_told(tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(3)}, tmp_path / "resnet18-f37072fd.pth")
+    with pytest.raises(CheckpointError, match="does not run as its descriptor says"):
+        Embedder.load(str(tmp_path), SETTINGS)
 
 
 def test_fitting_gives_the_same_bytes_again(tmp_path: Path) -> None:

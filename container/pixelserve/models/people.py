@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelserve.imaging.image import Pixels
+from pixelserve.models.inputs import resized
 
 Mask = NDArray[np.uint8]
 """(h, w)."""
@@ -52,7 +53,7 @@ class PeopleFinder:
 
     def mask(self, rgb: Pixels) -> Mask:
         """(H, W, 3) uint8 to (h, w) uint8, 255 where people are; its longest edge is at most WORK_EDGE."""
-        work = shrunk(rgb, WORK_EDGE)
+        work = resized(rgb, WORK_EDGE / max(rgb.shape[:2]))
         with self._lock:
             found = self._faces(work) or self._standing(rgb, work.shape[1])
             return _cut(work, found) if found else np.zeros(work.shape[:2], np.uint8)
@@ -71,7 +72,7 @@ class PeopleFinder:
         return [Box(x + width / 2, y + width / 2, width) for x, y, width in kept]
 
     def _standing(self, rgb: Pixels, work_width: int) -> list[Box]:
-        picture = shrunk(rgb, FIGURE_EDGE)
+        picture = resized(rgb, FIGURE_EDGE / max(rgb.shape[:2]))
         if min(picture.shape[:2]) < 128:
             return []
         boxes, scores = self._figures.detectMultiScale(
@@ -86,14 +87,6 @@ class PeopleFinder:
                     Box(ratio * (x + width / 2), ratio * (y + 0.17 * height), ratio * head, ratio * (y + 0.9 * height))
                 )
         return found
-
-
-def shrunk(rgb: Pixels, edge: int) -> Pixels:
-    """The picture with its longest edge brought to `edge`."""
-    ratio = edge / max(rgb.shape[:2])
-    size = (max(1, round(rgb.shape[1] * ratio)), max(1, round(rgb.shape[0] * ratio)))
-    method = cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(rgb, size, interpolation=method), np.uint8)
 
 
 def _detect(cascade: Any, grey: Pixels, least: int, score: float) -> list[tuple[int, int, int]]:

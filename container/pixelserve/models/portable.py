@@ -1,4 +1,4 @@
-"""Networks in exchange formats: ONNX by ONNX Runtime, OpenVINO IR and TensorFlow Lite by OpenVINO.
+"""Networks in exchange formats: ONNX by ONNX Runtime, OpenVINO IR and TensorFlow Lite by OpenVINO; ResNet-18 by torch.
 
 A descriptor beside the file, `NAME.json` beside `NAME.onnx`, says what the network wants and gives; descriptors of
 published files are known by their names (`DESCRIPTORS`).
@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pixelserve.errors import CheckpointError
 from pixelserve.imaging.image import Pixels
 
-SUFFIXES = (".onnx", ".xml", ".tflite")
+SUFFIXES = (".onnx", ".xml", ".tflite", ".pth")
 
 Network = Callable[[NDArray[Any]], NDArray[Any]]
 
@@ -55,6 +55,7 @@ class Descriptor(BaseModel):
 
 
 _U2NET = Descriptor(width=320, height=320, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+_RESNET = Descriptor(width=224, height=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 DESCRIPTORS = {
     "u2net_human_seg": _U2NET,
     "u2netp": _U2NET,
@@ -62,6 +63,7 @@ DESCRIPTORS = {
         width=320, height=320, channels="bgr", activation="softmax", channel=1,
         mean=(0.40349, 0.43628, 0.49769), std=(62.93292, 62.82138, 66.355705),
     ),
+    "resnet18-f37072fd": _RESNET,
     "mobilenet_v1_0.5_160_quant": Descriptor(width=160, height=160, layout="nhwc", raw=True, output="AvgPool"),
 }  # fmt: skip
 """By file name without its suffix. Sources: rembg for U2-Net, clovaai/ext_portrait_segmentation for SINet."""
@@ -97,15 +99,13 @@ def load(path: Path, descriptor: Descriptor, threads: int) -> Network:
     `threads` of 0 leaves their number to the runtime.
     """
     try:
-        run = (
-            _load_onnx(path, descriptor, threads)
-            if path.suffix == ".onnx"
-            else _load_openvino(path, descriptor, threads)
-        )
+        run = _LOADERS[path.suffix](path, descriptor, threads)
         run(descriptor.input_of(np.zeros((descriptor.height, descriptor.width, 3), np.uint8)))
     except ModuleNotFoundError as error:
         extra = "server" if error.name == "onnxruntime" else "openvino"
         raise CheckpointError(f"{path.name} needs {error.name}: pip install 'pixelserve[{extra}]'.") from error
+    except CheckpointError:
+        raise
     except Exception as error:  # the runtimes raise kinds of their own
         raise CheckpointError(f"{path.name} does not run as its descriptor says: {error}") from error
     return run
@@ -148,3 +148,24 @@ def _load_openvino(path: Path, descriptor: Descriptor, threads: int) -> Network:
         return np.asarray(compiled(batch)[index], np.float32)
 
     return run
+
+
+def _load_torch(path: Path, _descriptor: Descriptor, _threads: int) -> Network:
+    import torch
+
+    from pixelserve.models.checkpoints import read_state_dict
+    from pixelserve.models.resnet import ResNet18
+
+    state = {name: value for name, value in read_state_dict(path).items() if not name.startswith("fc.")}
+    network = ResNet18()
+    network.load_state_dict(state)
+    network.eval().requires_grad_(False)
+
+    def run(batch: NDArray[Any]) -> NDArray[Any]:
+        with torch.inference_mode():
+            return np.asarray(network(torch.from_numpy(batch)).numpy(), np.float32)
+
+    return run
+
+
+_LOADERS = {".onnx": _load_onnx, ".xml": _load_openvino, ".tflite": _load_openvino, ".pth": _load_torch}

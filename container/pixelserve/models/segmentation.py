@@ -10,10 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pixelserve.errors import ImageTooLarge
-from pixelserve.imaging.encoders import flatten, to_8_bit
 from pixelserve.imaging.image import Image, Pixels
 from pixelserve.models import portable
+from pixelserve.models.inputs import as_rgb, centred
 from pixelserve.models.people import PeopleFinder
 from pixelserve.models.portable import Descriptor
 from pixelserve.settings import Settings
@@ -21,7 +20,6 @@ from pixelserve.settings import Settings
 Alpha = NDArray[Any]
 """(h, w) float32 in [0, 1]."""
 
-LONGEST_EDGE = 4096
 EMPTY_BELOW, FULL_ABOVE = 0.1, 0.9
 """Probabilities that are read as none and as all of a pixel; networks seldom say 0 or 1."""
 LEAST_AREA = 0.001
@@ -54,11 +52,6 @@ class Segmenter:
 
         What the picture's own alpha hides stays hidden. Raises ImageTooLarge for edges above LONGEST_EDGE.
         """
-        if max(image.width, image.height) > LONGEST_EDGE:
-            raise ImageTooLarge(
-                f"The image has {image.width} x {image.height} pixels; the longest edge may have {LONGEST_EDGE:,}. "
-                "Shrink it."
-            )
         rgb = as_rgb(image)
         alpha = np.zeros(rgb.shape[:2], np.float32)
         if int(rgb.max()) - int(rgb.min()) >= LEAST_CONTRAST:
@@ -79,11 +72,8 @@ class _Matting:
 
     def __call__(self, rgb: Pixels) -> Alpha:
         wanted = self._descriptor
-        ratio = min(wanted.width / rgb.shape[1], wanted.height / rgb.shape[0])
-        width, height = max(1, round(rgb.shape[1] * ratio)), max(1, round(rgb.shape[0] * ratio))
-        method = cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR
-        small = cv2.resize(rgb, (width, height), interpolation=method)
-        left, top = (wanted.width - width) // 2, (wanted.height - height) // 2
+        small, left, top = centred(rgb, wanted.width, wanted.height)
+        height, width = small.shape[:2]
         padded = cv2.copyMakeBorder(
             small, top, wanted.height - height - top, left, wanted.width - width - left, cv2.BORDER_REPLICATE
         )
@@ -152,9 +142,3 @@ def _estimated(
     near, far = blurred(front, weight), blurred(behind, 1 - weight)
     alpha = weight[..., None]
     return np.clip(near + alpha * (rgb - alpha * near - (1 - alpha) * far), 0, 255), far
-
-
-def as_rgb(image: Image) -> Pixels:
-    """(H, W, 3) uint8; grey spread, transparency laid on white."""
-    pixels = flatten(to_8_bit(image.pixels))
-    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))

@@ -6,14 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pixelserve.errors import ImageTooLarge
 from pixelserve.imaging.image import Image, Pixels
 from pixelserve.models import portable
-from pixelserve.models.segmentation import LONGEST_EDGE, as_rgb
+from pixelserve.models.inputs import as_rgb, centred
 from pixelserve.models.vlad import Vocabulary
 from pixelserve.settings import Settings
 
@@ -37,11 +35,6 @@ class Embedder:
 
     def vector(self, image: Image) -> Vector:
         """(N,) float32, not normalised; 512 long with the default. Raises ImageTooLarge above LONGEST_EDGE."""
-        if max(image.width, image.height) > LONGEST_EDGE:
-            raise ImageTooLarge(
-                f"The image has {image.width} x {image.height} pixels; the longest edge may have {LONGEST_EDGE:,}. "
-                "Shrink it."
-            )
         return self._vector(as_rgb(image))
 
 
@@ -54,13 +47,10 @@ class _Backbone:
 
     def __call__(self, rgb: Pixels) -> Vector:
         wanted = self._descriptor
-        ratio = min(wanted.width / rgb.shape[1], wanted.height / rgb.shape[0])
-        width, height = max(1, round(rgb.shape[1] * ratio)), max(1, round(rgb.shape[0] * ratio))
-        small = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR)
+        small, left, top = centred(rgb, wanted.width, wanted.height)
         canvas = np.empty((wanted.height, wanted.width, 3), np.uint8)
         canvas[:] = np.rint(small.mean(axis=(0, 1)))
-        top, left = (wanted.height - height) // 2, (wanted.width - width) // 2
-        canvas[top : top + height, left : left + width] = small
+        canvas[top : top + small.shape[0], left : left + small.shape[1]] = small
         return self._run(wanted.input_of(canvas)).ravel()
 
 

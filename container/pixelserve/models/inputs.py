@@ -1,0 +1,35 @@
+"""What networks that recognise take of a picture: 8-bit RGB within the documented size, shrunk into their input."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from pixelserve.errors import ImageTooLarge
+from pixelserve.imaging.encoders import flatten, to_8_bit
+from pixelserve.imaging.image import Image, Pixels
+
+LONGEST_EDGE = 4096
+"""Of pictures to segment or compare, as AI Solution Kit documents it."""
+
+
+def as_rgb(image: Image) -> Pixels:
+    """(H, W, 3) uint8; grey spread, transparency laid on white. Raises ImageTooLarge for edges above LONGEST_EDGE."""
+    if max(image.width, image.height) > LONGEST_EDGE:
+        raise ImageTooLarge(
+            f"The image has {image.width} x {image.height} pixels; its edges may have {LONGEST_EDGE:,}. Shrink it."
+        )
+    pixels = flatten(to_8_bit(image.pixels))
+    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
+
+
+def resized(rgb: Pixels, ratio: float) -> Pixels:
+    """The picture with both edges times `ratio`, antialiased when shrunk."""
+    size = (max(1, round(rgb.shape[1] * ratio)), max(1, round(rgb.shape[0] * ratio)))
+    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR))
+
+
+def centred(rgb: Pixels, width: int, height: int) -> tuple[Pixels, int, int]:
+    """The picture shrunk or enlarged to fit into (height, width), and the left and top that put it in the middle."""
+    small = resized(rgb, min(width / rgb.shape[1], height / rgb.shape[0]))
+    return small, (width - small.shape[1]) // 2, (height - small.shape[0]) // 2
