@@ -151,3 +151,17 @@ def test_a_cut_out_has_no_fringe() -> None:
     edge = (alpha[..., 0] > 0.1) & (alpha[..., 0] < 0.9)
     assert np.abs(result[edge][:, :3].astype(int) - red).max() <= 30
     assert np.abs(mixed[edge].astype(int) - red).max() > 120
+
+
+def test_a_cut_out_in_bands_is_that_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = Image(cv2.resize(data.astronaut(), (300, 700)))
+    alpha = np.random.default_rng(0).integers(0, 256, (70, 30), dtype=np.uint8)
+    alpha = cv2.resize(alpha, (300, 700), interpolation=cv2.INTER_CUBIC)[..., None]
+    banded = cut_out(image, alpha).pixels
+    monkeypatch.setattr("pixelserve.models.segmentation.BAND_ROWS", 700)
+    assert np.abs(banded.astype(int) - cut_out(image, alpha).pixels).max() <= 1
+
+
+def test_a_grey_profile_does_not_stay_on_a_coloured_cut_out(default: Segmenter) -> None:
+    grey = Image(np.full((20, 20, 1), 9, np.uint16), icc=b"grey profile")
+    assert cut_out(grey, default.alpha(grey)).icc is None

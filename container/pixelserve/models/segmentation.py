@@ -24,6 +24,7 @@ EMPTY_BELOW, FULL_ABOVE = 0.1, 0.9
 """Probabilities that are read as none and as all of a pixel; networks seldom say 0 or 1."""
 LEAST_AREA = 0.001
 """Share of the picture that must be more likely person than not; less is nobody."""
+BAND_ROWS = 512
 LEAST_CONTRAST = 8
 """Between the darkest and the brightest sample; a blank picture shows nobody, whatever a network sees in it."""
 GUIDE_RADIUS = 4
@@ -123,13 +124,19 @@ def cut_out(image: Image, alpha: Pixels) -> Image:
 
     Colours in front and behind are estimated by blurs weighted by alpha, coarse then fine (Forte 2021).
     """
-    rgb = as_rgb(image).astype(np.float32)
-    weight = alpha[..., 0].astype(np.float32) / 255
-    front, behind = rgb, rgb
-    for size in EDGE_BLURS:
-        front, behind = _estimated(rgb, front, behind, weight, size)
-    pixels = np.concatenate([(front + 0.5).astype(np.uint8), alpha], axis=2)
-    return Image(pixels, image.icc)
+    rgb = as_rgb(image)
+    out = np.empty((*rgb.shape[:2], 4), np.uint8)
+    out[..., 3:] = alpha
+    margin = sum(EDGE_BLURS)
+    for top in range(0, len(rgb), BAND_ROWS):  # whole pictures of floats would take gigabytes
+        start, end = max(0, top - margin), min(len(rgb), top + BAND_ROWS + margin)
+        band = rgb[start:end].astype(np.float32)
+        weight = alpha[start:end, :, 0].astype(np.float32) / 255
+        front, behind = band, band
+        for size in EDGE_BLURS:
+            front, behind = _estimated(band, front, behind, weight, size)
+        out[top : top + BAND_ROWS, :, :3] = front[top - start : top - start + BAND_ROWS] + 0.5
+    return Image(out, image.icc if image.channels >= 3 else None)
 
 
 def _estimated(
