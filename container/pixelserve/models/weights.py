@@ -33,6 +33,8 @@ class Weights:
     size: int
     sha256: str
     licence: str
+    alone: bool = True
+    """Whether it makes a model folder by itself."""
 
     @property
     def file(self) -> str:

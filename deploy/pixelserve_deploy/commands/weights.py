@@ -66,7 +66,9 @@ def _fetch(entry: Weights, folder: Path, arguments: argparse.Namespace) -> None:
         entry, folder, mirror=arguments.mirror, offline=arguments.offline, progress=_progress_of(entry.name)
     )
     endpoint = entry.feature.replace("_", "-")
-    print(f"{path}\nTo serve it: pixelserve up {endpoint} --model-dir {endpoint}={path.parent}")
+    print(path)
+    if entry.alone:
+        print(f"To serve it: pixelserve up {endpoint} --model-dir {endpoint}={path.parent}")
 
 
 def _progress_of(name: str) -> download.Progress:
@@ -88,7 +90,10 @@ def _progress_of(name: str) -> download.Progress:
 def _verify(chosen: list[Weights], folder: Path) -> int:
     """0 when all are right. Those named must be there; without names all that are there are checked."""
     code = 0
-    for entry in chosen or [entry for entry in manifest() if download.place_of(entry, folder).exists()]:
+    present = [entry for entry in manifest() if download.place_of(entry, folder).exists()]
+    if not (chosen or present):
+        print(f"There are no weights in {folder}.")
+    for entry in chosen or present:
         path = download.place_of(entry, folder)
         try:
             if not path.exists():
