@@ -2,7 +2,8 @@
 
 In: JSON (`schema.SegmentationRequest`), or the image itself as `image/*` with `type=foreground` in
 X-Amzn-SageMaker-Custom-Attributes. Out, by Accept: JSON `{"result": Base64 of a PNG}`, or the picture as `image/png`,
-`image/webp` or `application/x-npy`: an 8-bit grey alpha (H, W, 1), or for `foreground` the people cut out (H, W, 4).
+`image/jpeg`, `image/webp` or `application/x-npy`: an 8-bit grey alpha (H, W, 1), or for `foreground` the people cut out
+(H, W, 4).
 """
 
 import base64

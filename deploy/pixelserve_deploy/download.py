@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from pixelserve.errors import Unavailable
+from pixelserve.errors import BadRequest, Unavailable
 from pixelserve.models.weights import Weights, WeightsError, verify
 
 ATTEMPTS = 4
@@ -54,13 +54,18 @@ def fetch(
     url = f"{mirror.rstrip('/')}/{entry.file}" if mirror else entry.url
     if offline:
         raise Unavailable(f"{entry.name} is not in {folder}, and nothing is fetched offline. Put {url} at {path}.")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not url.startswith(("http://", "https://")):
+        raise BadRequest(f"The mirror {mirror} is no http or https URL.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadRequest(f"Cannot write to {folder}: {error.strerror}. Choose another folder with --to.") from None
     part = path.with_name(path.name + ".part")
     try:
         _download(url, part, entry, progress, pause)
         verify(part, entry)
     except WeightsError:
-        part.unlink()
+        part.unlink(missing_ok=True)
         raise WeightsError(
             f"What {url} gave is not {entry.name}: its size or SHA-256 is another. Nothing was kept. Try again, or "
             "another mirror."
@@ -85,6 +90,8 @@ def _download(url: str, part: Path, entry: Weights, progress: Progress, pause: f
                     "command goes on from there."
                 ) from error
             time.sleep(pause * failures)
+        except httpx.RequestError as error:
+            raise Unavailable(f"{url} cannot be fetched: {error}. Try a mirror with --mirror.") from error
 
 
 class _CutOffError(Exception):
@@ -97,6 +104,8 @@ def _append(url: str, part: Path, entry: Weights, progress: Progress) -> None:
         return
     headers = {"range": f"bytes={start}-", "accept-encoding": "identity"} if start else {"accept-encoding": "identity"}
     with httpx.stream("GET", url, headers=headers, follow_redirects=True, timeout=30.0) as response:
+        if response.status_code == 429 or response.status_code >= 500:
+            raise _CutOffError(f"it answered {response.status_code}")
         if response.status_code not in (200, 206):
             raise Unavailable(f"{url} answered {response.status_code}. Try a mirror with --mirror.")
         resumed = response.status_code == 206

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from pixelserve.errors import NotFound, Unavailable
+from pixelserve.errors import BadRequest, NotFound, Unavailable
 from pixelserve.features import FEATURES
 from pixelserve.models import weights as manifest_module
 from pixelserve.models.weights import Weights, WeightsError, manifest, verify, weights
@@ -36,6 +36,15 @@ class Site(http.server.BaseHTTPRequestHandler):
             self.send_header("location", "/good/file.bin")
             self.send_header("content-length", "0")
             self.end_headers()
+            return
+        if name == "loop":
+            self.send_response(302)
+            self.send_header("location", self.path)
+            self.send_header("content-length", "0")
+            self.end_headers()
+            return
+        if name == "busy" and len(self.asked) < 3:
+            self.send_error(503)
             return
         if name == "missing":
             self.send_error(404)
@@ -90,7 +99,7 @@ def test_a_file_is_fetched_once(entry: Weights, tmp_path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["file.bin"]
 
 
-@pytest.mark.parametrize("way", ["moved", "whole", "breaks"])
+@pytest.mark.parametrize("way", ["moved", "whole", "breaks", "busy"])
 def test_redirects_and_broken_connections_end_in_the_same_bytes(entry: Weights, way: str, tmp_path: Path) -> None:
     assert download.fetch(at(entry, way), tmp_path, pause=0).read_bytes() == DATA
 
@@ -128,6 +137,19 @@ def test_a_file_that_stays_too_short_is_told_and_kept_for_later(entry: Weights, 
 def test_a_missing_file_names_the_mirror_option(entry: Weights, tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match=r"answered 404.*--mirror"):
         download.fetch(at(entry, "missing"), tmp_path)
+
+
+def test_a_redirect_loop_is_told(entry: Weights, tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="cannot be fetched: Exceeded maximum allowed redirects"):
+        download.fetch(at(entry, "loop"), tmp_path, pause=0)
+
+
+def test_a_mirror_that_is_no_url_and_a_folder_that_is_none_are_told(entry: Weights, tmp_path: Path) -> None:
+    with pytest.raises(BadRequest, match="ftp://a is no http or https URL"):
+        download.fetch(entry, tmp_path, mirror="ftp://a")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadRequest, match="Choose another folder with --to"):
+        download.fetch(entry, tmp_path / "file")
 
 
 def test_a_mirror_is_asked_for_the_same_name(entry: Weights, site: str, tmp_path: Path) -> None:

@@ -90,10 +90,23 @@ def test_a_network_is_served_by_its_descriptor(assets: Path, tmp_path: Path) -> 
     (tmp_path / "own.json").write_text(json.dumps(described))
     image = Image(data.astronaut())
     assert np.array_equal(Segmenter.load(str(tmp_path), SETTINGS).alpha(image), known.alpha(image))
-    assert not known.alpha(Image(np.zeros((300, 200, 3), np.uint8))).any()
+    for color in (0, 255, (255, 0, 0), (0, 255, 0)):
+        assert not known.alpha(Image(np.full((300, 200, 3), color, np.uint8))).any()
+    (tmp_path / "own.json").write_text(json.dumps(described | {"channel": 7}))
+    with pytest.raises(CheckpointError, match="channel is 7; there are 2 planes"):
+        Segmenter.load(str(tmp_path), SETTINGS)
 
 
-@pytest.mark.parametrize("text", ["{", "{}", '{"width": 320, "height": 320, "meen": [0, 0, 0]}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "{}",
+        '{"width": 0, "height": 1}',
+        '{"width": 1, "height": 1, "std": [1, 0, 1]}',
+        '{"width": 320, "height": 320, "meen": [0, 0, 0]}',
+    ],
+)
 def test_a_wrong_descriptor_is_told(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.onnx").write_bytes(b"")
     (tmp_path / "a.json").write_text(text)
@@ -120,6 +133,29 @@ def test_probabilities_are_finite_whatever_the_network_says(activation: Any) -> 
     assert ((found >= 0) & (found <= 1)).all()
     assert found[0, 2] > 0.99
     assert found[0, 3] == 0
+
+
+def test_a_network_may_put_its_planes_last(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its mask is the left half, in the second of two planes (1, H, W, 2)."""
+
+    def run(batch: Any) -> Any:
+        planes = np.zeros((1, 32, 32, 2), np.float32)
+        planes[:, :, :16, 1] = 1
+        return planes
+
+    monkeypatch.setattr("pixelserve.models.portable.load", lambda *_: run)
+    (tmp_path / "last.tflite").write_bytes(b"")
+    (tmp_path / "last.json").write_text('{"width": 32, "height": 32, "layout": "nhwc", "channel": 1}')
+    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    alpha = Segmenter.load(str(tmp_path), SETTINGS).alpha(Image(picture))[..., 0]
+    assert alpha[:, :24].mean() > 230
+    assert alpha[:, 40:].mean() < 25
+
+
+def test_a_cut_out_keeps_the_colours_of_half_transparent_pixels() -> None:
+    rgba = np.full((40, 40, 4), (200, 20, 20, 128), np.uint8)
+    result = cut_out(Image(rgba), np.full((40, 40, 1), 128, np.uint8)).pixels
+    assert np.abs(result[..., :3].astype(int) - (200, 20, 20)).max() <= 2
 
 
 def test_calibration_does_not_stretch() -> None:

@@ -54,12 +54,22 @@ def test_a_vector_is_512_numbers_and_the_same_again(default: Embedder) -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 400), (64, 64)])
-def test_a_blank_picture_has_a_vector_of_0(default: Embedder, shape: tuple[int, int]) -> None:
-    blank = vector(default, np.full((*shape, 3), 90, np.uint8))
-    assert not blank.any()
-    assert cosine(blank, blank) == 1
-    assert cosine(blank, vector(default, PHOTOGRAPHS["coffee"])) == 0
-    assert not normalized(blank).any()
+def test_pictures_without_features_are_compared_by_their_colours(default: Embedder, shape: tuple[int, int]) -> None:
+    black, grey, white, red = (
+        vector(default, np.full((*shape, 3), color, np.uint8)) for color in (0, 128, 255, (200, 0, 0))
+    )
+    for one in (black, grey, white, red):
+        assert cosine(one, one) == pytest.approx(1)
+        assert abs(cosine(one, vector(default, PHOTOGRAPHS["coffee"]))) < ALIKE
+    assert cosine(black, white) < 0
+    assert cosine(grey, white) < ALIKE
+    assert cosine(red, white) < ALIKE
+
+
+def test_a_vector_of_0_is_like_nothing() -> None:
+    nothing = np.zeros(4, np.float32)
+    assert not normalized(nothing).any()
+    assert cosine(nothing, nothing) == 0
 
 
 def test_too_long_an_edge_is_refused(default: Embedder) -> None:

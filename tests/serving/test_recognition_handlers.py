@@ -108,6 +108,13 @@ def test_what_cannot_be_answered_is_406(segmentation: Server, similarity: Server
     assert similarity.invoke(COFFEE, "image/png", accept="image/png").status_code == 406
 
 
+def test_a_pair_in_the_attributes_is_refused(similarity: Server) -> None:
+    answer = similarity.invoke(COFFEE, "image/png", **{ATTRIBUTES: "img_1=aaa;img_2=bbb"})
+    assert (answer.status_code, answer.json()["error"]["message"]) == (
+        400, "The body is one image already. Send two as JSON."
+    )  # fmt: skip
+
+
 def test_other_mistakes_are_4xx(segmentation: Server, similarity: Server) -> None:
     long = png(np.zeros((4097, 1, 3), np.uint8))
     for server in (segmentation, similarity):

@@ -7,7 +7,6 @@ nobody is detected nobody is seen: a prior without a detection sees people in ev
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,14 +48,12 @@ class PeopleFinder:
         self._profile = cv2.CascadeClassifier(folder + "haarcascade_profileface.xml")
         self._figures = cv2.HOGDescriptor()
         self._figures.setSVMDetector(np.array(cv2.HOGDescriptor.getDefaultPeopleDetector()))
-        self._lock = threading.Lock()
 
     def mask(self, rgb: Pixels) -> Mask:
         """(H, W, 3) uint8 to (h, w) uint8, 255 where people are; its longest edge is at most WORK_EDGE."""
         work = resized(rgb, WORK_EDGE / max(rgb.shape[:2]))
-        with self._lock:
-            found = self._faces(work) or self._standing(rgb, work.shape[1])
-            return _cut(work, found) if found else np.zeros(work.shape[:2], np.uint8)
+        found = self._faces(work) or self._standing(rgb, work.shape[1])
+        return _cut(work, found) if found else np.zeros(work.shape[:2], np.uint8)
 
     def _faces(self, work: Pixels) -> list[Box]:
         grey = cv2.cvtColor(work, cv2.COLOR_RGB2GRAY)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from pixelserve.errors import CheckpointError
 from pixelserve.imaging.image import Pixels
@@ -33,8 +33,8 @@ class Descriptor(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    width: int
-    height: int
+    width: int = Field(gt=0)
+    height: int = Field(gt=0)
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     channels: Literal["rgb", "bgr"] = "rgb"
@@ -42,7 +42,14 @@ class Descriptor(BaseModel):
     raw: bool = False
     output: int | str = 0
     activation: Literal["none", "sigmoid", "softmax"] = "none"
-    channel: int = 0
+    channel: int = Field(default=0, ge=0)
+
+    @field_validator("std")
+    @classmethod
+    def _not_zero(cls, std: tuple[float, float, float]) -> tuple[float, float, float]:
+        if 0 in std:
+            raise ValueError("samples are divided by std: it cannot hold 0")
+        return std
 
     def input_of(self, rgb: Pixels) -> NDArray[Any]:
         """(height, width, 3) uint8 as the network's input of batch 1."""

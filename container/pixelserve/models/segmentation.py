@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pixelserve.errors import CheckpointError
 from pixelserve.imaging.image import Image, Pixels
 from pixelserve.models import portable
 from pixelserve.models.inputs import as_rgb, centred
@@ -26,7 +27,7 @@ LEAST_AREA = 0.001
 """Share of the picture that must be more likely person than not; less is nobody."""
 BAND_ROWS = 512
 LEAST_CONTRAST = 8
-"""Between the darkest and the brightest sample; a blank picture shows nobody, whatever a network sees in it."""
+"""Between the darkest and the brightest sample of a channel; a blank picture shows nobody, whatever a network sees."""
 GUIDE_RADIUS = 4
 GUIDE_SMOOTHNESS = 1e-4
 EDGE_BLURS = (90, 6)
@@ -55,7 +56,7 @@ class Segmenter:
         """
         rgb = as_rgb(image)
         alpha = np.zeros(rgb.shape[:2], np.float32)
-        if int(rgb.max()) - int(rgb.min()) >= LEAST_CONTRAST:
+        if np.ptp(rgb.reshape(-1, 3), axis=0).max() >= LEAST_CONTRAST:
             coarse = calibrated(self._coarse(rgb))
             if coarse.any():
                 alpha = refined(coarse, rgb)
@@ -70,6 +71,9 @@ class _Matting:
     def __init__(self, path: Path, settings: Settings) -> None:
         self._descriptor = portable.read_descriptor(path)
         self._run = portable.load(path, self._descriptor, settings.compute_threads)
+        mask = self(np.zeros((self._descriptor.height, self._descriptor.width, 3), np.uint8))
+        if mask.ndim != 2 or min(mask.shape) < 2:
+            raise CheckpointError(f"{path.name} gives no mask: {mask.shape} for its whole input. See its descriptor.")
 
     def __call__(self, rgb: Pixels) -> Alpha:
         wanted = self._descriptor
@@ -79,6 +83,8 @@ class _Matting:
             small, top, wanted.height - height - top, left, wanted.width - width - left, cv2.BORDER_REPLICATE
         )
         planes = self._run(wanted.input_of(np.asarray(padded, np.uint8)))
+        if wanted.layout == "nhwc" and planes.ndim == 4:
+            planes = planes.transpose(0, 3, 1, 2)
         person = probability(planes.reshape(-1, *planes.shape[-2:]), wanted)
         scale_y, scale_x = person.shape[0] / wanted.height, person.shape[1] / wanted.width
         rows = slice(round(top * scale_y), round((top + height) * scale_y))
@@ -87,7 +93,9 @@ class _Matting:
 
 
 def probability(planes: NDArray[Any], descriptor: Descriptor) -> Alpha:
-    """The person's plane of (C, h, w) after the activation, in [0, 1]; NaN counts as nobody."""
+    """The person's plane of (C, h, w) after the activation, in [0, 1]; NaN counts as nobody. Raises CheckpointError."""
+    if descriptor.channel >= len(planes):
+        raise CheckpointError(f"The descriptor's channel is {descriptor.channel}; there are {len(planes)} planes.")
     if descriptor.activation == "softmax":
         powers = np.exp(planes - planes.max(axis=0))
         planes = np.asarray(powers / powers.sum(axis=0))
@@ -124,7 +132,7 @@ def cut_out(image: Image, alpha: Pixels) -> Image:
 
     Colours in front and behind are estimated by blurs weighted by alpha, coarse then fine (Forte 2021).
     """
-    rgb = as_rgb(image)
+    rgb = as_rgb(Image(image.pixels[..., :-1]) if image.has_alpha else image)
     out = np.empty((*rgb.shape[:2], 4), np.uint8)
     out[..., 3:] = alpha
     margin = sum(EDGE_BLURS)

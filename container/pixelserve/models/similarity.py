@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pixelserve.errors import HandlerError
 from pixelserve.imaging.image import Image, Pixels
 from pixelserve.models import portable
 from pixelserve.models.inputs import as_rgb, centred
@@ -51,7 +52,10 @@ class _Backbone:
         canvas = np.empty((wanted.height, wanted.width, 3), np.uint8)
         canvas[:] = np.rint(small.mean(axis=(0, 1)))
         canvas[top : top + small.shape[0], left : left + small.shape[1]] = small
-        return self._run(wanted.input_of(canvas)).ravel()
+        vector = self._run(wanted.input_of(canvas)).ravel()
+        if not np.isfinite(vector).all():
+            raise HandlerError("The network gave numbers that are not finite for this image.")
+        return vector
 
 
 def normalized(vector: Vector) -> Vector:
@@ -61,7 +65,5 @@ def normalized(vector: Vector) -> Vector:
 
 
 def cosine(first: Vector, second: Vector) -> float:
-    """In [-1, 1]; 0 when one of the vectors is 0, except for two that are: they are equally blank, 1."""
-    if not first.any() and not second.any():
-        return 1.0
+    """In [-1, 1]; 0 when one of the vectors is 0."""
     return float(np.clip(normalized(first) @ normalized(second), -1, 1))

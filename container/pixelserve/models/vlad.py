@@ -48,10 +48,10 @@ class Vocabulary:
         save_file({field.name: getattr(self, field.name).astype(np.float16) for field in fields(self)}, path)
 
     def vector(self, rgb: Pixels) -> Floats:
-        """(H, W, 3) uint8 to (512,) float32, not normalised; 0 for a picture without any feature."""
+        """(H, W, 3) uint8 to (512,) float32, not normalised; of a picture without any feature its few colours."""
         local = local_features(rgb)
         if not len(local):
-            return np.zeros(LENGTH, np.float32)
+            return _colors(rgb)
         return (self.vlad(local) - self.vlad_mean) @ self.whitening
 
     def vlad(self, local: Floats) -> Floats:
@@ -63,6 +63,15 @@ class Vocabulary:
         sums /= np.linalg.norm(sums, axis=1, keepdims=True) + 1e-9
         rooted = np.sign(sums.ravel()) * np.sqrt(np.abs(sums.ravel()))
         return np.asarray(rooted / (np.linalg.norm(rooted) + 1e-9), np.float32)
+
+
+def _colors(rgb: Pixels) -> Floats:
+    """A picture of 8 x 8 pixels around middle grey, and a 1 that keeps middle grey from being nothing."""
+    thumbnail = cv2.resize(rgb, (8, 8), interpolation=cv2.INTER_AREA).ravel() / np.float32(255) - np.float32(0.5)
+    vector = np.zeros(LENGTH, np.float32)
+    vector[: thumbnail.size] = thumbnail
+    vector[thumbnail.size] = 1
+    return vector
 
 
 def local_features(rgb: Pixels) -> Floats:
