@@ -104,8 +104,7 @@ def main() -> None:
     if not MEMORY.items() <= os.environ.items():  # glibc reads them at the start of a process only
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | MEMORY)
     rows = [row_for("embedded", "", scale, arguments.seconds) for scale in (2, 4)]
-    assets = Path(os.environ.get("PIXELSERVE_ASSETS", Path(__file__).parents[2] / "shared" / "assets"))
-    weights = assets / "sr" / "realesr-animevideov3.pth"
+    weights = Path(os.environ.get("PIXELSERVE_ASSETS", ""), "sr", "realesr-animevideov3.pth")
     if weights.is_file():
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / weights.name).symlink_to(weights)

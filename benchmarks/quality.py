@@ -7,7 +7,6 @@ small pictures, from the same as JPEG of quality 75, and with light noise. The p
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,9 +36,7 @@ Pair = tuple[Pixels, Pixels]
 
 def main() -> None:
     report.parser(__doc__).parse_args()
-    assets = Path(os.environ.get("PIXELSERVE_ASSETS", ROOT.parent / "shared" / "assets"))
-    if not assets.is_dir():
-        raise SystemExit("There are no test pictures here. Set PIXELSERVE_ASSETS to the folder that holds testsets/.")
+    assets = report.assets()
     rows = measure(assets / "testsets" / "sr")
     report.table(rows, ("set", "scale", "input", "method", "psnr_y", "ssim_y"))
     report.write("quality", rows)

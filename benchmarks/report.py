@@ -25,6 +25,14 @@ PACKAGES = ("pixelserve", "torch", "numpy", "opencv-python-headless", "uvicorn",
             "litserve", "simplejpeg", "isal", "pillow")  # fmt: skip
 
 
+def assets() -> Path:
+    """The folder of real weights and test pictures. Ends the program when PIXELSERVE_ASSETS names none."""
+    folder = os.environ.get("PIXELSERVE_ASSETS", "")
+    if not Path(folder, "testsets").is_dir():
+        raise SystemExit("There are no test pictures here. Set PIXELSERVE_ASSETS to the folder that holds testsets/.")
+    return Path(folder)
+
+
 def distribution(seconds: Sequence[float]) -> dict[str, float]:
     """Count, mean and percentiles of a sample, in seconds."""
     ordered = sorted(seconds)

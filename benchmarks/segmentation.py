@@ -5,7 +5,6 @@ The embedded classical default beside SINet, both as served. Needs the assets.
 
 from __future__ import annotations
 
-import os
 import statistics
 import tempfile
 import time
@@ -22,7 +21,6 @@ from pixelserve.imaging import Image
 from pixelserve.models.segmentation import Segmenter
 from pixelserve.settings import Settings
 
-ASSETS = Path(os.environ.get("PIXELSERVE_ASSETS", Path(__file__).parents[2] / "shared" / "assets"))
 LONGEST_EDGE = 1000
 
 
@@ -69,10 +67,11 @@ def measure(segmenter: Segmenter, assets: Path) -> dict[str, Any]:
 
 def main() -> None:
     report.parser(__doc__).parse_args()
-    rows = [{"model": "embedded", **measure(Segmenter.load("", Settings()), ASSETS)}]
+    assets = report.assets()
+    rows = [{"model": "embedded", **measure(Segmenter.load("", Settings()), assets)}]
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "SINet.onnx").symlink_to(ASSETS / "seg" / "SINet.onnx")
-        rows.append({"model": "SINet", **measure(Segmenter.load(folder, Settings()), ASSETS)})
+        (Path(folder) / "SINet.onnx").symlink_to(assets / "seg" / "SINet.onnx")
+        rows.append({"model": "SINet", **measure(Segmenter.load(folder, Settings()), assets)})
     report.table(rows, ("model", "pictures", "mean_iou", "median_iou", "person_free", "false_area"))
     report.write("segmentation", rows)
 

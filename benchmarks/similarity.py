@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import report
 from numpy.typing import NDArray
-from segmentation import ASSETS, LONGEST_EDGE, read
+from segmentation import LONGEST_EDGE, read
 
 from pixelserve.imaging import Image
 from pixelserve.models.similarity import Embedder, cosine
@@ -125,10 +125,11 @@ def _summary(pair: str, cosines: list[float]) -> dict[str, Any]:
 
 def main() -> None:
     report.parser(__doc__).parse_args()
-    rows = [{"model": "embedded", **row} for row in measure(Embedder.load("", Settings()), ASSETS)]
+    assets = report.assets()
+    rows = [{"model": "embedded", **row} for row in measure(Embedder.load("", Settings()), assets)]
     with tempfile.TemporaryDirectory() as folder:
-        os.symlink(ASSETS / "sim" / BACKBONE, Path(folder) / BACKBONE)
-        rows += [{"model": "MobileNet", **row} for row in measure(Embedder.load(folder, Settings()), ASSETS)]
+        os.symlink(assets / "sim" / BACKBONE, Path(folder) / BACKBONE)
+        rows += [{"model": "MobileNet", **row} for row in measure(Embedder.load(folder, Settings()), assets)]
     report.table(rows, ("model", "pair", "count", "mean", "p10", "least", "most", "above_negatives"))
     report.write("similarity", rows)
 
