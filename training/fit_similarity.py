@@ -1,4 +1,4 @@
-"""Learns the embedded similarity's vocabulary: `python training/fit_similarity.py --out FILE`. About four minutes."""
+"""Learns the embedded similarity's vocabulary: `python training/fit_similarity.py --out FILE`."""
 
 from __future__ import annotations
 

@@ -60,16 +60,16 @@ FEATURES = (
 )
 
 
-def is_feature(name: str) -> bool:
-    """Whether a feature has this name, spelt with underscores or hyphens."""
-    return any(known.name == name.replace("-", "_") for known in FEATURES)
+def find(name: str) -> Feature | None:
+    """The feature of a name, spelt with underscores or hyphens; None when there is none."""
+    return next((known for known in FEATURES if known.name == name.replace("-", "_")), None)
 
 
 def feature(name: str) -> Feature:
-    """The feature of a name, spelt with underscores or hyphens. Raises NotFound listing those there are."""
-    for known in FEATURES:
-        if name.replace("-", "_") == known.name:
-            return known
+    """The same. Raises NotFound listing those there are."""
+    known = find(name)
+    if known is not None:
+        return known
     raise NotFound(f"There is no feature {name}. Features: {', '.join(f.name for f in FEATURES)}.")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 
 from pixelserve.errors import BadRequest, Unavailable
+from pixelserve.local import state
 from pixelserve.models.weights import Weights, WeightsError, verify
 
 ATTEMPTS = 4
@@ -18,13 +19,10 @@ _BLOCK = 1 << 18
 Progress = Callable[[int, int], None]
 
 
-def cache_folder() -> Path:
-    """PIXELSERVE_WEIGHTS_DIR, else `pixelserve/weights` in the user's cache."""
+def weights_folder() -> Path:
+    """PIXELSERVE_WEIGHTS_DIR, else weights/ in the cache folder."""
     own = os.environ.get("PIXELSERVE_WEIGHTS_DIR")
-    if own:
-        return Path(own).expanduser()
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "pixelserve" / "weights"
+    return Path(own).expanduser() if own else state.cache_folder() / "weights"
 
 
 def place_of(entry: Weights, folder: Path) -> Path:

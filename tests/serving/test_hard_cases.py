@@ -40,6 +40,17 @@ SLEEPER = """
 """
 
 
+SLOW_TO_LOAD = """
+    import time
+
+    def model_fn(model_dir):
+        time.sleep({seconds})
+
+    def predict_fn(data, model):
+        return data
+"""
+
+
 @contextlib.contextmanager
 def connected(server: Server, data: bytes = b"") -> Iterator[socket.socket]:
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
@@ -117,15 +128,7 @@ def test_a_cut_off_answer_ends_its_connection(serve: Callable[..., Server]) -> N
 
 
 def test_a_connection_made_while_loading_is_served_once_loaded(serve: Callable[..., Server]) -> None:
-    server = serve("""
-        import time
-
-        def model_fn(model_dir):
-            time.sleep(1.5)
-
-        def predict_fn(data, model):
-            return data
-    """)
+    server = serve(SLOW_TO_LOAD.format(seconds=1.5))
     wait_for(server.ping)
     with connected(server) as connection:
         server.ready()
@@ -134,15 +137,7 @@ def test_a_connection_made_while_loading_is_served_once_loaded(serve: Callable[.
 
 
 def test_silent_connections_do_not_hold_up_the_end(serve: Callable[..., Server]) -> None:
-    loading = serve("""
-        import time
-
-        def model_fn(model_dir):
-            time.sleep(60)
-
-        def predict_fn(data, model):
-            return data
-    """)
+    loading = serve(SLOW_TO_LOAD.format(seconds=60))
     wait_for(loading.ping)
     ready = serve(ECHO).ready()
     for server in (loading, ready):

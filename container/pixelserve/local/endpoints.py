@@ -60,7 +60,7 @@ class Source:
         path = Path(folder if equals else text).expanduser().resolve()
         if (path / "inference.py").is_file():
             return cls(checked_name(name if equals else path.name.replace("_", "-")), path)
-        if equals or "/" in text or (path.is_dir() and not features.is_feature(text)):
+        if equals or "/" in text or (path.is_dir() and features.find(text) is None):
             raise NotFound(f"There is no inference.py in {path}. `pixelserve new NAME` writes a handler to start from.")
         try:
             feature = features.feature(text)

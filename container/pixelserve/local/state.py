@@ -11,11 +11,15 @@ from pathlib import Path
 import httpx
 
 
+def cache_folder() -> Path:
+    """pixelserve/ in the user's cache folder (XDG_CACHE_HOME, ~/.cache)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pixelserve"
+
+
 def folder() -> Path:
-    """PIXELSERVE_STATE_DIR, else pixelserve/ in the user's cache folder (XDG_CACHE_HOME, ~/.cache)."""
+    """PIXELSERVE_STATE_DIR, else the cache folder."""
     chosen = os.environ.get("PIXELSERVE_STATE_DIR")
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return Path(chosen) if chosen else Path(cache or Path.home() / ".cache") / "pixelserve"
+    return Path(chosen) if chosen else cache_folder()
 
 
 @contextlib.contextmanager

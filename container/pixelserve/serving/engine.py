@@ -74,7 +74,7 @@ class Engine:
         self._settings = settings
         self._metrics = metrics
         self._loop = asyncio.get_running_loop()
-        self._decoders = ThreadPoolExecutor(settings.queue_length, "decode", lambda: WAITING.set(self._waits) and None)
+        self._decoders = ThreadPoolExecutor(settings.queue_length, "decode", WAITING.set, (self._waits,))
         self._decoding = threading.BoundedSemaphore(codec_threads)
         self._encoders = ThreadPoolExecutor(codec_threads, "encode")
         self._decode, self._predict, self._encode = (Stage(metrics.stage(s)) for s in ("decode", "predict", "encode"))

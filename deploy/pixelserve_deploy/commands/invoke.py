@@ -134,8 +134,8 @@ def _accept(arguments: argparse.Namespace) -> str:
     if arguments.accept:
         return str(arguments.accept)
     if arguments.output is None:
-        known = features.is_feature(arguments.endpoint) and features.feature(arguments.endpoint).answer
-        return JSON if len(arguments.images) == 2 else known or "image/png"
+        known = features.find(arguments.endpoint)
+        return JSON if len(arguments.images) == 2 else known.answer if known else "image/png"
     try:
         return ACCEPTS[arguments.output.suffix.lower()]
     except KeyError:

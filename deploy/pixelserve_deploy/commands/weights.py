@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    folder = arguments.to or download.cache_folder()
+    folder = arguments.to or download.weights_folder()
     if arguments.action == "list":
         if arguments.names:
             raise UsageError("list takes no names")
