@@ -32,17 +32,25 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60.0, what: str = ""
     raise AssertionError(f"{what or condition} did not come true in {seconds} s")
 
 
+def free_port() -> int:
+    """A port of 127.0.0.1 that nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
 class Server:
     """`python -m pixelserve.serving` with its environment; stopped by `close`."""
 
-    def __init__(self, folder: Path, handler: str | None = None, **environ: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
+    def __init__(
+        self, folder: Path, handler: str | None = None, files: dict[str, str] | None = None, **environ: str
+    ) -> None:
+        self.port = int(environ.get("SAGEMAKER_BIND_TO_PORT") or free_port())
         env = {**os.environ, "SAGEMAKER_BIND_TO_PORT": str(self.port), "SM_MODEL_DIR": str(folder / "model"), **environ}
         env["PYTHONPATH"] = os.pathsep.join([str(ROOT / "container"), str(ROOT / "deploy")])
-        if handler is not None:
+        code = (files or {}) | ({} if handler is None else {"inference.py": textwrap.dedent(handler)})
+        for name, text in code.items():
             (folder / "handler").mkdir(exist_ok=True)
-            (folder / "handler" / "inference.py").write_text(textwrap.dedent(handler))
+            (folder / "handler" / name).write_text(text)
             env["SAGEMAKER_SUBMIT_DIRECTORY"] = str(folder / "handler")
         self.log_path = folder / "server.log"
         with self.log_path.open("w") as log:
@@ -81,6 +89,20 @@ class Server:
     def loaded(self) -> int:
         """How many times a worker has become ready."""
         return len(re.findall(r"worker \d+ ready", self.log_path.read_text()))
+
+    def log_text(self) -> str:
+        """What it has written so far."""
+        return self.log_path.read_text()
+
+    def processes(self, word: str) -> list[int]:
+        """Pids of its processes, itself included, whose command line has the word."""
+        own = psutil.Process(self.process.pid)
+        lines = {p.pid: p.as_dict(["cmdline"])["cmdline"] for p in (own, *own.children(recursive=True))}
+        return [pid for pid, line in lines.items() if word in " ".join(line or [])]
+
+    def exit_code(self, seconds: float = 60) -> int:
+        """Waits for its end."""
+        return self.process.wait(seconds)
 
     def log(self) -> list[dict[str, Any]]:
         """The JSON lines logged so far."""

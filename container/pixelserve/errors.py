@@ -8,6 +8,7 @@
     ├── NotFound                   404  not_found
     ├── MethodNotAllowed           405  method_not_allowed
     ├── NotAcceptable              406  not_acceptable
+    ├── AlreadyLoaded              409  already_loaded
     ├── TooLarge                   413  too_large
     │   ├── BodyTooLarge           413  body_too_large
     │   ├── ImageTooLarge          413  image_too_large
@@ -93,6 +94,11 @@ class MethodNotAllowed(PixelserveError):
 class NotAcceptable(PixelserveError):
     status = 406
     code = "not_acceptable"
+
+
+class AlreadyLoaded(PixelserveError):
+    status = 409
+    code = "already_loaded"
 
 
 class TooLarge(PixelserveError):

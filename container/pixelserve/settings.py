@@ -12,6 +12,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from pixelserve.errors import PixelserveError
@@ -39,10 +40,25 @@ class Settings:
     feature: str = _var(
         "PIXELSERVE_FEATURE",
         "image_super_resolution",
-        "The handler of the image to serve when the model brings none of its own.",
+        "The feature to serve when the model brings no handler of its own, or the folder of a handler in the image.",
     )
+    backend: str = _var(
+        "PIXELSERVE_BACKEND",
+        "native",
+        "native: our own server. mms: sagemaker-inference and multi-model-server, on Java.",
+        choices=("native", "mms"),
+    )
+    multi_model: bool = _var(
+        "SAGEMAKER_MULTI_MODEL", False, "Serve the models that `POST /models` names, instead of one (native only)."
+    )
+    models_dir: str = _var("PIXELSERVE_MODELS_DIR", "/opt/ml/models", "Folder below which those models lie.")
     model_dir: str = _var(
         "SM_MODEL_DIR", "/opt/ml/model", "Folder of the model; handed to `model_fn`, never written to."
+    )
+    image_weights: str = _var(
+        "PIXELSERVE_IMAGE_WEIGHTS",
+        "",
+        "Folder of weights that the image brings, handed to `model_fn` while the model folder is empty.",
     )
     submit_directory: str = _var(
         "SAGEMAKER_SUBMIT_DIRECTORY", "", "Folder of the handler. Empty: `code/` in the model folder, if it is there."
@@ -135,6 +151,11 @@ class Settings:
         if megabytes:  # set by batch transform, where 0 means no limit of its own
             values["max_body_bytes"] = 1_000_000 * megabytes
         return cls(**values)
+
+    def model_folder(self) -> str:
+        """What model_fn gets: the model folder, or the image's own weights where that is empty or absent."""
+        own = Path(self.model_dir)
+        return self.image_weights if self.image_weights and not (own.is_dir() and any(own.iterdir())) else str(own)
 
 
 def _parse(name: str, text: str, default: Any) -> Any:

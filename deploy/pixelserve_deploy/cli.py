@@ -22,6 +22,8 @@ COMMANDS = {
     "invoke": "send images to an endpoint, here or on AWS",
     "new": "write a handler to start from",
     "check": "run a handler against the contract and say what to change",
+    "build": "build the container image",
+    "push": "push an image to Amazon ECR",
     "weights": "list, fetch and verify published weights",
 }
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
@@ -31,6 +33,7 @@ EXTRAS = {
     "boto3": "deploy",
     "botocore": "deploy",
     "cv2": "server",
+    "docker": "deploy",
     "httptools": "server",
     "PIL": "server",
     "prometheus_client": "server",

@@ -10,7 +10,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -22,6 +21,7 @@ import httpx
 
 from pixelserve import features
 from pixelserve.errors import BadRequest, NotFound, PixelserveError
+from pixelserve.serving.command import serve_command
 
 START_SECONDS = 480.0
 """SageMaker gives a container 8 minutes to become healthy."""
@@ -30,13 +30,6 @@ STOP_SECONDS = 30.0
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
-_SERVE = """\
-import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: end with the thread that started this
-if os.getppid() != int(sys.argv[1]):
-    sys.exit("the parent has ended already")
-os.execv(sys.executable, [sys.executable, "-m", "pixelserve.serving"])
-"""
 
 
 class EndpointFailed(PixelserveError):
@@ -129,7 +122,7 @@ class Endpoint:
         if source.model_dir is not None:
             environment["SM_MODEL_DIR"] = str(source.model_dir)
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _SERVE, str(os.getpid())],
+            serve_command(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from pixelserve import machine
+
 logger = logging.getLogger("pixelserve.models")
 
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -65,32 +67,7 @@ def free_memory(device: torch.device) -> int:
     """Bytes that may still be taken on a device; on the CPU within the container's limit."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info()[0])
-    readings = [_available(), _cgroup_rest()]
-    return min(reading for reading in readings if reading is not None)
-
-
-def _available() -> int:
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return 1 << 30
-
-
-def _cgroup_rest(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """What the container's limit leaves (cgroup v2 or v1), file cache counted as free; None without a limit."""
-    for limit_file, usage_file, cache in (
-        ("memory.max", "memory.current", "inactive_file"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),
-    ):
-        try:
-            limit, used = ((folder / name).read_text().strip() for name in (limit_file, usage_file))
-            stat = (folder / limit_file).with_name("memory.stat").read_text().split()
-        except OSError:
-            continue
-        if limit == "max":
-            return None
-        return max(0, int(limit) - int(used) + int(stat[stat.index(cache) + 1]))
-    return None
+    return machine.free_memory()
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -2,6 +2,6 @@
 
 import sys
 
-from pixelserve.serving.supervisor import main
+from pixelserve.serving.command import main
 
 sys.exit(main())

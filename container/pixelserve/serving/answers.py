@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pixelserve.errors import HandlerError, OutOfMemory, PixelserveError
+from pixelserve.serving.logs import log_failure
 
 Buffer = bytes | bytearray | memoryview
 Body = str | Buffer | Sequence[Buffer]
@@ -25,6 +27,10 @@ class Answer:
     def size(self) -> int:
         """Bytes of the body."""
         return sum(memoryview(part).nbytes for part in self.parts)
+
+
+def json_answer(value: Any) -> Answer:
+    return Answer([json.dumps(value).encode()], "application/json")
 
 
 def from_handler(result: Any, accept: str, attributes: str) -> Answer:
@@ -76,3 +82,10 @@ def as_error(error: BaseException, function: str) -> PixelserveError:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return OutOfMemory("Memory ran out on this request. Send a smaller image, or use a larger instance.")
     return HandlerError(f"{function} raised {type(error).__name__}. The log has the details under this request id.")
+
+
+def told(error: BaseException, request_id: str, function: str) -> PixelserveError:
+    """What the caller is told of a handler's exception; what is not meant for callers goes to the log."""
+    if not isinstance(error, PixelserveError):
+        log_failure(error, request_id, function)
+    return as_error(error, function)

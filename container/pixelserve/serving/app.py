@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import time
 from abc import ABC, abstractmethod
@@ -20,7 +19,7 @@ from pixelserve.errors import (
     Unavailable,
 )
 from pixelserve.serving import metrics
-from pixelserve.serving.answers import Answer, Buffer
+from pixelserve.serving.answers import Answer, Buffer, json_answer
 from pixelserve.serving.connection import Connection
 from pixelserve.serving.context import ClientGone, Context
 from pixelserve.serving.engine import Engine
@@ -72,9 +71,7 @@ class Contract(ABC):
         request_id = _request_id(headers)
         error: PixelserveError | None = None
         try:
-            method, route = self._route(scope["path"])
-            if scope["method"] != method:
-                raise MethodNotAllowed(f"{scope['path']} takes {method}, not {scope['method']}.")
+            route = self._route(scope)
             answer = await route(connection, headers, request_id, receive)
         except PixelserveError as raised:
             error = raised
@@ -107,11 +104,15 @@ class Contract(ABC):
             self._access_log.add(path="/ping", status=error.status, reason=error.message)
         self._ping_failure = "" if error is None else error.message
 
-    def _route(self, path: str) -> tuple[str, Route]:
+    def _route(self, scope: Any) -> Route:
+        path = scope["path"]
         try:
-            return self._routes[path]
+            method, route = self._routes[path]
         except KeyError:
             raise NotFound(f"There is no {path} here. Routes: {', '.join(sorted(self._routes))}.") from None
+        if scope["method"] != method:
+            raise MethodNotAllowed(f"{path} takes {method}, not {scope['method']}.")
+        return route
 
     async def _ping(self, *_request: Any) -> Answer:
         return self.ping()
@@ -275,10 +276,6 @@ def _slices(part: Buffer) -> Iterator[Buffer]:
         return
     for start in range(0, len(view), SLICE_BYTES):
         yield view[start : start + SLICE_BYTES]
-
-
-def json_answer(value: Any) -> Answer:
-    return Answer([json.dumps(value).encode()], "application/json")
 
 
 _PROCESS_ID = os.urandom(10).hex()

@@ -24,10 +24,9 @@ from typing import Any
 
 from pixelserve.errors import DeadlineExceeded, HandlerError, PixelserveError, QueueFull
 from pixelserve.imaging.fetch import WAITING
-from pixelserve.serving.answers import Answer, as_error, from_handler
+from pixelserve.serving.answers import Answer, from_handler, told
 from pixelserve.serving.context import ClientGone, Context
-from pixelserve.serving.handler import Handler
-from pixelserve.serving.logs import log_failure
+from pixelserve.serving.handler import Handler, load_model
 from pixelserve.serving.metrics import Metrics
 from pixelserve.settings import Settings
 
@@ -175,11 +174,9 @@ class Engine:
     def _run_device(self, load: Callable[[], Handler], ready: asyncio.Future[None]) -> None:
         try:
             self._handler = load()
-            self._model = self._handler.model_fn(self._settings.model_dir, Context("model_fn"))
-            if self._handler.warmup_fn is not None:
-                self._handler.warmup_fn(self._model, Context("warmup_fn"))
-        except BaseException as error:  # noqa: BLE001  whatever a user's code raises is why it did not load
-            self._loop.call_soon_threadsafe(ready.set_exception, _load_failure(error))
+            self._model = load_model(self._handler, self._settings.model_folder())
+        except HandlerError as error:
+            self._loop.call_soon_threadsafe(ready.set_exception, error)
             return
         self._loop.call_soon_threadsafe(ready.set_result, None)
         while True:
@@ -308,15 +305,8 @@ class Engine:
         return True
 
     def _fail(self, ticket: Ticket, error: BaseException) -> None:
-        self._loop.call_soon_threadsafe(self._leave, ticket, _failure(error, ticket))
-
-
-def _failure(error: BaseException, ticket: Ticket) -> PixelserveError:
-    """What the caller is told of a handler's exception; what is not meant for callers goes to the log."""
-    ticket.data = None
-    if not isinstance(error, PixelserveError):
-        log_failure(error, ticket.context.request_id, ticket.stage)
-    return as_error(error, ticket.stage)
+        ticket.data = None
+        self._loop.call_soon_threadsafe(self._leave, ticket, told(error, ticket.context.request_id, ticket.stage))
 
 
 def _name_batch_stage(ticket: Ticket) -> None:
@@ -329,9 +319,3 @@ def _same_shape(batch: Iterable[Ticket]) -> list[list[Ticket]]:
     for ticket in batch:
         groups.setdefault(tuple(getattr(ticket.data, "shape", ())), []).append(ticket)
     return list(groups.values())
-
-
-def _load_failure(error: BaseException) -> HandlerError:
-    failure = HandlerError(error.message if isinstance(error, PixelserveError) else f"{type(error).__name__}: {error}")
-    failure.__cause__ = error
-    return failure

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from pixelserve import features
-from pixelserve.errors import HandlerError
+from pixelserve.errors import HandlerError, OutOfMemory, PixelserveError
 from pixelserve.serving import defaults
+from pixelserve.serving.answers import as_error
+from pixelserve.serving.context import Context
 from pixelserve.settings import Settings
 
 Function = Callable[..., Any]
@@ -31,6 +33,9 @@ PARAMETERS = {
     "warmup_fn": ("model",),
     "transform_fn": ("model", "body", "content_type", "accept"),
 }
+
+
+MEMORY_RAN_OUT = "Memory ran out while the model loaded"
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,8 @@ def locate(settings: Settings) -> Location:
     own = Path(settings.model_dir, "code")
     if (own / settings.program).is_file():
         return _location(own, settings.program, "code/ in the model folder")
+    if "/" in settings.feature:
+        return _location(Path(settings.feature), settings.program, "PIXELSERVE_FEATURE")
     folder = features.handler_folder(features.feature(settings.feature))
     return _location(folder, "inference.py", f"feature {settings.feature}")
 
@@ -105,7 +112,7 @@ def load(location: Location) -> Handler:
     sys.path.insert(0, str(location.folder))
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except BaseException as error:
         del sys.modules[name]
         raise HandlerError(f"Import of {location.file.name} failed: {type(error).__name__}: {error}") from error
     functions = {name: with_context(name, getattr(module, name, None)) for name in PARAMETERS}
@@ -125,6 +132,22 @@ def load(location: Location) -> Handler:
         output_fn=functions.pop("output_fn") or defaults.output_fn,
         **functions,
     )
+
+
+def load_model(functions: Handler, model_dir: str) -> Any:
+    """What model_fn makes of `model_dir`, warmed up.
+
+    Raises HandlerError, with MEMORY_RAN_OUT where that was why, and what the handler raised as its cause.
+    """
+    try:
+        model = functions.model_fn(model_dir, Context("model_fn"))
+        if functions.warmup_fn is not None:
+            functions.warmup_fn(model, Context("warmup_fn"))
+    except BaseException as error:
+        told = error.message if isinstance(error, PixelserveError) else f"{type(error).__name__}: {error}"
+        out_of_memory = isinstance(as_error(error, "model_fn"), OutOfMemory)
+        raise HandlerError(f"{MEMORY_RAN_OUT} ({told})." if out_of_memory else told) from error
+    return model
 
 
 def _from_transform(transform_fn: Function) -> dict[str, Function]:

@@ -6,20 +6,28 @@ sets it before this module is imported anywhere.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+
+from pixelserve.machine import scratch_folder
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
-def prepare() -> tempfile.TemporaryDirectory[str]:
-    """Makes the folder the processes share; it is removed with the returned object."""
-    folder = tempfile.TemporaryDirectory(prefix="pixelserve-metrics-")
-    os.environ[DIRECTORY] = folder.name
-    return folder
+@contextlib.contextmanager
+def prepare() -> Iterator[None]:
+    """The folder that the processes share, in memory where there is some: a new one, unless it is set already."""
+    if DIRECTORY in os.environ:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="pixelserve-metrics-", dir=scratch_folder()) as folder:
+        os.environ[DIRECTORY] = folder
+        yield
+        del os.environ[DIRECTORY]
 
 
 class Metrics:

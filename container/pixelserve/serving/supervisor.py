@@ -11,12 +11,10 @@ import asyncio
 import contextlib
 import logging
 import os
-import resource
 import signal
 import socket
 import subprocess
 import sys
-from collections import deque
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,23 +22,18 @@ from typing import Any
 import uvloop
 
 from pixelserve.errors import NotReady, PixelserveError, Unavailable, WorkerLost
-from pixelserve.serving import channel, handler, logs, metrics
-from pixelserve.serving.app import Lobby, json_answer
+from pixelserve.machine import gpus, reap_orphans, worker_environment
+from pixelserve.serving import channel, handler, metrics
+from pixelserve.serving.acceptor import Acceptor, bind
+from pixelserve.serving.answers import json_answer
+from pixelserve.serving.app import Lobby
 from pixelserve.serving.board import ANSWERING, BUSY, IDLE, Board
 from pixelserve.serving.connection import Host
-from pixelserve.serving.machine import cores, gpus
-from pixelserve.settings import Settings, settings
+from pixelserve.settings import Settings
 
 logger = logging.getLogger("pixelserve.supervisor")
 
-MOST_CONNECTIONS = 4096
-MEMORY = {
-    "MALLOC_MMAP_THRESHOLD_": str(1 << 20),  # glibc's own threshold grows with what it sees
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 20),
-    "THP_MEM_ALLOC_ENABLE": "1",  # torch: huge pages, which make that cheap
-}
-"""Environment of workers: large blocks go back to the system when they are freed."""
-
+REAP_SECONDS = 5.0
 LONGEST_PAUSE = 30.0
 """Seconds between two attempts at starting a worker that keeps failing."""
 
@@ -62,10 +55,8 @@ class Supervisor:
 
     def __init__(self, config: Settings, listener: socket.socket) -> None:
         self._settings = config
-        self._listener = listener
-        self._slots = min(MOST_CONNECTIONS, _raise_file_limit() // 2)
-        self._board = Board.create(self._slots)
-        self._free = deque(range(self._slots))
+        self._acceptor = Acceptor(listener, self._place)
+        self._board = Board.create(self._acceptor.slots)
         self._sockets: dict[int, socket.socket] = {}
         self._entering: dict[int, socket.socket] = {}
         self._workers: dict[int, Worker] = {}
@@ -85,29 +76,12 @@ class Supervisor:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, stop.set)
-        self._listen(True)
         starting = self._spawn(self._prepare_and_start())
         await stop.wait()
         starting.cancel()
         return await self._drain()
 
     # Connections
-
-    def _listen(self, on: bool) -> None:
-        if on:
-            self._loop.add_reader(self._listener, self._accept)
-        else:
-            self._loop.remove_reader(self._listener)
-
-    def _accept(self) -> None:
-        while self._free:
-            try:
-                connection, _address = self._listener.accept()
-            except OSError:  # none left, or it went away again
-                return
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._place(connection, self._free.popleft())
-        self._listen(False)  # until a connection closes
 
     def _place(self, connection: socket.socket, slot: int) -> None:
         """Gives the connection to the ready worker with the fewest; without one it waits for its first request."""
@@ -140,9 +114,7 @@ class Supervisor:
         connection = self._sockets.pop(slot, None)
         if connection is not None:
             connection.close()
-        self._free.append(slot)
-        if len(self._free) == 1 and not self._draining:
-            self._listen(True)
+        self._acceptor.release(slot)
 
     # Workers
 
@@ -157,6 +129,13 @@ class Supervisor:
             return
         for index in range(self._worker_count):
             self._start(index)
+        if os.getpid() == 1:
+            self._reap()
+
+    def _reap(self) -> None:
+        """Every few seconds, as the first process of a container, which inherits what handlers leave behind."""
+        reap_orphans([worker.process.pid for worker in self._workers.values()])
+        self._loop.call_later(REAP_SECONDS, self._reap)
 
     async def _install(self, location: handler.Location) -> None:
         """The handler's requirements.txt, if that was asked for; otherwise only a line in the log."""
@@ -185,7 +164,7 @@ class Supervisor:
         ours.setblocking(False)
         fds = (theirs.fileno(), self._board.fd)
         process = subprocess.Popen(
-            [sys.executable, "-m", "pixelserve.serving.worker", *map(str, fds), str(self._slots)],
+            [sys.executable, "-m", "pixelserve.serving.worker", *map(str, fds), str(self._acceptor.slots)],
             pass_fds=fds,
             env=self._environment(index),
         )
@@ -197,10 +176,8 @@ class Supervisor:
             self._reason = NotReady("The model is loading.", retry_after=2)
 
     def _environment(self, index: int) -> dict[str, str]:
-        """A worker's environment: its share of the cores, its GPU, and large blocks of memory given back when freed."""
-        env = MEMORY | os.environ
-        threads = self._settings.compute_threads or max(1, cores() // self._worker_count)
-        env.setdefault("OMP_NUM_THREADS", str(threads))
+        """A worker's environment: its share of the cores, and its GPU."""
+        env = worker_environment(self._settings.compute_threads, self._worker_count)
         if self._gpus:
             env.setdefault("CUDA_VISIBLE_DEVICES", str(index % self._gpus))
         return env
@@ -275,9 +252,9 @@ class Supervisor:
         """Lets the workers finish; those that do not within the time given, or are still loading, are killed."""
         self._draining = True
         logger.info("draining, up to %g s", self._settings.drain_seconds)
-        self._listen(False)
-        self._accept_rest()
-        self._listener.close()
+        self._acceptor.close()
+        for slot in list(self._entering):  # connections whose first request has not been read yet
+            self._enter(slot)
         workers = list(self._workers.values())
         for worker in workers:
             if worker.ready:
@@ -294,13 +271,6 @@ class Supervisor:
         lost = [w for w in workers if w.ready and w.process.wait() != 0]
         logger.info("ended with work lost" if lost else "ended, nothing lost")
         return 1 if lost else 0
-
-    def _accept_rest(self) -> None:
-        """Connections already made by callers, waiting to be accepted or to have their first request read."""
-        self._accept()
-        self._listen(False)
-        for slot in list(self._entering):
-            self._enter(slot)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(work)
@@ -337,36 +307,11 @@ async def _answer_lost(connection: socket.socket) -> None:
     _hang_up(connection)
 
 
-def _raise_file_limit() -> int:
-    """Raises the soft limit of open files to the hard one; returns it."""
-    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
+def run(config: Settings) -> int:
+    """Serves one model until SIGTERM; 0 after a clean drain, else 1. Raises Unavailable when the port is taken."""
+    with contextlib.closing(bind(config)) as listener, metrics.prepare():
+        return uvloop.run(_run(config, listener))
 
 
-def bind(config: Settings) -> socket.socket:
-    """The listening socket. Raises OSError when the address cannot be had."""
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    listener = socket.create_server((config.host, config.port), family=family, backlog=2048)
-    listener.setblocking(False)
-    return listener
-
-
-def main() -> int:
-    """The command `serve`, which SageMaker runs in the container. Exit code 0 after a clean drain, 1 or 2 otherwise."""
-    try:
-        config = settings()
-        listener = bind(config)
-    except PixelserveError as error:
-        sys.stderr.write(f"serve: {error.message}\n")
-        return 2
-    except OSError as error:
-        sys.stderr.write(
-            f"serve: cannot listen on {config.host}:{config.port}: {error.strerror}. Set "
-            "SAGEMAKER_BIND_TO_PORT to a free port.\n"
-        )
-        return 1
-    logs.configure(config.log_level)
-    with metrics.prepare():
-        logger.info("listening on %s:%d", config.host, listener.getsockname()[1])
-        return uvloop.run(Supervisor(config, listener).run())
+async def _run(config: Settings, listener: socket.socket) -> int:
+    return await Supervisor(config, listener).run()

@@ -17,12 +17,12 @@ from functools import partial
 import uvloop
 
 from pixelserve.errors import HandlerError
+from pixelserve.machine import cores
 from pixelserve.serving import channel, handler, logs
 from pixelserve.serving.app import ModelApp
 from pixelserve.serving.board import Board
 from pixelserve.serving.connection import Host
 from pixelserve.serving.engine import Engine
-from pixelserve.serving.machine import cores
 from pixelserve.serving.metrics import Metrics
 from pixelserve.settings import settings
 

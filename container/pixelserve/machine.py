@@ -1,0 +1,85 @@
+"""How much of the machine is ours: cores, memory, GPUs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+
+def cores(folder: Path = Path("/sys/fs/cgroup")) -> int:
+    """CPU cores this process may use: its affinity, and a container's CPU quota (cgroup v2 or v1), at least 1."""
+    usable = len(os.sched_getaffinity(0))
+    for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        try:
+            quota, period = " ".join((folder / name).read_text() for name in files).split()
+        except OSError:
+            continue
+        return usable if quota in ("max", "-1") else max(1, min(usable, int(quota) // int(period)))
+    return usable
+
+
+MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 20),  # glibc's own threshold grows with what it sees
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 20),
+    "THP_MEM_ALLOC_ENABLE": "1",  # torch: huge pages, which make that cheap
+}
+"""Environment of workers: large blocks go back to the system when they are freed."""
+
+
+def worker_environment(compute_threads: int, workers: int) -> dict[str, str]:
+    """This process's environment with what a worker's lacks: memory given back when freed, its share of the cores."""
+    env = MEMORY | os.environ
+    env.setdefault("OMP_NUM_THREADS", str(compute_threads or max(1, cores() // workers)))
+    return env
+
+
+def gpus(devices: Path = Path("/dev")) -> int:
+    """NVIDIA GPUs this process may use: those of CUDA_VISIBLE_DEVICES where that is set, else all of the machine."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([name for name in visible.split(",") if name.strip() and name.strip() != "-1"])
+    return len(list(devices.glob("nvidia[0-9]*")))
+
+
+def free_memory() -> int:
+    """Bytes that may still be taken: what the machine has and, in a container, what its limit leaves."""
+    readings = [_available(), _cgroup_rest()]
+    return min(reading for reading in readings if reading is not None)
+
+
+def _available() -> int:
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return 1 << 30
+
+
+def _cgroup_rest(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """What the container's limit leaves (cgroup v2 or v1), file cache counted as free; None without a limit."""
+    for limit_file, usage_file, cache in (
+        ("memory.max", "memory.current", "inactive_file"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        try:
+            limit, used = ((folder / name).read_text().strip() for name in (limit_file, usage_file))
+            stat = (folder / limit_file).with_name("memory.stat").read_text().split()
+        except OSError:
+            continue
+        if limit == "max":
+            return None
+        return max(0, int(limit) - int(used) + int(stat[stat.index(cache) + 1]))
+    return None
+
+
+def scratch_folder() -> str | None:
+    """Where small files of running processes go: memory, writable also where the root is not; None: the default."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
+def reap_orphans(own: Collection[int]) -> None:
+    """Collects what has ended and was left to this process as a container's first one; `own` are its own children."""
+    with contextlib.suppress(ChildProcessError):
+        while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and ended.si_pid not in own:
+            os.waitpid(ended.si_pid, 0)

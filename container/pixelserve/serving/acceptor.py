@@ -1,0 +1,82 @@
+"""The listening socket: accepts connections while there are free slots for them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+import socket
+from collections import deque
+from collections.abc import Callable
+
+from pixelserve.errors import Unavailable
+from pixelserve.settings import Settings
+
+logger = logging.getLogger("pixelserve.server")
+
+MOST_CONNECTIONS = 4096
+
+
+class Acceptor:
+    """Passes each connection on as `taken(connection, slot)`; a slot is free again after `release`."""
+
+    def __init__(self, listener: socket.socket, taken: Callable[[socket.socket, int], None]) -> None:
+        self.slots = min(MOST_CONNECTIONS, _raise_file_limit() // 2)
+        self._listener = listener
+        self._taken = taken
+        self._free = deque(range(self.slots))
+        self._closed = False
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(listener, self._accept)
+
+    def _accept(self) -> None:
+        while self._free:
+            try:
+                connection, _address = self._listener.accept()
+            except OSError:  # none left, or it went away again
+                return
+            if connection.family != socket.AF_UNIX:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._taken(connection, self._free.popleft())
+        self._loop.remove_reader(self._listener)  # until a connection closes
+
+    def release(self, slot: int) -> None:
+        """The connection of this slot has ended."""
+        self._free.append(slot)
+        if len(self._free) == 1 and not self._closed:
+            self._loop.add_reader(self._listener, self._accept)
+
+    def close(self) -> None:
+        """Takes the connections that callers have made already, then refuses further ones."""
+        self._accept()
+        self._closed = True
+        self._loop.remove_reader(self._listener)
+        self._listener.close()
+
+
+def bind(config: Settings) -> socket.socket:
+    """The listening socket, of a port or of `unix:PATH`. Raises Unavailable when the address cannot be had."""
+    try:
+        if config.host.startswith("unix:"):
+            listener = socket.socket(socket.AF_UNIX)
+            listener.bind(config.host.removeprefix("unix:"))
+            listener.listen(2048)
+        else:
+            family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+            listener = socket.create_server((config.host, config.port), family=family, backlog=2048)
+    except OSError as error:
+        raise Unavailable(
+            f"cannot listen on {config.host}:{config.port}: {error.strerror}. Set SAGEMAKER_BIND_TO_PORT to a free "
+            "port."
+        ) from None
+    listener.setblocking(False)
+    address = listener.getsockname()
+    logger.info("listening on %s", address if isinstance(address, str) else f"{address[0]}:{address[1]}")
+    return listener
+
+
+def _raise_file_limit() -> int:
+    """Raises the soft limit of open files to the hard one; returns it."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard

@@ -1,0 +1,56 @@
+"""A handler called from start to end in the caller's own thread, one request at a time.
+
+For hosts that bring their own queue and processes: multi-model-server and AWS Lambda.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pixelserve.errors import BadRequest
+from pixelserve.serving import handler
+from pixelserve.serving.answers import Answer, from_handler, told
+from pixelserve.serving.context import Context
+from pixelserve.serving.handler import Handler
+from pixelserve.settings import Settings
+
+
+class Direct:
+    """A loaded handler with its warm model."""
+
+    def __init__(self, functions: Handler, model: Any) -> None:
+        self._functions = functions
+        self._model = model
+
+    @classmethod
+    def load(cls, config: Settings) -> Direct:
+        """The handler that the settings choose. Raises HandlerError with the reason when it does not load."""
+        functions = handler.load(handler.locate(config))
+        return cls(functions, handler.load_model(functions, config.model_folder()))
+
+    def answer(self, body: bytes, context: Context) -> Answer:
+        """The model's answer to `body`. Raises PixelserveError, and nothing else: what callers may be told."""
+        if not body:
+            raise BadRequest("The body is empty. Send the model's input in it.")
+        stage = "input_fn"
+        try:
+            context.check()
+            data = self._functions.input_fn(body, context.content_type, context)
+            stage = "predict_fn"
+            context.check()
+            prediction = self._predict(data, context)
+            stage = "output_fn"
+            context.check()
+            result = self._functions.output_fn(prediction, context.accept, context)
+            return from_handler(result, context.accept, context.answer_attributes)
+        except Exception as error:  # noqa: BLE001  a user's code may raise anything
+            raise told(error, context.request_id, stage) from None
+
+    def _predict(self, data: Any, context: Context) -> Any:
+        if self._functions.predict_fn is not None:
+            return self._functions.predict_fn(data, self._model, context)
+        assert self._functions.predict_batch_fn is not None
+        result = self._functions.predict_batch_fn([data], self._model, [context])[0]
+        if isinstance(result, BaseException):
+            raise result
+        return result

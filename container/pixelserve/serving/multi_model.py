@@ -1,0 +1,342 @@
+"""Several models in one container: SageMaker's multi-model contract.
+
+Each model is a server process of its own behind a local socket: what one model does wrong costs no other, and unloading
+one gives back all that it held. This process speaks the contract and passes the invocations on.
+
+Routes: `POST /models` {"model_name", "url"} (409 loaded already, 507 no memory), `GET /models`, `GET` and `DELETE
+/models/{name}`, `POST /models/{name}/invoke`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+import httpx
+import uvloop
+
+from pixelserve.errors import (
+    AlreadyLoaded,
+    BadRequest,
+    HandlerError,
+    MethodNotAllowed,
+    NotFound,
+    NotReady,
+    OutOfMemory,
+    PixelserveError,
+    WorkerLost,
+)
+from pixelserve.machine import free_memory, reap_orphans, scratch_folder
+from pixelserve.serving import metrics
+from pixelserve.serving.acceptor import Acceptor, bind
+from pixelserve.serving.answers import Answer, json_answer
+from pixelserve.serving.app import ATTRIBUTES, REQUEST_ID, Contract, RequestHeaders, Route
+from pixelserve.serving.board import Board
+from pixelserve.serving.command import serve_command
+from pixelserve.serving.connection import Connection, Host
+from pixelserve.serving.context import ClientGone, Context
+from pixelserve.serving.handler import MEMORY_RAN_OUT
+from pixelserve.settings import Settings
+
+logger = logging.getLogger("pixelserve.models")
+
+LOAD_SECONDS = 480.0
+"""A model must be ready by then, as a container must."""
+RESERVE = 0.1
+"""Part of all memory that must stay free beside a model's files when it is loaded."""
+PAGE = 100
+PASSED_ON = (b"content-type", b"accept", ATTRIBUTES)
+REAP_SECONDS = 5.0
+
+
+class Relayed(PixelserveError):
+    """A model's own error, passed on as it is."""
+
+    def __init__(self, status: int, body: dict[str, Any]) -> None:
+        error = body["error"]
+        super().__init__(error["message"], param=error["param"], retry_after=error.get("retry_after"))
+        self.status = status  # type: ignore[misc]
+        self.code = error["code"]  # type: ignore[misc]
+        self.retryable = error["retryable"]  # type: ignore[misc]
+
+
+class Model:
+    """One model's server process. `folder` is what `model_fn` gets, `url` how the caller named it."""
+
+    def __init__(self, name: str, url: str, folder: Path, sockets: Path) -> None:
+        self.name = name
+        self.url = url
+        self.ready = False
+        self._folder = folder
+        self._socket = sockets / f"{len(os.listdir(sockets))}-{os.urandom(4).hex()}"
+        self._process: asyncio.subprocess.Process
+        self.client = httpx.AsyncClient(
+            transport=httpx.AsyncHTTPTransport(uds=str(self._socket), limits=httpx.Limits(max_connections=None)),
+            base_url="http://model",
+            headers={"accept-encoding": "identity"},
+            timeout=None,
+        )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def has_ended(self) -> bool:
+        return self._process.returncode is not None
+
+    async def start(self) -> None:
+        """Starts the server. It says itself when it is ready: `wait_until_ready`."""
+        environ = {
+            **os.environ,
+            "SAGEMAKER_MULTI_MODEL": "false",
+            "SM_MODEL_DIR": str(self._folder),
+            "PIXELSERVE_HOST": f"unix:{self._socket}",
+        }
+        self._process = await asyncio.create_subprocess_exec(*serve_command(), env=environ, start_new_session=True)
+
+    async def wait_until_ready(self) -> None:
+        """Returns when the model is loaded and warm. Raises OutOfMemory or HandlerError with the reason if it fails."""
+        async with asyncio.timeout(LOAD_SECONDS):
+            while (error := await self._failing_ping()) is not None:
+                if self.has_ended:
+                    raise HandlerError(f"{self.name} did not load: its server ended.")
+                if error.retry_after is None and "signal 9" not in error.message:
+                    raise _load_failure(self.name, error.message)
+                if "signal 9" in error.message:  # the kernel's way of saying that memory is gone
+                    raise _load_failure(self.name, MEMORY_RAN_OUT)
+                await asyncio.sleep(0.05)
+        self.ready = True
+
+    async def _failing_ping(self) -> PixelserveError | None:
+        """Why the model is not ready; None when it is."""
+        try:
+            answer = await self.client.get("/ping", timeout=5.0)
+        except httpx.TransportError:
+            return NotReady("The server is starting.", retry_after=1)
+        return None if answer.is_success else Relayed(answer.status_code, answer.json())
+
+    async def stop(self, seconds: float) -> int:
+        """Lets the model finish what it has within `seconds`; the exit code of its server."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.terminate()
+        try:
+            code = await asyncio.wait_for(self._process.wait(), seconds)
+        except TimeoutError:
+            code = 1
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        await self._process.wait()
+        await self.client.aclose()
+        return code
+
+
+def _load_failure(name: str, reason: str) -> PixelserveError:
+    kind = OutOfMemory if MEMORY_RAN_OUT in reason else HandlerError
+    return kind(f"{name} did not load: {reason}")
+
+
+class Models(Contract):
+    """The routes of the multi-model contract."""
+
+    def __init__(self, settings: Settings, process_metrics: metrics.Metrics, sockets: Path) -> None:
+        super().__init__(settings, process_metrics)
+        self._sockets = sockets
+        self._models: dict[str, Model] = {}
+
+    def pids(self) -> list[int]:
+        """The servers' processes."""
+        return [model.pid for model in self._models.values()]
+
+    def ping(self) -> Answer:
+        return json_answer({"status": "ready", "models": len(self._models)})
+
+    def check_room(self) -> None:
+        """Each model has a queue of its own, which answers for itself."""
+
+    async def infer(self, connection: Connection, body: bytes, context: Context) -> Answer:
+        raise NotFound("There are several models here: POST /models/NAME/invoke.")
+
+    def _route(self, scope: Any) -> Route:
+        match [scope["method"], *(unquote(part) for part in scope["path"].strip("/").split("/"))]:
+            case ["GET", "models"]:
+                return partial(self._list, parse_qs(scope["query_string"].decode("latin-1")))
+            case ["POST", "models"]:
+                return self._load
+            case ["GET", "models", name]:
+                return partial(self._describe, name)
+            case ["DELETE", "models", name]:
+                return partial(self._unload, name)
+            case ["POST", "models", name, "invoke"]:
+                return partial(self._invoke, name)
+            case [method, "models", *_]:
+                raise MethodNotAllowed(
+                    f"{scope['path']} does not take {method}. Routes: GET and POST /models, GET and DELETE "
+                    "/models/NAME, POST /models/NAME/invoke."
+                )
+        return super()._route(scope)
+
+    async def _list(self, query: dict[str, list[str]], *_request: Any) -> Answer:
+        names = sorted(name for name, model in self._models.items() if model.ready)
+        after = query.get("next_page_token", [""])[0]
+        try:
+            limit = int(query.get("limit", [str(PAGE)])[0])
+        except ValueError:
+            raise BadRequest("limit must be a number.", param="limit") from None
+        rest = [name for name in names if name > after]
+        page = rest[: max(1, limit)]
+        listed: dict[str, Any] = {"models": [_described(self._models[name]) for name in page]}
+        if len(rest) > len(page):
+            listed["nextPageToken"] = page[-1]
+        return json_answer(listed)
+
+    async def _describe(self, name: str, *_request: Any) -> Answer:
+        return json_answer(_described(self._loaded(name)))
+
+    async def _load(self, _connection: Connection, headers: RequestHeaders, _request_id: str, receive: Any) -> Answer:
+        try:
+            order = json.loads(await self._read_body(headers, receive))
+            name, url = order["model_name"], order["url"]
+        except (ValueError, KeyError, TypeError):
+            raise BadRequest('Send {"model_name": NAME, "url": FOLDER} as JSON.') from None
+        if not (isinstance(name, str) and isinstance(url, str) and name):
+            raise BadRequest("model_name and url must be texts.", param="model_name")
+        if name in self._models and not (self._models[name].ready and self._models[name].has_ended):
+            raise AlreadyLoaded(f"{name} is loaded already. DELETE /models/{name} unloads it.", param="model_name")
+        folder = self._folder(url)
+        _check_memory(folder)
+        model = self._models[name] = Model(name, url, folder, self._sockets)
+        logger.info("loading %s", name)
+        try:
+            await model.start()
+            await model.wait_until_ready()
+        except BaseException:
+            del self._models[name]
+            await model.stop(1.0)
+            raise
+        logger.info("loaded %s", name)
+        return json_answer(_described(model))
+
+    def _folder(self, url: str) -> Path:
+        """The folder that a URL names. Raises BadRequest for what is not a folder below the one for models."""
+        root = Path(self._settings.models_dir).resolve()
+        folder = Path(url).resolve()
+        if not (folder.is_relative_to(root) and folder.is_dir()):
+            raise BadRequest(f"url must be a folder below {root} (PIXELSERVE_MODELS_DIR).", param="url")
+        return folder
+
+    async def _unload(self, name: str, *_request: Any) -> Answer:
+        model = self._loaded(name)
+        del self._models[name]
+        await model.stop(self._settings.drain_seconds)
+        logger.info("unloaded %s", name)
+        return json_answer({"modelName": name})
+
+    async def _invoke(
+        self, name: str, connection: Connection, headers: RequestHeaders, request_id: str, receive: Any
+    ) -> Answer:
+        model = self._loaded(name)
+        body = await self._read_body(headers, receive)
+        passed = [(key, headers[key]) for key in PASSED_ON if key in headers] + [(REQUEST_ID, request_id.encode())]
+        asking = asyncio.get_running_loop().create_task(_ask(model, body, passed))
+        connection.flow.resume_reading()  # so that a caller who hangs up is noticed
+        connection.on_client_gone = partial(_cancel, asking)
+        try:
+            return await asking
+        except asyncio.CancelledError:
+            raise ClientGone("The client closed the connection.") from None
+        except httpx.TransportError:
+            raise WorkerLost(f"The server of {name} ended while it had this request.", retry_after=2) from None
+        finally:
+            connection.on_client_gone = None
+
+    def _loaded(self, name: str) -> Model:
+        """The model. Raises NotFound, also for one whose server has ended: the caller then loads it again."""
+        model = self._models.get(name)
+        if model is None or (model.ready and model.has_ended):
+            self._models.pop(name, None)
+            raise NotFound(f"{name} is not loaded. POST /models loads it.")
+        if not model.ready:
+            raise NotReady(f"{name} is loading.", retry_after=2)
+        return model
+
+    async def stop(self) -> bool:
+        """Ends all models; whether each had nothing left to do."""
+        codes = await asyncio.gather(*(model.stop(self._settings.drain_seconds) for model in self._models.values()))
+        return not any(codes)
+
+
+def _cancel(asking: asyncio.Task[Answer]) -> None:
+    asking.cancel()
+
+
+async def _ask(model: Model, body: bytes, headers: list[tuple[bytes, bytes]]) -> Answer:
+    """The model's answer, in the pieces it came in. Raises Relayed for an error of the model's."""
+    async with model.client.stream("POST", "/invocations", content=body, headers=headers) as response:
+        parts = [piece async for piece in response.aiter_raw()]
+    if not response.is_success:
+        raise Relayed(response.status_code, json.loads(b"".join(parts)))
+    attributes = response.headers.get(ATTRIBUTES.decode(), "")
+    return Answer(parts or [b""], response.headers["content-type"], attributes)
+
+
+def _check_memory(folder: Path) -> None:
+    """Raises OutOfMemory when the files and the reserve do not fit in what is free; SageMaker then unloads another."""
+    needed = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    free, reserve = free_memory(), int(RESERVE * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    if needed + reserve > free:
+        raise OutOfMemory(
+            f"{needed / 1e6:,.0f} MB of model and {reserve / 1e6:,.0f} MB in reserve do not fit in the "
+            f"{free / 1e6:,.0f} MB that are free. Unload another model first."
+        )
+
+
+def _described(model: Model) -> dict[str, str]:
+    return {"modelName": model.name, "modelUrl": model.url}
+
+
+def run(config: Settings) -> int:
+    """Serves models until SIGTERM; 0 after a clean end, else 1. Raises Unavailable when the port is taken."""
+    with (
+        contextlib.closing(bind(config)) as listener,
+        metrics.prepare(),
+        tempfile.TemporaryDirectory(prefix="pixelserve-", dir=scratch_folder()) as sockets,
+    ):
+        return uvloop.run(_serve(config, listener, Path(sockets)))
+
+
+async def _serve(config: Settings, listener: socket.socket, sockets: Path) -> int:
+    loop = asyncio.get_running_loop()
+    models = Models(config, metrics.Metrics(), sockets)
+    acceptor = Acceptor(listener, lambda connection, slot: host.adopt(connection, slot))
+    host = Host(models, Board.create(acceptor.slots), acceptor.release)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    reaping = loop.create_task(_reap(models.pids)) if os.getpid() == 1 else None
+    await stop.wait()
+    acceptor.close()
+    await host.drain(config.drain_seconds)
+    if reaping is not None:
+        reaping.cancel()
+    clean = await models.stop() and not host.state.connections
+    logger.info("ended, nothing lost" if clean else "ended with work lost")
+    return 0 if clean else 1
+
+
+async def _reap(pids: Callable[[], list[int]]) -> None:
+    """Collects, as the first process of a container, what handlers leave behind."""
+    while True:
+        await asyncio.sleep(REAP_SECONDS)
+        reap_orphans(pids())

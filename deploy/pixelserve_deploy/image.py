@@ -1,0 +1,190 @@
+"""Container images, built and pushed through the Docker Engine's own API, which makes the plain manifests SageMaker
+takes: no provenance, no index of platforms.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import docker
+from docker.errors import DockerException, ImageNotFound, NotFound
+
+import pixelserve
+from pixelserve.errors import BadRequest, PixelserveError, Unavailable
+
+PLATFORM = "linux/amd64"
+MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+"""The one media type of manifests that every way of hosting on SageMaker takes."""
+NAME = "pixelserve"
+SOURCES = ("LICENSE", "README.md", "code", "constraints.txt", "container", "deploy", "pyproject.toml", "setup.cfg")
+
+Progress = Callable[[str], None]
+
+
+class ImageError(PixelserveError):
+    """Building, pushing or checking an image failed; the message ends with what the engine said last."""
+
+    code = "image_error"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to build. `handler` is a feature's name, or the folder of a handler to put into the image."""
+
+    source: Path
+    handler: str = "image_super_resolution"
+    target: Literal["server", "lambda"] = "server"
+    device: Literal["cpu", "cuda"] = "cpu"
+    mms: bool = False
+    weights: tuple[str, ...] = ()
+    name: str = NAME
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    """Further build arguments of the Dockerfile: BASE, TORCH_INDEX_URL, TORCH_FIND_LINKS, PIXELSERVE_WEIGHTS_MIRROR."""
+    network: str | None = None
+
+    @property
+    def folder(self) -> Path | None:
+        """The handler's folder, None for a feature."""
+        path = Path(self.handler).expanduser()
+        return path.resolve() if (path / "inference.py").is_file() else None
+
+    @property
+    def tag(self) -> str:
+        """name:version-commit, with what sets this image apart."""
+        parts = [pixelserve.__version__, _commit(self.source)]
+        parts += [self.device] * (self.device != "cpu") + ["mms"] * self.mms + ["lambda"] * (self.target == "lambda")
+        return f"{self.name}:{'-'.join(filter(None, parts))}"
+
+    def build_arguments(self) -> dict[str, str]:
+        """The Dockerfile's arguments."""
+        return {
+            "DEVICE": self.device,
+            "MMS": str(self.mms).lower(),
+            "FEATURE": "/opt/pixelserve/handler" if self.folder else self.handler,
+            "WEIGHTS": " ".join(self.weights),
+            "VERSION": pixelserve.__version__,
+            "REVISION": _commit(self.source) or "unknown",
+            **self.arguments,
+        }
+
+
+def find_source() -> Path:
+    """The checkout this package runs from, or the current folder. Raises BadRequest where neither has a Dockerfile."""
+    for folder in (Path(__file__).parents[2], Path.cwd()):
+        if (folder / "Dockerfile").is_file() and (folder / "container" / "pixelserve").is_dir():
+            return folder
+    raise BadRequest("There is no Dockerfile here. Run this in a clone of pixelserve, or give --source FOLDER.")
+
+
+def _commit(source: Path) -> str:
+    """The first digits of the commit, with -dirty where files differ from it; empty outside a git repository."""
+    command = ["git", "-C", str(source), "describe", "--always", "--dirty", "--abbrev=8", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def engine() -> docker.DockerClient:
+    """The Docker Engine of DOCKER_HOST. Raises Unavailable saying how to get one."""
+    try:
+        client = docker.from_env(timeout=600)
+        client.ping()
+    except DockerException as error:
+        raise Unavailable(f"No Docker Engine answers ({error}). Start Docker, or point DOCKER_HOST to one.") from None
+    return client
+
+
+def build(client: docker.DockerClient, recipe: Recipe, progress: Progress) -> str:
+    """Builds the image and returns its tag. `progress` gets each line that the engine says. Raises ImageError."""
+    with tempfile.TemporaryDirectory() as context:
+        _gather(recipe, Path(context))
+        events = client.api.build(
+            path=context,
+            tag=recipe.tag,
+            target=recipe.target,
+            buildargs=recipe.build_arguments(),
+            platform=PLATFORM,
+            network_mode=recipe.network,
+            rm=True,
+            forcerm=True,
+            decode=True,
+        )
+        _follow(events, progress, f"Building {recipe.tag} failed")
+    return recipe.tag
+
+
+def _gather(recipe: Recipe, context: Path) -> None:
+    """The files that the Dockerfile copies."""
+    without_caches = shutil.ignore_patterns("__pycache__")
+    for name in ("Dockerfile", ".dockerignore", *SOURCES):
+        path = recipe.source / name
+        if path.is_dir():
+            shutil.copytree(path, context / name, ignore=without_caches)
+        else:
+            shutil.copy2(path, context / name)
+    if recipe.folder is not None:
+        shutil.copytree(recipe.folder, context / "handler", ignore=without_caches)
+
+
+def push(client: docker.DockerClient, tag: str, repository: str, auth: Mapping[str, str], progress: Progress) -> str:
+    """Pushes a local image as repository:version and returns that, once its manifest is one that SageMaker takes.
+
+    `auth` is {"username", "password"}, empty for a registry without. Raises ImageError.
+    """
+    try:
+        image = client.images.get(tag)
+    except ImageNotFound:
+        raise ImageError(f"There is no image {tag} here: pixelserve build.") from None
+    version = tag.rpartition(":")[2]
+    image.tag(repository, version)
+    events = client.api.push(repository, version, stream=True, decode=True, auth_config=dict(auth) or None)
+    _follow(events, progress, f"Pushing {repository}:{version} failed")
+    check_deployable(client, f"{repository}:{version}", auth)
+    return f"{repository}:{version}"
+
+
+def check_deployable(client: docker.DockerClient, reference: str, auth: Mapping[str, str]) -> None:
+    """Raises ImageError unless the registry has a plain linux/amd64 image under `reference`."""
+    try:
+        found = client.images.get_registry_data(reference, auth_config=dict(auth) or None)
+    except NotFound:
+        raise ImageError(f"The registry has no {reference}: pixelserve push.") from None
+    media_type = found.attrs["Descriptor"]["mediaType"]
+    if media_type != MANIFEST:
+        raise ImageError(
+            f"{reference} has a manifest of type {media_type}, which SageMaker refuses. Build it with `pixelserve "
+            "build`, or with docker buildx --provenance=false --output type=docker, and push it again."
+        )
+    platforms = [f"{platform['os']}/{platform['architecture']}" for platform in found.attrs["Platforms"]]
+    if platforms != [PLATFORM]:
+        raise ImageError(f"{reference} is for {', '.join(platforms)}; SageMaker runs {PLATFORM}. Build it for that.")
+
+
+def _follow(events: Iterable[dict[str, Any]], progress: Progress, failure: str) -> None:
+    """Passes the engine's messages on. Raises ImageError for the first that is an error."""
+    last: list[str] = []
+    for event in events:
+        if "error" in event:
+            raise ImageError("\n".join([f"{failure}: {event['error'].strip()}", *last[-10:]]))
+        line = _line(event)
+        if line:
+            last.append(line)
+            progress(line)
+
+
+def _line(event: Mapping[str, Any]) -> str:
+    """One message of the engine as text; empty for what says nothing new."""
+    if "stream" in event:
+        return re.sub(r"\x1b\[[0-9;]*m", "", event["stream"]).strip()
+    detail = event.get("progressDetail") or {}
+    if detail.get("total") and event.get("status") == "Pushing":
+        return f"{event['id']}: {100 * detail.get('current', 0) // detail['total']} % of {detail['total'] / 1e6:.0f} MB"
+    return f"{event.get('id', '')} {event.get('status', '')}".strip()

@@ -1,0 +1,107 @@
+"""Real containers for tests: an image and a handler's text in, HTTP on the engine's own network out."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import docker
+import httpx
+import pytest
+from servers import ROOT, wait_for
+
+from pixelserve.errors import Unavailable
+from pixelserve_deploy.image import Recipe, build, engine
+
+
+def engine_or_skip() -> docker.DockerClient:
+    """The Docker Engine; the test is skipped where none answers."""
+    try:
+        return engine()
+    except Unavailable as error:
+        pytest.skip(error.message)
+
+
+def recipe(**fields: Any) -> Recipe:
+    """This tree's image; PIP_FIND_LINKS_URL is where builds of torch are had beside the usual index."""
+    find_links = os.environ.get("PIP_FIND_LINKS_URL")
+    arguments = {"TORCH_FIND_LINKS": find_links} if find_links else {}
+    return Recipe(source=ROOT, name="pixelserve-test", network="host", arguments=arguments, **fields)
+
+
+def built(client: docker.DockerClient, **fields: Any) -> str:
+    """The tag of this tree's image, built now; all that has not changed comes from the engine's cache."""
+    return build(client, recipe(**fields), lambda line: None)
+
+
+class Container:
+    """`docker run IMAGE serve` with a handler in /opt/ml/model/code, as SageMaker starts it; removed by `close`."""
+
+    def __init__(
+        self,
+        client: docker.DockerClient,
+        image: str,
+        folder: Path,
+        files: dict[str, str],
+        environ: dict[str, str],
+        **run: Any,
+    ) -> None:
+        model = folder / "model"
+        (model / "code").mkdir(parents=True)
+        for name, text in files.items():
+            (model / "code" / name).write_text(text)
+        for path in (folder, model, model / "code"):
+            path.chmod(0o755)
+        options: dict[str, Any] = {"volumes": {str(model): {"bind": "/opt/ml/model", "mode": "ro"}}} | run
+        self.container = client.containers.run(image, "serve", detach=True, environment=environ, **options)
+        self.container.reload()
+        # its own address: Docker's proxy for published ports takes on connections that the container would refuse
+        address = self.container.attrs["NetworkSettings"]["IPAddress"]
+        self.url = f"http://{address}:{environ.get('SAGEMAKER_BIND_TO_PORT', '8080')}"
+        self.client = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
+
+    def ping(self) -> httpx.Response | None:
+        """`/ping` on a connection of its own; None while nothing listens."""
+        try:
+            return httpx.get(f"{self.url}/ping", timeout=10, trust_env=False)
+        except httpx.TransportError:
+            return None
+
+    def ready(self, seconds: float = 90.0) -> Container:
+        """Waits for a healthy `/ping`."""
+
+        def is_ready() -> bool:
+            self.container.reload()
+            assert self.container.status == "running", self.log_text()
+            answer = self.ping()
+            return answer is not None and answer.status_code == 200
+
+        wait_for(is_ready, seconds, "ready")
+        return self
+
+    def invoke(self, body: bytes | str, content_type: str = "application/json", **headers: str) -> httpx.Response:
+        given = {"content-type": content_type} | {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.client.post("/invocations", content=body, headers=given)
+
+    def log_text(self) -> str:
+        """What it has written so far."""
+        return bytes(self.container.logs()).decode(errors="replace")
+
+    def processes(self, word: str) -> list[int]:
+        """Pids on the host of its processes whose command line has the word."""
+        table = self.container.top(ps_args="-eo pid,args")
+        return [int(row[0]) for row in table["Processes"] if word in row[1]]
+
+    def terminate(self, seconds: int = 40) -> int:
+        """`docker stop`: SIGTERM, then SIGKILL after `seconds`; the exit code."""
+        self.container.stop(timeout=seconds)
+        return self.exit_code()
+
+    def exit_code(self, seconds: float = 60) -> int:
+        """Waits for its end."""
+        return int(self.container.wait(timeout=seconds)["StatusCode"])
+
+    def close(self) -> None:
+        self.client.close()
+        self.container.remove(force=True)

@@ -1,0 +1,194 @@
+"""Several models in one container, over real HTTP: SageMaker's multi-model contract."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from servers import Server, wait_for
+
+NAMED = """
+import helper, os
+
+def model_fn(model_dir):
+    return open(os.path.join(model_dir, "name.txt")).read()
+
+def predict_fn(data, model, context):
+    context.answer_attributes = context.custom_attributes
+    if data == "die":
+        os.kill(os.getppid(), 9)
+        data = "sleep"
+    if data == "sleep":
+        import time
+        time.sleep(1)
+    return {"model": model, "helper": helper.NAME, "data": data}
+"""
+
+
+def write_model(root: Path, name: str, handler: str = NAMED) -> Path:
+    """A model as SageMaker unpacks it: /opt/ml/models/HASH/model."""
+    folder = root / name / "model"
+    (folder / "code").mkdir(parents=True)
+    (folder / "name.txt").write_text(name)
+    (folder / "code" / "inference.py").write_text(handler)
+    (folder / "code" / "helper.py").write_text(f"NAME = 'helper of {name}'\n")
+    return folder
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def server(serve: Callable[..., Server], root: Path) -> Server:
+    return serve(SAGEMAKER_MULTI_MODEL="true", PIXELSERVE_MODELS_DIR=str(root)).ready()
+
+
+def load(server: Server, name: str, folder: Path | str) -> httpx.Response:
+    return server.client.post("/models", json={"model_name": name, "url": str(folder)})
+
+
+def invoke(server: Server, name: str, data: object = 1, **headers: str) -> httpx.Response:
+    return server.client.post(f"/models/{name}/invoke", json=data, headers=headers)
+
+
+def code_of(answer: httpx.Response) -> str:
+    return str(answer.json()["error"]["code"])
+
+
+def test_two_models_with_modules_of_one_name_answer_side_by_side(server: Server, root: Path) -> None:
+    for name in ("a", "b"):
+        assert load(server, name, write_model(root, name)).status_code == 200
+    for name in ("a", "b"):
+        answer = invoke(server, name, [1], **{"x-amzn-sagemaker-custom-attributes": "k=v"})
+        assert answer.json() == {"model": name, "helper": f"helper of {name}", "data": [1]}
+        assert answer.headers["x-amzn-sagemaker-custom-attributes"] == "k=v"
+
+
+def test_load_list_describe_unload(server: Server, root: Path) -> None:
+    folders = {name: write_model(root, name) for name in ("one", "three", "two")}
+    assert server.client.get("/models").json() == {"models": []}
+    for name, folder in folders.items():
+        assert load(server, name, folder).json() == {"modelName": name, "modelUrl": str(folder)}
+    first = server.client.get("/models", params={"limit": 2}).json()
+    assert [model["modelName"] for model in first["models"]] == ["one", "three"]
+    rest = server.client.get("/models", params={"limit": 2, "next_page_token": first["nextPageToken"]}).json()
+    assert rest == {"models": [{"modelName": "two", "modelUrl": str(folders["two"])}]}
+    assert server.client.get("/models/two").json() == rest["models"][0]
+    assert server.client.delete("/models/two").status_code == 200
+    for answer in (server.client.get("/models/two"), server.client.delete("/models/two"), invoke(server, "two")):
+        assert (answer.status_code, code_of(answer)) == (404, "not_found")
+    assert load(server, "two", folders["two"]).status_code == 200
+
+
+def test_loaded_already_is_409(server: Server, root: Path) -> None:
+    folder = write_model(root, "a")
+    load(server, "a", folder)
+    again = load(server, "a", folder)
+    assert (again.status_code, code_of(again)) == (409, "already_loaded")
+
+
+def test_no_memory_is_507_and_the_others_go_on(server: Server, root: Path) -> None:
+    load(server, "a", write_model(root, "a"))
+    greedy = "def model_fn(model_dir):\n    raise MemoryError\n\ndef predict_fn(d, m):\n    return d\n"
+    answer = load(server, "greedy", write_model(root, "greedy", greedy))
+    assert (answer.status_code, code_of(answer)) == (507, "out_of_memory")
+    large = write_model(root, "large")
+    with (large / "weights.bin").open("wb") as file:
+        file.truncate(psutil.virtual_memory().total)  # a hole: it takes no disk
+    answer = load(server, "large", large)
+    assert (answer.status_code, code_of(answer)) == (507, "out_of_memory")
+    assert "Unload another model" in answer.text
+    assert invoke(server, "a").status_code == 200
+    assert [model["modelName"] for model in server.client.get("/models").json()["models"]] == ["a"]
+
+
+def test_a_model_that_does_not_load_is_told_and_forgotten(server: Server, root: Path) -> None:
+    broken = write_model(root, "broken", "import no_such_package\n")
+    answer = load(server, "broken", broken)
+    assert (answer.status_code, code_of(answer)) == (500, "handler_error")
+    assert "no_such_package" in answer.text
+    (broken / "code" / "inference.py").write_text(NAMED)
+    assert load(server, "broken", broken).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        {"model_name": "a"},
+        {"model_name": "a", "url": 7},
+        {"model_name": "", "url": "/"},
+        ["a"],
+        {"model_name": "a", "url": "/etc"},
+        {"model_name": "a", "url": "https://elsewhere.example/model.tar.gz"},
+        {"model_name": "a", "url": "MODELS/../../.."},
+    ],
+)
+def test_orders_that_make_no_sense_are_400(server: Server, root: Path, order: object) -> None:
+    if isinstance(order, dict) and isinstance(order.get("url"), str):
+        order["url"] = order["url"].replace("MODELS", str(root))
+    assert server.client.post("/models", json=order).status_code == 400
+    assert server.ping().status_code == 200  # type: ignore[union-attr]
+
+
+def test_errors_of_a_model_are_passed_on_with_the_request_id(server: Server, root: Path) -> None:
+    load(server, "a", write_model(root, "a"))
+    answer = server.client.post(
+        "/models/a/invoke", content=b"{", headers={"x-request-id": "mine-1", "content-type": "application/json"}
+    )
+    assert (answer.status_code, code_of(answer), answer.json()["request_id"]) == (400, "bad_request", "mine-1")
+
+
+def test_a_model_whose_server_dies_costs_its_requests_only(server: Server, root: Path) -> None:
+    for name in ("a", "b"):
+        load(server, name, write_model(root, name))
+    died = invoke(server, "a", "die")
+    assert died.status_code == 503
+    wait_for(lambda: invoke(server, "a").status_code == 404)
+    assert invoke(server, "b").status_code == 200
+    assert load(server, "a", root / "a" / "model").status_code == 200
+    assert invoke(server, "a").status_code == 200
+
+
+def test_wrong_routes(server: Server) -> None:
+    assert "/models/NAME/invoke" in server.invoke("{}").text
+    assert server.client.put("/models").status_code == 405
+    assert server.client.get("/nothing").status_code == 404
+    assert server.client.get("/models", params={"limit": "many"}).status_code == 400
+
+
+def test_metrics_are_of_all_models(server: Server, root: Path) -> None:
+    load(server, "a", write_model(root, "a"))
+    invoke(server, "a")
+    wait_for(lambda: 'pixelserve_stage_seconds_count{stage="predict"} 1.0' in server.client.get("/metrics").text)
+
+
+def test_sigterm_loses_nothing_and_leaves_nobody(server: Server, root: Path) -> None:
+    load(server, "a", write_model(root, "a"))
+    answers: list[int] = []
+    caller = threading.Thread(target=lambda: answers.append(invoke(server, "a", "sleep").status_code))
+    caller.start()
+    wait_for(lambda: "pixelserve_requests_held 1.0" in httpx.get(f"{server.url}/metrics", trust_env=False).text)
+    processes = psutil.Process(server.process.pid).children(recursive=True)
+    assert server.terminate() == 0
+    caller.join()
+    assert answers == [200]
+    _, alive = psutil.wait_procs(processes, 10)
+    assert alive == []
+
+
+def test_killing_the_front_leaves_no_model_behind(server: Server, root: Path) -> None:
+    load(server, "a", write_model(root, "a"))
+    processes = psutil.Process(server.process.pid).children(recursive=True)
+    os.kill(server.process.pid, signal.SIGKILL)
+    _, alive = psutil.wait_procs(processes, 10)
+    assert alive == []
