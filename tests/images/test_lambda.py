@@ -1,0 +1,149 @@
+"""The target `lambda` under AWS's own runtime interface emulator, called as Lambda is."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import docker
+import httpx
+import numpy as np
+import pytest
+from containers import built
+from drawing import picture
+from servers import ROOT, wait_for
+
+SAM = "aws-sam-cli==1.170.0"
+EMULATOR = "samcli/local/rapid/aws-lambda-rie-x86_64"
+INVOKE = "/2015-03-31/functions/function/invocations"
+
+
+@pytest.fixture(scope="session")
+def emulator() -> Path:
+    """AWS's emulator out of the package that brings it; kept between runs."""
+    place = ROOT / "build" / "lambda" / SAM.replace("==", "-") / "aws-lambda-rie"
+    if not place.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(place.parent), SAM]
+        if subprocess.run(command, capture_output=True).returncode:
+            pytest.skip(f"{SAM}, which brings the emulator, cannot be had here")
+        with zipfile.ZipFile(next(place.parent.glob("*.whl"))) as wheel:
+            place.write_bytes(wheel.read(EMULATOR))
+        place.chmod(0o755)
+    return place
+
+
+@pytest.fixture(scope="module")
+def function(client: docker.DockerClient, emulator: Path) -> Iterator[httpx.Client]:
+    container = client.containers.run(
+        built(client, target="lambda"),
+        ["python", "-m", "awslambdaric", "pixelserve.serving.aws_lambda.handler"],
+        entrypoint="/emulator/aws-lambda-rie",
+        volumes={str(emulator.parent): {"bind": "/emulator", "mode": "ro"}},
+        read_only=True,
+        tmpfs={"/tmp": ""},
+        environment={"AWS_LAMBDA_FUNCTION_TIMEOUT": "60"},
+        detach=True,
+    )
+    try:
+        container.reload()
+        url = f"http://{container.attrs['NetworkSettings']['IPAddress']}:8080"
+        with httpx.Client(base_url=url, timeout=90, trust_env=False) as caller:
+            wait_for(lambda: _listens(caller), what="the emulator")
+            yield caller
+    finally:
+        container.remove(force=True)
+
+
+def _listens(caller: httpx.Client) -> bool:
+    try:
+        caller.get("/")
+    except httpx.TransportError:
+        return False
+    return True
+
+
+def png(height: int, width: int) -> bytes:
+    return cv2.imencode(".png", picture(height, width))[1].tobytes()
+
+
+def http_event(body: bytes | None = None, method: str = "POST", path: str = "/", **headers: str) -> dict[str, Any]:
+    """What a function URL sends."""
+    return {
+        "version": "2.0",
+        "rawPath": path,
+        "headers": {name.replace("_", "-"): value for name, value in headers.items()},
+        "requestContext": {"http": {"method": method, "path": path}},
+        "body": None if body is None else base64.b64encode(body).decode(),
+        "isBase64Encoded": True,
+    }
+
+
+def call(function: httpx.Client, event: object) -> Any:
+    return function.post(INVOKE, json=event).json()
+
+
+def test_a_direct_call_takes_and_answers_json(function: httpx.Client) -> None:
+    answer = call(function, {"img": base64.b64encode(png(30, 40)).decode(), "scale": 2})
+    large = cv2.imdecode(np.frombuffer(base64.b64decode(answer["result"]), np.uint8), cv2.IMREAD_COLOR)
+    assert large.shape == (60, 80, 3)
+
+
+def test_an_image_over_a_function_url(function: httpx.Client) -> None:
+    event = http_event(
+        png(30, 40),
+        content_type="image/png",
+        accept="image/jpeg",
+        X_Amzn_SageMaker_Custom_Attributes="scale=4",
+    )
+    answer = call(function, event)
+    assert (answer["statusCode"], answer["headers"]["content-type"]) == (200, "image/jpeg")
+    assert "width=160" in answer["headers"]["x-amzn-sagemaker-custom-attributes"]
+    assert answer["isBase64Encoded"] is True
+    assert base64.b64decode(answer["body"])[:3] == b"\xff\xd8\xff"
+
+
+def test_a_rest_event_of_api_gateway(function: httpx.Client) -> None:
+    event = {"httpMethod": "POST", "path": "/x", "headers": None, "body": "{}", "isBase64Encoded": False}
+    answer = call(function, event)
+    assert (answer["statusCode"], answer["isBase64Encoded"]) == (400, False)
+    assert '"code": "bad_request"' in answer["body"]
+
+
+@pytest.mark.parametrize(
+    ("event", "status", "word"),
+    [
+        (http_event(method="GET", path="/ping"), 200, "ready"),
+        (http_event(method="DELETE"), 405, "takes POST"),
+        (http_event(png(30, 40)[:60], content_type="image/png"), 400, "invalid_image"),
+        (http_event(b"", content_type="image/png"), 400, "empty"),
+        (http_event() | {"body": "%%%"}, 400, "Base64"),
+        (http_event(b"x", content_type="text/x-own"), 415, "unsupported_media_type"),
+    ],
+)
+def test_other_requests(function: httpx.Client, event: dict[str, Any], status: int, word: str) -> None:
+    answer = call(function, event)
+    assert answer["statusCode"] == status
+    assert word in answer["body"]
+    assert "Traceback" not in answer["body"]
+
+
+def test_an_answer_beyond_lambdas_limit_says_what_to_do(function: httpx.Client) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (700, 700, 3), np.uint8)
+    body = cv2.imencode(".jpg", noise)[1].tobytes()
+    event = http_event(body, content_type="image/jpeg", accept="application/x-npy")
+    event["headers"]["x-amzn-sagemaker-custom-attributes"] = "scale=4"
+    answer = call(function, event)
+    assert answer["statusCode"] == 413
+    assert "image/webp" in answer["body"]
+
+
+def test_a_direct_call_that_fails_answers_the_error(function: httpx.Client) -> None:
+    answer = call(function, {"scale": 3})
+    assert answer["error"]["code"] == "bad_request"
