@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
     names = arguments.endpoints or [feature.endpoint for feature in features.FEATURES]
     sources = _chosen(names, arguments.model_dir)
     places = _places(arguments)
-    show_log = _show_from(logging.INFO if arguments.verbose else logging.WARNING)
+    show_log = show_from(logging.INFO if arguments.verbose else logging.WARNING)
     try:
         with (
             running(
@@ -111,7 +111,7 @@ def show_progress(endpoint: Endpoint, reason: str) -> None:
     print(f"{endpoint.name}: {reason or 'ready.'}", file=sys.stderr)
 
 
-def _show_from(level: int) -> Callable[[Endpoint, LogLine], None]:
+def show_from(level: int) -> Callable[[Endpoint, LogLine], None]:
     """Shows what a handler prints itself, and what is logged at `level` or above."""
 
     def show(endpoint: Endpoint, line: LogLine) -> None:
