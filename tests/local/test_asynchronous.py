@@ -103,10 +103,10 @@ def stored(s3, url):
 
 
 def test_the_output_is_stored_where_the_answer_says(client, s3):
-    s3.put_object(Bucket="bucket", Key="in/a b.json", Body=b'{"value": 21}')
+    s3.put_object(Bucket="bucket", Key="in/a é.json", Body=b'{"value": 21}')
     answer = client.invoke_endpoint_async(
         EndpointName="doubler",
-        InputLocation="s3://bucket/in/a b.json",
+        InputLocation="s3://bucket/in/a é.json",
         ContentType="application/json",
         Accept="application/json",
         CustomAttributes="scale=4",
@@ -162,6 +162,8 @@ def test_an_input_that_is_too_large_is_a_failure_file(client, s3):
         ({"InputLocation": "file:///etc/passwd"}, "pixelserve up --async-input PLACE"),
         ({"InputLocation": "https://bucket/in/x"}, "is not below"),
         ({"InputLocation": "x"}, "is not below"),
+        ({"InputLocation": "file://[x"}, "is not below"),
+        ({"InputLocation": "file:///%00"}, "is not below"),
         ({"Body": bytes(128_001)}, "larger than 128,000 bytes"),
         ({"Body": b"x", "RequestTTLSeconds": 21_601}, "RequestTTLSeconds is not a number of 60 to 21,600"),
         ({"Body": b"x", "InvocationTimeoutSeconds": 3601}, "InvocationTimeoutSeconds is not a number of 1 to 3,600"),
@@ -235,6 +237,9 @@ def test_folders_serve_in_the_place_of_buckets(tmp_path):
         answer = invoke(local, EndpointName="doubler", InputLocation=(tmp_path / "in" / "ä.json").as_uri())
         assert answer["OutputLocation"].startswith(f"{(tmp_path / 'out').as_uri()}/")
         assert wait_for_file(answer["OutputLocation"]) == b"4"
+        too_long = f"{(tmp_path / 'in').as_uri()}/{'x' * 300}"
+        answer = invoke(local, EndpointName="doubler", InputLocation=too_long)
+        assert b"File name too long" in wait_for_file(answer["FailureLocation"])
         for outside in ("secret", "in/../secret", "in/%2e%2e/secret", "in/link"):
             with pytest.raises(ClientError, match="is not below"):
                 invoke(local, EndpointName="doubler", InputLocation=f"{tmp_path.as_uri()}/{outside}")

@@ -112,7 +112,7 @@ class AsyncInvocations:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         output = self._places.output
-        inference_id = headers.get(_PREFIX + b"inference-id", invocation.id.encode()).decode("latin-1")
+        inference_id = headers.get(_PREFIX + b"inference-id", invocation.id.encode()).decode(errors="replace")
         return json_answer(
             202,
             {"InferenceId": inference_id},
@@ -147,7 +147,7 @@ class AsyncInvocations:
             raise ValidationError(
                 f"The body is larger than {INLINE_BYTES:,} bytes. Store it and name it in InputLocation."
             ) from None
-        location = headers.get(_PREFIX + b"inputlocation", b"").decode("latin-1")
+        location = headers.get(_PREFIX + b"inputlocation", b"").decode(errors="replace")
         if bool(body) == bool(location):
             raise ValidationError("Give the input as InputLocation or as the body: one of the two.")
         return self._places.find(location) if location else body
@@ -191,6 +191,9 @@ class AsyncInvocations:
             return _model_failure(invocation, fault)
         except PixelserveError as error:
             return _failure(invocation, error)
+        except Exception:  # a fault of ours must not lose the invocation
+            logger.exception("%s: %s failed in the runtime", invocation.endpoint.name, invocation.id)
+            return _failure(invocation, PixelserveError("The runtime failed. Its log has the details."))
         return _Output(f"{invocation.id}.out", b"".join(parts), given.get("content-type", "application/octet-stream"))
 
     async def close(self) -> None:

@@ -76,29 +76,31 @@ class Folder(Place):
         return (self.path / self._checked(name)).as_uri()
 
     def name_of(self, url: str) -> str | None:
-        parts = urlsplit(url)
-        if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
-            return None
         try:
-            path = Path(unquote(parts.path)).resolve()
-        except (OSError, ValueError):
+            parts = urlsplit(url)
+            path = Path(os.path.realpath(unquote(parts.path)))
+        except ValueError:
+            return None
+        if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
             return None
         return path.relative_to(self.path).as_posix() if path.is_relative_to(self.path) else None
 
     def names(self) -> list[str]:
-        paths = (Path(folder, name) for folder, _, names in os.walk(self.path) for name in names)
+        walk = os.walk(self.path, onerror=_refuse_unless_missing)
+        paths = (Path(folder, name) for folder, _, names in walk for name in names)
         return sorted(path.relative_to(self.path).as_posix() for path in paths if path.is_file())
 
     @contextlib.contextmanager
     def open(self, name: str) -> Iterator[tuple[BinaryIO, int, str]]:
         path = self.path / self._checked(name)
-        if not path.is_file():
-            raise NotFound(f"There is no file {path}.")
-        with _told(f"Cannot read {path}"), path.open("rb") as stream:
-            yield stream, os.fstat(stream.fileno()).st_size, ""
+        with _told(f"Cannot read {path}"):
+            if not path.is_file():
+                raise NotFound(f"There is no file {path}.")
+            with path.open("rb") as stream:
+                yield stream, os.fstat(stream.fileno()).st_size, ""
 
     def write(self, name: str, content: BinaryIO, content_type: str) -> None:
-        path = (self.path / self._checked(name)).resolve()
+        path = Path(os.path.realpath(self.path / self._checked(name)))
         if not path.is_relative_to(self.path):
             raise BadRequest(f"{name!r} leads out of {self.path} by a link. Remove the link.")
         unfinished = path.parent / f".{uuid.uuid4()}"
@@ -120,6 +122,11 @@ class Folder(Place):
         if not {"", ".", ".."}.isdisjoint(parts) or "\0" in name:
             raise BadRequest(f"{name!r} cannot be a file in {self.path}. Rename the object.")
         return name
+
+
+def _refuse_unless_missing(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise Unavailable(f"Cannot list {error.filename}: {error.strerror}.")
 
 
 @contextlib.contextmanager

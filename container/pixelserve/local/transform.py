@@ -89,7 +89,8 @@ def transform(endpoint: Endpoint, job: Job, told: Callable[[Outcome], None]) -> 
 
     Raises EndpointFailed when the server ends, and what the places raise for being listed.
     """
-    with httpx.Client(base_url=endpoint.url, trust_env=False, timeout=SECONDS) as client:
+    limits = httpx.Limits(max_connections=None)
+    with httpx.Client(base_url=endpoint.url, trust_env=False, timeout=SECONDS, limits=limits) as client:
         run = _Run(endpoint, job, client, told)
         try:
             return run.all()

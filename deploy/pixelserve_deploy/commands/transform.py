@@ -87,11 +87,15 @@ def _job(arguments: argparse.Namespace) -> Job:
     if arguments.strategy == "MultiRecord" and arguments.split_type != "Line":
         raise UsageError("--strategy MultiRecord goes with --split-type Line")
     known = features.find(arguments.endpoint)
+    accept = arguments.accept or (known.answer if known else "*/*")
+    for header in (arguments.content_type, accept):
+        if not (header.isascii() and header.isprintable()):
+            raise UsageError(f"{header!r} is no content type: write one such as image/png")
     job = Job(
         source=place(arguments.input),
         target=place(arguments.output),
         content_type=arguments.content_type,
-        accept=arguments.accept or (known.answer if known else "*/*"),
+        accept=accept,
         split_lines=arguments.split_type == "Line",
         assemble_lines=arguments.assemble_with == "Line",
         overwrite=arguments.overwrite,
