@@ -9,10 +9,12 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
 from PIL import Image
+from servers import wait_for
 
 from pixelserve import __version__
 from pixelserve.local import state
@@ -208,6 +210,17 @@ def test_up_and_invoke_work_together(folder, photo, tmp_path, capsys, monkeypatc
     assert state.find("flip-it") is None
     with pytest.raises(httpx.ConnectError):
         httpx.get(url, trust_env=False)
+
+
+def test_up_takes_asynchronous_invocations(folder, tmp_path):
+    with up(folder, "--async-output", tmp_path / "out") as (_, printed):
+        url = re.search(r"export AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME=(\S+)", printed)[1]
+        assert f"\nAsynchronous invocations write to {tmp_path / 'out'}.\n" in printed
+        answer = httpx.post(f"{url}/endpoints/flip-it/async-invocations", content=b"photo", trust_env=False)
+        output = Path(answer.headers["x-amzn-sagemaker-outputlocation"].removeprefix("file://"))
+        wait_for(output.exists)
+    assert output.read_bytes() == b"photo"
+    assert output.parent == tmp_path / "out"
 
 
 def test_invoke_starts_what_is_not_running_and_stops_it(folder, photo, tmp_path, capsys):

@@ -159,17 +159,19 @@ class AsyncInvocations:
         try:
             async with self._room[invocation.endpoint]:
                 output = await self._output(invocation)
+                self._computing.discard(task)  # what is being written is not cancelled
+                await self._write(invocation, output)
         except asyncio.CancelledError:
-            output = _failure(
-                invocation, Draining("The runtime was stopped before the output was there. Send it again.")
-            )
+            stopped = Draining("The runtime was stopped before the output was there. Send it again.")
+            await self._write(invocation, _failure(invocation, stopped))
         finally:
             self._computing.discard(task)
             self._held[invocation.endpoint] -= 1
+
+    async def _write(self, invocation: _Invocation, output: _Output) -> None:
+        write = self._places.output.write
         try:
-            await asyncio.to_thread(
-                self._places.output.write, output.name, io.BytesIO(output.body), output.content_type
-            )
+            await asyncio.to_thread(write, output.name, io.BytesIO(output.body), output.content_type)
         except PixelserveError as error:
             logger.error("%s: %s is lost: %s", invocation.endpoint.name, output.name, error.message)
 
