@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import boto3
+import httpx
 import local_handlers as handlers
 import pytest
 from moto.server import ThreadedMotoServer
@@ -71,8 +72,9 @@ def texts(folder):
 
 
 def test_the_server_says_what_the_job_set(echo):
-    told = environment(None, None, None)
-    assert told == {"SAGEMAKER_BATCH": "true"}
+    parameters = httpx.get(f"{echo.url}/execution-parameters", trust_env=False).json()
+    assert parameters == {"MaxConcurrentTransforms": 2, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": 1}
+    assert environment(None, None, None) == {"SAGEMAKER_BATCH": "true"}
 
 
 def test_every_file_has_its_answer_and_failures_are_told(echo, tmp_path):
