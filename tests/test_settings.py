@@ -53,3 +53,10 @@ def test_batch_transform_sets_the_body_limit() -> None:
     assert Settings.from_env(both).max_body_bytes == 6_000_000
     for none in ("0", ""):
         assert Settings.from_env(both | {"SAGEMAKER_MAX_PAYLOAD_IN_MB": none}).max_body_bytes == 1_000
+
+
+def test_batch_transform_gives_an_invocation_longer() -> None:
+    assert Settings.from_env({"SAGEMAKER_BATCH": "true"}).timeout == 600
+    assert Settings.from_env({"SAGEMAKER_BATCH": "false"}).timeout == 60
+    both = {"SAGEMAKER_BATCH": "true", "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS": "5"}
+    assert Settings.from_env(both).timeout == 5

@@ -71,7 +71,7 @@ def test_up_and_invoke_work_from_the_wheel_in_an_empty_folder(wheel: Path, tmp_p
     environ = {**os.environ, "PIXELSERVE_STATE_DIR": str(tmp_path / "state")}
     environ.pop("PYTHONPATH", None)
     where = subprocess.check_output(
-        [python, "-c", "import pixelserve; print(pixelserve.__file__)"], text=True, cwd=empty
+        [python, "-c", "import pixelserve; print(pixelserve.__file__)"], text=True, cwd=empty, env=environ
     )
     assert Path(where.strip()).is_relative_to(environment)
 

@@ -17,6 +17,9 @@ from typing import Any
 
 from pixelserve.errors import PixelserveError
 
+BATCH_SECONDS = 600.0
+"""What batch transform gives an invocation by default."""
+
 
 class SettingsError(PixelserveError):
     """A variable holds something that cannot be used; the message names the variable and what fits."""
@@ -81,6 +84,20 @@ class Settings:
         "Seconds from the whole request read to its answer; then 504.",
         least=0.1,
         most=86_400,
+    )
+    batch: bool = _var(
+        "SAGEMAKER_BATCH", False, "Set by batch transform; the time-out is 600 seconds then, unless it is set."
+    )
+    batch_strategy: str = _var(
+        "SAGEMAKER_BATCH_STRATEGY",
+        "SINGLE_RECORD",
+        "SINGLE_RECORD or MULTI_RECORD: what `/execution-parameters` asks batch transform for.",
+        choices=("SINGLE_RECORD", "MULTI_RECORD"),
+    )
+    max_concurrent_transforms: int = _var(
+        "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS",
+        0,
+        "Requests that batch transform may send at once. 0: twice the cores, at most `PIXELSERVE_QUEUE_LENGTH`.",
     )
     drain_seconds: float = _var(
         "PIXELSERVE_DRAIN_SECONDS",
@@ -150,6 +167,8 @@ class Settings:
         megabytes = _parse("SAGEMAKER_MAX_PAYLOAD_IN_MB", env.get("SAGEMAKER_MAX_PAYLOAD_IN_MB") or "0", 0)
         if megabytes:  # set by batch transform, where 0 means no limit of its own
             values["max_body_bytes"] = 1_000_000 * megabytes
+        if values.get("batch"):
+            values.setdefault("timeout", BATCH_SECONDS)
         return cls(**values)
 
     def model_folder(self) -> str:

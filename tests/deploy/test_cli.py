@@ -9,15 +9,16 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
 from PIL import Image
+from servers import wait_for
 
 from pixelserve import __version__
 from pixelserve.local import state
 from pixelserve_deploy import cli
-from pixelserve_deploy.commands.invoke import content_type_of
 
 FLIP = """
 from pixelserve.errors import BadRequest
@@ -96,9 +97,9 @@ def test_every_command_explains_itself_with_examples(command, capsys):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], "name a command: up, invoke, new, check"),
+        ([], "name a command: up, invoke, transform, new, check"),
         (["inoke"], "there is no command inoke; did you mean invoke?"),
-        (["zzz"], "there is no command zzz; commands: up, invoke, new, check"),
+        (["zzz"], "there is no command zzz; commands: up, invoke, transform, new, check"),
         (["up", "--prot", "1"], "unrecognized arguments: --prot"),
         (["invoke", "a", "b.png", "c.png", "d.png"], "one image, or two to compare"),
         (["invoke", "a", "b.png", "--set", "scale"], "--set scale: write KEY=VALUE"),
@@ -106,6 +107,12 @@ def test_every_command_explains_itself_with_examples(command, capsys):
         (["invoke", "a", __file__, "--set", "prompt=é"], "--set with letters beyond ASCII"),
         (["invoke", "a", "b.png", "--region", "x"], "--region and --profile go with --aws"),
         (["invoke", "a", "b.png", "--scale", "3"], "invalid choice"),
+        (["up", "--async-input", "x"], "--async-input goes with --async-output"),
+        (["transform", "a", "b", "b/c"], "/b/c lies in the input"),
+        (["transform", "a", "s3://bucket/b", "s3://bucket/b/"], "s3://bucket/b/ lies in the input"),
+        (["transform", "a", "b", "c", "--strategy", "MultiRecord"], "goes with --split-type Line"),
+        (["transform", "a", "b", "c", "--content-type", "a/b\r\nX: 1"], "is no content type: write one such as"),
+        (["transform", "a", "b", "c", "--max-concurrent", "0"], "write a number of 1 or more"),
         (["check", "a", "--content-type", "b/c"], "--content-type goes with --body"),
         (["new", "a.b"], "'a.b' cannot be an endpoint's name"),
     ],
@@ -123,6 +130,11 @@ def test_a_wrong_command_line_ends_with_2(arguments, expected, capsys):
         (["up", "nothing"], "There is no feature nothing."),
         (["up", "image_super_resolution", "--model-dir", "image-super-resolution=/nowhere"], "no folder /nowhere."),
         (["invoke", "a", "/nowhere.png"], "There is no file /nowhere.png."),
+        (["up", "image-similarity", "--async-output", "http://a"], "'http://a' is no place for objects: write s3://"),
+        (["transform", "image-similarity", __file__, "out"], "test_cli.py: Not a directory."),
+        (["transform", "image-similarity", "/nowhere", "out"], "There is nothing in /nowhere."),
+        (["transform", "image-similarity", "/", "s3://a", "--model-dir", "/nowhere"], "'s3://a' is no place"),
+        (["transform", "image-similarity", "/", "s3://abc", "--model-dir", "/nowhere"], "no folder /nowhere."),
         (["check", "/nowhere"], "There is no folder /nowhere."),
     ],
 )
@@ -200,6 +212,17 @@ def test_up_and_invoke_work_together(folder, photo, tmp_path, capsys, monkeypatc
         httpx.get(url, trust_env=False)
 
 
+def test_up_takes_asynchronous_invocations(folder, tmp_path):
+    with up(folder, "--async-output", tmp_path / "out") as (_, printed):
+        url = re.search(r"export AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME=(\S+)", printed)[1]
+        assert f"\nAsynchronous invocations write to {tmp_path / 'out'}.\n" in printed
+        answer = httpx.post(f"{url}/endpoints/flip-it/async-invocations", content=b"photo", trust_env=False)
+        output = Path(answer.headers["x-amzn-sagemaker-outputlocation"].removeprefix("file://"))
+        wait_for(output.exists)
+    assert output.read_bytes() == b"photo"
+    assert output.parent == tmp_path / "out"
+
+
 def test_invoke_starts_what_is_not_running_and_stops_it(folder, photo, tmp_path, capsys):
     assert cli.main(["invoke", str(folder), str(photo), "-o", str(tmp_path / "out.webp")]) == 0
     assert (tmp_path / "out.webp").read_bytes() == photo.read_bytes()
@@ -241,20 +264,3 @@ def test_a_note_of_a_process_that_is_gone_is_removed(tmp_path):
     (note.parent / "up-2.json").write_text("cut o")
     assert state.find("anything") is None
     assert list(note.parent.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("data", "expected"),
-    [
-        (b"\x89PNG\r\n\x1a\n", "image/png"),
-        (b"\xff\xd8\xff\xe0", "image/jpeg"),
-        (b"RIFF\0\0\0\0WEBPVP8 ", "image/webp"),
-        (b"RIFF\0\0\0\0WAVE", "application/octet-stream"),
-        (b"BM\0\0", "image/bmp"),
-        (b"II*\0", "image/tiff"),
-        (b"\x93NUMPY\x01", "application/x-npy"),
-        (b"?", "application/octet-stream"),
-    ],
-)
-def test_the_content_type_is_that_of_the_bytes(data, expected):
-    assert content_type_of(data) == expected

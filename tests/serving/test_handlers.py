@@ -137,6 +137,13 @@ def test_the_models_own_code_is_found(serve: Callable[..., Server], tmp_path) ->
     assert server.invoke("{}").json() == str(tmp_path / "kept" / "model")
 
 
+def test_the_jobs_own_parameters_are_told(serve: Callable[..., Server]) -> None:
+    own = {"SAGEMAKER_BATCH_STRATEGY": "MULTI_RECORD", "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": "3"}
+    server = serve(SCORER, SAGEMAKER_MAX_PAYLOAD_IN_MB="6", **own).ready()
+    parameters = {"MaxConcurrentTransforms": 3, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": 6}
+    assert server.client.get("/execution-parameters").json() == parameters
+
+
 def test_execution_parameters_and_metrics(serve: Callable[..., Server]) -> None:
     server = serve(SCORER).ready()
     server.invoke('{"values": [1]}')

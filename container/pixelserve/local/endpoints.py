@@ -13,9 +13,10 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx
 
@@ -88,30 +89,39 @@ class LogLine:
             fields = json.loads(line)
             level = logging.getLevelNamesMapping()[fields.pop("level").upper()]
         except (ValueError, KeyError, TypeError, AttributeError):
-            return cls(None, _harmless(line))
+            return cls(None, harmless(line))
         message = [str(fields.pop("message", ""))]
         traceback = str(fields.pop("traceback", "")).rstrip()
         message += [f"{key}={value}" for key, value in fields.items() if key not in ("ts", "logger")]
-        return cls(level, _harmless(" ".join(filter(None, message)) + (f"\n{traceback}" if traceback else "")))
+        return cls(level, harmless(" ".join(filter(None, message)) + (f"\n{traceback}" if traceback else "")))
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
+    """The text with its control characters shown as \\xNN."""
     return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 class Endpoint:
     """One running server process. `log` is called with each line it writes, from a thread of the endpoint's own.
 
-    The process ends with the thread that made the endpoint, however that ends, so that none is ever left behind.
+    Variables of `extra` take precedence over those of this process's environment. The process ends with the thread that
+    made the endpoint, however that ends, so that none is ever left behind.
     """
 
-    def __init__(self, source: Source, log: Callable[[Endpoint, LogLine], None] | None = None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        log: Callable[[Endpoint, LogLine], None] | None = None,
+        extra: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.name = source.name
         self._log = log
         self._errors: deque[str] = deque(maxlen=5)
         port = _free_port()
         self.url = f"http://127.0.0.1:{port}"
-        environment = os.environ | {
+        environment = {
+            **os.environ,
+            **extra,
             "PIXELSERVE_HOST": "127.0.0.1",
             "SAGEMAKER_BIND_TO_PORT": str(port),
             "SAGEMAKER_SUBMIT_DIRECTORY": str(source.folder),
@@ -187,9 +197,14 @@ def _free_port() -> int:
 
 @contextlib.contextmanager
 def started(
-    sources: Iterable[Source], log: Callable[[Endpoint, LogLine], None] | None = None
+    sources: Iterable[Source],
+    log: Callable[[Endpoint, LogLine], None] | None = None,
+    extra: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[list[Endpoint]]:
-    """The endpoints, started and not yet ready; all are stopped in the end. Raises BadRequest for a name used twice."""
+    """The endpoints, started and not yet ready; all are stopped in the end. Raises BadRequest for a name used twice.
+
+    `extra` is their environment beside this process's.
+    """
     chosen = list(sources)
     names = [source.name for source in chosen]
     for name in names:
@@ -197,7 +212,7 @@ def started(
             raise BadRequest(f"Two endpoints are called {name}. Choose another name for one with NAME=FOLDER.")
     endpoints: list[Endpoint] = []
     try:
-        endpoints.extend(Endpoint(source, log) for source in chosen)
+        endpoints.extend(Endpoint(source, log, extra) for source in chosen)
         yield endpoints
     finally:
         deadline = time.monotonic() + STOP_SECONDS

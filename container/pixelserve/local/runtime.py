@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import socket
 import threading
@@ -23,44 +22,36 @@ import uvloop
 
 import pixelserve
 from pixelserve.errors import BodyTooLarge, Unavailable
-from pixelserve.local.endpoints import Endpoint, EndpointFailed, LogLine, Source, started, wait_until_ready
+from pixelserve.local.asynchronous import MOST_SECONDS, AsyncInvocations, AsyncPlaces
+from pixelserve.local.containers import ask, state_of
+from pixelserve.local.endpoints import Endpoint, LogLine, Source, started, wait_until_ready
+from pixelserve.local.faults import ACCOUNT, Answer, RuntimeFault, ValidationError, json_answer
 from pixelserve.serving.app import read_body
 from pixelserve.serving.context import ClientGone
 from pixelserve.settings import settings
 
 INVOCATION_SECONDS = 60.0
-ACCOUNT = "000000000000"
+TIMEOUT = "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS"
 ATTRIBUTES = b"x-amzn-sagemaker-custom-attributes"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 PASSED_ON = (b"content-type", b"accept", ATTRIBUTES, b"x-amzn-sagemaker-inference-id")
 PASSED_BACK = ("content-type", ATTRIBUTES.decode())
-TIMED_OUT = "Your invocation timed out while waiting for a response from container primary."
-
-Answer = tuple[int, list[tuple[bytes, bytes]], list[bytes]]
-
-
-class RuntimeFault(Exception):
-    """An error as the service answers it: `kind` is botocore's exception, the fields are members of its shape."""
-
-    def __init__(self, status: int, kind: str, message: str, **fields: Any) -> None:
-        super().__init__(message)
-        self.status = status
-        self.kind = kind
-        self.fields = {"Message": message} | fields
-
-    def answer(self) -> Answer:
-        return _json(self.status, self.fields, [(b"x-amzn-errortype", self.kind.encode())])
 
 
 class Runtime:
-    """The ASGI application. `seconds` is the longest an invocation may take."""
+    """The ASGI application. `seconds` is the longest an invocation may take, unless it is an asynchronous one."""
 
     def __init__(
-        self, endpoints: Mapping[str, Endpoint], client: httpx.AsyncClient, seconds: float = INVOCATION_SECONDS
+        self,
+        endpoints: Mapping[str, Endpoint],
+        client: httpx.AsyncClient,
+        seconds: float = INVOCATION_SECONDS,
+        asynchronous: AsyncInvocations | None = None,
     ) -> None:
         self._endpoints = endpoints
         self._client = client
         self._seconds = seconds
+        self._asynchronous = asynchronous
         self._body_limit = settings().max_body_bytes
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -82,75 +73,54 @@ class Runtime:
         match scope["method"], scope["path"].strip("/").split("/"):
             case "POST", ["endpoints", name, "invocations"]:
                 return await self._invoke(unquote(name), dict(scope["headers"]), receive, request_id)
+            case "POST", ["endpoints", name, "async-invocations"]:
+                return await self._invoke_async(unquote(name), dict(scope["headers"]), receive)
             case "GET", ["ping"]:
-                return _json(200, {"status": "ready"})
+                return json_answer(200, {"status": "ready"})
             case "GET", [""]:
-                return _json(200, await self._overview())
+                return json_answer(200, await self._overview())
         raise RuntimeFault(
             404,
             "UnknownOperationException",
             f"There is no {scope['method']} {scope['path']} here. Routes: POST /endpoints/NAME/invocations, "
-            "GET /ping, GET /.",
+            "POST /endpoints/NAME/async-invocations, GET /ping, GET /.",
         )
 
+    def _endpoint(self, name: str) -> Endpoint:
+        try:
+            return self._endpoints[name]
+        except KeyError:
+            raise ValidationError(
+                f"Endpoint {name} of account {ACCOUNT} not found. Endpoints here: {', '.join(self._endpoints)}."
+            ) from None
+
     async def _invoke(self, name: str, headers: dict[bytes, bytes], receive: Any, request_id: str) -> Answer:
-        endpoint = self._endpoints.get(name)
-        if endpoint is None:
-            raise RuntimeFault(
-                400,
-                "ValidationError",
-                f"Endpoint {name} of account {ACCOUNT} not found. Endpoints here: {', '.join(self._endpoints)}.",
-            )
+        endpoint = self._endpoint(name)
         try:
             body = await read_body(headers, receive, self._body_limit)
         except BodyTooLarge as error:
             raise RuntimeFault(413, "413", f"Request Entity Too Large. {error.message}") from None
         passed = [(key, headers[key]) for key in PASSED_ON if key in headers]
-        try:
-            async with asyncio.timeout(self._seconds):
-                response, parts = await self._ask(endpoint, body, [*passed, (b"x-request-id", request_id.encode())])
-        except TimeoutError:
-            raise _model_error(endpoint, 0, TIMED_OUT) from None
-        except httpx.ConnectError:
-            raise RuntimeFault(503, "ServiceUnavailable", await self._why_unreachable(endpoint)) from None
-        except httpx.TransportError:
-            raise _model_error(endpoint, 0, "The container closed the connection before it had answered.") from None
-        if not response.is_success:
-            raise _model_error(endpoint, response.status_code, b"".join(parts).decode(errors="replace"))
-        back = [(key.encode(), response.headers[key].encode()) for key in PASSED_BACK if key in response.headers]
+        passed.append((b"x-request-id", request_id.encode()))
+        given, parts = await ask(self._client, endpoint, body, passed, self._seconds)
+        back = [(key.encode(), given[key].encode()) for key in PASSED_BACK if key in given]
         return 200, [*back, (b"x-amzn-invoked-production-variant", b"AllTraffic")], parts
 
-    async def _ask(
-        self, endpoint: Endpoint, body: bytes, headers: list[tuple[bytes, bytes]]
-    ) -> tuple[httpx.Response, list[bytes]]:
-        """The container's whole answer, in the pieces it came in."""
-        url = f"{endpoint.url}/invocations"
-        async with self._client.stream("POST", url, content=body, headers=headers) as response:
-            return response, [piece async for piece in response.aiter_raw()]
+    async def _invoke_async(self, name: str, headers: dict[bytes, bytes], receive: Any) -> Answer:
+        endpoint = self._endpoint(name)
+        if self._asynchronous is None:
+            raise ValidationError(
+                f"Endpoint {name} is not asynchronous. Start it with `pixelserve up --async-output PLACE`."
+            )
+        return await self._asynchronous.take(endpoint, headers, receive)
 
     async def _overview(self) -> dict[str, Any]:
-        states = await asyncio.gather(*map(self._state, self._endpoints.values()))
+        states = await asyncio.gather(*(state_of(self._client, endpoint) for endpoint in self._endpoints.values()))
         return {
             "pixelserve": pixelserve.__version__,
             "pid": os.getpid(),
             "endpoints": dict(zip(self._endpoints, states, strict=True)),
         }
-
-    async def _state(self, endpoint: Endpoint) -> dict[str, str]:
-        """`{"state": "ready" | "not ready" | "failed", "reason"}` of one endpoint."""
-        try:
-            endpoint.check_alive()
-            answer = await self._client.get(f"{endpoint.url}/ping", timeout=2.0)
-        except EndpointFailed as error:
-            return {"state": "failed", "reason": error.message}
-        except httpx.TransportError:
-            return {"state": "not ready", "reason": "The server is starting."}
-        if answer.is_success:
-            return {"state": "ready", "reason": ""}
-        return {"state": "not ready", "reason": answer.json()["error"]["message"]}
-
-    async def _why_unreachable(self, endpoint: Endpoint) -> str:
-        return f"The service is unavailable. Try your call again. {(await self._state(endpoint))['reason']}"
 
 
 def _refuse_web_pages(scope: Any) -> None:
@@ -178,33 +148,17 @@ def _host_of(address: bytes) -> str:
         return ""
 
 
-def _model_error(endpoint: Endpoint, status: int, original: str) -> RuntimeFault:
-    """A container's failure in the service's words. Status 0 is the service's own for an answer that never came."""
-    side = "client" if 400 <= status < 500 else "server"
-    log_group = f"/aws/sagemaker/Endpoints/{endpoint.name}"
-    return RuntimeFault(
-        424,
-        "ModelError",
-        f'Received {side} error ({status}) from primary with message "{original}". See the log of {endpoint.name} '
-        "for more information.",
-        OriginalStatusCode=status,
-        OriginalMessage=original,
-        LogStreamArn=f"arn:aws:logs:local:{ACCOUNT}:log-group:{log_group}",
-    )
-
-
-def _json(status: int, value: Any, headers: Iterable[tuple[bytes, bytes]] = ()) -> Answer:
-    return status, [(b"content-type", b"application/json"), *headers], [json.dumps(value).encode()]
-
-
 class LocalRuntime:
     """The runtime on a listening socket, served from a thread between `start` and `close`."""
 
-    def __init__(self, endpoints: Iterable[Endpoint], listener: socket.socket) -> None:
+    def __init__(
+        self, endpoints: Iterable[Endpoint], listener: socket.socket, places: AsyncPlaces | None = None
+    ) -> None:
         self.endpoints = {endpoint.name: endpoint for endpoint in endpoints}
         host, port, *_ = listener.getsockname()
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         self._listener = listener
+        self._places = places
         self._server: uvicorn.Server | None = None
         self._thread = threading.Thread(target=lambda: uvloop.run(self._serve()), name="SageMaker runtime")
         self._up = threading.Event()
@@ -224,7 +178,7 @@ class LocalRuntime:
         self._up.wait()
 
     def close(self) -> None:
-        """Ends the thread; requests in work get a second more."""
+        """Ends the thread; requests in work get a second more, asynchronous ones get their failure file."""
         if self._server is not None:
             self._server.should_exit = True
         self._thread.join()
@@ -233,8 +187,9 @@ class LocalRuntime:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
         headers = {"accept-encoding": "identity"}
         async with httpx.AsyncClient(trust_env=False, timeout=None, limits=limits, headers=headers) as client:
+            asynchronous = AsyncInvocations(self._places, client) if self._places else None
             config = uvicorn.Config(
-                Runtime(self.endpoints, client),
+                Runtime(self.endpoints, client, asynchronous=asynchronous),
                 lifespan="off",
                 ws="none",
                 log_config=None,
@@ -245,6 +200,8 @@ class LocalRuntime:
             self._server = uvicorn.Server(config)
             self._up.set()  # the socket listens already: what comes before the server runs waits in its backlog
             await self._server.serve([self._listener])
+            if asynchronous is not None:
+                await asynchronous.close()
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -265,13 +222,16 @@ def running(
     port: int = 0,
     log: Callable[[Endpoint, LogLine], None] | None = None,
     progress: Callable[[Endpoint, str], None] | None = None,
+    places: AsyncPlaces | None = None,
 ) -> Iterator[LocalRuntime]:
     """The sources as ready endpoints behind a runtime; port 0 picks a free one. All of it is stopped in the end.
 
+    With `places` the endpoints are asynchronous too, and their servers allow an invocation the longest time of those.
     Raises EndpointFailed with the reason when an endpoint does not become ready, Unavailable when the port is taken.
     """
-    with bind(host, port) as listener, started(sources, log) as endpoints:
-        runtime = LocalRuntime(endpoints, listener)
+    environment = {TIMEOUT: os.environ.get(TIMEOUT) or str(MOST_SECONDS)} if places else {}
+    with bind(host, port) as listener, started(sources, log, environment) as endpoints:
+        runtime = LocalRuntime(endpoints, listener, places)
         runtime.start()
         try:
             wait_until_ready(endpoints, progress)

@@ -21,6 +21,7 @@ import httpx
 from pixelserve import features
 from pixelserve.errors import BadRequest, NotFound, PixelserveError, Unavailable
 from pixelserve.local import state
+from pixelserve.local.media import JSON, content_type_of
 from pixelserve_deploy.commands import UsageError
 
 EXAMPLES = """\
@@ -30,7 +31,6 @@ EXAMPLES = """\
 """
 SECONDS = 70.0
 """A little more than the runtime gives an invocation."""
-JSON = "application/json"
 ACCEPTS = {
     ".png": "image/png",
     ".jpg": "image/jpeg",
@@ -40,14 +40,6 @@ ACCEPTS = {
     ".json": JSON,
 }
 ENDINGS = {accept: ending for ending, accept in ACCEPTS.items() if ending != ".jpeg"}
-MAGIC = {
-    b"\x89PNG": "image/png",
-    b"\xff\xd8\xff": "image/jpeg",
-    b"BM": "image/bmp",
-    b"II*\0": "image/tiff",
-    b"MM\0*": "image/tiff",
-    b"\x93NUMPY": "application/x-npy",
-}
 
 Reply = tuple[bytes, str]
 """The answer's body and content type."""
@@ -153,13 +145,6 @@ def _request(images: list[bytes], options: dict[str, Any], accept: str) -> tuple
     fields = ["img"] if len(images) == 1 else ["img_1", "img_2"]
     encoded = {field: base64.b64encode(image).decode() for field, image in zip(fields, images, strict=True)}
     return json.dumps(encoded | options).encode(), {"Content-Type": JSON, "Accept": accept}
-
-
-def content_type_of(data: bytes) -> str:
-    """The media type that a file's first bytes tell; what is unknown is left to the endpoint."""
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "image/webp"
-    return next((kind for magic, kind in MAGIC.items() if data.startswith(magic)), "application/octet-stream")
 
 
 def _here(endpoint: str, stack: ExitStack) -> Send:

@@ -18,7 +18,9 @@ from pathlib import Path
 from pixelserve import features
 from pixelserve.errors import NotFound
 from pixelserve.local import Endpoint, LogLine, Source, state
+from pixelserve.local.asynchronous import AsyncPlaces
 from pixelserve.local.runtime import LocalRuntime, running
+from pixelserve.local.storage import place
 from pixelserve_deploy.commands import UsageError
 
 EXAMPLES = """\
@@ -26,6 +28,7 @@ EXAMPLES = """\
   pixelserve up image-super-resolution          one feature
   pixelserve up ./my_model --model-dir my-model=./weights
   pixelserve up a=./first b=./second --port 9000
+  pixelserve up --async-output s3://my-bucket/results --async-input s3://my-bucket/photos
 """
 PORT = 8000
 
@@ -36,6 +39,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     parser.add_argument(
         "--model-dir", action="append", default=[], metavar="NAME=DIR", help="folder with the weights of an endpoint"
+    )
+    parser.add_argument(
+        "--async-output",
+        metavar="PLACE",
+        help="take asynchronous invocations too, and write what comes of them to s3://BUCKET/PREFIX or a folder",
+    )
+    parser.add_argument(
+        "--async-input",
+        action="append",
+        default=[],
+        metavar="PLACE",
+        help="where inputs of asynchronous invocations may lie, beside --async-output",
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="show all that endpoints log, not only warnings")
 
@@ -56,17 +71,33 @@ def _chosen(names: list[str], model_dirs: list[str]) -> list[Source]:
     return list(sources.values())
 
 
+def _places(arguments: argparse.Namespace) -> AsyncPlaces | None:
+    if arguments.async_output is None:
+        if arguments.async_input:
+            raise UsageError("--async-input goes with --async-output")
+        return None
+    return AsyncPlaces(place(arguments.async_output), [place(text) for text in arguments.async_input])
+
+
 def run(arguments: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     names = arguments.endpoints or [feature.endpoint for feature in features.FEATURES]
     sources = _chosen(names, arguments.model_dir)
-    show_log = _show_from(logging.INFO if arguments.verbose else logging.WARNING)
+    places = _places(arguments)
+    show_log = show_from(logging.INFO if arguments.verbose else logging.WARNING)
     try:
         with (
-            running(sources, host=arguments.host, port=arguments.port, log=show_log, progress=show_progress) as local,
+            running(
+                sources,
+                host=arguments.host,
+                port=arguments.port,
+                log=show_log,
+                progress=show_progress,
+                places=places,
+            ) as local,
             state.noted(local.url),
         ):
-            print(_how_to_use(local), flush=True)
+            print(_how_to_use(local, places), flush=True)
             while True:
                 for endpoint in local.endpoints.values():
                     endpoint.check_alive()
@@ -80,7 +111,7 @@ def show_progress(endpoint: Endpoint, reason: str) -> None:
     print(f"{endpoint.name}: {reason or 'ready.'}", file=sys.stderr)
 
 
-def _show_from(level: int) -> Callable[[Endpoint, LogLine], None]:
+def show_from(level: int) -> Callable[[Endpoint, LogLine], None]:
     """Shows what a handler prints itself, and what is logged at `level` or above."""
 
     def show(endpoint: Endpoint, line: LogLine) -> None:
@@ -90,12 +121,13 @@ def _show_from(level: int) -> Callable[[Endpoint, LogLine], None]:
     return show
 
 
-def _how_to_use(local: LocalRuntime) -> str:
+def _how_to_use(local: LocalRuntime, places: AsyncPlaces | None) -> str:
     exports = "\n".join(f"export {name}={value}" for name, value in local.environment().items())
     name = next(iter(local.endpoints))
+    asynchronous = f"\nAsynchronous invocations write to {places.output}.\n" if places else ""
     return f"""
 The SageMaker Runtime is at {local.url}, with {", ".join(local.endpoints)}. Ctrl-C stops it.
-
+{asynchronous}
 {exports}
 
 curl {local.url}/endpoints/{name}/invocations -H 'Content-Type: image/jpeg' --data-binary @photo.jpg -o result.png

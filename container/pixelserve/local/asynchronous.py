@@ -1,0 +1,226 @@
+"""Asynchronous invocations: the request names its input, the answer where the output will be.
+
+The wire form is that of `InvokeEndpointAsync` in botocore's model of the SageMaker Runtime. An output is stored as
+`<id>.out`; what went wrong as `<id>-error.out` beside it, with the container's error body or one of the same form.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import logging
+import time
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from pixelserve.errors import BadRequest, BodyTooLarge, DeadlineExceeded, Draining, PixelserveError, Unavailable
+from pixelserve.local.containers import ask
+from pixelserve.local.endpoints import Endpoint
+from pixelserve.local.faults import Answer, RuntimeFault, ValidationError, json_answer
+from pixelserve.local.storage import Place
+from pixelserve.serving.app import read_body
+from pixelserve.settings import settings
+
+CONCURRENCY = 4
+"""Invocations of one endpoint in work at once."""
+QUEUE_LENGTH = 256
+"""Invocations of one endpoint, waiting or in work; more are throttled."""
+INLINE_BYTES = 128_000
+"""Largest input that the request itself may hold."""
+MOST_SECONDS = 3_600
+"""The service's limit for one invocation."""
+
+_PREFIX = b"x-amzn-sagemaker-"
+_PASSED_ON = {
+    _PREFIX + b"content-type": b"content-type",
+    _PREFIX + b"accept": b"accept",
+    _PREFIX + b"custom-attributes": _PREFIX + b"custom-attributes",
+    _PREFIX + b"inference-id": _PREFIX + b"inference-id",
+}
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class AsyncPlaces:
+    """Where outputs go, and where inputs may lie; the output's place is always among those."""
+
+    output: Place
+    inputs: Sequence[Place] = ()
+
+    def __post_init__(self) -> None:
+        if not self.output.url("x").isascii():  # it is answered in a header
+            raise BadRequest(f"{self.output} is not ASCII. Choose another place for asynchronous outputs.")
+
+    def find(self, url: str) -> tuple[Place, str]:
+        """The place that holds `url`, and its name there. Raises ValidationError when none does."""
+        for place in (*self.inputs, self.output):
+            name = place.name_of(url)
+            if name:
+                return place, name
+        raise ValidationError(
+            f"InputLocation {url} is not below {' or '.join(map(str, (*self.inputs, self.output)))}. Move it there, or "
+            "name its place with `pixelserve up --async-input PLACE`."
+        )
+
+
+@dataclass(frozen=True)
+class _Invocation:
+    """`source` is the input itself, or where it lies; `expires` is a `time.monotonic()` value."""
+
+    id: str
+    endpoint: Endpoint
+    headers: list[tuple[bytes, bytes]]
+    source: bytes | tuple[Place, str]
+    expires: float
+    seconds: int
+
+
+@dataclass(frozen=True)
+class _Output:
+    name: str
+    body: bytes
+    content_type: str
+
+
+class AsyncInvocations:
+    """The queues of a runtime. All methods belong to its event loop; objects are read and written on threads."""
+
+    def __init__(self, places: AsyncPlaces, client: httpx.AsyncClient) -> None:
+        self._places = places
+        self._client = client
+        self._held: Counter[Endpoint] = Counter()
+        self._room: defaultdict[Endpoint, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(CONCURRENCY))
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._computing: set[asyncio.Task[None]] = set()
+
+    async def take(self, endpoint: Endpoint, headers: dict[bytes, bytes], receive: Any) -> Answer:
+        """202 with where the output will be. Raises RuntimeFault for what the service would not take."""
+        invocation = await self._read(endpoint, headers, receive)
+        if self._held[endpoint] >= QUEUE_LENGTH:
+            raise RuntimeFault(
+                400, "ThrottlingException", f"{endpoint.name} holds {QUEUE_LENGTH} invocations. Try again later."
+            )
+        self._held[endpoint] += 1
+        task = asyncio.create_task(self._run(invocation))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        output = self._places.output
+        inference_id = headers.get(_PREFIX + b"inference-id", invocation.id.encode()).decode(errors="replace")
+        return json_answer(
+            202,
+            {"InferenceId": inference_id},
+            [
+                (_PREFIX + b"outputlocation", output.url(f"{invocation.id}.out").encode()),
+                (_PREFIX + b"failurelocation", output.url(f"{invocation.id}-error.out").encode()),
+            ],
+        )
+
+    async def _read(self, endpoint: Endpoint, headers: dict[bytes, bytes], receive: Any) -> _Invocation:
+        for unsupported in ("S3OutputPathExtension", "Filename"):
+            if _PREFIX + unsupported.lower().encode() in headers:
+                raise ValidationError(f"{unsupported} is not supported by the local runtime. Leave it out.")
+        if len(headers.get(_PREFIX + b"inference-id", b"")) > 64:
+            raise ValidationError("InferenceId is longer than 64 characters. Shorten it.")
+        ttl = _number(headers, "RequestTTLSeconds", 21_600, 60, 21_600)
+        seconds = _number(headers, "InvocationTimeoutSeconds", 900, 1, MOST_SECONDS)
+        return _Invocation(
+            id=str(uuid.uuid4()),
+            endpoint=endpoint,
+            headers=[(name, headers[given]) for given, name in _PASSED_ON.items() if given in headers],
+            source=await self._source(headers, receive),
+            expires=time.monotonic() + ttl,
+            seconds=seconds,
+        )
+
+    async def _source(self, headers: dict[bytes, bytes], receive: Any) -> bytes | tuple[Place, str]:
+        """The request's input. Raises ValidationError unless it is there exactly once, and where it may be."""
+        try:
+            body = await read_body(headers, receive, INLINE_BYTES)
+        except BodyTooLarge:
+            raise ValidationError(
+                f"The body is larger than {INLINE_BYTES:,} bytes. Store it and name it in InputLocation."
+            ) from None
+        location = headers.get(_PREFIX + b"inputlocation", b"").decode(errors="replace")
+        if bool(body) == bool(location):
+            raise ValidationError("Give the input as InputLocation or as the body: one of the two.")
+        return self._places.find(location) if location else body
+
+    async def _run(self, invocation: _Invocation) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._computing.add(task)
+        try:
+            async with self._room[invocation.endpoint]:
+                output = await self._output(invocation)
+                self._computing.discard(task)  # what is being written is not cancelled
+                await self._write(invocation, output)
+        except asyncio.CancelledError:
+            stopped = Draining("The runtime was stopped before the output was there. Send it again.")
+            await self._write(invocation, _failure(invocation, stopped))
+        finally:
+            self._computing.discard(task)
+            self._held[invocation.endpoint] -= 1
+
+    async def _write(self, invocation: _Invocation, output: _Output) -> None:
+        write = self._places.output.write
+        try:
+            await asyncio.to_thread(write, output.name, io.BytesIO(output.body), output.content_type)
+        except PixelserveError as error:
+            logger.error("%s: %s is lost: %s", invocation.endpoint.name, output.name, error.message)
+
+    async def _output(self, invocation: _Invocation) -> _Output:
+        if time.monotonic() > invocation.expires:
+            expired = DeadlineExceeded("The request waited longer than its RequestTTLSeconds. Send it again.")
+            return _failure(invocation, expired)
+        headers = [*invocation.headers, (b"x-request-id", invocation.id.encode())]
+        try:
+            if isinstance(invocation.source, bytes):
+                body = invocation.source
+            else:
+                place, name = invocation.source
+                body, stored_type = await asyncio.to_thread(place.read, name, settings().max_body_bytes)
+                if stored_type and b"content-type" not in dict(headers):
+                    headers.append((b"content-type", stored_type.encode()))
+            given, parts = await ask(self._client, invocation.endpoint, body, headers, invocation.seconds)
+        except RuntimeFault as fault:
+            return _model_failure(invocation, fault)
+        except PixelserveError as error:
+            return _failure(invocation, error)
+        except Exception:  # a fault of ours must not lose the invocation
+            logger.exception("%s: %s failed in the runtime", invocation.endpoint.name, invocation.id)
+            return _failure(invocation, PixelserveError("The runtime failed. Its log has the details."))
+        return _Output(f"{invocation.id}.out", b"".join(parts), given.get("content-type", "application/octet-stream"))
+
+    async def close(self) -> None:
+        """Ends what is waiting and in work; each gets its failure file. Outputs that are there are still written."""
+        await asyncio.sleep(0)  # tasks begin, so that they see that they are cancelled
+        for task in self._computing:
+            task.cancel()
+        await asyncio.gather(*self._tasks)
+
+
+def _number(headers: dict[bytes, bytes], name: str, default: int, least: int, most: int) -> int:
+    text = headers.get(_PREFIX + name.lower().encode(), str(default).encode())
+    if not text.isdigit() or len(text) > len(str(most)) or not least <= int(text) <= most:
+        raise ValidationError(f"{name} is not a number of {least:,} to {most:,}.")
+    return int(text)
+
+
+def _model_failure(invocation: _Invocation, fault: RuntimeFault) -> _Output:
+    """The container's own error body where it answered one."""
+    message = str(fault.fields.get("OriginalMessage", fault))
+    if not fault.fields.get("OriginalStatusCode"):
+        return _failure(invocation, Unavailable(message))
+    return _Output(f"{invocation.id}-error.out", message.encode(), "application/json")
+
+
+def _failure(invocation: _Invocation, error: PixelserveError) -> _Output:
+    body = json.dumps(error.body(invocation.id)).encode()
+    return _Output(f"{invocation.id}-error.out", body, "application/json")

@@ -1,0 +1,36 @@
+"""Answers of the SageMaker Runtime API as ASGI sends them, and its errors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+ACCOUNT = "000000000000"
+
+Answer = tuple[int, list[tuple[bytes, bytes]], list[bytes]]
+"""Status, headers and the body in pieces."""
+
+
+class RuntimeFault(Exception):
+    """An error as the service answers it: `kind` is botocore's exception, the fields are members of its shape."""
+
+    def __init__(self, status: int, kind: str, message: str, **fields: Any) -> None:
+        super().__init__(message)
+        self.status = status
+        self.kind = kind
+        self.fields: dict[str, Any] = {"Message": message} | fields
+
+    def answer(self) -> Answer:
+        return json_answer(self.status, self.fields, [(b"x-amzn-errortype", self.kind.encode())])
+
+
+class ValidationError(RuntimeFault):
+    """A request that the service would not take."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(400, "ValidationError", message)
+
+
+def json_answer(status: int, value: Any, headers: Iterable[tuple[bytes, bytes]] = ()) -> Answer:
+    return status, [(b"content-type", b"application/json"), *headers], [json.dumps(value).encode()]

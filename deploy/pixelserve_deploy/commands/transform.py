@@ -1,0 +1,110 @@
+"""Send every file of a folder or S3 prefix to an endpoint and keep the answers, as a batch transform job does.
+
+The endpoint is started for the job, with the environment that batch transform gives it. An answer is written as
+OUTPUT/<name>.out; those that are there already are kept, so that a job that was broken off goes on where it ended. What
+fails is listed at the end, and the exit code is 1 then.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+import signal
+import sys
+from pathlib import Path
+
+from pixelserve import features
+from pixelserve.errors import NotFound
+from pixelserve.local import Source
+from pixelserve.local.endpoints import harmless, started, wait_until_ready
+from pixelserve.local.storage import place
+from pixelserve.local.transform import Job, Outcome, environment, transform
+from pixelserve_deploy.commands import UsageError
+from pixelserve_deploy.commands.up import show_from, show_progress
+
+EXAMPLES = """\
+  pixelserve transform image-super-resolution photos large --accept image/webp
+  pixelserve transform human-image-segmentation s3://my-bucket/photos s3://my-bucket/masks
+  pixelserve transform ./my_model requests answers --split-type Line --assemble-with Line
+"""
+STRATEGIES = {"SingleRecord": "SINGLE_RECORD", "MultiRecord": "MULTI_RECORD"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("endpoint", help="a feature, a handler's folder, NAME=FOLDER")
+    parser.add_argument("input", metavar="INPUT", help="a folder or s3://BUCKET/PREFIX")
+    parser.add_argument("output", metavar="OUTPUT", help="a folder or s3://BUCKET/PREFIX")
+    parser.add_argument("--content-type", default="", help="of the inputs (default: by each one's content and name)")
+    parser.add_argument("--accept", help="content type to ask for (default: what the feature gives)")
+    parser.add_argument(
+        "--split-type", choices=("None", "Line"), default="None", help="what a record is (default: None, a file)"
+    )
+    parser.add_argument(
+        "--assemble-with", choices=("None", "Line"), default="None", help="Line: a newline after each answer"
+    )
+    parser.add_argument("--strategy", choices=STRATEGIES, help="lines in a request (default: what the server asks for)")
+    parser.add_argument(
+        "--max-concurrent", type=_positive, metavar="N", help="requests at once (default: what the server asks for)"
+    )
+    parser.add_argument(
+        "--max-payload", type=_positive, metavar="MB", help="largest request (default: what the server takes)"
+    )
+    parser.add_argument("--model-dir", type=Path, metavar="DIR", help="folder with the weights")
+    parser.add_argument("--overwrite", action="store_true", help="transform again what is there already")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("write a number of 1 or more")
+    return number
+
+
+def run(arguments: argparse.Namespace) -> int:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    job = _job(arguments)
+    source = Source.parse(arguments.endpoint)
+    if arguments.model_dir is not None:
+        if not arguments.model_dir.is_dir():
+            raise NotFound(f"There is no folder {arguments.model_dir}.")
+        source = dataclasses.replace(source, model_dir=arguments.model_dir.resolve())
+    if not job.source.names():
+        raise NotFound(f"There is nothing in {job.source}.")
+    variables = environment(STRATEGIES.get(arguments.strategy), arguments.max_concurrent, arguments.max_payload)
+    with started([source], show_from(logging.WARNING), variables) as (endpoint,):
+        wait_until_ready([endpoint], show_progress)
+        report = transform(endpoint, job, _show)
+    kept = f", {report.skipped} there already" if report.skipped else ""
+    print(f"{report.done} transformed{kept}, {len(report.failures)} failed.", file=sys.stderr)
+    for name, error in report.failures.items():
+        print(harmless(f"{name}: {error}"), file=sys.stderr)
+    return 1 if report.failures else 0
+
+
+def _job(arguments: argparse.Namespace) -> Job:
+    """What the command line asks for. Raises UsageError when it contradicts itself."""
+    if arguments.strategy == "MultiRecord" and arguments.split_type != "Line":
+        raise UsageError("--strategy MultiRecord goes with --split-type Line")
+    known = features.find(arguments.endpoint)
+    accept = arguments.accept or (known.answer if known else "*/*")
+    for header in (arguments.content_type, accept):
+        if not (header.isascii() and header.isprintable()):
+            raise UsageError(f"{header!r} is no content type: write one such as image/png")
+    job = Job(
+        source=place(arguments.input),
+        target=place(arguments.output),
+        content_type=arguments.content_type,
+        accept=accept,
+        split_lines=arguments.split_type == "Line",
+        assemble_lines=arguments.assemble_with == "Line",
+        overwrite=arguments.overwrite,
+    )
+    if job.source.contains(job.target):
+        raise UsageError(f"{job.target} lies in the input: its files would be inputs of the next job. Choose another")
+    return job
+
+
+def _show(outcome: Outcome) -> None:
+    result = f"failed: {outcome.error}" if outcome.error else f"{outcome.size:,} bytes"
+    print(harmless(f"{outcome.number}/{outcome.total} {outcome.name}: {result}"), file=sys.stderr)

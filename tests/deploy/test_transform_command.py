@@ -1,0 +1,64 @@
+"""`pixelserve transform` as a user types it: a folder of pictures, one that is none, and the same again."""
+
+import io
+
+import pytest
+from PIL import Image
+
+from pixelserve_deploy import cli
+
+SHRINK = """
+import io
+from PIL import Image
+from pixelserve.errors import BadRequest
+
+def model_fn(model_dir):
+    with open(model_dir + "/size.txt") as file:
+        return int(file.read())
+
+def input_fn(body, content_type):
+    if not content_type.startswith("image/"):
+        raise BadRequest("This is no picture.\\x1b[31m")
+    return Image.open(io.BytesIO(body))
+
+def predict_fn(image, model):
+    return image.resize((model, model))
+
+def output_fn(image, accept):
+    file = io.BytesIO()
+    image.save(file, accept.removeprefix("image/"))
+    return file.getvalue(), accept
+"""
+
+
+@pytest.fixture
+def handler(tmp_path):
+    (tmp_path / "shrink").mkdir()
+    (tmp_path / "shrink" / "inference.py").write_text(SHRINK)
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "size.txt").write_text("3")
+    return tmp_path / "shrink"
+
+
+def test_a_folder_of_pictures(handler, tmp_path, capsys):
+    photos, small = tmp_path / "photos", tmp_path / "small"
+    (photos / "2026").mkdir(parents=True)
+    Image.new("RGB", (6, 4), "red").save(photos / "2026" / "a.jpg")
+    Image.new("RGB", (6, 4), "red").save(photos / "b.png")
+    (photos / "notes.txt").write_text("none")
+    command = ["transform", str(handler), str(photos), str(small), "--accept", "image/webp"]
+    command += ["--model-dir", str(tmp_path / "weights"), "--max-concurrent", "1", "--max-payload", "2"]
+
+    assert cli.main(command) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "1/3 2026/a.jpg: " in printed.err
+    last = printed.err.splitlines()[-2:]
+    assert last == ["2 transformed, 1 failed.", r"notes.txt: This is no picture.\x1b[31m"]
+    assert sorted(path.relative_to(small).as_posix() for path in small.rglob("*.*")) == ["2026/a.jpg.out", "b.png.out"]
+    answer = Image.open(io.BytesIO((small / "b.png.out").read_bytes()))
+    assert (answer.format, answer.size) == ("WEBP", (3, 3))
+
+    (photos / "notes.txt").unlink()
+    assert cli.main(command) == 0
+    assert capsys.readouterr().err.splitlines()[-1] == "0 transformed, 2 there already, 0 failed."
