@@ -4,7 +4,7 @@ ARG BASE=python:3.11-slim-bookworm
 
 # Everything but our own code, so that a change of that rebuilds in seconds.
 FROM ${BASE} AS packages
-SHELL ["/bin/bash", "-eo", "pipefail", "-c"]
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 ARG MMS=false
 RUN if [ "${MMS}" = true ]; then \
       mkdir -p /usr/share/man/man1 && \
@@ -18,12 +18,13 @@ ARG DEVICE=cpu
 ARG TORCH_FIND_LINKS=
 ARG TORCH_INDEX_URL=
 COPY constraints.txt setup.cfg container/image/ ./
-RUN python requirements.py "${DEVICE}.txt" server $([ "${MMS}" = true ] && echo mms) && \
+RUN if [ "${MMS}" = true ]; then extra=mms; else extra=server; fi && \
+    python requirements.py "${DEVICE}.txt" server "${extra}" && \
     PIP_FIND_LINKS="${TORCH_FIND_LINKS}" PIP_EXTRA_INDEX_URL="${TORCH_INDEX_URL}" \
       python -m pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore \
       -c constraints.txt -r requirements.txt && \
-    cd /usr/local/lib/python3.*/site-packages/torch && rm -rf include test && \
-    find bin -type f ! -name torch_shm_manager -delete
+    rm -rf /usr/local/lib/python3.*/site-packages/torch/include /usr/local/lib/python3.*/site-packages/torch/test && \
+    find /usr/local/lib/python3.*/site-packages/torch/bin -type f ! -name torch_shm_manager -delete
 
 FROM packages AS wheel
 COPY . .

@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN = .venv/bin
 
-.PHONY: help venv demo test lint bench wheel clean
+.PHONY: help venv demo test lint image sbom contract bench wheel clean
 
 help:    ## these lines
 	@grep -E '^[a-z]+: .*## ' Makefile | sed 's/:.*## /\t/'
@@ -21,6 +21,18 @@ lint: venv    ## ruff, mypy and import-linter
 	$(BIN)/mypy -p pixelserve -p pixelserve_deploy
 	for handler in code/*/inference.py; do $(BIN)/mypy $$handler || exit 1; done
 	PYTHONPATH=container:deploy $(BIN)/lint-imports --config setup.cfg
+	$(BIN)/hadolint Dockerfile
+
+image: venv    ## build the container image; BUILD="--mms" and other options of `pixelserve build`
+	$(BIN)/pixelserve build $(BUILD)
+
+sbom: venv    ## build/sbom.json, the CycloneDX bill of materials of an image: make sbom IMAGE=pixelserve:...
+	mkdir -p build
+	$(BIN)/python tools/sbom $(or $(IMAGE),$(error IMAGE=NAME:TAG is missing)) build/sbom.json
+
+contract: venv    ## the conformance suite against process and images, and the README's table of its outcomes
+	$(BIN)/python -m pytest tests/contract --contract-results docs/contract.json
+	$(BIN)/python tools/contract-table
 
 bench: venv    ## all benchmarks, into benchmarks/results/
 	for name in codecs quality segmentation similarity serving pipeline memory; do $(BIN)/python benchmarks/$$name.py || exit 1; done

@@ -1,8 +1,9 @@
 """What the server adds: a trivial handler at 1, 4 and 32 connections, JSON and 1 MB bodies.
 
-Side by side in one run, one worker each: pixelserve, the floor (a bare ASGI app on the same uvicorn with uvloop and
-httptools), LitServe, and for the choice of the HTTP server the same bare app on granian. A JSON request is
-{"x": 21} -> {"score": 42}; the other sends 1 MB of bytes and gets them back (LitServe takes bytes as a file upload).
+Side by side in one run, one worker each: pixelserve, the same handler under sagemaker-inference and multi-model-server
+(mms), the floor (a bare ASGI app on the same uvicorn with uvloop and httptools), LitServe, and for the choice of the
+HTTP server the same bare app on granian. A JSON request is {"x": 21} -> {"score": 42}; the other sends 1 MB of bytes
+and gets them back (LitServe takes bytes as a file upload).
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ MULTIPART = (
 )
 COMMANDS = {
     "pixelserve": [sys.executable, "-m", "pixelserve.serving"],
+    "mms": [sys.executable, "-m", "pixelserve.serving"],
     "floor": [
         *(sys.executable, "-m", "uvicorn", "bare:app", "--app-dir", str(HERE / "peers"), "--port", "{port}"),
         *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "error"),
@@ -48,8 +50,11 @@ COMMANDS = {
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    """A port that nothing listens on, below the ones that multi-model-server takes for invalid."""
+    for port in range(20_000, 32_768):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no port is free")
 
 
 @contextlib.contextmanager
@@ -60,6 +65,8 @@ def running_process(name: str, **environ: str) -> Iterator[tuple[subprocess.Pope
         "SAGEMAKER_BIND_TO_PORT": str(port),
         "SAGEMAKER_SUBMIT_DIRECTORY": str(HERE / "peers" / "trivial"),
         "SAGEMAKER_MODEL_SERVER_WORKERS": "1",
+        "PIXELSERVE_BACKEND": "mms" if name == "mms" else "native",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         **environ,
     }
     command = [part.format(port=port) for part in COMMANDS[name]]

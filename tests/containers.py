@@ -36,24 +36,24 @@ def built(client: docker.DockerClient, **fields: Any) -> str:
 
 
 class Container:
-    """`docker run IMAGE serve` with a handler in /opt/ml/model/code, as SageMaker starts it; removed by `close`."""
+    """`docker run IMAGE serve` as SageMaker does it; removed by `close`. `files` are mounted as /opt/ml/model/code."""
 
     def __init__(
         self,
         client: docker.DockerClient,
         image: str,
         folder: Path,
-        files: dict[str, str],
+        files: dict[str, str] | None,
         environ: dict[str, str],
         **run: Any,
     ) -> None:
-        model = folder / "model"
-        (model / "code").mkdir(parents=True)
-        for name, text in files.items():
-            (model / "code" / name).write_text(text)
-        for path in (folder, model, model / "code"):
-            path.chmod(0o755)
-        options: dict[str, Any] = {"volumes": {str(model): {"bind": "/opt/ml/model", "mode": "ro"}}} | run
+        options = dict(run)
+        if files is not None:
+            model = folder / "model"
+            (model / "code").mkdir(parents=True)
+            for name, text in files.items():
+                (model / "code" / name).write_text(text)
+            options["volumes"] = {str(model): {"bind": "/opt/ml/model", "mode": "ro"}}
         self.container = client.containers.run(image, "serve", detach=True, environment=environ, **options)
         self.container.reload()
         # its own address: Docker's proxy for published ports takes on connections that the container would refuse

@@ -26,7 +26,8 @@ def main(device_file: str, *extras: str) -> None:
     device = [line for line in lines if line and not line.startswith("#")]
     replaced = {name_of(line) for line in device}
     constraints = Path("constraints.txt").read_text().splitlines()
-    Path("requirements.txt").write_text(_lines([w for w in wanted if name_of(w) not in replaced] + device))
+    kept = [requirement for requirement in dict.fromkeys(wanted) if name_of(requirement) not in replaced]
+    Path("requirements.txt").write_text(_lines(kept + device))
     Path("constraints.txt").write_text(_lines([line for line in constraints if name_of(line) not in replaced]))
 
 

@@ -97,7 +97,7 @@ class Settings:
     max_concurrent_transforms: int = _var(
         "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS",
         0,
-        "Requests that batch transform may send at once. 0: twice the cores, at most `PIXELSERVE_QUEUE_LENGTH`.",
+        "Requests that batch transform may send at once. 0: twice the cores, at most 100 MB of payloads.",
     )
     drain_seconds: float = _var(
         "PIXELSERVE_DRAIN_SECONDS",

@@ -4,6 +4,7 @@ takes: no provenance, no index of platforms.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -48,6 +49,7 @@ class Recipe:
     arguments: Mapping[str, str] = field(default_factory=dict)
     """Further build arguments of the Dockerfile: BASE, TORCH_INDEX_URL, TORCH_FIND_LINKS, PIXELSERVE_WEIGHTS_MIRROR."""
     network: str | None = None
+    cache: bool = True
 
     @property
     def folder(self) -> Path | None:
@@ -75,12 +77,15 @@ class Recipe:
         }
 
 
-def find_source() -> Path:
-    """The checkout this package runs from, or the current folder. Raises BadRequest where neither has a Dockerfile."""
-    for folder in (Path(__file__).parents[2], Path.cwd()):
+def find_source(given: Path | None) -> Path:
+    """The folder given, else the clone this package runs from, else the current one. Raises BadRequest."""
+    for folder in [given] if given else [Path(__file__).parents[2], Path.cwd()]:
         if (folder / "Dockerfile").is_file() and (folder / "container" / "pixelserve").is_dir():
             return folder
-    raise BadRequest("There is no Dockerfile here. Run this in a clone of pixelserve, or give --source FOLDER.")
+    raise BadRequest(
+        f"There is no Dockerfile of pixelserve in {given or 'this folder'}. Run this in a clone of pixelserve, or give "
+        "--source FOLDER."
+    )
 
 
 def _commit(source: Path) -> str:
@@ -94,6 +99,9 @@ def _commit(source: Path) -> str:
 
 def engine() -> docker.DockerClient:
     """The Docker Engine of DOCKER_HOST. Raises Unavailable saying how to get one."""
+    host = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    if host.startswith("unix://") and not Path(host.removeprefix("unix://")).exists():
+        raise Unavailable(f"No Docker Engine listens on {host}. Start Docker, or point DOCKER_HOST to one.")
     try:
         client = docker.from_env(timeout=600)
         client.ping()
@@ -113,6 +121,7 @@ def build(client: docker.DockerClient, recipe: Recipe, progress: Progress) -> st
             buildargs=recipe.build_arguments(),
             platform=PLATFORM,
             network_mode=recipe.network,
+            nocache=not recipe.cache,
             rm=True,
             forcerm=True,
             decode=True,

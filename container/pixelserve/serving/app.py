@@ -199,14 +199,15 @@ class Lobby(Contract):
 def execution_parameters(settings: Settings) -> dict[str, Any]:
     """What batch transform asks for: `{"MaxConcurrentTransforms", "BatchStrategy", "MaxPayloadInMB"}`.
 
-    Unless the job has its own: as many transforms as keep the codecs and the device busy at once; one record a request,
-    since a record is an image.
+    Unless the job has its own: as many transforms as keep the codecs and the device busy at once, within the service's
+    100 MB for all payloads in flight; one record a request, since a record is an image.
     """
-    busy = min(settings.queue_length, 2 * (os.cpu_count() or 1))
+    megabytes = max(1, settings.max_body_bytes // 1_000_000)
+    busy = max(1, min(settings.queue_length, 2 * (os.cpu_count() or 1), 100 // megabytes))
     return {
         "MaxConcurrentTransforms": settings.max_concurrent_transforms or busy,
         "BatchStrategy": settings.batch_strategy,
-        "MaxPayloadInMB": max(1, settings.max_body_bytes // 1_000_000),
+        "MaxPayloadInMB": megabytes,
     }
 
 

@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--torch-find-links", metavar="URL", help="page or folder with such builds")
     parser.add_argument("--mirror", metavar="URL", help="a folder with the published weights")
     parser.add_argument("--network", help="network of the build's steps, such as host")
+    parser.add_argument("--no-cache", action="store_true", help="repeat every step of the build")
     parser.add_argument("--source", type=Path, metavar="DIR", help="clone of pixelserve to build (default: this one)")
     parser.add_argument("--dry-run", action="store_true", help="print what would be built")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -83,7 +84,7 @@ def _recipe(arguments: argparse.Namespace) -> Recipe:
         "PIXELSERVE_WEIGHTS_MIRROR": arguments.mirror,
     }
     recipe = Recipe(
-        source=arguments.source or find_source(),
+        source=find_source(arguments.source),
         handler=arguments.handler,
         target=arguments.target,
         device=arguments.device,
@@ -92,6 +93,7 @@ def _recipe(arguments: argparse.Namespace) -> Recipe:
         name=arguments.name,
         arguments={key: value for key, value in given.items() if value},
         network=arguments.network,
+        cache=not arguments.no_cache,
     )
     if recipe.folder is None and features.find(recipe.handler) is None:
         raise NotFound(
