@@ -48,7 +48,11 @@ COPY --from=wheel /opt/pixelserve/wheel /opt/pixelserve/wheel
 RUN python -m pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore --no-deps --no-index \
       /opt/pixelserve/wheel/*.whl && \
     mkdir -p /opt/pixelserve/weights /opt/ml/model /opt/ml/models && \
-    if [ -n "${WEIGHTS}" ]; then pixelserve weights fetch ${WEIGHTS} --to /opt/pixelserve/weights; fi
+    if [ -n "${WEIGHTS}" ]; then \
+      pixelserve weights fetch ${WEIGHTS} --to /opt/pixelserve/weights && \
+      find /opt/pixelserve/weights -mindepth 2 -type f -exec mv -t /opt/pixelserve/weights {} + && \
+      find /opt/pixelserve/weights -mindepth 1 -type d -delete; \
+    fi
 WORKDIR /opt/pixelserve
 ENV PIXELSERVE_HOST=0.0.0.0 \
     PIXELSERVE_FEATURE=${FEATURE} \

@@ -69,7 +69,7 @@ class Recipe:
         return {
             "DEVICE": self.device,
             "MMS": str(self.mms).lower(),
-            "FEATURE": "/opt/pixelserve/handler" if self.folder else self.handler,
+            "FEATURE": "/opt/pixelserve/handler" if self.folder else self.handler.replace("-", "_"),
             "WEIGHTS": " ".join(self.weights),
             "VERSION": pixelserve.__version__,
             "REVISION": _commit(self.source) or "unknown",

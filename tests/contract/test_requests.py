@@ -9,6 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 
+import cv2
 import httpx
 import numpy as np
 import pytest
@@ -119,6 +120,16 @@ def test_too_large(echo: Target) -> None:
 @contract("An answer of 20 MB arrives")
 def test_large_answer(busy: Target) -> None:
     assert busy.invoke('{"bytes": 20000000}').content == b"x" * 20_000_000
+
+
+@contract("A super-resolution answer of 20 MB")
+def test_large_picture(start: Callable[..., Target]) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (800, 1000, 3), np.uint8)
+    body = cv2.imencode(".jpg", noise)[1].tobytes()
+    server = start().ready()
+    answer = server.invoke(body, "image/jpeg", accept="image/png", x_amzn_sagemaker_custom_attributes="scale=4")
+    assert len(answer.content) > 20_000_000
+    assert cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_COLOR).shape == (3200, 4000, 3)
 
 
 @contract("Handler failure: 500, error as JSON, no traceback, no payload in the log")

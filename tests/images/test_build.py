@@ -80,8 +80,8 @@ def test_a_handler_of_ones_own_lies_in_the_image(
 def test_published_weights_lie_in_the_image_until_the_model_brings_its_own(
     client: docker.DockerClient, folder: Path, tmp_path: Path, assets: Path
 ) -> None:
-    with serving_files(assets / "sr") as mirror:
-        wanted = recipe(handler=str(folder), weights=("realesr-general-x4v3",))
+    with serving_files(assets / "face") as mirror:
+        wanted = recipe(handler=str(folder), weights=("yunet-2023mar",))
         arguments = {**wanted.arguments, "PIXELSERVE_WEIGHTS_MIRROR": mirror}
         tag = build(
             client,
@@ -89,7 +89,7 @@ def test_published_weights_lie_in_the_image_until_the_model_brings_its_own(
                    arguments=arguments, network="host"),
             lambda line: None,
         )  # fmt: skip
-    for files, expected in ((None, ["realesr-general-x4v3.pth"]), ({"notes.txt": ""}, ["code"])):
+    for files, expected in ((None, ["face_detection_yunet_2023mar.onnx"]), ({"notes.txt": ""}, ["code"])):
         container = Container(client, tag, tmp_path, files, {})
         try:
             assert container.ready().invoke("1").json()["files"] == expected
