@@ -47,6 +47,7 @@ class Container:
         environ: dict[str, str],
         **run: Any,
     ) -> None:
+        self.model_path = "/opt/ml/model"
         options = dict(run)
         if files is not None:
             model = folder / "model"

@@ -39,7 +39,7 @@ def free_port() -> int:
 
 
 class Server:
-    """`python -m pixelserve.serving` with its environment; stopped by `close`."""
+    """`python -m pixelserve.serving` with its environment; stopped by `close`. `files` lie in code/ of its model."""
 
     def __init__(
         self, folder: Path, handler: str | None = None, files: dict[str, str] | None = None, **environ: str
@@ -47,10 +47,13 @@ class Server:
         self.port = int(environ.get("SAGEMAKER_BIND_TO_PORT") or free_port())
         env = {**os.environ, "SAGEMAKER_BIND_TO_PORT": str(self.port), "SM_MODEL_DIR": str(folder / "model"), **environ}
         env["PYTHONPATH"] = os.pathsep.join([str(ROOT / "container"), str(ROOT / "deploy")])
-        code = (files or {}) | ({} if handler is None else {"inference.py": textwrap.dedent(handler)})
-        for name, text in code.items():
+        self.model_path = str(folder / "model")
+        for name, text in (files or {}).items():
+            (folder / "model" / "code").mkdir(parents=True, exist_ok=True)
+            (folder / "model" / "code" / name).write_text(text)
+        if handler is not None:
             (folder / "handler").mkdir(exist_ok=True)
-            (folder / "handler" / name).write_text(text)
+            (folder / "handler" / "inference.py").write_text(textwrap.dedent(handler))
             env["SAGEMAKER_SUBMIT_DIRECTORY"] = str(folder / "handler")
         self.log_path = folder / "server.log"
         with self.log_path.open("w") as log:

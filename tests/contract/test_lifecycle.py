@@ -7,6 +7,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 from cases import BUSY, ECHO, Target, contract
@@ -133,11 +134,26 @@ def _status(server: Target) -> int:
         return 0
 
 
-@contract("requirements.txt is not installed at start; the log says that it is there", mms="the log says nothing")
+@contract("requirements.txt is not installed at start; the log says that it is there")
 def test_requirements_are_left_alone(start: Start) -> None:
     server = start(ECHO, files={"requirements.txt": "no-such-package-anywhere==1\n"}).ready()
     assert server.invoke("1").status_code == 200
     assert "requirements.txt is not installed" in server.log_text()
+
+
+@contract(
+    "Several models in one container: load, list, invoke, unload; 409, 404",
+    mms="refused at start: its management API fetches any URL, on the one port there is",
+)
+def test_several_models(target: str, start: Start, tmp_path: Path) -> None:
+    root = "/opt/ml" if target != "native" else str(tmp_path)
+    server = start(ECHO, SAGEMAKER_MULTI_MODEL="true", PIXELSERVE_MODELS_DIR=root).ready()
+    order = {"model_name": "echo", "url": server.model_path}
+    assert [server.client.post("/models", json=order).status_code for _ in range(2)] == [200, 409]
+    assert [model["modelName"] for model in server.client.get("/models").json()["models"]] == ["echo"]
+    assert server.client.post("/models/echo/invoke", json={"a": 1}).json() == {"a": 1}
+    assert server.client.delete("/models/echo").status_code == 200
+    assert server.client.post("/models/echo/invoke", json=1).status_code == 404
 
 
 @contract("SIGTERM: exit code 0")

@@ -169,11 +169,19 @@ def test_metrics(echo: Target) -> None:
     assert 'pixelserve_requests_total{status="200"}' in answer.text
 
 
-@contract("GET /execution-parameters for batch transform", mms="answers 404; batch transform then uses its defaults")
-def test_execution_parameters(echo: Target) -> None:
-    answer = echo.client.get("/execution-parameters")
+@contract(
+    "GET /execution-parameters, by batch transform's variables", mms="answers 404; batch transform uses its defaults"
+)
+def test_execution_parameters(start: Callable[..., Target]) -> None:
+    variables = {
+        "SAGEMAKER_BATCH": "true",
+        "SAGEMAKER_MAX_PAYLOAD_IN_MB": "7",
+        "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": "3",
+        "SAGEMAKER_BATCH_STRATEGY": "MULTI_RECORD",
+    }
+    answer = start(ECHO, **variables).ready().client.get("/execution-parameters")
     assert answer.status_code == 200
-    assert set(answer.json()) == {"MaxConcurrentTransforms", "BatchStrategy", "MaxPayloadInMB"}
+    assert answer.json() == {"MaxConcurrentTransforms": 3, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": 7}
 
 
 @contract("transform_fn in place of the other three")

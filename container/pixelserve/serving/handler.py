@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import logging
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from pixelserve.serving import defaults
 from pixelserve.serving.answers import as_error
 from pixelserve.serving.context import Context
 from pixelserve.settings import Settings
+
+logger = logging.getLogger("pixelserve.handler")
 
 Function = Callable[..., Any]
 
@@ -51,6 +54,13 @@ class Location:
         """The handler's requirements.txt, when there is one."""
         path = self.folder / "requirements.txt"
         return path if path.is_file() else None
+
+    def wanted_requirements(self, settings: Settings) -> Path | None:
+        """The same, if it is to be installed at start; otherwise only a line in the log."""
+        if self.requirements is not None and not settings.install_requirements:
+            logger.info("%s is not installed; set PIXELSERVE_INSTALL_REQUIREMENTS=true to do it", self.requirements)
+            return None
+        return self.requirements
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def _serve(config: Settings, location: handler.Location, folder: Path) -> int:
     model_dir = Path(config.model_dir)
     if not model_dir.is_dir():
         model_dir = folder
-    requirements = location.requirements if config.install_requirements else None
+    requirements = location.wanted_requirements(config)
     environment.model_dir = str(model_dir)
     model_server.MMS_CONFIG_FILE = str(folder / "mms.properties")
     model_server.DEFAULT_MMS_LOG_FILE = str(log_config)

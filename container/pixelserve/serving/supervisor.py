@@ -138,12 +138,9 @@ class Supervisor:
         self._loop.call_later(REAP_SECONDS, self._reap)
 
     async def _install(self, location: handler.Location) -> None:
-        """The handler's requirements.txt, if that was asked for; otherwise only a line in the log."""
-        requirements = location.requirements
+        """The handler's requirements.txt, if that was asked for."""
+        requirements = location.wanted_requirements(self._settings)
         if requirements is None:
-            return
-        if not self._settings.install_requirements:
-            logger.info("%s is not installed; set PIXELSERVE_INSTALL_REQUIREMENTS=true to do it", requirements)
             return
         self._reason = NotReady(f"Installing {requirements}.", retry_after=5)
         pip = await asyncio.create_subprocess_exec(

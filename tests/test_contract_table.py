@@ -1,0 +1,41 @@
+"""The README's table is that of the outcomes that were noted, and those are of the cases there are."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from importlib.machinery import SourceFileLoader
+from types import ModuleType
+
+import test_lifecycle
+import test_requests
+from servers import ROOT
+
+
+def _contract_table() -> ModuleType:
+    loader = SourceFileLoader("contract_table", str(ROOT / "tools" / "contract-table"))
+    spec = importlib.util.spec_from_loader("contract_table", loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+def test_the_readme_shows_the_outcomes() -> None:
+    written = _contract_table()
+    shown = (ROOT / "README.md").read_text().partition(written.BEGIN)[2].partition(written.END)[0]
+    assert shown.strip() == written.table()
+
+
+def test_the_outcomes_are_of_every_case_and_none_failed() -> None:
+    declared = [
+        mark.args
+        for module in (test_lifecycle, test_requests)
+        for function in vars(module).values()
+        for mark in getattr(function, "pytestmark", ())
+        if mark.name == "contract"
+    ]
+    rows = json.loads((ROOT / "docs" / "contract.json").read_text())
+    assert {(row["line"], row["reason"]) for row in rows} == set(declared)
+    outcomes = {row[target] for row in rows for target in ("native", "image", "mms") if target in row}
+    assert outcomes == {"passed", "xfailed"}
