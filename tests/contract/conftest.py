@@ -22,7 +22,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "contract(line, reason): a line of the contract, and why MMS cannot keep it")
     config.stash[OUTCOMES] = {}
 
 

@@ -55,7 +55,7 @@ def test_bind_to_port(target: str, start: Start) -> None:
     assert start(ECHO, SAGEMAKER_BIND_TO_PORT=str(port)).ready().invoke("1").status_code == 200
 
 
-@contract("Runs with a read-only root and a read-only /opt/ml/model", targets=IN_IMAGES)
+@contract("Read-only root (multi-model-server: with a writable /tmp), read-only /opt/ml/model", targets=IN_IMAGES)
 def test_read_only(target: str, start: Start) -> None:
     # multi-model-server unpacks native libraries into /tmp; ours needs no writable folder at all
     tmpfs = {"/tmp": "exec"} if target == "mms" else {}
