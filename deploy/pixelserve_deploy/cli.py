@@ -23,6 +23,7 @@ COMMANDS = {
     "new": "write a handler to start from",
     "check": "run a handler against the contract and say what to change",
     "weights": "list, fetch and verify published weights",
+    "cost": "say what an endpoint costs before it is deployed",
 }
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
 
