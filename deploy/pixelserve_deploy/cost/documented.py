@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from importlib import resources
 from typing import Any
 
 from pixelserve_deploy.cost.amounts import plain
 from pixelserve_deploy.cost.engine import Erratum, Estimate, LineItem, estimate
 from pixelserve_deploy.cost.errors import CostError
+from pixelserve_deploy.cost.files import data
 from pixelserve_deploy.cost.policy import Policy
 from pixelserve_deploy.cost.pricebook import book_of
 from pixelserve_deploy.cost.profile import UsageProfile
@@ -78,8 +77,8 @@ def amount_text(line: LineItem) -> str:
 @functools.cache
 def cases() -> tuple[DocumentedCase, ...]:
     """The documented tables, in the order of the documents."""
-    errata: list[dict[str, Any]] = _data("errata.json")
-    return tuple(_case(fields, errata) for fields in _data("cases.json"))
+    errata: list[dict[str, Any]] = data("errata.json")
+    return tuple(_case(fields, errata) for fields in data("cases.json"))
 
 
 def chosen(names: Sequence[str]) -> list[DocumentedCase]:
@@ -114,7 +113,3 @@ def _case(fields: dict[str, Any], errata: list[dict[str, Any]]) -> DocumentedCas
 def _erratum(fields: dict[str, Any]) -> Erratum:
     amounts = {key: Decimal(fields[key]) for key in ("printed", "expected") if key in fields}
     return Erratum(fields["id"], fields["why"], fields.get("line"), **amounts)
-
-
-def _data(name: str) -> Any:
-    return json.loads((resources.files("pixelserve_deploy.cost") / "data" / name).read_text("utf-8"))

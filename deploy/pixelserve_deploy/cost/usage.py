@@ -178,7 +178,7 @@ def kept(size: Callable[[UsageProfile], Decimal]) -> Meter:
 def answer_size(profile: UsageProfile, policy: Policy) -> Decimal:
     """Bytes that reach the caller for one request: from S3 a picture is never in Base64."""
     if profile.delivery == LINK:
-        return profile.response_bytes + LINK_BYTES
+        return profile.response_bytes + (0 if profile.mode == "batch" else LINK_BYTES)
     return encoded(profile.response_bytes, profile.response_encoding) if policy.base64 else profile.response_bytes
 
 
