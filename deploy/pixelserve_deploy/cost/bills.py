@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from decimal import Decimal
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from pixelserve_deploy.cost.amounts import SYMBOLS, grouped, half_up, money, plain
+from pixelserve_deploy.cost.amounts import SYMBOLS, half_up, money, plain
 from pixelserve_deploy.cost.charts import Bar, bars
 from pixelserve_deploy.cost.documented import DocumentedCase, amount_text
 from pixelserve_deploy.cost.engine import Estimate, LineItem
@@ -120,7 +119,7 @@ def explained(lines: Sequence[LineItem]) -> list[str]:
     ]
 
 
-def chart_of(bill: Estimate) -> Any:
+def chart_of(bill: Estimate) -> Callable[[], str]:
     """The bill's lines as bars."""
     items = [
         Bar(
@@ -139,31 +138,25 @@ def share(line: LineItem, bill: Estimate) -> str:
 
 
 def estimate_section(bill: Estimate, explain: bool) -> Section:
-    """An estimate with shares and what the total means per image."""
-    currency = bill.currency
+    """An estimate with each line's share, of the month and of a million images."""
+    currency, requests = bill.currency, bill.profile.requests
+    amounts = [(line.service, line.usage, line.amount, share(line, bill), mark(line)) for line in bill.lines]
+    amounts.append(("Total", "", bill.total, "", ""))
     rows = [
-        (line.service, line.usage, money(line.amount, currency), share(line, bill), mark(line)) for line in bill.lines
-    ]
-    rows.append(("Total", "", money(bill.total, currency), "", ""))
-    headers = ("Service", "Usage", "Amount", "Share", "Price is")
-    notes = [per_image(bill)] if bill.per_million is not None else []
+        (service, usage, money(amount, currency), part,
+         money(amount / requests * 10**6, currency) if requests else "-", status)
+        for service, usage, amount, part, status in amounts
+    ]  # fmt: skip
+    headers = ("Service", "Usage", "A month", "Share", "A million", "Price is")
+    notes = []
     marked = sorted({line.status for line in bill.lines if line.marked})
     if marked:
         notes.append(f"Lines marked ! have {' and '.join(marked)} prices: --explain names their sources.")
     if explain:
         notes += explained(bill.lines)
     title = f"{bill.id} ({bill.policy.name}, {currency}, prices {bill.book})"
-    table = Table(headers, tuple(rows), frozenset({"Amount", "Share"}), total=True)
+    table = Table(headers, tuple(rows), frozenset({"A month", "Share", "A million"}), total=True)
     return Section(title, table, tuple(notes), chart_of(bill))
-
-
-def per_image(bill: Estimate) -> str:
-    """The total for a million and for a thousand images."""
-    million = bill.per_million or Decimal(0)
-    return (
-        f"{money(million, bill.currency)} per million images, {money(million / 1000, bill.currency)} per thousand "
-        f"({grouped(bill.profile.requests)} a {'month' if bill.profile.months == 1 else 'period'})."
-    )
 
 
 def estimate_data(bill: Estimate, explain: bool) -> dict[str, Any]:

@@ -62,6 +62,11 @@ def picture_bytes(megapixels: Decimal) -> Decimal:
     return megapixels * 10**6 * Decimal(data("answers.json")["request_bytes_per_pixel"])
 
 
+def pixels(request_bytes: Decimal) -> Decimal:
+    """How many pixels such a JPEG of this size has."""
+    return request_bytes / Decimal(data("answers.json")["request_bytes_per_pixel"])
+
+
 def answers_source() -> str:
     """Where the ratios come from."""
     return str(data("answers.json")["source"])

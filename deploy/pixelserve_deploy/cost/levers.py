@@ -30,7 +30,6 @@ class Measurement:
 
     instance: str
     seconds: Decimal
-    about: str
 
 
 def levers(case: DocumentedCase, book: PriceBook, scaling: Scaling, measured: Measurement | None) -> list[Lever]:

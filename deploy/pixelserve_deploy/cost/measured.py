@@ -35,6 +35,8 @@ class Row:
     times: Mapping[str, Decimal]
     """Seconds by `PERCENTILES`."""
     count: int
+    pixels: Decimal | None
+    """Of one image sent; None where the result does not say."""
 
     @property
     def error(self) -> Decimal:
@@ -121,4 +123,6 @@ def _row(fields: Mapping[str, Any]) -> Row:
         f"{key} {value}" for key, value in fields.items() if isinstance(value, str | int) and key != "failures"
     )
     times = {name: Decimal(str(seconds[name])) for name in PERCENTILES}
-    return Row(label, rate, mean, times, int(seconds["count"]))
+    sizes = fields.get("sizes", {})
+    pixels = Decimal(sizes["width"] * sizes["height"]) if "width" in sizes else None
+    return Row(label, rate, mean, times, int(seconds["count"]), pixels)

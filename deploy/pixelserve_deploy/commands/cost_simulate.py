@@ -1,0 +1,109 @@
+"""Traffic through an autoscaled endpoint, minute by minute: what it costs, and which requests are late or fail."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+from pixelserve_deploy.commands import UsageError, cost_output, cost_profile
+from pixelserve_deploy.cost.amounts import plain
+from pixelserve_deploy.cost.bills import estimate_data, estimate_section
+from pixelserve_deploy.cost.comparison import Question
+from pixelserve_deploy.cost.engine import Estimate, estimate
+from pixelserve_deploy.cost.profile import MONTH_HOURS
+from pixelserve_deploy.cost.report import Report, Table
+from pixelserve_deploy.cost.simulation import Fleet, Outcome, simulate
+from pixelserve_deploy.cost.traces import Trace, bursty, diurnal, read
+from pixelserve_deploy.cost.views import simulation_section
+
+EXAMPLES = """\
+  pixelserve cost simulate --trace requests.csv --seconds 0.4
+  pixelserve cost simulate --generate diurnal --requests 1M --max 4
+  pixelserve cost simulate --generate bursty --mode async --min 0 --time-out 3600 --late-after 900
+"""
+GENERATED: dict[str, Callable[[int, int], Trace]] = {"diurnal": diurnal, "bursty": bursty}
+MODES = ("autoscaled", "async")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    traffic = parser.add_argument_group("the traffic")
+    traffic.add_argument("--trace", type=Path, metavar="CSV",
+                         help="columns minute or timestamp, and requests (default: a row is one request)")  # fmt: skip
+    traffic.add_argument("--generate", choices=GENERATED, help="a trace of --requests over --days instead")
+    traffic.add_argument("--days", type=int, default=30, help="of a generated trace (default 30)")
+    parser.add_argument("--mode", choices=MODES, default="autoscaled", help="default autoscaled")
+    cost_profile.add_arguments(parser)
+    scaling = parser.add_argument_group("the scaling; times in seconds")
+    scaling.add_argument("--min", type=int, help="instances at least (default 1; 0 with --mode async)")
+    scaling.add_argument("--max", type=int, default=10, help="instances at most (default 10)")
+    for name, default, about in (
+        ("--cold-start", 300, "from the order of an instance until it works"),
+        ("--cool-out", 60, "between two scale-outs"),
+        ("--cool-in", 600, "without need before a scale-in"),
+        ("--late-after", 10, "an answer later than this is late"),
+        ("--time-out", 60, "a request that waits longer fails"),
+    ):
+        scaling.add_argument(name, type=float, default=default, metavar="S", help=f"{about} (default {default})")
+    cost_output.add_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    trace = _trace(arguments)
+    question = cost_profile.question_of(arguments)
+    fleet = _fleet(arguments, question)
+    outcome = simulate(trace, fleet)
+    bill = _bill(question, arguments.mode, outcome)
+    section = simulation_section(outcome, bill)
+    data = {
+        "minutes": len(outcome.billed),
+        "offered": outcome.offered,
+        "served_in_time": outcome.served,
+        "late": outcome.late,
+        "failed": outcome.failed,
+        "instance_hours": round(outcome.instance_hours, 2),
+        "utilisation": round(outcome.utilisation, 4),
+        "currency": bill.currency,
+        "total": plain(bill.total),
+        "bill": estimate_data(bill, explain=False),
+    }
+    flat = Table(("figure", "value"), tuple((key, str(value)) for key, value in data.items() if key != "bill"))
+    cost_output.write(Report("Simulated traffic", (section, estimate_section(bill, False)), data, flat), arguments)
+    return 0
+
+
+def _trace(arguments: argparse.Namespace) -> Trace:
+    if (arguments.trace is None) == (arguments.generate is None):
+        raise UsageError("give --trace CSV, or --generate diurnal or bursty")
+    if arguments.trace is not None:
+        return read(arguments.trace)
+    if arguments.days < 1:
+        raise UsageError("--days is at least 1")
+    return GENERATED[arguments.generate](int(arguments.requests), arguments.days)
+
+
+def _fleet(arguments: argparse.Namespace, question: Question) -> Fleet:
+    profile = question.placed(arguments.mode)
+    least = arguments.min if arguments.min is not None else int(arguments.mode != "async")
+    return Fleet(
+        seconds=float(profile.seconds),
+        concurrency=profile.concurrency,
+        least=least,
+        most=arguments.max,
+        utilisation=float(question.scaling.utilisation),
+        cold_start=arguments.cold_start,
+        cool_out=arguments.cool_out,
+        cool_in=arguments.cool_in,
+        late_after=arguments.late_after,
+        time_out=arguments.time_out,
+    )
+
+
+def _bill(question: Question, mode: str, outcome: Outcome) -> Estimate:
+    """The period's bill: the hours as simulated, the traffic of all requests."""
+    requests = Decimal(outcome.offered)
+    months = Decimal(len(outcome.billed)) / 60 / MONTH_HOURS
+    profile = replace(question.placed(mode, requests), hours=Decimal(str(outcome.instance_hours)), months=months)
+    return estimate(profile, question.book, question.policy, free_tier=question.free_tier, name=f"simulated, {mode}")
