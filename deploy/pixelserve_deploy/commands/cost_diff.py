@@ -18,7 +18,7 @@ EXAMPLES = """\
   pixelserve cost estimate --codec webp --format json -o after.json
   pixelserve cost diff before.json after.json --fail-above 10%
 """
-HEADERS = ("Line", "Before", "After", "Change", "Part")
+HEADERS = ("Line", "Before", "After", "Change", "Part", "Price is")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     for before, after in pairs:
         lines, total = differences(before, after)
         table = Table(
-            HEADERS, tuple(_row(line, before.currency) for line in [*lines, total]), frozenset(HEADERS[1:]), total=True
+            HEADERS, tuple(_row(line, before, after) for line in [*lines, total]), frozenset(HEADERS[1:5]), total=True
         )
         title = before.id if before.id == after.id else f"{before.id} -> {after.id}"
         sections.append(Section(title, table))
@@ -60,10 +60,11 @@ def _pairs(before: list[Bill], after: list[Bill]) -> list[tuple[Bill, Bill]]:
     return [(bill, by_id[bill.id]) for bill in before]
 
 
-def _row(line: Difference, currency: str) -> tuple[str, ...]:
-    change = line.after - line.before
+def _row(line: Difference, before: Bill, after: Bill) -> tuple[str, ...]:
+    amounts = (line.before, line.after, line.after - line.before)
+    status = after.marked.get(line.name) or before.marked.get(line.name)
     rise = "-" if line.part is None else f"{half_up(100 * line.part, 1):+f} %"
-    return (line.name, *(money(value, currency) for value in (line.before, line.after, change)), rise)
+    return (line.name, *(money(amount, after.currency) for amount in amounts), rise, f"! {status}" if status else "")
 
 
 def _fields(line: Difference) -> dict[str, str]:

@@ -97,10 +97,11 @@ def _week(question: Question, bill: Estimate) -> list[Section]:
     profile = bill.profile
     requests = int(profile.requests * WEEK / MONTH_DAYS)
     fleet = Fleet(float(profile.seconds), profile.concurrency, utilisation=float(question.scaling.utilisation))
-    outcome = simulate(diurnal(requests, int(WEEK)), fleet)
+    trace = diurnal(requests, int(WEEK))
+    outcome = simulate(trace, fleet)
     hours = Decimal(str(outcome.instance_hours))
     week = replace(profile, mode="autoscaled", requests=Decimal(requests), hours=hours, months=WEEK / MONTH_DAYS)
-    return [simulation_section(outcome, estimate(week, question.book, question.policy))]
+    return [simulation_section(trace, outcome, estimate(week, question.book, question.policy))]
 
 
 def _levers(arguments: argparse.Namespace, question: Question) -> Report:

@@ -43,8 +43,9 @@ def run(arguments: argparse.Namespace) -> int:
     benchmark = read(arguments.result)
     rows = within(benchmark, arguments.latency, arguments.percentile)
     prices = [per_thousand(row, hour.first, arguments.utilisation) for row in rows]
+    status = f"{'! ' if hour.marked else ''}{hour.status}, {hour.as_of}"
     notes = (
-        f"{arguments.instance} at {plain(hour.first)} {book.currency} an hour ({hour.status}, {hour.as_of}), "
+        f"{arguments.instance} at {plain(hour.first)} {book.currency} an hour ({status}), "
         f"working {grouped(100 * arguments.utilisation)} % of its time.",
         "The machine measured is not that instance unless you measured there.",
     )

@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     fleet = _fleet(arguments, question)
     outcome = simulate(trace, fleet)
     bill = _bill(question, arguments.mode, outcome)
-    section = simulation_section(outcome, bill)
+    section = simulation_section(trace, outcome, bill)
     data = {
         "minutes": len(outcome.billed),
         "offered": outcome.offered,

@@ -28,9 +28,13 @@ def grouped(value: Decimal) -> str:
     return f"{half_up(value, 10).normalize():,f}" if value else "0"
 
 
-def money(value: Decimal, currency: str) -> str:
+def short(value: Decimal) -> str:
+    """For reading: commas, and two decimals, or four below 1."""
+    return grouped(half_up(value, 2 if value >= 1 else 4))
+
+
+def money(value: Decimal, currency: str, places: int = 2) -> str:
     """With its symbol, to the cent; what is smaller than a cent with two digits of its own."""
-    places = 2
     if 0 < abs(value) < CENT:
         places = -value.adjusted() + 1
     sign = "-" if value < 0 else ""

@@ -9,7 +9,6 @@ from pixelserve_deploy.cost.amounts import SYMBOLS, half_up, money, plain
 from pixelserve_deploy.cost.charts import Bar, bars
 from pixelserve_deploy.cost.documented import DocumentedCase, amount_text
 from pixelserve_deploy.cost.engine import Estimate, LineItem
-from pixelserve_deploy.cost.pricebook import MARKED
 from pixelserve_deploy.cost.report import Report, Section, Table
 
 WORDS = {
@@ -107,7 +106,7 @@ def _agreement(language: str, lines: int, of: int, total: bool) -> str:
 
 def mark(line: LineItem) -> str:
     """The price's status; derived and unverified ones stand out."""
-    return f"! {line.status}" if line.status in MARKED else line.status
+    return f"! {line.status}" if line.marked else line.status
 
 
 def explained(lines: Sequence[LineItem]) -> list[str]:
@@ -147,7 +146,8 @@ def estimate_section(bill: Estimate, explain: bool) -> Section:
          money(amount / requests * 10**6, currency) if requests else "-", status)
         for service, usage, amount, part, status in amounts
     ]  # fmt: skip
-    headers = ("Service", "Usage", "A month", "Share", "A million", "Price is")
+    period = "A month" if bill.profile.months == 1 else "The period"
+    headers = ("Service", "Usage", period, "Share", "A million", "Price is")
     notes = []
     marked = sorted({line.status for line in bill.lines if line.marked})
     if marked:
@@ -155,7 +155,7 @@ def estimate_section(bill: Estimate, explain: bool) -> Section:
     if explain:
         notes += explained(bill.lines)
     title = f"{bill.id} ({bill.policy.name}, {currency}, prices {bill.book})"
-    table = Table(headers, tuple(rows), frozenset({"A month", "Share", "A million"}), total=True)
+    table = Table(headers, tuple(rows), frozenset(headers[2:5]), total=True)
     return Section(title, table, tuple(notes), chart_of(bill))
 
 

@@ -94,7 +94,7 @@ def tornado(items: Sequence[Swing], base: float, base_text: str) -> str:
 def curves(items: Sequence[Line], x_title: str, y_title: str, show: Callable[[float], str],
            marks: Sequence[tuple[float, float, str]] = ()) -> str:  # fmt: skip
     """Lines over one pair of axes from zero; `show` writes a tick, `marks` are points with a word."""
-    left, right, top, bottom = 90, 190, 34, 330
+    left, right, top, bottom = 90, 215, 34, 330
     largest_x = max((point[0] for item in items for point in item.points), default=1) or 1
     largest_y = max((point[1] for item in items for point in item.points), default=1) or 1
     x_ticks, y_ticks = ticks(largest_x), ticks(largest_y)

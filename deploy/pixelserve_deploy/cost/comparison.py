@@ -52,6 +52,10 @@ class Question:
     scaling: Scaling
     free_tier: bool = False
 
+    def of_one_instance(self) -> Question:
+        """The same with one instance that is always on, however many requests there are."""
+        return replace(self, scaling=replace(self.scaling, instances=1))
+
     def bill(self, mode: str, requests: Decimal | None = None) -> Estimate:
         """The bill of a mode. Raises CostError without its seconds, PriceMissing without a price."""
         return estimate(self.placed(mode, requests), self.book, self.policy, free_tier=self.free_tier, name=mode)
@@ -87,7 +91,7 @@ def break_evens(question: Question, options: list[Option]) -> list[BreakEven]:
     """Against one instance that is always on, for the other modes that can run; empty when it cannot."""
     if not any(option.mode == "realtime" and option.bill for option in options):
         return []
-    single = replace(question, scaling=replace(question.scaling, instances=1))
+    single = question.of_one_instance()
     capacity = single.placed("realtime").capacity
     modes = [option.mode for option in options if option.bill and option.mode not in ("realtime", "autoscaled")]
     return [

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pixelserve_deploy.cost.errors import CostError, CurrencyMismatch
+from pixelserve_deploy.cost.pricebook import MARKED
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class Bill:
     total: Decimal
     lines: Mapping[str, Decimal]
     """Amounts by service and line; lines of one name are added."""
+    marked: Mapping[str, str]
+    """The status of the lines whose prices are derived or unverified."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,10 @@ def differences(before: Bill, after: Bill) -> tuple[list[Difference], Difference
 
 def _bill(fields: Mapping[str, Any]) -> Bill:
     lines: dict[str, Decimal] = {}
+    marked: dict[str, str] = {}
     for row in fields["rows"]:
         name = f"{row['service']}, {row['line']}" if "line" in row else f"{row['service']}, {row['usage']}"
         lines[name] = lines.get(name, Decimal(0)) + Decimal(row["amount"])
-    return Bill(fields["id"], fields["currency"], Decimal(fields["total"]), lines)
+        if row["status"] in MARKED:
+            marked[name] = row["status"]
+    return Bill(fields["id"], fields["currency"], Decimal(fields["total"]), lines, marked)

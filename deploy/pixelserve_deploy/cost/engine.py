@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from pixelserve_deploy.cost.amounts import grouped, half_up, plain
 from pixelserve_deploy.cost.policy import Policy
-from pixelserve_deploy.cost.pricebook import MARKED, Price, PriceBook
+from pixelserve_deploy.cost.pricebook import Price, PriceBook
 from pixelserve_deploy.cost.profile import UsageProfile
 from pixelserve_deploy.cost.usage import PER_MS_PLACES, Usage, usages
 
@@ -49,7 +49,7 @@ class LineItem:
     @property
     def marked(self) -> bool:
         """Whether the price is derived or unverified."""
-        return self.price.status in MARKED
+        return self.price.marked
 
 
 @dataclass(frozen=True)

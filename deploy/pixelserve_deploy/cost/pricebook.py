@@ -51,6 +51,11 @@ class Price:
         return f"{self.service} {self.dimension} in {self.region}"
 
     @property
+    def marked(self) -> bool:
+        """Whether every output has to mark it."""
+        return self.status in MARKED
+
+    @property
     def first(self) -> Decimal:
         """The price of the first tier."""
         return self.tiers[0].price

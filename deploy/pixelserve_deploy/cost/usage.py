@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from pixelserve_deploy.cost.amounts import ceiling, grouped
+from pixelserve_deploy.cost.amounts import ceiling, grouped, short
 from pixelserve_deploy.cost.errors import CostError
 from pixelserve_deploy.cost.policy import Policy
 from pixelserve_deploy.cost.profile import LINK, UsageProfile, encoded
@@ -105,7 +105,7 @@ def logs(profile: UsageProfile, _policy: Policy) -> Usage:
 def registry(profile: UsageProfile, _policy: Policy) -> Usage:
     quantity = profile.image_gb * profile.months
     formula = f"{grouped(profile.image_gb)} GB x {grouped(profile.months)} months"
-    text = f"{grouped(quantity)} GB-month"
+    text = f"{short(quantity)} GB-month"
     return Usage("registry", REGISTRY, text, ("AmazonECR", "storage"), quantity, "GB-month", formula)
 
 
@@ -119,7 +119,7 @@ def instance_hours(kind: str) -> Meter:
             formula = f"{grouped(profile.requests)} x {grouped(profile.seconds)} s / 3600 / {profile.concurrency}"
             if policy.whole_hours:
                 hours, formula = ceiling(hours), f"{formula}, rounded up"
-        text = f"{grouped(hours)} h {profile.instance}"
+        text = f"{short(hours)} h {profile.instance}"
         price = ("AmazonSageMaker", f"{kind} {profile.instance}")
         return Usage("hosting", SAGEMAKER, text, price, hours, "hour", formula)
 

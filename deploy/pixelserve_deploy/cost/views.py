@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from pixelserve_deploy.cost.amounts import grouped, half_up, money
+from pixelserve_deploy.cost.amounts import grouped, half_up, money, short
 from pixelserve_deploy.cost.charts import Line, Panel, Swing, count, curves, timeline, tornado
 from pixelserve_deploy.cost.comparison import BreakEven, Option, Question, total
 from pixelserve_deploy.cost.engine import Estimate
@@ -45,9 +45,9 @@ def comparison_table(options: Sequence[Option]) -> Table:
 
 def _note(bill: Estimate, option: Option) -> str:
     hours = bill.profile.hours
-    words = [f"{grouped(half_up(hours, 1))} h {bill.profile.instance}"] if hours is not None else []
+    words = [f"{short(hours)} h {bill.profile.instance}"] if hours is not None else []
     if hours is None:
-        words.append(f"{bill.profile.memory_mb} MB, {grouped(bill.profile.seconds)} s")
+        words.append(f"{bill.profile.memory_mb} MB, {short(bill.profile.seconds)} s")
     return "; ".join([*words, *([option.remark] if option.remark else [])])
 
 
@@ -74,6 +74,7 @@ def _volume(point: Decimal | None) -> str:
 
 
 def _break_even_chart(question: Question, options: Sequence[Option], found: Sequence[BreakEven]) -> str:
+    question = question.of_one_instance()
     capacity = int(question.placed("realtime").capacity)
     currency = question.book.currency
     items = []
@@ -136,7 +137,7 @@ def levers_section(levers: Sequence[Lever], notes: tuple[str, ...]) -> Section:
     return Section("What each lever leaves of the bill", Table(headers, rows, frozenset(headers[1:3])), notes)
 
 
-def simulation_section(outcome: Outcome, bill: Estimate) -> Section:
+def simulation_section(trace: Sequence[int], outcome: Outcome, bill: Estimate) -> Section:
     """What became of the traffic, and what it cost."""
     minutes = len(outcome.billed)
     offered = max(outcome.offered, 1)
@@ -151,7 +152,8 @@ def simulation_section(outcome: Outcome, bill: Estimate) -> Section:
     headers = ("Requests", "Number", "Part")
     hours = minutes / 60
     panels = [
-        Panel("instances billed", outcome.billed, 0),
+        Panel("requests a minute", trace, 0),
+        Panel("instances billed", outcome.billed, 2),
         Panel("requests waiting at the minute's end", outcome.waiting, 1),
     ]
     return Section(
@@ -173,8 +175,8 @@ def benchmark_section(
             grouped(price.row.rate),
             grouped(price.row.times["p50"]),
             grouped(price.row.times["p99"]),
-            money(price.amount, currency),
-            f"{money(price.low, currency)} to {money(price.high, currency)}",
+            money(price.amount, currency, 4),
+            f"{money(price.low, currency, 4)} to {money(price.high, currency, 4)}",
         )
         for price in prices
     )
