@@ -61,7 +61,9 @@ def test_exact_counts_base64_and_rounds_nothing() -> None:
 def test_names_choose_tables_and_wrong_ones_list_them() -> None:
     assert [case.id for case in chosen(["image-similarity"])] == [case.id for case in cases()[3:]]
     assert len(chosen(["image_similarity", "image_similarity/us-east-2"])) == 2
-    with pytest.raises(CostError, match=r"There is no table image\. Tables: image_super_resolution/us-east-2/sagemaker"):
+    with pytest.raises(
+        CostError, match=r"There is no table image\. Tables: image_super_resolution/us-east-2/sagemaker"
+    ):
         chosen(["image"])
     with pytest.raises(CostError, match="Policies: as-documented, documented-corrected, exact"):
         policy_of("rounded")

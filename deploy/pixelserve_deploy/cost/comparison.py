@@ -30,7 +30,7 @@ class Option:
 
 @dataclass(frozen=True)
 class BreakEven:
-    """Up to how many requests a month a mode costs no more than one instance that is always on.
+    """At how many requests a month a mode costs as much as one instance that is always on; below it costs less.
 
     None is never: the instance would have to serve more than its capacity. `compute` leaves traffic out.
     """
@@ -117,7 +117,7 @@ def compute(question: Question, mode: str) -> Cost:
 
 
 def break_even(always: Cost, per_use: Cost, capacity: Decimal) -> Decimal | None:
-    """The most whole requests for which `per_use` is not dearer than `always`; None when it is not up to `capacity`."""
+    """The volume at which both cost the same, to the nearest request; None when it is above `capacity`."""
     low, high = 0, int(capacity)
     if per_use(Decimal(high)) <= always(Decimal(high)):
         return None
@@ -129,4 +129,5 @@ def break_even(always: Cost, per_use: Cost, capacity: Decimal) -> Decimal | None
             low = middle
         else:
             high = middle
-    return Decimal(low)
+    spare, excess = (abs(always(Decimal(end)) - per_use(Decimal(end))) for end in (low, high))
+    return Decimal(low if spare < excess else high)

@@ -50,9 +50,9 @@ class UsageProfile:
     months: Decimal = Decimal(1)
 
     def __post_init__(self) -> None:
-        negative = [name for name, value in vars(self).items() if isinstance(value, Decimal) and not value >= 0]
-        if negative:
-            raise CostError(f"{negative[0]} is {getattr(self, negative[0])}: give a number from 0 on.")
+        for name, value in vars(self).items():
+            if isinstance(value, Decimal) and not (value.is_finite() and value >= 0):
+                raise CostError(f"{name} is {value}: give a number from 0 on.")
         if self.concurrency < 1 or not self.months:
             raise CostError("concurrency is at least 1, and the period longer than none.")
         for name, known in (("request_encoding", (RAW, BASE64)), ("response_encoding", (RAW, BASE64)),

@@ -52,12 +52,12 @@ def _note(bill: Estimate, option: Option) -> str:
 
 
 def break_even_section(question: Question, options: Sequence[Option], found: Sequence[BreakEven]) -> Section:
-    """The volumes up to which a mode is not dearer than one instance that is always on."""
+    """The volumes at which one instance that is always on costs no more than a mode."""
     single = question.placed("realtime")
     rows = tuple((MODES[point.mode].title, _volume(point.compute), _volume(point.whole)) for point in found)
     headers = ("Mode", "Machines alone", "Whole bill")
     notes = (
-        "Up to so many requests a month a mode costs no more than one instance that is always on.",
+        "Below so many requests a month a mode costs less than one instance that is always on.",
         f"One {single.instance} serves {grouped(half_up(single.capacity, 0))} requests a month at most; "
         "'never' means that it would have to serve more.",
     )
