@@ -21,15 +21,11 @@ STEPS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
 
 def number(text: str) -> Decimal:
-    """1000000, 1e6, 1M or 250k."""
-    found = re.fullmatch(r"([\d.,_]+(?:e\d+)?)([kmg]?)", text.strip().lower())
-    try:
-        value = Decimal(found[1].replace(",", "").replace("_", "")) * STEPS[found[2]] if found else None
-    except InvalidOperation:
-        value = None
-    if value is None:
+    """1000000, 1,000,000, 1e6, 1M or 250k."""
+    found = re.fullmatch(r"((?:\d+|\d{1,3}(?:,\d{3})+)(?:\.\d+)?(?:e\d+)?) ?([kmg]?)", text.strip().lower())
+    if found is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no number: write 1000000, 1e6, 1M or 250k")
-    return value
+    return Decimal(found[1].replace(",", "")) * STEPS[found[2]]
 
 
 def size(text: str) -> Decimal:

@@ -47,11 +47,14 @@ class Difference:
 def read(path: Path) -> list[Bill]:
     """The bills of `--format json`. Raises CostError for other files."""
     try:
-        return [_bill(fields) for fields in json.loads(path.read_text("utf-8"))]
+        found = [_bill(fields) for fields in json.loads(path.read_text("utf-8"))]
+        if not found:
+            raise ValueError("it is empty")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, InvalidOperation) as error:
         raise CostError(
             f"{path} is no bill: {error!r}. `pixelserve cost estimate --format json -o FILE` writes one."
         ) from None
+    return found
 
 
 def differences(before: Bill, after: Bill) -> tuple[list[Difference], Difference]:

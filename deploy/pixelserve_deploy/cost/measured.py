@@ -83,7 +83,7 @@ def read(path: Path) -> Benchmark:
         machine = fields["machine"]
         about = f"{machine['gpu'] or machine['cpu']}, {machine['cores']} cores"
         benchmark = Benchmark(fields["name"], fields["date"], about, rows)
-    except (KeyError, TypeError, ArithmeticError) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise CostError(f"{path} is not in the form of docs/benchmarks.md: {error!r}.") from None
     if not rows:
         raise CostError(f"{path} has no rows with seconds per image. Give pipeline.json or serving.json.")
