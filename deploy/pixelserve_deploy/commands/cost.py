@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         description = module.__doc__ or ""
         action = actions.add_parser(
             name,
-            help=description.partition("\n")[0],
+            help=description.partition("\n")[0].replace("%", "%%"),
             description=description,
             epilog=f"examples:\n{module.EXAMPLES}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
