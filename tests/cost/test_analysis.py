@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from profiles import BOOK, profile
@@ -17,6 +18,8 @@ from pixelserve_deploy.cost.levers import Measurement, levers
 from pixelserve_deploy.cost.modes import Scaling, placed
 from pixelserve_deploy.cost.policy import EXACT
 from pixelserve_deploy.cost.sensitivity import effects
+
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
 
 def test_sensitivity_is_the_bill_made_again() -> None:
@@ -45,6 +48,10 @@ def test_levers_begin_with_the_printed_bill() -> None:
 
 def test_measured_sizes_and_documented_defaults() -> None:
     assert answer_bytes(Decimal(10**6), 2, "jpeg") == 2_590_000
+    rows = json.loads((RESULTS / "cost.json").read_text())["rows"]
+    for row in rows:
+        if row["task"] == "answer":
+            assert answer_bytes(Decimal(1), row["scale"], row["codec"]) == Decimal(str(row["of_request"]))
     assert pixels(picture_bytes(Decimal(3))) == 3 * 10**6
     assert model("image_similarity").memory_mb == 10240
     with pytest.raises(CostError, match="Models: image-super-resolution, human-image-segmentation, image-similarity"):

@@ -68,6 +68,7 @@ def test_options_change_what_they_name(capsys) -> None:
     assert amounts("--mode", "autoscaled", "--requests", "3.6M")["hosting"] == "1052"
     free = amounts("--mode", "lambda", "--cpu-seconds", "1", "--free-tier", "--encoding", "raw")
     assert (free["lambda-requests"], free["gateway-data-out"]) == ("0", "351")
+    assert "! Free of gateway-data-out: 100 GB a month (unverified)." in run(capsys, "estimate", "--free-tier")
     assert amounts("--requests", "5M", "--no-tiers", "--encoding", "raw")["gateway-data-out"] == "1800"
 
 

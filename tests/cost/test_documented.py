@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 from decimal import Decimal
 
 import pytest
 
+import pixelserve_deploy.cost
 from pixelserve_deploy import cli
 from pixelserve_deploy.cost.documented import amount_text, cases, chosen
 from pixelserve_deploy.cost.errors import CostError
@@ -101,3 +103,7 @@ def test_explain_names_formula_rounding_and_source(capsys) -> None:
     assert "Rounding price per ms to 10 decimals, to the cent, half up." in printed
     assert "Price documented, 2022-06: AWS AI Solution Kit, document of image super-resolution, 2022-06." in printed
     assert "Remark: the text names SageMaker as a factor and gives no table of it." in printed
+
+
+def test_the_packages_example_is_true() -> None:
+    assert doctest.testmod(pixelserve_deploy.cost) == (0, 2)

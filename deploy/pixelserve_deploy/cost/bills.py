@@ -9,6 +9,7 @@ from pixelserve_deploy.cost.amounts import SYMBOLS, half_up, money, plain
 from pixelserve_deploy.cost.charts import Bar, bars
 from pixelserve_deploy.cost.documented import DocumentedCase, amount_text
 from pixelserve_deploy.cost.engine import Estimate, LineItem
+from pixelserve_deploy.cost.pricebook import Allowance
 from pixelserve_deploy.cost.report import Report, Section, Table
 
 WORDS = {
@@ -152,11 +153,17 @@ def estimate_section(bill: Estimate, explain: bool) -> Section:
     marked = sorted({line.status for line in bill.lines if line.marked})
     if marked:
         notes.append(f"Lines marked ! have {' and '.join(marked)} prices: --explain names their sources.")
+    notes += [_free(line.key, line.allowance) for line in bill.lines if line.allowance is not None]
     if explain:
         notes += explained(bill.lines)
     title = f"{bill.id} ({bill.policy.name}, {currency}, prices {bill.book})"
     table = Table(headers, tuple(rows), frozenset(headers[2:5]), total=True)
     return Section(title, table, tuple(notes), chart_of(bill))
+
+
+def _free(key: str, allowance: Allowance) -> str:
+    mark = "! " if allowance.marked else ""
+    return f"{mark}Free of {key}: {plain(allowance.amount)} {allowance.unit} a month ({allowance.status})."
 
 
 def estimate_data(bill: Estimate, explain: bool) -> dict[str, Any]:
@@ -165,6 +172,8 @@ def estimate_data(bill: Estimate, explain: bool) -> dict[str, Any]:
     entry = bill_data(bill, texts, [plain(line.amount) for line in bill.lines], plain(bill.total))
     for row, line in zip(entry["rows"], bill.lines, strict=True):
         row |= explanation(line) if explain else {"line": line.key}
+        if line.allowance is not None:
+            row["free"] = {"amount": plain(line.allowance.amount), "status": line.allowance.status}
     entry["book"] = bill.book
     entry["per_million"] = None if bill.per_million is None else plain(bill.per_million)
     return entry

@@ -8,9 +8,12 @@ from decimal import Decimal
 
 from pixelserve_deploy.cost.amounts import grouped, half_up, plain
 from pixelserve_deploy.cost.policy import Policy
-from pixelserve_deploy.cost.pricebook import Price, PriceBook
+from pixelserve_deploy.cost.pricebook import Allowance, Price, PriceBook
 from pixelserve_deploy.cost.profile import UsageProfile
 from pixelserve_deploy.cost.usage import PER_MS_PLACES, Usage, usages
+
+UNITS = {"1M requests": "million", "1k requests": "thousand", "hour": "h"}
+"""Units of price books as formulas call them."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class LineItem:
     amount: Decimal
     price: Price
     erratum: Erratum | None = None
+    allowance: Allowance | None = None
+    """What was taken off as free."""
 
     @property
     def status(self) -> str:
@@ -102,7 +107,8 @@ def _line(
     amount = sum((quantity * unit_price for quantity, unit_price in parts), Decimal(0))
     sums = " + ".join(f"{grouped(quantity)} x {plain(unit_price)}" for quantity, unit_price in parts)
     less = f" - {grouped(free)} free" if free else ""
-    formula = f"{usage.formula} = {grouped(usage.quantity)} {usage.unit}{less}; {sums} = {grouped(amount)}"
+    unit = UNITS.get(usage.unit, usage.unit)
+    formula = f"{usage.formula} = {grouped(usage.quantity)} {unit}{less}; {sums} = {grouped(amount)}"
     if policy.cents:
         amount = half_up(amount, 2)
     if policy.errata and erratum is not None and erratum.printed is not None:
@@ -121,6 +127,7 @@ def _line(
         amount=amount,
         price=price,
         erratum=erratum,
+        allowance=allowance,
     )
 
 

@@ -73,6 +73,11 @@ class Allowance:
     as_of: str
     source: str
 
+    @property
+    def marked(self) -> bool:
+        """Whether every output has to mark it."""
+        return self.status in MARKED
+
 
 @dataclass(frozen=True)
 class PriceBook:

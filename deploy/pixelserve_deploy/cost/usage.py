@@ -168,7 +168,7 @@ def kept(size: Callable[[UsageProfile], Decimal]) -> Meter:
         formula = f"{grouped(profile.requests)} x {grouped(held)} B / 1e9 x {days} / {DAYS} days"
         quantity = profile.requests * held / GB * profile.kept_days / DAYS
         usage = Usage(
-            "s3-storage", S3, f"pictures kept {days} days", ("AmazonS3", "storage"), quantity, "GB-month", formula
+            "s3-storage", S3, f"pictures kept for {days} days", ("AmazonS3", "storage"), quantity, "GB-month", formula
         )
         return usage if held else None
 
