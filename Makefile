@@ -23,7 +23,7 @@ lint: venv    ## ruff, mypy and import-linter
 	PYTHONPATH=container:deploy $(BIN)/lint-imports --config setup.cfg
 
 bench: venv    ## all benchmarks, into benchmarks/results/
-	for name in codecs quality segmentation similarity serving pipeline memory; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in codecs quality segmentation similarity serving pipeline memory cost; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 wheel: venv    ## build dist/*.whl
 	$(BIN)/python -m build --wheel

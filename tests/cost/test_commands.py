@@ -123,6 +123,14 @@ def test_what_if_shows_what_remains(capsys) -> None:
     assert "asynchronous, scaled to zero" in printed
 
 
+def test_the_page_on_costs_has_the_table_that_is_printed(capsys) -> None:
+    """But for the last row, which follows a benchmark's result."""
+    printed = run(capsys, "estimate", "--what-if", "--format", "markdown")
+    rows = [line for line in printed.splitlines() if line.startswith("|")]
+    assert len(rows) == 13
+    assert "\n".join(rows) in (RESULTS.parents[1] / "docs" / "cost.md").read_text()
+
+
 def test_diff_fails_above_its_limit(capsys, tmp_path) -> None:
     paths = [str(tmp_path / name) for name in ("a.json", "b.json")]
     run(capsys, "estimate", "--codec", "webp", "-o", paths[0])

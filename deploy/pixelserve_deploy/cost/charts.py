@@ -121,7 +121,7 @@ def curves(items: Sequence[Line], x_title: str, y_title: str, show: Callable[[fl
     for x_value, y_value, word in marks:
         x, y = place((x_value, y_value))
         parts.append(f'<circle class="mark" cx="{x:.1f}" cy="{y:.1f}" r="5"/>')
-        parts.append(text(x, y - 12, word, anchor="middle"))
+        parts.append(f'<text class="mark-text" x="{x + 4:.1f}" y="{y + 20:.1f}">{escape(word)}</text>')
     return svg(bottom + 58, parts)
 
 
@@ -132,16 +132,16 @@ def timeline(panels: Sequence[Panel], x_title: str, end: float) -> str:
     for number, panel in enumerate(panels):
         top, bottom = number * each + 26, (number + 1) * each - 6
         values = thinned(panel.values, WIDTH - left - right)
-        largest = max(values, default=0) or 1
+        largest = max(values, default=0)
         step = (WIDTH - left - right) / max(len(values), 1)
         points = [f"{left},{bottom}"]
         for place, value in enumerate(values):
-            y = bottom - value / largest * (bottom - top)
+            y = bottom - value / (largest or 1) * (bottom - top)
             points += [f"{left + place * step:.1f},{y:.1f}", f"{left + (place + 1) * step:.1f},{y:.1f}"]
         points.append(f"{WIDTH - right},{bottom}")
         parts += [
             text(left, top - 8, panel.label),
-            text(left - 8, top + 6, count(largest), anchor="end"),
+            text(left - 8, top + 6, count(largest) if largest else "", anchor="end"),
             text(left - 8, bottom, "0", anchor="end"),
             f'<polygon class="s{panel.series}" points="{" ".join(points)}"/>',
             f'<line class="grid" x1="{left}" y1="{bottom}" x2="{WIDTH - right}" y2="{bottom}"/>',

@@ -25,6 +25,7 @@ svg{width:100%;height:auto;margin:.8rem 0;display:block}svg text{fill:var(--text
 svg .u0{fill:var(--c0)}svg .u1{fill:var(--c1)}svg .u2{fill:var(--c2)}svg .u3{fill:var(--c3)}svg .u4{fill:var(--c4)}
 svg .u5{fill:var(--c5)}
 .line{fill:none;stroke-width:2.5}.grid{stroke:var(--rule)}.axis{stroke:var(--text);stroke-width:1.5}
+svg .mark-text{paint-order:stroke;stroke:var(--back);stroke-width:5px;stroke-linejoin:round}
 .mark{fill:var(--back);stroke:var(--text);stroke-width:2}
 @media print{:root{--text:#000;--soft:#333;--back:#fff;--rule:#bbb}body{margin:0;max-width:none}
 section{break-inside:avoid}
