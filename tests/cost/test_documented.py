@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import json
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -39,7 +40,7 @@ def test_all_31_lines_and_5_totals_are_as_printed() -> None:
 def test_one_line_is_wrong_and_only_its_erratum_reproduces_it() -> None:
     (case,) = chosen([WRONG])
     assert str(case.estimate(AS_DOCUMENTED).total) == "648.21"
-    assert str(case.without_errata().estimate(AS_DOCUMENTED).total) == "653.16"
+    assert str(replace(case, errata=()).estimate(AS_DOCUMENTED).total) == "653.16"
     corrected = case.estimate(DOCUMENTED_CORRECTED)
     assert str(corrected.total) == "653.16"
     (line,) = [line for line in corrected.lines if line.erratum]

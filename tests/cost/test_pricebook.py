@@ -38,6 +38,8 @@ def test_a_missing_price_is_refused_by_name() -> None:
         book.price("AmazonSageMaker", "cn-northwest-1", "hosting ml.g4dn.xlarge")
     with pytest.raises(PriceMissing, match=r"It has .*hosting ml\.g5\.xlarge"):
         newest("us-east-2").price("AmazonSageMaker", "us-east-2", "hosting ml.p9.large")
+    with pytest.raises(PriceMissing, match=r"The book aws-2026-11 has it: --book aws-2026-11\."):
+        book_of("aws-2022-06").price("AmazonS3", "us-east-2", "put")
     with pytest.raises(PriceMissing, match=r"no prices of mars-1\. It has ap-northeast-1"):
         book_of("aws-2026-11").price("AWSLambda", "mars-1", "requests")
 

@@ -232,7 +232,7 @@ def test_refresh_reads_a_downloaded_offer(tmp_path, capsys, monkeypatch) -> None
     assert cli.main([*command, "--instance", "ml.g4dn.xlarge", "-o", str(new)]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "CHECK    AmazonSageMaker hosting ml.g4dn.xlarge in us-east-2: 0.7364 to 0.9 USD (+22.2 %)",
-        "1 prices read, 1 of them changed.",
+        "prices read: 1; changed or new: 1",
     ]
     assert book_of(str(new)).price("AmazonSageMaker", REGION, "hosting ml.g4dn.xlarge").first == Decimal("0.9")
     assert cli.main([*command, "--instance", "ml.g4dn.xlarge", "--instance", "ml.g5.xlarge", "-o", str(new)]) == 1
@@ -263,7 +263,7 @@ def test_refresh_asks_the_api(tmp_path, capsys, monkeypatch) -> None:
         assert cli.main(command) == 1
         printed = capsys.readouterr()
         assert printed.err.count("kept as it was") == len(TRAFFIC)
-        assert "1 prices read, 0 of them changed." in printed.out
+        assert "prices read: 1; changed or new: 0" in printed.out
         assert cli.main(command) == 1
         assert "The price list did not answer" in capsys.readouterr().err
 

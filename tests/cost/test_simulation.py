@@ -142,6 +142,7 @@ def test_wrong_csv_files_say_where(tmp_path, text, expected) -> None:
         ({"seconds": 1, "least": 3, "most": 2}, "3 to 2 instances is no range"),
         ({"seconds": 1, "least": 0, "most": 0}, "--max at least 1"),
         ({"seconds": 1, "time_out": -1}, "seconds from 0 on"),
+        ({"seconds": 1, "cool_in": float("inf")}, "seconds from 0 on"),
     ],
 )
 def test_fleets_that_cannot_be_are_refused(wrong, expected) -> None:

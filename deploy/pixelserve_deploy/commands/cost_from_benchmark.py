@@ -43,13 +43,13 @@ def run(arguments: argparse.Namespace) -> int:
     benchmark = read(arguments.result)
     rows = within(benchmark, arguments.latency, arguments.percentile)
     prices = [per_thousand(row, hour.first, arguments.utilisation) for row in rows]
-    status = f"{'! ' if hour.marked else ''}{hour.status}, {hour.as_of}"
+    status = f"! {hour.status}" if hour.marked else hour.status
     notes = (
-        f"{arguments.instance} at {plain(hour.first)} {book.currency} an hour ({status}), "
+        f"{arguments.instance} at {plain(hour.first)} {book.currency} an hour ({hour.as_of}), "
         f"working {grouped(100 * arguments.utilisation)} % of its time.",
         "The machine measured is not that instance unless you measured there.",
     )
-    section = benchmark_section(benchmark, prices, book.currency, arguments.instance, notes)
+    section = benchmark_section(benchmark, prices, book.currency, arguments.instance, status, notes)
     assert section.table is not None
     data = {
         "benchmark": benchmark.name,

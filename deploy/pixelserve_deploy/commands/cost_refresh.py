@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     result = refreshed(old, region, wants, look, today)
     for change in result.changes:
         print(_sentence(change, old.currency))
-    print(f"{len(wants) - len(result.refused)} prices read, {len(result.changes)} of them changed.")
+    print(f"prices read: {len(wants) - len(result.refused)}; changed or new: {len(result.changes)}")
     for refusal in result.refused:
         print(f"kept as it was: {refusal}", file=sys.stderr)
     cost_output.save(arguments.output or Path(f"{result.book.id}.json"), written(result.book))

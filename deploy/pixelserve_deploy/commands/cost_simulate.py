@@ -67,11 +67,16 @@ def run(arguments: argparse.Namespace) -> int:
         "utilisation": round(outcome.utilisation, 4),
         "currency": bill.currency,
         "total": plain(bill.total),
+        "marked_prices": [line.key for line in bill.lines if line.marked],
         "bill": estimate_data(bill, explain=False),
     }
-    flat = Table(("figure", "value"), tuple((key, str(value)) for key, value in data.items() if key != "bill"))
+    flat = Table(("figure", "value"), tuple((key, _cell(value)) for key, value in data.items() if key != "bill"))
     cost_output.write(Report("Simulated traffic", (section, estimate_section(bill, False)), data, flat), arguments)
     return 0
+
+
+def _cell(value: object) -> str:
+    return " ".join(value) if isinstance(value, list) else str(value)
 
 
 def _trace(arguments: argparse.Namespace) -> Trace:

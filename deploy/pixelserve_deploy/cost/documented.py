@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -50,10 +50,6 @@ class DocumentedCase:
         if [line.key for line in found.lines] != [row.line for row in self.rows]:
             raise CostError(f"The rows of {self.id} are not the lines of its mode. Correct data/cases.json.")
         return found
-
-    def without_errata(self) -> DocumentedCase:
-        """The same without what is known to be wrong with it."""
-        return replace(self, errata=())
 
     @property
     def remarks(self) -> list[str]:

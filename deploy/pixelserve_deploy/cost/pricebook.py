@@ -121,6 +121,9 @@ class PriceBook:
         )
 
     def _instead(self, service: str, region: str, dimension: str) -> str:
+        holders = [book.id for book in books().values() if book.find(service, region, dimension)]
+        if holders:
+            return f"The book {holders[-1]} has it: --book {holders[-1]}."
         kind = dimension.partition(" ")[0]
         others = sorted(d for s, r, d in self.prices if (s, r) == (service, region) and d.partition(" ")[0] == kind)
         if others:

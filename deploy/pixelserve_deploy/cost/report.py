@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,8 +77,8 @@ def as_markdown(report: Report) -> str:
         parts.append(f"## {section.title}\n")
         if section.table is not None:
             parts.append("\n".join(markdown_rows(section.table)) + "\n")
-        parts += [f"* {note}\n" if number == len(section.notes) - 1 else f"* {note}"
-                  for number, note in enumerate(section.notes)]  # fmt: skip
+        if section.notes:
+            parts.append("\n".join(f"* {note}" for note in section.notes) + "\n")
     return "\n".join(parts)
 
 
@@ -114,8 +114,3 @@ def _pad(cell: str, width: int, right: bool) -> str:
 def _width(text: str) -> int:
     """Columns on a terminal: Chinese characters take two."""
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
-
-
-def sentence(items: Sequence[str]) -> str:
-    """a, b and c."""
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"

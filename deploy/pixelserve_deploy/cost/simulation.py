@@ -50,7 +50,8 @@ class Fleet:
             raise CostError(
                 f"{self.least} to {self.most} instances is no range: --min is at most --max, --max at least 1."
             )
-        if min(self.cold_start, self.cool_out, self.cool_in, self.late_after, self.time_out) < 0:
+        times = (self.cold_start, self.cool_out, self.cool_in, self.late_after, self.time_out)
+        if not all(math.isfinite(time) and time >= 0 for time in times):
             raise CostError("Cold start, cool-downs, the late limit and the time-out are seconds from 0 on.")
 
     @property

@@ -165,10 +165,10 @@ def simulation_section(trace: Sequence[int], outcome: Outcome, bill: Estimate) -
 
 
 def benchmark_section(
-    benchmark: Benchmark, prices: Sequence[Price1000], currency: str, instance: str, notes: tuple[str, ...]
+    benchmark: Benchmark, prices: Sequence[Price1000], currency: str, instance: str, status: str, notes: tuple[str, ...]
 ) -> Section:
     """A thousand images at each load that meets the target, the fastest first."""
-    headers = ("Load", "Images/s", "p50 s", "p99 s", "A thousand images", "95 % interval")
+    headers = ("Load", "Images/s", "p50 s", "p99 s", "A thousand images", "95 % interval", "Price is")
     rows = tuple(
         (
             price.row.label,
@@ -177,8 +177,9 @@ def benchmark_section(
             grouped(price.row.times["p99"]),
             money(price.amount, currency, 4),
             f"{money(price.low, currency, 4)} to {money(price.high, currency, 4)}",
+            status,
         )
         for price in prices
     )
     title = f"{benchmark.name} of {benchmark.date}, measured on {benchmark.machine}, priced as {instance}"
-    return Section(title, Table(headers, rows, frozenset(headers[1:])), notes)
+    return Section(title, Table(headers, rows, frozenset(headers[1:6])), notes)
