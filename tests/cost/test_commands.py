@@ -102,9 +102,12 @@ def test_a_simulation_accounts_for_every_request(capsys, tmp_path) -> None:
     assert Decimal(hosting["amount"]) == pytest.approx(
         Decimal(str(data["instance_hours"])) * Decimal("0.7364"), rel=Decimal("0.01")
     )
-    printed = run(capsys, "simulate", "--generate", "bursty", "--days", "1", "--requests", "10k", "--mode", "async")
-    assert "Offered" in printed
-    assert "10,000" in printed
+    bursts = ["simulate", "--generate", "bursty", "--days", "1", "--requests", "10k", "--format", "csv"]
+    queued = dict(csv.reader(io.StringIO(run(capsys, *bursts, "--mode", "async"))))
+    assert (queued["offered"], queued["failed"]) == ("10000", "0")
+    assert queued["marked_prices"].startswith("hosting async-data")
+    live = dict(csv.reader(io.StringIO(run(capsys, *bursts, "--max", "1"))))
+    assert int(live["failed"]) > 0
 
 
 def test_a_benchmark_becomes_dollars(capsys) -> None:

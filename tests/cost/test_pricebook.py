@@ -81,3 +81,18 @@ def test_a_wrong_file_says_what_is_wrong(change, expected) -> None:
         parse(json.dumps(fields), "mine.json")
     with pytest.raises(CostError, match="is no price book"):
         parse("[]", "mine.json")
+
+
+def test_ohio_has_virginias_prices_as_derived_ones_say() -> None:
+    prices = newest("us-east-2").prices
+    pairs = [
+        (price, prices[price.service, "us-east-1", price.dimension])
+        for price in prices.values()
+        if price.region == "us-east-2" and (price.service, "us-east-1", price.dimension) in prices
+    ]
+    known = [(ohio, virginia) for ohio, virginia in pairs if not ohio.marked]
+    assert len({ohio.service for ohio, _ in known}) > 5
+    assert [ohio.name for ohio, virginia in known if ohio.first != virginia.first] == []
+    derived = [(ohio, virginia) for ohio, virginia in pairs if "the figure of us-east-1" in ohio.source]
+    assert len(derived) == 5
+    assert all(ohio.first == virginia.first for ohio, virginia in derived)

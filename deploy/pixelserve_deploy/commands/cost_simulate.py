@@ -22,10 +22,14 @@ from pixelserve_deploy.cost.views import simulation_section
 EXAMPLES = """\
   pixelserve cost simulate --trace requests.csv --seconds 0.4
   pixelserve cost simulate --generate diurnal --requests 1M --max 4
-  pixelserve cost simulate --generate bursty --mode async --min 0 --time-out 3600 --late-after 900
+  pixelserve cost simulate --generate bursty --mode async --late-after 300
 """
 GENERATED: dict[str, Callable[[int, int], Trace]] = {"diurnal": diurnal, "bursty": bursty}
-MODES = ("autoscaled", "async")
+PATIENCE = {
+    "autoscaled": {"late_after": 10.0, "time_out": 60.0},
+    "async": {"late_after": 900.0, "time_out": 3600.0},
+}
+"""Seconds that callers wait, by mode."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                          help="columns minute or timestamp, and requests (default: a row is one request)")  # fmt: skip
     traffic.add_argument("--generate", choices=GENERATED, help="a trace of --requests over --days instead")
     traffic.add_argument("--days", type=int, default=30, help="of a generated trace (default 30)")
-    parser.add_argument("--mode", choices=MODES, default="autoscaled", help="default autoscaled")
+    parser.add_argument("--mode", choices=PATIENCE, default="autoscaled", help="default autoscaled")
     cost_profile.add_arguments(parser)
     scaling = parser.add_argument_group("the scaling; times in seconds")
     scaling.add_argument("--min", type=int, help="instances at least (default 1; 0 with --mode async)")
@@ -43,10 +47,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("--cold-start", 300, "from the order of an instance until it works"),
         ("--cool-out", 60, "between two scale-outs"),
         ("--cool-in", 600, "without need before a scale-in"),
-        ("--late-after", 10, "an answer later than this is late"),
-        ("--time-out", 60, "a request that waits longer fails"),
     ):
         scaling.add_argument(name, type=float, default=default, metavar="S", help=f"{about} (default {default})")
+    for name, about in (("late_after", "an answer later than this is late"), ("time_out", "who waits longer fails")):
+        live, queued = PATIENCE["autoscaled"][name], PATIENCE["async"][name]
+        scaling.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=float,
+            metavar="S",
+            help=f"{about} (default {live:g}; with --mode async {queued:g})",
+        )
     cost_output.add_arguments(parser)
 
 
@@ -92,6 +102,8 @@ def _trace(arguments: argparse.Namespace) -> Trace:
 def _fleet(arguments: argparse.Namespace, question: Question) -> Fleet:
     profile = question.placed(arguments.mode)
     least = arguments.min if arguments.min is not None else int(arguments.mode != "async")
+    given = {name: getattr(arguments, name) for name in PATIENCE[arguments.mode]}
+    patience = {name: PATIENCE[arguments.mode][name] if value is None else value for name, value in given.items()}
     return Fleet(
         seconds=float(profile.seconds),
         concurrency=profile.concurrency,
@@ -101,8 +113,7 @@ def _fleet(arguments: argparse.Namespace, question: Question) -> Fleet:
         cold_start=arguments.cold_start,
         cool_out=arguments.cool_out,
         cool_in=arguments.cool_in,
-        late_after=arguments.late_after,
-        time_out=arguments.time_out,
+        **patience,
     )
 
 
