@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pixelserve_deploy.cost.errors import CostError
@@ -148,3 +148,38 @@ def test_wrong_csv_files_say_where(tmp_path, text, expected) -> None:
 def test_fleets_that_cannot_be_are_refused(wrong, expected) -> None:
     with pytest.raises(CostError, match=expected):
         Fleet(**wrong)
+
+
+def one_by_one(trace: list[int], fleet: Fleet) -> tuple[int, int, int]:
+    """The same with each request by itself, for a fleet that does not scale: in time, late, failed."""
+    free, served, late, failed = 0.0, 0, 0, 0
+    rate = fleet.least * fleet.rate
+    for minute, requests in enumerate(trace):
+        for number in range(requests):
+            arrival = 60 * (minute + number / requests)
+            start = max(free, arrival)
+            if start - arrival > fleet.time_out:
+                failed += 1
+                continue
+            free = start + 1 / rate
+            if start - arrival + fleet.seconds > fleet.late_after:
+                late += 1
+            else:
+                served += 1
+    return served, late, failed
+
+
+@given(
+    trace=st.lists(st.integers(0, 400), min_size=1, max_size=30),
+    seconds=st.floats(0.05, 20),
+    instances=st.integers(1, 4),
+    late=st.floats(0, 60),
+    out=st.floats(5, 200),
+)
+def test_the_fluid_agrees_with_single_requests(trace, seconds, instances, late, out) -> None:
+    assume(abs(late - seconds - out) > out / 10)  # where all that are served wait nearly as long as they may
+    fleet = Fleet(seconds, least=instances, most=instances, late_after=late, time_out=out)
+    outcome = simulate(trace, fleet)
+    found = (outcome.served, outcome.late, outcome.failed)
+    for fluid, exact in zip(found, one_by_one(trace, fleet), strict=True):
+        assert abs(fluid - exact) <= 2 * len(trace)

@@ -18,6 +18,8 @@ from pixelserve_deploy.cost.errors import CostError
 
 MINUTE = 60.0
 SLACK = 1e-9
+FINE = 0.1
+"""Arrivals closer than this part of the time-out are a flow; others expire one by one."""
 
 
 @dataclass(frozen=True)
@@ -168,11 +170,12 @@ class _Queue:
         while self._groups:
             group = self._groups[0]
             self._expire(group)
-            if group[2] < group[1] and self._free < end:
+            if group[2] == group[1]:
+                self._groups.popleft()
+            elif self._free < end:
                 self._work_on(group, rate, end)
-            if group[2] < group[1]:
+            else:
                 break
-            self._groups.popleft()
 
     def _expire(self, group: list[int]) -> None:
         """Fails those at the group's head that have waited longer than the time-out when the fleet is free."""
@@ -197,7 +200,7 @@ class _Queue:
         self._done(group, count, wait, slope)
         last = max(wait + slope * (count - 1), 0.0)
         self._free = head + (count - 1) * gap + last + step
-        if count == within < left:
+        if count == within < left and gap < FINE * self._fleet.time_out:
             self._serve_at_the_limit(group, step, gap, end)
 
     def _serve_at_the_limit(self, group: list[int], step: float, gap: float, end: float) -> None:
