@@ -178,10 +178,12 @@ def count(value: float) -> str:
 
 
 def text(x: float, y: float, words: str, anchor: str = "start") -> str:
+    """Words at a place; `anchor` as in SVG."""
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
 def svg(height: float, parts: Sequence[str]) -> str:
+    """The picture around its parts, as wide as the page."""
     head = f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" xmlns="http://www.w3.org/2000/svg">'
     return head + "".join(parts) + "</svg>"
 

@@ -56,10 +56,12 @@ def render(report: Report, form: str) -> str:
 
 
 def as_json(report: Report) -> str:
+    """The report's data."""
     return json.dumps(report.data, ensure_ascii=False, indent=1) + "\n"
 
 
 def as_csv(report: Report) -> str:
+    """The report's one flat table."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(report.flat.headers)
@@ -68,10 +70,12 @@ def as_csv(report: Report) -> str:
 
 
 def as_text(report: Report) -> str:
+    """Tables for a terminal."""
     return "\n".join("\n".join(_text_of(section)) + "\n" for section in report.sections)
 
 
 def as_markdown(report: Report) -> str:
+    """Tables for a page or a pull request."""
     parts = [f"# {report.title}\n"]
     for section in report.sections:
         parts.append(f"## {section.title}\n")

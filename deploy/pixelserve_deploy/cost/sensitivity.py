@@ -33,6 +33,7 @@ class Effect:
 
     @property
     def span(self) -> Decimal:
+        """How far the ends are apart."""
         return abs(self.high - self.low)
 
 

@@ -158,6 +158,7 @@ class _Queue:
         self.waiting = self.served = self.late = self.failed = 0
 
     def arrive(self, minute: int, requests: int) -> None:
+        """Lets a minute's requests in."""
         if requests:
             self._groups.append([minute, requests, 0])
             self.waiting += requests

@@ -62,6 +62,7 @@ def per_call(key: str, service: str, text: str, price: tuple[str, str], size: De
 
 
 def lambda_duration(profile: UsageProfile, policy: Policy) -> Usage:
+    """Milliseconds, or GB-seconds, by the policy."""
     memory = Decimal(profile.memory_mb) / 1024
     text = f"{profile.memory_mb} MB, {grouped(profile.seconds)} s"
     price = ("AWSLambda", "duration")
@@ -76,6 +77,7 @@ def lambda_duration(profile: UsageProfile, policy: Policy) -> Usage:
 
 
 def serverless(profile: UsageProfile, _policy: Policy) -> Usage:
+    """GB-seconds of serverless inference."""
     quantity = profile.requests * profile.seconds * Decimal(profile.memory_mb) / 1024
     formula = f"{grouped(profile.requests)} x {grouped(profile.seconds)} s x {profile.memory_mb} MB / 1024"
     text = f"serverless, {profile.memory_mb} MB, {grouped(profile.seconds)} s"
@@ -84,6 +86,7 @@ def serverless(profile: UsageProfile, _policy: Policy) -> Usage:
 
 
 def gateway_calls(profile: UsageProfile, policy: Policy) -> Usage | None:
+    """Calls of the gateway, if there is one."""
     meter = calls("gateway-requests", GATEWAY, ("AmazonApiGateway", "requests"))
     return meter(profile, policy) if profile.gateway else None
 
@@ -98,11 +101,13 @@ def answers_out(profile: UsageProfile, policy: Policy) -> Usage | None:
 
 
 def logs(profile: UsageProfile, _policy: Policy) -> Usage:
+    """What is written to the log."""
     price = ("AmazonCloudWatch", "ingestion")
     return per_call("logs", LOGS, "of logs", price, profile.log_bytes, profile.requests)
 
 
 def registry(profile: UsageProfile, _policy: Policy) -> Usage:
+    """The container image, kept for the period."""
     quantity = profile.image_gb * profile.months
     formula = f"{grouped(profile.image_gb)} GB x {grouped(profile.months)} months"
     text = f"{short(quantity)} GB-month"
@@ -127,11 +132,13 @@ def instance_hours(kind: str) -> Meter:
 
 
 def data_in(profile: UsageProfile, policy: Policy) -> Usage:
+    """What the endpoint takes in."""
     size = encoded(profile.request_bytes, profile.request_encoding) if policy.base64 else profile.request_bytes
     return per_call("data-in", SAGEMAKER, "in", ("AmazonSageMaker", "data-in"), size, profile.requests)
 
 
 def data_out(profile: UsageProfile, policy: Policy) -> Usage:
+    """What the endpoint answers."""
     size = LINK_BYTES if profile.delivery == LINK else answer_size(profile, policy)
     return per_call("data-out", SAGEMAKER, "out", ("AmazonSageMaker", "data-out"), size, profile.requests)
 
