@@ -48,7 +48,7 @@ def test_an_estimate_of_the_documents_job(capsys) -> None:
     words = ["estimate", "--book", "aws-2022-06", "--policy", "documented-corrected", "--encoding", "raw"]
     (bill,) = json.loads(run(capsys, *words, "--format", "json"))
     amounts = {row["line"]: row["amount"] for row in bill["rows"]}
-    assert amounts == {"gateway-requests": "3.5", "gateway-data-out": "360", "logs": "5", "registry": "0.05",
+    assert amounts == {"gateway-requests": "3.5", "data-transfer-out": "360", "logs": "5", "registry": "0.05",
                        "hosting": "537.28", "data-in": "16", "data-out": "64"}  # fmt: skip
     assert bill["total"] == str(sum(map(Decimal, amounts.values()))) == bill["per_million"]
 
@@ -58,18 +58,18 @@ def test_options_change_what_they_name(capsys) -> None:
         (bill,) = json.loads(run(capsys, "estimate", *words, "--format", "json"))
         return {row["line"]: row["amount"] for row in bill["rows"]}
 
-    assert amounts("--codec", "jpeg")["gateway-data-out"] == "233.1"
+    assert amounts("--codec", "jpeg")["data-transfer-out"] == "233.1"
     assert amounts("--codec", "webp", "--scale", "4", "--megapixels", "4")["data-out"] == "66.56"
-    assert "gateway-data-out" not in amounts("--in-region")
+    assert "data-transfer-out" not in amounts("--in-region")
     assert "gateway-requests" not in amounts("--no-gateway")
     assert {"s3-put", "s3-get", "s3-storage"} <= set(amounts("--link"))
     assert amounts("--requests", "3M")["hosting"] == "1075.144"
     assert amounts("--requests", "3M", "--instances", "1")["hosting"] == "537.572"
     assert amounts("--mode", "autoscaled", "--requests", "3.6M")["hosting"] == "1052"
     free = amounts("--mode", "lambda", "--cpu-seconds", "1", "--free-tier", "--encoding", "raw")
-    assert (free["lambda-requests"], free["gateway-data-out"]) == ("0", "351")
-    assert "! Free of gateway-data-out: 100 GB a month (unverified)." in run(capsys, "estimate", "--free-tier")
-    assert amounts("--requests", "5M", "--no-tiers", "--encoding", "raw")["gateway-data-out"] == "1800"
+    assert (free["lambda-requests"], free["data-transfer-out"]) == ("0", "351")
+    assert "! Free of data-transfer-out: 100 GB a month (unverified)." in run(capsys, "estimate", "--free-tier")
+    assert amounts("--requests", "5M", "--no-tiers", "--encoding", "raw")["data-transfer-out"] == "1800"
 
 
 def test_seconds_can_come_from_a_benchmark(capsys) -> None:

@@ -55,7 +55,7 @@ def test_the_other_tables_have_nothing_to_correct(case) -> None:
 
 def test_exact_counts_base64_and_rounds_nothing() -> None:
     lines = {line.key: line.amount for line in chosen([WRONG])[0].estimate(EXACT).lines}
-    assert lines["gateway-data-out"] == Decimal("5333336") * 10**6 / 10**9 * Decimal("0.09")
+    assert lines["data-transfer-out"] == Decimal("5333336") * 10**6 / 10**9 * Decimal("0.09")
     assert lines["hosting"] == Decimal(10**6) / 3600 * Decimal("0.736")
     (seconds,) = [line.amount for line in cases()[2].estimate(EXACT).lines if line.key == "lambda-duration"]
     assert seconds == Decimal("266.6672")

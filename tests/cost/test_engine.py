@@ -57,11 +57,11 @@ def test_base64_makes_four_bytes_of_three_begun() -> None:
 
 def test_later_tiers_have_their_own_price() -> None:
     """20 TB out: 10,240 GB at 0.09, the rest at 0.085."""
-    found = line(bill(profile(requests=Decimal(5 * 10**6))), "gateway-data-out")
+    found = line(bill(profile(requests=Decimal(5 * 10**6))), "data-transfer-out")
     assert found.quantity == 20_000
     assert found.amount == 10_240 * Decimal("0.09") + 9_760 * Decimal("0.085")
     assert "10,240 x 0.09 + 9,760 x 0.085" in found.formula
-    first = line(bill(profile(requests=Decimal(5 * 10**6)), policy=replace(EXACT, tiers=False)), "gateway-data-out")
+    first = line(bill(profile(requests=Decimal(5 * 10**6)), policy=replace(EXACT, tiers=False)), "data-transfer-out")
     assert first.amount == 20_000 * Decimal("0.09")
 
 
@@ -74,6 +74,15 @@ def test_the_free_tier_is_taken_off_once() -> None:
     assert line(paid, "logs").amount - line(free, "logs").amount == 5 * Decimal("0.5")
     few = bill(profile(requests=Decimal(1000)), "lambda", free_tier=True)
     assert line(few, "lambda-duration").amount == 0
+
+
+def test_pictures_from_s3_do_not_leave_by_the_gateway() -> None:
+    services = {
+        mode: line(bill(profile(), mode), "data-transfer-out").service for mode in ("realtime", "async", "batch")
+    }
+    assert services == {"realtime": "Amazon API Gateway", "async": "AWS data transfer", "batch": "AWS data transfer"}
+    assert line(bill(profile(), "batch"), "data-transfer-out").quantity == 4_000
+    assert line(bill(profile(), "async"), "data-transfer-out").quantity == 4_001  # with a link of 1,000 B
 
 
 def test_each_line_tells_where_it_comes_from() -> None:

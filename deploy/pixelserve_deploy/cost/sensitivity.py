@@ -19,7 +19,7 @@ VARIED = {
 PRICES = {
     "hosting": "price of the instance",
     "lambda-duration": "price of Lambda's time",
-    "gateway-data-out": "price of traffic out",
+    "data-transfer-out": "price of traffic out",
 }
 
 

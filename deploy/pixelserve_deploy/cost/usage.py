@@ -9,7 +9,7 @@ from decimal import Decimal
 from pixelserve_deploy.cost.amounts import ceiling, grouped, short
 from pixelserve_deploy.cost.errors import CostError
 from pixelserve_deploy.cost.policy import Policy
-from pixelserve_deploy.cost.profile import LINK, UsageProfile, encoded
+from pixelserve_deploy.cost.profile import LINK, RESPONSE, UsageProfile, encoded
 
 GB = Decimal(10**9)
 MILLION = Decimal(10**6)
@@ -92,12 +92,12 @@ def gateway_calls(profile: UsageProfile, policy: Policy) -> Usage | None:
 
 
 def answers_out(profile: UsageProfile, policy: Policy) -> Usage | None:
-    """What leaves AWS for the callers, by the gateway or else by itself."""
+    """What leaves AWS for the callers: by the gateway, or from S3 or the endpoint itself."""
     if not profile.egress:
         return None
-    service = GATEWAY if profile.gateway else "AWS data transfer"
+    service = GATEWAY if profile.gateway and profile.delivery == RESPONSE else "AWS data transfer"
     size = answer_size(profile, policy)
-    return per_call("gateway-data-out", service, "out", ("AWSDataTransfer", "out"), size, profile.requests)
+    return per_call("data-transfer-out", service, "out", ("AWSDataTransfer", "out"), size, profile.requests)
 
 
 def logs(profile: UsageProfile, _policy: Policy) -> Usage:
