@@ -48,7 +48,7 @@ def test_every_command_exists(name: str, capsys: pytest.CaptureFixture[str]) -> 
     assert targets == {"demo", "test"}
     assert all(re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE) for target in targets)
     commands = {line.split()[1] for line in lines if line.startswith("pixelserve ")}
-    assert commands == {"build", "check", "invoke", "new", "push", "transform", "up", "weights"}
+    assert commands == {"build", "check", "cost", "invoke", "new", "push", "transform", "up", "weights"}
     for command in commands:
         with pytest.raises(SystemExit, match="0"):
             cli.main([command, "--help"])

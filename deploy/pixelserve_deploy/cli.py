@@ -26,6 +26,7 @@ COMMANDS = {
     "build": "build the container image",
     "push": "push an image to Amazon ECR",
     "weights": "list, fetch and verify published weights",
+    "cost": "say what an endpoint costs before it is deployed",
 }
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
 

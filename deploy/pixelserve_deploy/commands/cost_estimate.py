@@ -1,0 +1,121 @@
+"""The bill of one job in one mode, for a month and for a million images.
+
+As HTML it has charts of the lines, the break-even, the sensitivity and a simulated week.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from decimal import Decimal
+
+from pixelserve_deploy.commands import UsageError, cost_output, cost_profile
+from pixelserve_deploy.cost.bills import FLAT, estimate_data, estimate_section, flat_rows
+from pixelserve_deploy.cost.comparison import Question, break_evens, compare
+from pixelserve_deploy.cost.defaults import answers_source
+from pixelserve_deploy.cost.documented import cases
+from pixelserve_deploy.cost.engine import Estimate, estimate
+from pixelserve_deploy.cost.errors import CostError
+from pixelserve_deploy.cost.levers import Measurement, levers
+from pixelserve_deploy.cost.modes import INSTANCE, MODES, placed, reasons, remark
+from pixelserve_deploy.cost.profile import UsageProfile
+from pixelserve_deploy.cost.report import Report, Section, Table
+from pixelserve_deploy.cost.sensitivity import effects
+from pixelserve_deploy.cost.simulation import Fleet, simulate
+from pixelserve_deploy.cost.traces import diurnal
+from pixelserve_deploy.cost.views import (
+    break_even_section,
+    levers_section,
+    sensitivity_section,
+    simulation_section,
+)
+
+EXAMPLES = """\
+  pixelserve cost estimate --requests 1M --codec webp
+  pixelserve cost estimate --model human-image-segmentation --mode lambda --region cn-northwest-1
+  pixelserve cost estimate --mode async --seconds 0.4 --explain
+  pixelserve cost estimate --measured benchmarks/results/pipeline.json --latency 3 --instance ml.c6i.xlarge
+  pixelserve cost estimate --what-if
+  pixelserve cost estimate -o bill.html
+"""
+WEEK = Decimal(7)
+MONTH_DAYS = Decimal("30.4375")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--mode", choices=MODES, default="realtime", help="default realtime")
+    cost_profile.add_arguments(parser)
+    parser.add_argument("--swing", type=cost_profile.part, default=Decimal("0.2"), metavar="PART",
+                        help="of the sensitivity (default 20%%)")  # fmt: skip
+    parser.add_argument("--explain", action="store_true", help="formula, rounding and source of each line")
+    parser.add_argument("--what-if", action="store_true", help="the documents' job, with each lever pulled")
+    cost_output.add_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    question = cost_profile.question_of(arguments)
+    report = _levers(arguments, question) if arguments.what_if else _estimate(arguments, question)
+    cost_output.write(report, arguments)
+    return 0
+
+
+def _estimate(arguments: argparse.Namespace, question: Question) -> Report:
+    profile = question.placed(arguments.mode)
+    against = reasons(profile)
+    if against:
+        raise CostError(
+            f"{MODES[arguments.mode].title}: {'; '.join(against)}. `pixelserve cost compare` shows what can."
+        )
+    name = f"{arguments.model.replace('_', '-')}, {MODES[arguments.mode].title}, {arguments.region}"
+
+    def bill_of(varied: UsageProfile) -> Estimate:
+        hours_anew = placed(varied, arguments.mode, question.scaling)
+        return estimate(hours_anew, question.book, question.policy, free_tier=question.free_tier, name=name)
+
+    bill = bill_of(profile)
+    found = effects(profile, bill_of, arguments.swing)
+    section = estimate_section(bill, arguments.explain)
+    said = [f"{changed}."] if (changed := remark(question.profile, bill.profile)) else []
+    if note := cost_profile.measured_note(arguments):
+        said.append(note)
+    section = replace(section, notes=(*section.notes, *said))
+    sections = [section, sensitivity_section(bill.total, found, arguments.swing, bill.currency)]
+    if MODES[arguments.mode].machine == INSTANCE:
+        sections += [*_break_even(question), *_week(question, bill)]
+    data = estimate_data(bill, arguments.explain)
+    return Report("Cost estimate", tuple(sections), [data], Table(FLAT, tuple(flat_rows(data, bill))))
+
+
+def _break_even(question: Question) -> list[Section]:
+    options = compare(question)
+    found = break_evens(question, options)
+    return [break_even_section(question, options, found)] if found else []
+
+
+def _week(question: Question, bill: Estimate) -> list[Section]:
+    """A week of the same volume as days and nights, through an autoscaled endpoint."""
+    profile = bill.profile
+    requests = int(profile.requests * WEEK / MONTH_DAYS)
+    fleet = Fleet(float(profile.seconds), profile.concurrency, utilisation=float(question.scaling.utilisation))
+    trace = diurnal(requests, int(WEEK))
+    outcome = simulate(trace, fleet)
+    hours = Decimal(str(outcome.instance_hours))
+    week = replace(profile, mode="autoscaled", requests=Decimal(requests), hours=hours, months=WEEK / MONTH_DAYS)
+    return [simulation_section(trace, outcome, estimate(week, question.book, question.policy))]
+
+
+def _levers(arguments: argparse.Namespace, question: Question) -> Report:
+    if arguments.model.replace("_", "-") != "image-super-resolution":
+        raise UsageError("--what-if is about the documents' job of image-super-resolution")
+    row = cost_profile.measured_row(arguments)
+    job = cases()[0]
+    measured, notes = None, [f"Sizes of JPEG and WebP answers: {answers_source()}."]
+    if row is not None:
+        seconds = cost_profile.seconds_of(row, job.profile.request_bytes)
+        measured = Measurement(question.profile.instance, seconds)
+    said = cost_profile.measured_note(arguments)
+    found = levers(job, question.book, question.scaling, measured)
+    section = levers_section(found, tuple(notes + ([said] if said else [])))
+    assert section.table is not None
+    data = [estimate_data(lever.bill, arguments.explain) | {"id": lever.what} for lever in found]
+    return Report("What if", (section,), data, section.table)

@@ -1,0 +1,68 @@
+"""What a thousand images cost at the speed of a benchmark, within a latency, with a 95 % interval.
+
+Every load of the file that meets the target is listed, the fastest first: that one is the answer.
+"""
+
+from __future__ import annotations
+
+import argparse
+from decimal import Decimal
+from pathlib import Path
+
+from pixelserve_deploy.commands import UsageError, cost_output
+from pixelserve_deploy.commands.cost_profile import number, part
+from pixelserve_deploy.cost.amounts import grouped, plain
+from pixelserve_deploy.cost.measured import PERCENTILES, Price1000, per_thousand, read, within
+from pixelserve_deploy.cost.pricebook import book_of, newest
+from pixelserve_deploy.cost.report import Report
+from pixelserve_deploy.cost.views import benchmark_section
+
+EXAMPLES = """\
+  pixelserve cost from-benchmark benchmarks/results/pipeline.json --instance ml.c6i.xlarge
+  pixelserve cost from-benchmark benchmarks/results/serving.json --instance ml.c6i.xlarge --latency 0.02
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("result", type=Path, metavar="RESULT", help="a result of docs/benchmarks.md")
+    parser.add_argument("--instance", required=True, metavar="TYPE", help="what the machine is priced as")
+    parser.add_argument("--latency", type=number, metavar="S", help="the most that is accepted (default: any)")
+    parser.add_argument("--percentile", choices=PERCENTILES, default="p99", help="of the latency (default p99)")
+    parser.add_argument("--utilisation", type=part, default=Decimal("0.7"), metavar="PART",
+                        help="how full instances are driven (default 70%%)")  # fmt: skip
+    parser.add_argument("--region", default="us-east-2", help="default us-east-2")
+    parser.add_argument("--book", metavar="ID", help="a price book's id or file (default: the newest of the region)")
+    cost_output.add_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if not 0 < arguments.utilisation <= 1:
+        raise UsageError("--utilisation is above 0 and at most 100%")
+    book = book_of(arguments.book) if arguments.book else newest(arguments.region)
+    hour = book.price("AmazonSageMaker", arguments.region, f"hosting {arguments.instance}")
+    benchmark = read(arguments.result)
+    rows = within(benchmark, arguments.latency, arguments.percentile)
+    prices = [per_thousand(row, hour.first, arguments.utilisation) for row in rows]
+    status = f"! {hour.status}" if hour.marked else hour.status
+    notes = (
+        f"{arguments.instance} at {plain(hour.first)} {book.currency} an hour ({hour.as_of}), "
+        f"working {grouped(100 * arguments.utilisation)} % of its time.",
+        "The machine measured is not that instance unless you measured there.",
+    )
+    section = benchmark_section(benchmark, prices, book.currency, arguments.instance, status, notes)
+    assert section.table is not None
+    data = {
+        "benchmark": benchmark.name,
+        "measured_on": benchmark.machine,
+        "currency": book.currency,
+        "instance": arguments.instance,
+        "status": hour.status,
+        "rows": [_fields(price) for price in prices],
+    }
+    cost_output.write(Report("Cost from a benchmark", (section,), data, section.table), arguments)
+    return 0
+
+
+def _fields(price: Price1000) -> dict[str, str]:
+    amounts = {"per_thousand": price.amount, "low": price.low, "high": price.high, "images_per_second": price.row.rate}
+    return {"load": price.row.label, **{name: plain(value) for name, value in amounts.items()}}

@@ -1,0 +1,116 @@
+"""Write a new, dated price book from AWS's Price List, and show what has changed.
+
+The list is asked through boto3 with your credentials, or read from offer files that you have downloaded. Of the prices
+that it does not have exactly once, the new book keeps the old ones with their old dates, and the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import functools
+import sys
+from pathlib import Path
+from typing import Any
+
+from pixelserve.errors import Unavailable
+from pixelserve_deploy.commands import UsageError, cost_output
+from pixelserve_deploy.cost.amounts import plain
+from pixelserve_deploy.cost.errors import CostError
+from pixelserve_deploy.cost.pricebook import Price, PriceBook, book_of, books, partition_of, written
+from pixelserve_deploy.cost.pricelist import TRAFFIC, Product, Wanted, client_for, fetched, hosting, offered, price_in
+from pixelserve_deploy.cost.refresh import Change, refreshed
+
+EXAMPLES = """\
+  pixelserve cost refresh --region us-east-2
+  pixelserve cost refresh --region eu-west-1 --instance ml.g5.xlarge -o prices.json
+  pixelserve cost refresh --region us-east-2 --from-file AmazonSageMaker.json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--region", required=True, help="whose prices")
+    parser.add_argument("--instance", action="append", metavar="TYPE",
+                        help="an instance to ask for (default: those that the book has of the region)")  # fmt: skip
+    parser.add_argument("--book", metavar="ID", help="the book to begin with (default: the partition's newest)")
+    parser.add_argument("--from-file", action="append", type=Path, metavar="OFFER",
+                        help="a downloaded offer file, in place of the API; may be repeated")  # fmt: skip
+    parser.add_argument("--service-code", action="append", default=[], metavar="SERVICE=CODE",
+                        help="what this partition calls a service, where it differs")  # fmt: skip
+    parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="default: BOOK-ID.json here")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    region = arguments.region
+    old = _old(arguments)
+    codes = _codes(arguments.service_code)
+    wants = _wants(arguments, old)
+    if arguments.from_file:
+        products = offered(arguments.from_file)
+        present = {product["serviceCode"] for product in products}
+        wants = [wanted for wanted in wants if codes.get(wanted.service, wanted.service) in present]
+        if not wants:
+            raise CostError(f"The files are offers of {', '.join(sorted(present))}, and none is wanted of those.")
+        source = functools.partial(_of_service, products)
+    else:
+        source = functools.partial(_asked, client_for(region), region)
+    today = datetime.datetime.now(datetime.UTC).date()
+
+    def look(wanted: Wanted) -> Price:
+        code = codes.get(wanted.service, wanted.service)
+        return price_in(source(wanted, code), wanted, region, old.currency, today.isoformat())
+
+    result = refreshed(old, region, wants, look, today)
+    for change in result.changes:
+        print(_sentence(change, old.currency))
+    print(f"prices read: {len(wants) - len(result.refused)}; changed or new: {len(result.changes)}")
+    for refusal in result.refused:
+        print(f"kept as it was: {refusal}", file=sys.stderr)
+    cost_output.save(arguments.output or Path(f"{result.book.id}.json"), written(result.book))
+    return 1 if result.refused else 0
+
+
+def _old(arguments: argparse.Namespace) -> PriceBook:
+    """The book to begin with. Raises CostError for one of another partition."""
+    partition = partition_of(arguments.region)
+    book = book_of(arguments.book) if arguments.book else [b for b in books().values() if b.partition == partition][-1]
+    if book.partition != partition:
+        raise CostError(f"{book.id} is of the partition {book.partition}; {arguments.region} is in {partition}.")
+    return book
+
+
+def _wants(arguments: argparse.Namespace, old: PriceBook) -> list[Wanted]:
+    kind = "hosting "
+    known = sorted(
+        d.removeprefix(kind) for _, region, d in old.prices if region == arguments.region and d.startswith(kind)
+    )
+    return [*TRAFFIC, *map(hosting, arguments.instance or known)]
+
+
+def _codes(options: list[str]) -> dict[str, str]:
+    pairs = [option.partition("=") for option in options]
+    wrong = [option for option, (name, _, code) in zip(options, pairs, strict=True) if not (name and code)]
+    if wrong:
+        raise UsageError(f"--service-code {wrong[0]}: write SERVICE=CODE")
+    return {name: code for name, _, code in pairs}
+
+
+def _of_service(products: list[Product], _wanted: Wanted, code: str) -> list[Product]:
+    return [product for product in products if product["serviceCode"] == code]
+
+
+def _asked(client: Any, region: str, wanted: Wanted, code: str) -> list[Product]:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        return fetched(client, wanted, region, code)
+    except (BotoCoreError, ClientError) as error:
+        raise Unavailable(f"The price list did not answer: {error} --from-file reads a downloaded offer.") from None
+
+
+def _sentence(change: Change, currency: str) -> str:
+    now = f"{plain(change.now)} {currency}"
+    if change.before is None or change.part is None:
+        return f"new      {change.name}: {now}"
+    flag = "CHECK    " if change.large else "changed  "
+    return f"{flag}{change.name}: {plain(change.before)} to {now} ({100 * change.part:+.1f} %)"

@@ -1,0 +1,72 @@
+"""What is known of models before anything is measured: the documents' sizes and seconds, and how large answers get."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from pixelserve_deploy.cost.errors import CostError
+from pixelserve_deploy.cost.files import data
+
+CODECS = ("jpeg", "webp", "png")
+
+
+@dataclass(frozen=True)
+class ModelDefaults:
+    """Of one request; None is what no document says."""
+
+    name: str
+    request_bytes: Decimal
+    response_bytes: Decimal
+    response_encoding: str
+    seconds: Decimal | None
+    """On the instance."""
+    cpu_seconds: Decimal | None
+    """On Lambda or a serverless endpoint with this memory."""
+    memory_mb: int
+    instance: str
+    source: str
+
+
+@functools.cache
+def models() -> Mapping[str, ModelDefaults]:
+    """The defaults by endpoint name."""
+    found = {}
+    for name, fields in data("models.json").items():
+        amounts = ("request_bytes", "response_bytes", "seconds", "cpu_seconds")
+        decimals = {key: None if fields[key] is None else Decimal(fields[key]) for key in amounts}
+        found[name] = ModelDefaults(name=name, **{**fields, **decimals})
+    return found
+
+
+def model(name: str) -> ModelDefaults:
+    """The defaults of a model. Raises CostError listing them."""
+    known = models().get(name.replace("_", "-"))
+    if known is None:
+        raise CostError(
+            f"Nothing is known of the model {name}. Models: {', '.join(models())}. "
+            "For one of your own take the nearest and give its sizes and seconds."
+        )
+    return known
+
+
+def answer_bytes(request_bytes: Decimal, scale: int, codec: str) -> Decimal:
+    """The size of a super-resolution answer, by the measured ratio to the JPEG that was sent."""
+    return request_bytes * Decimal(data("answers.json")["of_request"][str(scale)][codec])
+
+
+def picture_bytes(megapixels: Decimal) -> Decimal:
+    """The size of a JPEG with the detail of a photograph."""
+    return megapixels * 10**6 * Decimal(data("answers.json")["request_bytes_per_pixel"])
+
+
+def pixels(request_bytes: Decimal) -> Decimal:
+    """How many pixels such a JPEG of this size has."""
+    return request_bytes / Decimal(data("answers.json")["request_bytes_per_pixel"])
+
+
+def answers_source() -> str:
+    """Where the ratios come from."""
+    return str(data("answers.json")["source"])

@@ -1,0 +1,111 @@
+"""The five documented tables: their profiles, their rows as printed, and what is wrong with them, all from data."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from pixelserve_deploy.cost.amounts import plain
+from pixelserve_deploy.cost.engine import Erratum, Estimate, LineItem, estimate
+from pixelserve_deploy.cost.errors import CostError
+from pixelserve_deploy.cost.files import data
+from pixelserve_deploy.cost.policy import Policy
+from pixelserve_deploy.cost.pricebook import book_of
+from pixelserve_deploy.cost.profile import UsageProfile
+
+DECIMALS = ("requests", "seconds", "request_bytes", "response_bytes", "log_bytes", "image_gb")
+
+
+@dataclass(frozen=True)
+class PrintedRow:
+    """A row of a document, verbatim; `printed` is its amount without the symbol."""
+
+    line: str
+    service: str
+    usage: str
+    service_zh: str
+    usage_zh: str
+    amount_zh: str
+    printed: str
+
+
+@dataclass(frozen=True)
+class DocumentedCase:
+    """A documented table."""
+
+    id: str
+    as_of: str
+    book: str
+    profile: UsageProfile
+    rows: tuple[PrintedRow, ...]
+    printed_total: str
+    errata: tuple[Erratum, ...]
+
+    def estimate(self, policy: Policy) -> Estimate:
+        """The table as the engine has it. Raises CostError where its lines are not those of the document."""
+        found = estimate(self.profile, book_of(self.book), policy, errata=self.errata, name=self.id)
+        if [line.key for line in found.lines] != [row.line for row in self.rows]:
+            raise CostError(f"The rows of {self.id} are not the lines of its mode. Correct data/cases.json.")
+        return found
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is wrong beside the amounts."""
+        return [erratum.why for erratum in self.errata if erratum.printed is None]
+
+    def as_printed(self, found: Estimate) -> tuple[int, bool]:
+        """How many lines of an estimate read as printed, and whether the total does."""
+        pairs = zip(found.lines, self.rows, strict=True)
+        total = plain(found.total) == plain(Decimal(self.printed_total))
+        return sum(amount_text(line) == row.printed for line, row in pairs), total
+
+
+def amount_text(line: LineItem) -> str:
+    """An amount as the documents write it: the price itself where it is that of one unit, else without zeros."""
+    if line.quantity == 1 and line.amount == line.unit_price:
+        return f"{line.unit_price:f}"
+    return plain(line.amount)
+
+
+@functools.cache
+def cases() -> tuple[DocumentedCase, ...]:
+    """The documented tables, in the order of the documents."""
+    errata: list[dict[str, Any]] = data("errata.json")
+    return tuple(_case(fields, errata) for fields in data("cases.json"))
+
+
+def chosen(names: Sequence[str]) -> list[DocumentedCase]:
+    """The cases whose id is or begins with one of the names; all without names. Raises CostError listing them."""
+    if not names:
+        return list(cases())
+    found = []
+    for name in names:
+        wanted = name.replace("-", "_").rstrip("/")
+        hits = [case for case in cases() if f"{case.id.replace('-', '_')}/".startswith(f"{wanted}/")]
+        if not hits:
+            raise CostError(f"There is no table {name}. Tables: {', '.join(case.id for case in cases())}.")
+        found += [case for case in hits if case not in found]
+    return found
+
+
+def _case(fields: dict[str, Any], errata: list[dict[str, Any]]) -> DocumentedCase:
+    profile: dict[str, Any] = {
+        key: Decimal(value) if key in DECIMALS else value for key, value in fields["profile"].items()
+    }
+    return DocumentedCase(
+        id=fields["id"],
+        as_of=fields["as_of"],
+        book=fields["book"],
+        profile=UsageProfile(**profile),
+        rows=tuple(PrintedRow(**row) for row in fields["rows"]),
+        printed_total=fields["printed_total"],
+        errata=tuple(_erratum(erratum) for erratum in errata if fields["id"] in erratum["cases"]),
+    )
+
+
+def _erratum(fields: dict[str, Any]) -> Erratum:
+    amounts = {key: Decimal(fields[key]) for key in ("printed", "expected") if key in fields}
+    return Erratum(fields["id"], fields["why"], fields.get("line"), **amounts)

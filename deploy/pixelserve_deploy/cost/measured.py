@@ -1,0 +1,128 @@
+"""From a benchmark's result to money: what a thousand images cost at a latency that callers accept.
+
+The rate of a row is that of its load, not the machine's last: among the rows whose chosen percentile stays within the
+target, the fastest counts. The interval is that of the mean time per image at 95 %: its spread is estimated from the
+percentiles (a normal's, the wider of both), so an autocorrelated run looks surer than it is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from pixelserve_deploy.cost.errors import CostError
+
+SCHEMA = "pixelserve-benchmark/1"
+RATES = ("images_per_second", "per_second")
+PERCENTILES = ("p50", "p90", "p99", "max")
+NORMAL = {"p90": Decimal("1.2816"), "p99": Decimal("2.3263")}
+"""Standard deviations from the median to these percentiles."""
+SURE = Decimal("1.96")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured load."""
+
+    label: str
+    rate: Decimal
+    """Images per second."""
+    mean: Decimal
+    times: Mapping[str, Decimal]
+    """Seconds by `PERCENTILES`."""
+    count: int
+    pixels: Decimal | None
+    """Of one image sent; None where the result does not say."""
+
+    @property
+    def error(self) -> Decimal:
+        """Half the 95 % interval of the mean time, as a part of it."""
+        spread = max((self.times[name] - self.times["p50"]) / width for name, width in NORMAL.items())
+        return SURE * max(spread, Decimal(0)) / Decimal(self.count).sqrt() / self.mean
+
+    @property
+    def seconds(self) -> Decimal:
+        """Of machine time for one image."""
+        return 1 / self.rate
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A result file; `machine` says on what it was measured."""
+
+    name: str
+    date: str
+    machine: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Price1000:
+    """What a thousand images cost, and between what."""
+
+    row: Row
+    amount: Decimal
+    low: Decimal
+    high: Decimal
+
+
+def read(path: Path) -> Benchmark:
+    """The benchmark of a file. Raises CostError naming what it lacks."""
+    try:
+        fields = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise CostError(f"Cannot read {path}: {error}.") from None
+    if not isinstance(fields, dict) or fields.get("schema") != SCHEMA:
+        raise CostError(f'{path} is no result of a benchmark: it lacks "schema": "{SCHEMA}". See docs/benchmarks.md.')
+    try:
+        rows = tuple(_row(row) for row in fields["rows"] if _has_times(row))
+        machine = fields["machine"]
+        about = f"{machine['gpu'] or machine['cpu']}, {machine['cores']} cores"
+        benchmark = Benchmark(fields["name"], fields["date"], about, rows)
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        raise CostError(f"{path} is not in the form of docs/benchmarks.md: {error!r}.") from None
+    if not rows:
+        raise CostError(f"{path} has no rows with seconds per image. Give pipeline.json or serving.json.")
+    return benchmark
+
+
+def within(benchmark: Benchmark, latency: Decimal | None, percentile: str) -> list[Row]:
+    """The rows that meet the target, fastest first. Raises CostError with the best when none does."""
+    rows = sorted(benchmark.rows, key=lambda row: -row.rate)
+    fit = [row for row in rows if latency is None or row.times[percentile] <= latency]
+    if not fit:
+        best = min(rows, key=lambda row: row.times[percentile])
+        raise CostError(
+            f"No row of {benchmark.name} has a {percentile} of {latency} s or less; the best has "
+            f"{best.times[percentile]} s ({best.label}). Measure with fewer connections, or allow more."
+        )
+    return fit
+
+
+def per_thousand(row: Row, hourly: Decimal, utilisation: Decimal) -> Price1000:
+    """The instance's price for a thousand images at the row's rate, with the part of its time that it works."""
+    amount = hourly / 3600 / row.rate / utilisation * 1000
+    return Price1000(row, amount, amount * max(1 - row.error, Decimal(0)), amount * (1 + row.error))
+
+
+def _has_times(row: Any) -> bool:
+    return isinstance(row, dict) and "count" in row.get("seconds", {})
+
+
+def _row(fields: Mapping[str, Any]) -> Row:
+    seconds = fields["seconds"]
+    mean = Decimal(str(seconds["mean"]))
+    rate = next((Decimal(str(fields[name])) for name in RATES if name in fields), 1 / mean)
+    if rate <= 0 or mean <= 0 or seconds["count"] < 1:
+        raise ValueError("a rate that is not above 0")
+    label = ", ".join(
+        f"{key} {value}" for key, value in fields.items() if isinstance(value, str | int) and key != "failures"
+    )
+    times = {name: Decimal(str(seconds[name])) for name in PERCENTILES}
+    sizes = fields.get("sizes", {})
+    pixels = Decimal(sizes["width"] * sizes["height"]) if "width" in sizes else None
+    return Row(label, rate, mean, times, int(seconds["count"]), pixels)

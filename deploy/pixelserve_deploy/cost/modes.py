@@ -1,0 +1,121 @@
+"""The ways to run a model: which are possible, and for how many hours each one's machines are billed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from pixelserve_deploy.cost.amounts import ceiling, grouped
+from pixelserve_deploy.cost.policy import EXACT
+from pixelserve_deploy.cost.profile import LINK, MONTH_HOURS, RESPONSE, UsageProfile, encoded
+from pixelserve_deploy.cost.usage import DAYS, LINK_BYTES, answer_size
+
+MB = Decimal(10**6)
+INSTANCE, MEMORY = "instance", "memory"
+ASYNC_INSTEAD = {"ml.g4dn.xlarge": "ml.g4dn.2xlarge"}
+"""Instances that the price list does not offer for asynchronous endpoints, and the next that it does."""
+GATEWAY_MB, GATEWAY_SECONDS = 10, 29
+
+
+@dataclass(frozen=True)
+class Mode:
+    """A way to run a model, and SageMaker's or Lambda's limits on it."""
+
+    name: str
+    title: str
+    machine: str
+    """`instance`, or `memory`: CPU only, billed by memory and seconds."""
+    payload_mb: int
+    seconds: int
+    waits: bool = True
+    """The caller waits for the answer on the connection."""
+    most_memory_mb: int | None = None
+
+
+MODES = {
+    mode.name: mode
+    for mode in (
+        Mode("realtime", "real-time, always on", INSTANCE, 25, 60),
+        Mode("autoscaled", "real-time, autoscaled", INSTANCE, 25, 60),
+        Mode("async", "asynchronous, scaled to zero", INSTANCE, 1000, 3600, waits=False),
+        Mode("serverless", "serverless inference", MEMORY, 4, 60, most_memory_mb=6144),
+        Mode("lambda", "Lambda", MEMORY, 6, 900, most_memory_mb=10240),
+        Mode("batch", "batch transform", INSTANCE, 100, 3600, waits=False),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How full instances are driven, and how often they start."""
+
+    utilisation: Decimal = Decimal("0.7")
+    """The part of its time that an instance works, at most."""
+    instances: int | None = None
+    """Of an endpoint that is always on, and the least of an autoscaled one; None is as many as the load needs."""
+    starts_a_day: Decimal = Decimal(8)
+    """How often an asynchronous endpoint wakes from zero."""
+    start_hours: Decimal = Decimal(10) / 60
+    """What is billed around a start: loading, and waiting for the scale-in."""
+
+
+def placed(profile: UsageProfile, name: str, scaling: Scaling) -> UsageProfile:
+    """The profile in a mode, with its instance hours, and an instance that the mode has."""
+    mode = MODES[name]
+    profile = replace(profile, mode=name, hours=None)
+    if not mode.waits:
+        profile = replace(profile, delivery=LINK)
+    if mode.machine == MEMORY:
+        return profile
+    if name == "async":
+        profile = replace(profile, instance=ASYNC_INSTEAD.get(profile.instance, profile.instance))
+    return replace(profile, hours=_hours(profile, name, scaling))
+
+
+def _hours(profile: UsageProfile, name: str, scaling: Scaling) -> Decimal:
+    period = MONTH_HOURS * profile.months
+    driven = profile.busy_hours / scaling.utilisation
+    needed = max(ceiling(driven / period), Decimal(1))
+    if name == "realtime":
+        return period * (needed if scaling.instances is None else scaling.instances)
+    if name == "autoscaled":
+        return max(driven, period * (scaling.instances or 1))
+    starts = Decimal(1) if name == "batch" else scaling.starts_a_day
+    around = min(starts * DAYS * profile.months, profile.requests) * scaling.start_hours
+    return min((profile.busy_hours if name == "batch" else driven) + around, period * needed)
+
+
+def reasons(profile: UsageProfile) -> list[str]:
+    """Why a placed profile cannot run in its mode; empty when it can."""
+    mode = MODES[profile.mode]
+    found = []
+    sizes = {"request": encoded(profile.request_bytes, profile.request_encoding), "answer": _carried(profile)}
+    limit_mb, limit_s = mode.payload_mb, mode.seconds
+    through = profile.gateway and mode.waits
+    if through:
+        limit_mb, limit_s = min(limit_mb, GATEWAY_MB), min(limit_s, GATEWAY_SECONDS)
+    where = f"{mode.title}{' behind API Gateway' if through else ''}"
+    found += [
+        f"{where} takes {limit_mb} MB; the {name} has {grouped(size / MB)} MB: send JPEG or WebP, or a link to S3"
+        for name, size in sizes.items()
+        if size > limit_mb * MB
+    ]
+    if profile.seconds > limit_s:
+        found.append(f"{where} ends after {limit_s} s; a request takes {grouped(profile.seconds)} s")
+    if mode.most_memory_mb is not None and profile.memory_mb > mode.most_memory_mb:
+        found.append(f"{mode.title} has {mode.most_memory_mb} MB at most, not {profile.memory_mb}: measure with less")
+    return found
+
+
+def remark(asked: UsageProfile, given: UsageProfile) -> str | None:
+    """What placing changed that was asked for otherwise."""
+    if given.mode == "async" and asked.instance != given.instance:
+        return f"{asked.instance} is not offered for asynchronous endpoints; this is {given.instance}"
+    return None
+
+
+def _carried(profile: UsageProfile) -> Decimal:
+    """Bytes of the answer on the connection to the mode itself."""
+    if profile.delivery == RESPONSE:
+        return answer_size(profile, EXACT)
+    return profile.response_bytes if profile.mode in ("async", "batch") else LINK_BYTES

@@ -1,0 +1,53 @@
+"""How much a total moves when one thing is lower or higher and the rest stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from pixelserve_deploy.cost.engine import Estimate
+from pixelserve_deploy.cost.profile import UsageProfile
+
+VARIED = {
+    "requests": "requests",
+    "seconds": "seconds per image",
+    "request_bytes": "size of a request",
+    "response_bytes": "size of an answer",
+    "log_bytes": "logs per image",
+}
+PRICES = {
+    "hosting": "price of the instance",
+    "lambda-duration": "price of Lambda's time",
+    "data-transfer-out": "price of traffic out",
+}
+
+
+@dataclass(frozen=True)
+class Effect:
+    """The totals with less and with more of it."""
+
+    what: str
+    low: Decimal
+    high: Decimal
+
+    @property
+    def span(self) -> Decimal:
+        """How far the ends are apart."""
+        return abs(self.high - self.low)
+
+
+def effects(base: UsageProfile, bill: Callable[[UsageProfile], Estimate], swing: Decimal) -> list[Effect]:
+    """Each of `VARIED` and `PRICES` lower and higher by the part `swing`, what moves the total most first.
+
+    `bill` prices a profile, its hours worked out anew.
+    """
+    found = []
+    for field, what in VARIED.items():
+        ends = [bill(replace(base, **{field: getattr(base, field) * factor})) for factor in (1 - swing, 1 + swing)]
+        found.append(Effect(what, ends[0].total, ends[1].total))
+    whole = bill(base)
+    for line in whole.lines:
+        if line.key in PRICES:
+            found.append(Effect(PRICES[line.key], whole.total - swing * line.amount, whole.total + swing * line.amount))
+    return sorted(found, key=lambda effect: -effect.span)

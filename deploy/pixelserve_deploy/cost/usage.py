@@ -1,0 +1,235 @@
+"""From a profile to what the bill counts: one `Usage` a line, in the order of the documented tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from pixelserve_deploy.cost.amounts import ceiling, grouped, short
+from pixelserve_deploy.cost.errors import CostError
+from pixelserve_deploy.cost.policy import Policy
+from pixelserve_deploy.cost.profile import LINK, RESPONSE, UsageProfile, encoded
+
+GB = Decimal(10**9)
+MILLION = Decimal(10**6)
+THOUSAND = Decimal(1000)
+DAYS = Decimal("30.4375")
+"""Days of a month."""
+LINK_BYTES = Decimal(1000)
+"""An answer that is a link, or a request that names an object in S3."""
+PER_MS_PLACES = 10
+DECIMAL_UNITS, BINARY_MEMORY = "decimal: 1 GB = 1e9 B", "binary memory: 1 GB = 1024 MB"
+GATEWAY, LOGS, REGISTRY = "Amazon API Gateway", "Amazon CloudWatch Logs", "Amazon Elastic Container Registry"
+SAGEMAKER, LAMBDA, S3 = "Amazon SageMaker", "AWS Lambda", "Amazon S3"
+
+
+@dataclass(frozen=True)
+class Usage:
+    """A quantity and the price that it is multiplied with."""
+
+    key: str
+    service: str
+    text: str
+    price: tuple[str, str]
+    """Service and dimension in the price book."""
+    quantity: Decimal
+    unit: str
+    formula: str
+    unit_system: str = DECIMAL_UNITS
+    factor: Decimal | None = None
+    """Makes the book's unit price one of this unit, rounded to `PER_MS_PLACES`; None leaves it."""
+
+
+Meter = Callable[[UsageProfile, Policy], Usage | None]
+
+
+def calls(key: str, service: str, price: tuple[str, str]) -> Meter:
+    """Counts requests by the million."""
+
+    def meter(profile: UsageProfile, _policy: Policy) -> Usage:
+        count = grouped(profile.requests)
+        formula = f"{count} calls / 1e6"
+        return Usage(key, service, f"{count} calls", price, profile.requests / MILLION, "1M requests", formula)
+
+    return meter
+
+
+def per_call(key: str, service: str, text: str, price: tuple[str, str], size: Decimal, requests: Decimal) -> Usage:
+    """Bytes of every request, in GB."""
+    formula = f"{grouped(requests)} x {grouped(size)} B / 1e9"
+    return Usage(key, service, f"{_size(size)} {text} per call", price, requests * size / GB, "GB", formula)
+
+
+def lambda_duration(profile: UsageProfile, policy: Policy) -> Usage:
+    """Milliseconds, or GB-seconds, by the policy."""
+    memory = Decimal(profile.memory_mb) / 1024
+    text = f"{profile.memory_mb} MB, {grouped(profile.seconds)} s"
+    price = ("AWSLambda", "duration")
+    count, seconds = grouped(profile.requests), grouped(profile.seconds)
+    if policy.rounded_per_ms:
+        quantity = profile.requests * profile.seconds * 1000
+        formula = f"{count} x {seconds} s x 1000"
+        return Usage("lambda-duration", LAMBDA, text, price, quantity, "ms", formula, BINARY_MEMORY, memory / 1000)
+    quantity = profile.requests * profile.seconds * memory
+    formula = f"{count} x {seconds} s x {profile.memory_mb} MB / 1024"
+    return Usage("lambda-duration", LAMBDA, text, price, quantity, "GB-second", formula, BINARY_MEMORY)
+
+
+def serverless(profile: UsageProfile, _policy: Policy) -> Usage:
+    """GB-seconds of serverless inference."""
+    quantity = profile.requests * profile.seconds * Decimal(profile.memory_mb) / 1024
+    formula = f"{grouped(profile.requests)} x {grouped(profile.seconds)} s x {profile.memory_mb} MB / 1024"
+    text = f"serverless, {profile.memory_mb} MB, {grouped(profile.seconds)} s"
+    price = ("AmazonSageMaker", "serverless")
+    return Usage("serverless", SAGEMAKER, text, price, quantity, "GB-second", formula, BINARY_MEMORY)
+
+
+def gateway_calls(profile: UsageProfile, policy: Policy) -> Usage | None:
+    """Calls of the gateway, if there is one."""
+    meter = calls("gateway-requests", GATEWAY, ("AmazonApiGateway", "requests"))
+    return meter(profile, policy) if profile.gateway else None
+
+
+def answers_out(profile: UsageProfile, policy: Policy) -> Usage | None:
+    """What leaves AWS for the callers: by the gateway, or from S3 or the endpoint itself."""
+    if not profile.egress:
+        return None
+    service = GATEWAY if profile.gateway and profile.delivery == RESPONSE else "AWS data transfer"
+    size = answer_size(profile, policy)
+    return per_call("data-transfer-out", service, "out", ("AWSDataTransfer", "out"), size, profile.requests)
+
+
+def logs(profile: UsageProfile, _policy: Policy) -> Usage:
+    """What is written to the log."""
+    price = ("AmazonCloudWatch", "ingestion")
+    return per_call("logs", LOGS, "of logs", price, profile.log_bytes, profile.requests)
+
+
+def registry(profile: UsageProfile, _policy: Policy) -> Usage:
+    """The container image, kept for the period."""
+    quantity = profile.image_gb * profile.months
+    formula = f"{grouped(profile.image_gb)} GB x {grouped(profile.months)} months"
+    text = f"{short(quantity)} GB-month"
+    return Usage("registry", REGISTRY, text, ("AmazonECR", "storage"), quantity, "GB-month", formula)
+
+
+def instance_hours(kind: str) -> Meter:
+    """Hours of the profile's instance; `kind` is hosting, async or batch."""
+
+    def meter(profile: UsageProfile, policy: Policy) -> Usage:
+        hours = profile.busy_hours if profile.hours is None else profile.hours
+        formula = f"{grouped(hours)} h"
+        if profile.hours is None:
+            formula = f"{grouped(profile.requests)} x {grouped(profile.seconds)} s / 3600 / {profile.concurrency}"
+            if policy.whole_hours:
+                hours, formula = ceiling(hours), f"{formula}, rounded up"
+        text = f"{short(hours)} h {profile.instance}"
+        price = ("AmazonSageMaker", f"{kind} {profile.instance}")
+        return Usage("hosting", SAGEMAKER, text, price, hours, "hour", formula)
+
+    return meter
+
+
+def data_in(profile: UsageProfile, policy: Policy) -> Usage:
+    """What the endpoint takes in."""
+    size = encoded(profile.request_bytes, profile.request_encoding) if policy.base64 else profile.request_bytes
+    return per_call("data-in", SAGEMAKER, "in", ("AmazonSageMaker", "data-in"), size, profile.requests)
+
+
+def data_out(profile: UsageProfile, policy: Policy) -> Usage:
+    """What the endpoint answers."""
+    size = LINK_BYTES if profile.delivery == LINK else answer_size(profile, policy)
+    return per_call("data-out", SAGEMAKER, "out", ("AmazonSageMaker", "data-out"), size, profile.requests)
+
+
+def async_data(profile: UsageProfile, _policy: Policy) -> Usage:
+    """Asynchronous endpoints read and write S3 and bill both ways as one."""
+    size = profile.request_bytes + profile.response_bytes
+    return per_call(
+        "async-data", SAGEMAKER, "read and written", ("AmazonSageMaker", "async-data"), size, profile.requests
+    )
+
+
+def objects(kind: str, text: str, count: Callable[[UsageProfile], int]) -> Meter:
+    """Requests to S3; `count` is how many for one image."""
+
+    def meter(profile: UsageProfile, _policy: Policy) -> Usage | None:
+        times = count(profile)
+        formula = f"{grouped(profile.requests)} x {times} / 1000"
+        quantity = profile.requests * times / THOUSAND
+        usage = Usage(
+            f"s3-{kind}", S3, f"{times} {text} per image", ("AmazonS3", kind), quantity, "1k requests", formula
+        )
+        return usage if times else None
+
+    return meter
+
+
+def kept(size: Callable[[UsageProfile], Decimal]) -> Meter:
+    """Pictures that lie in S3; `size` is bytes for one image."""
+
+    def meter(profile: UsageProfile, _policy: Policy) -> Usage | None:
+        held = size(profile)
+        days = grouped(profile.kept_days)
+        formula = f"{grouped(profile.requests)} x {grouped(held)} B / 1e9 x {days} / {DAYS} days"
+        quantity = profile.requests * held / GB * profile.kept_days / DAYS
+        usage = Usage(
+            "s3-storage", S3, f"pictures kept for {days} days", ("AmazonS3", "storage"), quantity, "GB-month", formula
+        )
+        return usage if held else None
+
+    return meter
+
+
+def answer_size(profile: UsageProfile, policy: Policy) -> Decimal:
+    """Bytes that reach the caller for one request: from S3 a picture is never in Base64."""
+    if profile.delivery == LINK:
+        return profile.response_bytes + (0 if profile.mode == "batch" else LINK_BYTES)
+    return encoded(profile.response_bytes, profile.response_encoding) if policy.base64 else profile.response_bytes
+
+
+def _linked(profile: UsageProfile) -> int:
+    return 1 if profile.delivery == LINK else 0
+
+
+FRONT: tuple[Meter, ...] = (gateway_calls, answers_out, logs, registry)
+LINKED: tuple[Meter, ...] = (
+    objects("put", "PUT", _linked),
+    objects("get", "GET", _linked),
+    kept(lambda profile: profile.response_bytes * _linked(profile)),
+)
+FROM_S3: tuple[Meter, ...] = (
+    objects("put", "PUT", lambda _profile: 2),
+    objects("get", "GET", lambda _profile: 2),
+    kept(lambda profile: profile.request_bytes + profile.response_bytes),
+)
+HOSTED: tuple[Meter, ...] = (*FRONT, instance_hours("hosting"), data_in, data_out, *LINKED)
+METERS: dict[str, tuple[Meter, ...]] = {
+    "realtime": HOSTED,
+    "autoscaled": HOSTED,
+    "async": (*FRONT, instance_hours("async"), async_data, *FROM_S3),
+    "serverless": (*FRONT, serverless, data_in, data_out, *LINKED),
+    "lambda": (
+        calls("lambda-requests", LAMBDA, ("AWSLambda", "requests")),
+        lambda_duration,
+        *FRONT,
+        *LINKED,
+    ),
+    "batch": (answers_out, logs, registry, instance_hours("batch"), *FROM_S3),
+}
+
+
+def usages(profile: UsageProfile, policy: Policy) -> list[Usage]:
+    """What the profile's mode is billed for. Raises CostError for an unknown mode."""
+    if profile.mode not in METERS:
+        raise CostError(f"There is no mode {profile.mode}. Modes: {', '.join(METERS)}.")
+    found = [meter(profile, policy) for meter in METERS[profile.mode]]
+    return [usage for usage in found if usage is not None]
+
+
+def _size(size: Decimal) -> str:
+    for unit, step in (("GB", GB), ("MB", MILLION), ("KB", THOUSAND)):
+        if size >= step:
+            return f"{size / step:.4g} {unit}"
+    return f"{grouped(size)} B"

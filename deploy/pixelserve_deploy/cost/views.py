@@ -1,0 +1,185 @@
+"""Analyses as sections of a report: comparison, break-even, sensitivity, levers, simulation, benchmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from pixelserve_deploy.cost.amounts import grouped, half_up, money, short
+from pixelserve_deploy.cost.charts import Line, Panel, Swing, count, curves, timeline, tornado
+from pixelserve_deploy.cost.comparison import BreakEven, Option, Question, total
+from pixelserve_deploy.cost.engine import Estimate
+from pixelserve_deploy.cost.levers import Lever
+from pixelserve_deploy.cost.measured import Benchmark, Price1000
+from pixelserve_deploy.cost.modes import MODES
+from pixelserve_deploy.cost.report import Section, Table
+from pixelserve_deploy.cost.sensitivity import Effect
+from pixelserve_deploy.cost.simulation import Outcome
+
+CURVE_STEPS = 32
+COMPARED = ("Mode", "A month", "A million", "Marked prices", "Notes")
+NEVER = "never"
+
+
+def comparison_table(options: Sequence[Option]) -> Table:
+    """The modes, cheapest first; those that cannot run say why."""
+    rows = []
+    for option in options:
+        bill = option.bill
+        if bill is None:
+            rows.append((MODES[option.mode].title, "-", "-", "", "not possible: " + "; ".join(option.reasons)))
+            continue
+        marked = sorted({line.key for line in bill.lines if line.marked})
+        million = bill.per_million
+        rows.append(
+            (
+                MODES[option.mode].title,
+                money(bill.total, bill.currency),
+                money(million, bill.currency) if million is not None else "-",
+                "! " + ", ".join(marked) if marked else "",
+                _note(bill, option),
+            )
+        )
+    return Table(COMPARED, tuple(rows), frozenset(COMPARED[1:3]))
+
+
+def _note(bill: Estimate, option: Option) -> str:
+    hours = bill.profile.hours
+    words = [f"{short(hours)} h {bill.profile.instance}"] if hours is not None else []
+    if hours is None:
+        words.append(f"{bill.profile.memory_mb} MB, {short(bill.profile.seconds)} s")
+    return "; ".join([*words, *([option.remark] if option.remark else [])])
+
+
+def break_even_section(question: Question, options: Sequence[Option], found: Sequence[BreakEven]) -> Section:
+    """The volumes at which one instance that is always on costs no more than a mode."""
+    single = question.placed("realtime")
+    rows = tuple((MODES[point.mode].title, _volume(point.compute), _volume(point.whole)) for point in found)
+    headers = ("Mode", "Machines alone", "Whole bill")
+    notes = (
+        "Below so many requests a month a mode costs less than one instance that is always on.",
+        f"One {single.instance} serves {grouped(half_up(single.capacity, 0))} requests a month at most; "
+        "'never' means that it would have to serve more.",
+    )
+    return Section(
+        "Break-even with one instance that is always on",
+        Table(headers, rows, frozenset(headers[1:])),
+        notes,
+        lambda: _break_even_chart(question, options, found),
+    )
+
+
+def _volume(point: Decimal | None) -> str:
+    return NEVER if point is None else grouped(point)
+
+
+def _break_even_chart(question: Question, options: Sequence[Option], found: Sequence[BreakEven]) -> str:
+    question = question.of_one_instance()
+    capacity = int(question.placed("realtime").capacity)
+    currency = question.book.currency
+    items = []
+    for option in options:
+        if option.bill is not None and option.mode != "autoscaled":
+            cost = total(question, option.mode)
+            steps = [capacity * number // CURVE_STEPS for number in range(CURVE_STEPS + 1)]
+            points = [(float(step), float(cost(Decimal(step)))) for step in steps]
+            items.append(Line(MODES[option.mode].title, points, dashed=option.mode != "realtime"))
+    always = total(question, "realtime")
+    marks = [
+        (float(point.whole), float(always(point.whole)), count(float(point.whole)))
+        for point in found
+        if point.whole is not None
+    ]
+    return curves(
+        items,
+        "requests a month",
+        f"{currency} a month",
+        lambda value: money(Decimal(round(value)), currency)[:-3],
+        marks,
+    )
+
+
+def sensitivity_section(base: Decimal, effects: Sequence[Effect], swing: Decimal, currency: str) -> Section:
+    """What moves the total, the most first."""
+    percent = f"{grouped(100 * swing)} %"
+    headers = ("What", f"{percent} less", f"{percent} more")
+    rows = tuple((effect.what, money(effect.low, currency), money(effect.high, currency)) for effect in effects)
+    swings = [
+        Swing(
+            effect.what,
+            float(effect.low),
+            float(effect.high),
+            *(money(end, currency) for end in (effect.low, effect.high)),
+        )
+        for effect in effects
+    ]
+    return Section(
+        f"Sensitivity: the total when one thing is {percent} less or more",
+        Table(headers, rows, frozenset(headers[1:])),
+        (),
+        lambda: tornado(swings, float(base), money(base, currency)),
+    )
+
+
+def levers_section(levers: Sequence[Lever], notes: tuple[str, ...]) -> Section:
+    """What remains of the first bill."""
+    first = levers[0].bill
+    headers = ("The same job", "A month", f"Of {money(first.total, first.currency)}", "Marked prices")
+    rows = tuple(
+        (
+            lever.what,
+            money(lever.bill.total, lever.bill.currency),
+            f"{half_up(100 * lever.bill.total / first.total, 1)} %",
+            "! " + ", ".join(marked) if (marked := sorted({x.key for x in lever.bill.lines if x.marked})) else "",
+        )
+        for lever in levers
+    )
+    return Section("What each lever leaves of the bill", Table(headers, rows, frozenset(headers[1:3])), notes)
+
+
+def simulation_section(trace: Sequence[int], outcome: Outcome, bill: Estimate) -> Section:
+    """What became of the traffic, and what it cost."""
+    minutes = len(outcome.billed)
+    offered = max(outcome.offered, 1)
+    parts = {"In time": outcome.served, "Late": outcome.late, "Failed": outcome.failed}
+    rows = [(name, f"{number:,}", f"{100 * number / offered:.2f} %") for name, number in parts.items()]
+    rows += [
+        ("Offered", f"{outcome.offered:,}", ""),
+        ("Instance hours billed", f"{outcome.instance_hours:,.1f}", ""),
+        ("Utilisation of ready instances", "", f"{100 * outcome.utilisation:.1f} %"),
+        ("Cost of the period", money(bill.total, bill.currency), ""),
+    ]
+    headers = ("Requests", "Number", "Part")
+    hours = minutes / 60
+    panels = [
+        Panel("requests a minute", trace, 0),
+        Panel("instances billed", outcome.billed, 2),
+        Panel("requests waiting at the minute's end", outcome.waiting, 1),
+    ]
+    return Section(
+        f"Simulated: {hours:,.0f} h by the minute",
+        Table(headers, tuple(rows), frozenset(headers[1:])),
+        (),
+        lambda: timeline(panels, "hours", hours),
+    )
+
+
+def benchmark_section(
+    benchmark: Benchmark, prices: Sequence[Price1000], currency: str, instance: str, status: str, notes: tuple[str, ...]
+) -> Section:
+    """A thousand images at each load that meets the target, the fastest first."""
+    headers = ("Load", "Images/s", "p50 s", "p99 s", "A thousand images", "95 % interval", "Price is")
+    rows = tuple(
+        (
+            price.row.label,
+            grouped(price.row.rate),
+            grouped(price.row.times["p50"]),
+            grouped(price.row.times["p99"]),
+            money(price.amount, currency, 4),
+            f"{money(price.low, currency, 4)} to {money(price.high, currency, 4)}",
+            status,
+        )
+        for price in prices
+    )
+    title = f"{benchmark.name} of {benchmark.date}, measured on {benchmark.machine}, priced as {instance}"
+    return Section(title, Table(headers, rows, frozenset(headers[1:6])), notes)

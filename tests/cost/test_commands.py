@@ -1,0 +1,267 @@
+"""`pixelserve cost` as a user meets it: every action and form, wrong words, and what it does not import."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from decimal import Decimal
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from pixelserve_deploy import cli
+from pixelserve_deploy.commands.cost import ACTIONS
+from pixelserve_deploy.commands.cost_profile import number, part, size
+from pixelserve_deploy.cost.charts import ticks
+
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+PIPELINE = str(RESULTS / "pipeline.json")
+
+
+def run(capsys, *words: str) -> str:
+    assert cli.main(["cost", *words]) == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_every_action_explains_itself_with_examples(action, capsys) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["cost", action, "--help"])
+    assert end.value.code == 0
+    assert f"examples:\n  pixelserve cost {'estimate' if action == 'diff' else action}" in capsys.readouterr().out
+
+
+def test_the_documents_are_reckoned_without_aws_packages() -> None:
+    program = (
+        "import sys; from pixelserve_deploy import cli; cli.main(['cost', 'table'])\n"
+        "heavy = {'boto3', 'botocore', 'sagemaker', 'numpy', 'torch', 'pydantic', 'httpx', 'cv2'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_an_estimate_of_the_documents_job(capsys) -> None:
+    words = ["estimate", "--book", "aws-2022-06", "--policy", "documented-corrected", "--encoding", "raw"]
+    (bill,) = json.loads(run(capsys, *words, "--format", "json"))
+    amounts = {row["line"]: row["amount"] for row in bill["rows"]}
+    assert amounts == {"gateway-requests": "3.5", "data-transfer-out": "360", "logs": "5", "registry": "0.05",
+                       "hosting": "537.28", "data-in": "16", "data-out": "64"}  # fmt: skip
+    assert bill["total"] == str(sum(map(Decimal, amounts.values()))) == bill["per_million"]
+
+
+def test_options_change_what_they_name(capsys) -> None:
+    def amounts(*words: str) -> dict[str, str]:
+        (bill,) = json.loads(run(capsys, "estimate", *words, "--format", "json"))
+        return {row["line"]: row["amount"] for row in bill["rows"]}
+
+    assert amounts("--codec", "jpeg")["data-transfer-out"] == "233.1"
+    assert amounts("--codec", "webp", "--scale", "4", "--megapixels", "4")["data-out"] == "66.56"
+    assert "data-transfer-out" not in amounts("--in-region")
+    assert "gateway-requests" not in amounts("--no-gateway")
+    assert {"s3-put", "s3-get", "s3-storage"} <= set(amounts("--link"))
+    assert amounts("--requests", "3M")["hosting"] == "1075.144"
+    assert amounts("--requests", "3M", "--instances", "1")["hosting"] == "537.572"
+    assert amounts("--mode", "autoscaled", "--requests", "3.6M")["hosting"] == "1052"
+    free = amounts("--mode", "lambda", "--cpu-seconds", "1", "--free-tier", "--encoding", "raw")
+    assert (free["lambda-requests"], free["data-transfer-out"]) == ("0", "351")
+    assert "! Free of data-transfer-out: 100 GB a month (unverified)." in run(capsys, "estimate", "--free-tier")
+    assert amounts("--requests", "5M", "--no-tiers", "--encoding", "raw")["data-transfer-out"] == "1800"
+
+
+def test_seconds_can_come_from_a_benchmark(capsys) -> None:
+    words = ["estimate", "--measured", PIPELINE, "--instance", "ml.c6i.xlarge", "--mode", "batch"]
+    printed = run(capsys, *words)
+    rows = json.loads(Path(PIPELINE).read_text())["rows"]
+    seconds = 1 / max(row["images_per_second"] for row in rows) * 4_000_000 / 512**2
+    assert f"{1e6 * seconds / 3600 + 30.4375 / 6:,.2f} h ml.c6i.xlarge" in printed
+    assert "in proportion to the pixels." in printed
+    assert "! unverified" in printed
+
+
+def test_comparing_tells_reasons_and_break_evens(capsys) -> None:
+    words = ["compare", "--model", "human-image-segmentation", "--seconds", "1", "--book", "aws-2022-06"]
+    data = json.loads(run(capsys, *words, "--format", "json"))
+    assert data["break_even"][0]["machines"] == "2013286"
+    assert [mode["mode"] for mode in data["modes"] if mode["possible"]] == ["lambda", "realtime", "autoscaled"]
+    similar = ["compare", "--model", "image-similarity", "--seconds", "1", "--book", "aws-2022-06"]
+    assert json.loads(run(capsys, *similar, "--format", "json"))["break_even"][0]["machines"] == "never"
+    printed = run(capsys, *similar)
+    assert "One ml.g4dn.xlarge serves 2,628,000 requests a month at most" in printed
+    assert "not possible: serverless inference has 6144 MB at most, not 10240" in printed
+
+
+def test_a_simulation_accounts_for_every_request(capsys, tmp_path) -> None:
+    (tmp_path / "trace.csv").write_text("minute,requests\n" + "".join(f"{minute},{minute}\n" for minute in range(120)))
+    data = json.loads(run(capsys, "simulate", "--trace", str(tmp_path / "trace.csv"), "--format", "json"))
+    assert data["served_in_time"] + data["late"] + data["failed"] == data["offered"] == 119 * 60
+    hosting = next(row for row in data["bill"]["rows"] if row["line"] == "hosting")
+    assert Decimal(hosting["amount"]) == pytest.approx(
+        Decimal(str(data["instance_hours"])) * Decimal("0.7364"), rel=Decimal("0.01")
+    )
+    bursts = ["simulate", "--generate", "bursty", "--days", "1", "--requests", "10k", "--format", "csv"]
+    queued = dict(csv.reader(io.StringIO(run(capsys, *bursts, "--mode", "async"))))
+    assert (queued["offered"], queued["failed"]) == ("10000", "0")
+    assert queued["marked_prices"].startswith("hosting async-data")
+    live = dict(csv.reader(io.StringIO(run(capsys, *bursts, "--max", "1"))))
+    assert int(live["failed"]) > 0
+
+
+def test_a_benchmark_becomes_dollars(capsys) -> None:
+    words = ["from-benchmark", PIPELINE, "--instance", "ml.c6i.xlarge", "--utilisation", "100%"]
+    data = json.loads(run(capsys, *words, "--format", "json"))
+    row = data["rows"][0]
+    assert float(row["per_thousand"]) == pytest.approx(1000 / 3600 * 0.204 / float(row["images_per_second"]))
+    assert Decimal(row["low"]) < Decimal(row["per_thousand"]) < Decimal(row["high"])
+    assert "! derived" in run(capsys, *words)
+
+
+def test_what_if_shows_what_remains(capsys) -> None:
+    printed = run(capsys, "estimate", "--what-if")
+    assert "$648.21     100.0 %" in printed
+    assert "$653.16     100.8 %" in printed
+    assert "asynchronous, scaled to zero" in printed
+
+
+def test_the_page_on_costs_has_the_table_that_is_printed(capsys) -> None:
+    """But for the last row, which follows a benchmark's result."""
+    printed = run(capsys, "estimate", "--what-if", "--format", "markdown")
+    rows = [line for line in printed.splitlines() if line.startswith("|")]
+    assert len(rows) == 13
+    assert "\n".join(rows) in (RESULTS.parents[1] / "docs" / "cost.md").read_text()
+
+
+def test_diff_fails_above_its_limit(capsys, tmp_path) -> None:
+    paths = [str(tmp_path / name) for name in ("a.json", "b.json")]
+    run(capsys, "estimate", "--codec", "webp", "-o", paths[0])
+    run(capsys, "estimate", "-o", paths[1])
+    assert cli.main(["cost", "diff", *paths, "--fail-above", "60%"]) == 0
+    assert cli.main(["cost", "diff", *paths, "--fail-above", "10%"]) == 1
+    assert "the total rose by more than 10 %." in capsys.readouterr().err
+    assert cli.main(["cost", "diff", *reversed(paths), "--fail-above", "0"]) == 0
+    run(capsys, "table", "-o", paths[0])
+    assert cli.main(["cost", "diff", paths[0], paths[0], "--fail-above", "0", "--format", "json"]) == 0
+    assert cli.main(["cost", "diff", *paths]) == 1
+    assert "The files have different bills" in capsys.readouterr().err
+
+
+class _Page(HTMLParser):
+    """Collects the tags and what they fetch."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.fetched: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.fetched += [str(value) for name, value in attrs if name in ("src", "href", "xlink:href")]
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.mark.parametrize(
+    ("words", "charts"),
+    [
+        (["estimate"], 4),
+        (["compare", "--cpu-seconds", "9"], 1),
+        (["simulate", "--generate", "diurnal", "--days", "2"], 2),
+        (["table", "--lang", "zh"], 5),
+        (["from-benchmark", PIPELINE, "--instance", "ml.c6i.xlarge"], 0),
+    ],
+)
+def test_html_is_one_file_with_charts(words, charts, tmp_path, capsys) -> None:
+    run(capsys, *words, "-o", str(tmp_path / "report.html"))
+    page = _Page((tmp_path / "report.html").read_text())
+    assert page.fetched == []
+    assert not {"script", "link", "img", "iframe"} & set(page.tags)
+    assert page.tags.count("svg") == charts
+    assert page.open == []
+
+
+@pytest.mark.parametrize("form", ["csv", "markdown", "table", "json", "html"])
+def test_marked_prices_are_marked_in_every_form(form, capsys) -> None:
+    printed = run(capsys, "estimate", "--mode", "batch", "--format", form)
+    assert printed.count("unverified") > 0
+
+
+def test_csv_has_one_line_for_each_of_the_bill(capsys) -> None:
+    rows = list(csv.DictReader(io.StringIO(run(capsys, "table", "--format", "csv"))))
+    assert len(rows) == 31
+    assert sum(Decimal(row["amount"]) for row in rows if row["id"].startswith("image_super")) == Decimal("648.21")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "expected"),
+    [
+        ([], 2, "the following arguments are required: ACTION"),
+        (["estimate", "--region", "mars-1"], 1, "No price book has prices of mars-1. Regions: ap-northeast-1"),
+        (
+            ["estimate", "--region", "cn-northwest-1"],
+            1,
+            "hosting ml.g4dn.xlarge in cn-northwest-1, and none is guessed",
+        ),
+        (["estimate", "--mode", "serverless", "--cpu-seconds", "1"], 1, "the answer has 5.333336 MB"),
+        (["estimate", "--mode", "lambda"], 1, "give --cpu-seconds"),
+        (["estimate", "--model", "image-similarity"], 1, "how long a request takes on ml.g4dn.xlarge is not known"),
+        (["estimate", "--model", "cat"], 1, "Nothing is known of the model cat"),
+        (["estimate", "--requests", "many"], 2, "'many' is no number: write 1000000, 1e6, 1M or 250k"),
+        (["estimate", "--requests", "1,5"], 2, "'1,5' is no number"),
+        (["estimate", "--request-bytes", "1XB"], 2, "'1XB' is no size"),
+        (["estimate", "--codec", "jpeg", "--response-bytes", "1MB"], 2, "--response-bytes or --codec, not both"),
+        (["estimate", "--utilisation", "0"], 2, "--utilisation is above 0"),
+        (["estimate", "--latency", "1"], 2, "--latency goes with --measured"),
+        (["estimate", "--seconds", "0"], 2, "--seconds is above 0"),
+        (["estimate", "--policy", "guess"], 1, "There is no policy guess"),
+        (["estimate", "--what-if", "--model", "image-similarity", "--seconds", "1"], 2, "--what-if is about"),
+        (["estimate", "-o", "/nowhere/a.html"], 1, "Cannot write /nowhere/a.html: No such file or directory."),
+        (["estimate", "--measured", "/nowhere.json"], 1, "Cannot read /nowhere.json"),
+        (["simulate"], 2, "give --trace CSV, or --generate diurnal or bursty"),
+        (["simulate", "--generate", "diurnal", "--days", "0"], 2, "--days is at least 1"),
+        (["simulate", "--generate", "diurnal", "--min", "5", "--max", "2"], 1, "5 to 2 instances is no range"),
+        (
+            ["from-benchmark", PIPELINE, "--instance", "ml.zz.xlarge"],
+            1,
+            "no price of AmazonSageMaker hosting ml.zz.xlarge",
+        ),
+        (["refresh", "--region", "us-east-2", "--book", "aws-cn-2026-11"], 1, "us-east-2 is in aws"),
+        (["refresh", "--region", "us-east-2", "--service-code", "X"], 2, "write SERVICE=CODE"),
+    ],
+)
+def test_wrong_words_end_with_one_line_and_a_way_out(words, code, expected, capsys) -> None:
+    try:
+        ended = cli.main(["cost", *words])
+    except SystemExit as end:
+        ended = end.code
+    assert ended == code
+    assert expected in capsys.readouterr().err
+
+
+def test_numbers_are_written_as_people_do() -> None:
+    assert [number(text) for text in ("1e6", "1 M", "250k", "1,000", "0.5")] == [
+        10**6,
+        10**6,
+        250_000,
+        1000,
+        Decimal("0.5"),
+    ]
+    assert [size(text) for text in ("1MB", "100KB", "12", "2 GB")] == [10**6, 100_000, 12, 2 * 10**9]
+    assert [part(text) for text in ("10%", "0.1", "0")] == [Decimal("0.1"), Decimal("0.1"), 0]
+
+
+@pytest.mark.parametrize("largest", [0.003, 1, 7, 999, 1000, 2_628_000])
+def test_axes_have_few_round_ticks_that_reach_the_end(largest) -> None:
+    found = ticks(largest)
+    assert 4 <= len(found) <= 9
+    assert found[-1] >= largest > found[-2]

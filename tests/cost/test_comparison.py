@@ -1,0 +1,115 @@
+"""Modes side by side: who may run, who is cheapest, and from which volume on another is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from profiles import BOOK, profile
+
+from pixelserve_deploy.cost.comparison import Question, break_even, break_evens, compare, compute
+from pixelserve_deploy.cost.errors import CostError
+from pixelserve_deploy.cost.modes import INSTANCE, MEMORY, Scaling, placed, reasons
+from pixelserve_deploy.cost.policy import EXACT
+from pixelserve_deploy.cost.pricebook import book_of
+
+
+def question(memory: int = 4096, cpu: str | None = "4", book=BOOK, **changes) -> Question:
+    seconds = {INSTANCE: Decimal(1), MEMORY: None if cpu is None else Decimal(cpu)}
+    return Question(
+        profile(memory_mb=memory, response_bytes=Decimal(10**5), **changes), seconds, book, EXACT, Scaling()
+    )
+
+
+def test_the_break_evens_of_the_documents() -> None:
+    """730 h x 0.736 = 537.28 against 266.8672 and 166.867 a million."""
+    documented = book_of("aws-2022-06")
+    small, large = question(book=documented), question(10240, "1", book=documented)
+    assert compute(small, "realtime")(Decimal(10**6)) == Decimal("537.28")
+    assert compute(small, "lambda")(Decimal(10**6)) == Decimal("266.8672")
+    (point,) = break_evens(small, compare(small))
+    assert (point.mode, point.compute) == ("lambda", 2_013_286)
+    (point,) = break_evens(large, compare(large))
+    assert (point.mode, point.compute) == ("lambda", None)
+    assert large.placed("realtime").capacity == 2_628_000
+    always = compute(large.of_one_instance(), "realtime")
+    assert break_even(always, compute(large, "lambda"), Decimal(10**7)) == 3_219_810
+
+
+def test_a_break_even_is_the_nearest_whole_volume() -> None:
+    fixed, each = Decimal(10), Decimal(3)
+    assert break_even(lambda n: fixed, lambda n: each * n, Decimal(100)) == 3
+    assert break_even(lambda n: fixed + 1, lambda n: each * n, Decimal(100)) == 4
+    assert break_even(lambda n: fixed, lambda n: each * n, Decimal(3)) is None
+    assert break_even(lambda n: fixed, lambda n: each * n + 11, Decimal(100)) == 0
+
+
+def test_the_cheapest_comes_first_and_the_impossible_last() -> None:
+    options = compare(question(memory=8192))
+    totals = [option.bill.total for option in options if option.bill]
+    assert totals == sorted(totals)
+    assert len(totals) == 5
+    assert [(option.mode, option.reasons) for option in options[5:]] == [
+        ("serverless", ("serverless inference has 6144 MB at most, not 8192: measure with less",))
+    ]
+
+
+def test_modes_without_a_gpu_need_seconds_of_their_own() -> None:
+    refused = {option.mode: option.reasons for option in compare(question(cpu=None)) if not option.bill}
+    assert set(refused) == {"lambda", "serverless"}
+    assert all("it has no GPU" in words[0] and "--cpu-seconds" in words[0] for words in refused.values())
+
+
+def test_async_takes_the_next_instance_and_says_so() -> None:
+    (option,) = [option for option in compare(question()) if option.mode == "async"]
+    assert option.bill.profile.instance == "ml.g4dn.2xlarge"
+    assert option.remark == "ml.g4dn.xlarge is not offered for asynchronous endpoints; this is ml.g4dn.2xlarge"
+
+
+def test_china_has_no_prices_of_instances() -> None:
+    book = book_of("aws-cn-2026-11")
+    options = {option.mode: option for option in compare(question(book=book, region="cn-northwest-1"))}
+    assert options["lambda"].bill.currency == "CNY"
+    assert (
+        "AmazonSageMaker hosting ml.g4dn.xlarge in cn-northwest-1, and none is guessed"
+        in options["realtime"].reasons[0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("mode", "changes", "expected"),
+    [
+        ("realtime", {"response_bytes": Decimal(11 * 10**6)}, "behind API Gateway takes 10 MB; the answer has 11 MB"),
+        ("realtime", {"response_bytes": Decimal(26 * 10**6), "gateway": False}, "takes 25 MB; the answer has 26 MB"),
+        ("realtime", {"seconds": Decimal(30)}, "ends after 29 s; a request takes 30 s"),
+        ("serverless", {"request_bytes": Decimal(5 * 10**6)}, "takes 4 MB; the request has 5 MB"),
+        ("lambda", {"response_bytes": Decimal(5 * 10**6), "response_encoding": "base64"}, "the answer has 6.666668 MB"),
+        ("lambda", {"memory_mb": 20_000}, "has 10240 MB at most"),
+        ("async", {"response_bytes": Decimal(2 * 10**9)}, "takes 1,000 MB"),
+        ("batch", {"seconds": Decimal(4000)}, "ends after 3600 s"),
+    ],
+)
+def test_limits_are_told_with_a_way_out(mode, changes, expected) -> None:
+    found = reasons(placed(profile(**changes), mode, Scaling()))
+    assert expected.replace("1,000 MB", "1000 MB") in " ".join(found)
+
+
+def test_large_answers_go_by_links() -> None:
+    large = profile(response_bytes=Decimal(50 * 10**6), delivery="s3")
+    assert reasons(placed(large, "realtime", Scaling())) == []
+
+
+def test_hours_are_those_of_the_mode() -> None:
+    scaling, job = Scaling(), profile(requests=Decimal(3_600_000))  # 1,000 busy hours
+    hours = {mode: placed(job, mode, scaling).hours for mode in ("realtime", "autoscaled", "batch")}
+    assert hours["realtime"] == 2 * 730
+    assert hours["autoscaled"] == Decimal(1000) / Decimal("0.7")
+    assert hours["batch"] == 1000 + Decimal("30.4375") * Decimal(10) / 60
+    assert placed(replace(job, requests=Decimal(0)), "async", scaling).hours == 0
+    assert placed(job, "realtime", Scaling(instances=1)).hours == 730
+
+
+def test_seconds_must_be_known() -> None:
+    with pytest.raises(CostError, match=r"on ml\.g4dn\.xlarge is not known: give --seconds"):
+        replace(question(), seconds={INSTANCE: None, MEMORY: None}).placed("realtime")
