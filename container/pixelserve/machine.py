@@ -45,13 +45,22 @@ def gpus(devices: Path = Path("/dev")) -> int:
 
 def free_memory() -> int:
     """Bytes that may still be taken: what the machine has and, in a container, what its limit leaves."""
-    readings = [_available(), _cgroup_rest()]
+    readings = [_meminfo("MemAvailable"), _cgroup_rest()]
     return min(reading for reading in readings if reading is not None)
 
 
-def _available() -> int:
+def total_memory(folder: Path = Path("/sys/fs/cgroup")) -> int:
+    """Bytes this process may ever take: the machine's, or a container's limit (cgroup v2 or v1)."""
+    limits = [_meminfo("MemTotal")]
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):  # no such version, or "max"
+            limits.append(int((folder / name).read_text()))
+    return min(limits)
+
+
+def _meminfo(name: str) -> int:
     for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
+        if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024
     return 1 << 30
 

@@ -4,21 +4,24 @@ takes: no provenance, no index of platforms.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import docker
+import requests
 from docker.errors import DockerException, ImageNotFound, NotFound
 
 import pixelserve
 from pixelserve.errors import BadRequest, PixelserveError, Unavailable
+from pixelserve.local.endpoints import harmless
 
 PLATFORM = "linux/amd64"
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
@@ -112,7 +115,7 @@ def engine() -> docker.DockerClient:
 
 def build(client: docker.DockerClient, recipe: Recipe, progress: Progress) -> str:
     """Builds the image and returns its tag. `progress` gets each line that the engine says. Raises ImageError."""
-    with tempfile.TemporaryDirectory() as context:
+    with tempfile.TemporaryDirectory() as context, _engine_errors(f"Building {recipe.tag} failed"):
         _gather(recipe, Path(context))
         events = client.api.build(
             path=context,
@@ -140,7 +143,27 @@ def _gather(recipe: Recipe, context: Path) -> None:
         else:
             shutil.copy2(path, context / name)
     if recipe.folder is not None:
-        shutil.copytree(recipe.folder, context / "handler", ignore=without_caches)
+        _copy_handler(recipe.folder, context / "handler")
+
+
+def _copy_handler(folder: Path, target: Path) -> None:
+    """The handler's folder without what is hidden (.git, .env …). Raises BadRequest for links that lead out of it."""
+    for path in folder.rglob("*"):
+        if path.is_symlink() and not path.resolve().is_relative_to(folder):
+            raise BadRequest(f"{path} is a link out of the handler's folder. Copy what it leads to, or remove it.")
+    try:
+        shutil.copytree(folder, target, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    except (OSError, shutil.Error) as error:
+        raise BadRequest(f"{folder} cannot be copied: {error}") from None
+
+
+@contextlib.contextmanager
+def _engine_errors(failure: str) -> Iterator[None]:
+    """Raises ImageError for what the engine, or the way to it, says of itself."""
+    try:
+        yield
+    except (DockerException, requests.RequestException) as error:
+        raise ImageError(f"{failure}: {harmless(str(error))}") from None
 
 
 def push(client: docker.DockerClient, tag: str, repository: str, auth: Mapping[str, str], progress: Progress) -> str:
@@ -153,9 +176,10 @@ def push(client: docker.DockerClient, tag: str, repository: str, auth: Mapping[s
     except ImageNotFound:
         raise ImageError(f"There is no image {tag} here: pixelserve build.") from None
     version = tag.rpartition(":")[2]
-    image.tag(repository, version)
-    events = client.api.push(repository, version, stream=True, decode=True, auth_config=dict(auth) or None)
-    _follow(events, progress, f"Pushing {repository}:{version} failed")
+    with _engine_errors(f"Pushing {repository}:{version} failed"):
+        image.tag(repository, version)
+        events = client.api.push(repository, version, stream=True, decode=True, auth_config=dict(auth) or None)
+        _follow(events, progress, f"Pushing {repository}:{version} failed")
     check_deployable(client, f"{repository}:{version}", auth)
     return f"{repository}:{version}"
 
@@ -182,7 +206,7 @@ def _follow(events: Iterable[dict[str, Any]], progress: Progress, failure: str) 
     last: list[str] = []
     for event in events:
         if "error" in event:
-            raise ImageError("\n".join([f"{failure}: {event['error'].strip()}", *last[-10:]]))
+            raise ImageError("\n".join([f"{failure}: {harmless(str(event['error']).strip())}", *last[-10:]]))
         line = _line(event)
         if line:
             last.append(line)
@@ -192,8 +216,9 @@ def _follow(events: Iterable[dict[str, Any]], progress: Progress, failure: str) 
 def _line(event: Mapping[str, Any]) -> str:
     """One message of the engine as text; empty for what says nothing new."""
     if "stream" in event:
-        return re.sub(r"\x1b\[[0-9;]*m", "", event["stream"]).strip()
+        return harmless(re.sub(r"\x1b\[[0-9;]*m", "", str(event["stream"])).strip())
     detail = event.get("progressDetail") or {}
     if detail.get("total") and event.get("status") == "Pushing":
-        return f"{event['id']}: {100 * detail.get('current', 0) // detail['total']} % of {detail['total'] / 1e6:.0f} MB"
-    return f"{event.get('id', '')} {event.get('status', '')}".strip()
+        percent = 100 * detail.get("current", 0) // detail["total"]
+        return harmless(f"{event.get('id', '')}: {percent} % of {detail['total'] / 1e6:.0f} MB")
+    return harmless(f"{event.get('id', '')} {event.get('status', '')}".strip())

@@ -18,8 +18,9 @@ from containers import Container, recipe
 from servers import ROOT
 
 from pixelserve import __version__
+from pixelserve.errors import BadRequest
 from pixelserve_deploy import cli
-from pixelserve_deploy.image import ImageError, Recipe, build
+from pixelserve_deploy.image import ImageError, Recipe, _copy_handler, build
 
 HANDLER = """
 import greeting
@@ -125,6 +126,27 @@ def test_what_cannot_be_built_is_told(
         got = int(str(end.code))
     assert got == code
     assert message in capsys.readouterr().err
+
+
+def test_what_is_hidden_in_a_handlers_folder_stays_out_of_the_image(folder: Path, tmp_path: Path) -> None:
+    (folder / ".env").write_text("SECRET=1")
+    (folder / "here.py").symlink_to("greeting.py")
+    _copy_handler(folder, tmp_path / "copy")
+    assert sorted(path.name for path in (tmp_path / "copy").iterdir()) == ["greeting.py", "here.py", "inference.py"]
+    (folder / "keys").symlink_to(tmp_path)
+    with pytest.raises(BadRequest, match="keys is a link out of the handler's folder"):
+        _copy_handler(folder, tmp_path / "other")
+
+
+def test_credentials_do_not_get_into_the_images_history(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["build", "--dry-run", "--torch-index", "https://me:secret@index.example/simple"])
+    assert "has a user in its URL" in capsys.readouterr().err
+
+
+def test_a_name_that_the_engine_refuses(client: docker.DockerClient, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["build", "--name", "Bad Name", "-q"]) == 1
+    assert "Building Bad Name:" in capsys.readouterr().err
 
 
 def test_without_an_engine(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

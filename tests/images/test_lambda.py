@@ -125,6 +125,10 @@ def test_a_rest_event_of_api_gateway(function: httpx.Client) -> None:
         (http_event(b"", content_type="image/png"), 400, "empty"),
         (http_event() | {"body": "%%%"}, 400, "Base64"),
         (http_event(b"x", content_type="text/x-own"), 415, "unsupported_media_type"),
+        (http_event() | {"requestContext": None}, 405, "takes POST"),
+        (http_event() | {"requestContext": "x"}, 400, "requestContext is str"),
+        (http_event() | {"body": {"a": 1}}, 400, "body is dict"),
+        (http_event() | {"headers": ["x"]}, 400, "headers is list"),
     ],
 )
 def test_other_requests(function: httpx.Client, event: dict[str, Any], status: int, word: str) -> None:
@@ -132,6 +136,19 @@ def test_other_requests(function: httpx.Client, event: dict[str, Any], status: i
     assert answer["statusCode"] == status
     assert word in answer["body"]
     assert "Traceback" not in answer["body"]
+
+
+def test_headers_of_a_load_balancer(function: httpx.Client) -> None:
+    headers = {"Content-Type": ["image/png"], "Accept": ["image/webp"]}
+    event = {"httpMethod": "POST", "path": "/", "multiValueHeaders": headers, "isBase64Encoded": True}
+    answer = call(function, event | {"body": base64.b64encode(png(30, 40)).decode()})
+    assert answer["statusCode"] == 200
+    assert answer["multiValueHeaders"]["content-type"] == ["image/webp"]
+
+
+@pytest.mark.parametrize("event", [None, 5, True, "requestContext", [], {}])
+def test_events_that_are_no_request(function: httpx.Client, event: object) -> None:
+    assert call(function, event)["error"]["code"] == "bad_request"
 
 
 def test_an_answer_beyond_lambdas_limit_says_what_to_do(function: httpx.Client) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +26,9 @@ def predict_fn(data, model, context):
     if data == "die":
         os.kill(os.getppid(), 9)
         data = "sleep"
+    if data == "spawn":
+        import subprocess
+        data = subprocess.Popen(["sleep", "600"]).pid
     if data == "sleep":
         import time
         time.sleep(1)
@@ -127,6 +132,12 @@ def test_a_model_that_does_not_load_is_told_and_forgotten(server: Server, root: 
         {"model_name": "a"},
         {"model_name": "a", "url": 7},
         {"model_name": "", "url": "/"},
+        {"model_name": "x/y", "url": "MODELS/a"},
+        {"model_name": "p%41", "url": "MODELS/a"},
+        {"model_name": "..", "url": "MODELS/a"},
+        {"model_name": "a", "url": "\0"},
+        {"model_name": "a", "url": "MODELS/" + 300 * "x"},
+        {"model_name": "a", "url": "MODELS"},
         ["a"],
         {"model_name": "a", "url": "/etc"},
         {"model_name": "a", "url": "https://elsewhere.example/model.tar.gz"},
@@ -140,6 +151,22 @@ def test_orders_that_make_no_sense_are_400(server: Server, root: Path, order: ob
     assert server.ping().status_code == 200  # type: ignore[union-attr]
 
 
+def test_an_order_is_a_small_body(server: Server) -> None:
+    deep = server.client.post("/models", content=b"[" * 60_000)
+    assert (deep.status_code, code_of(deep)) == (400, "bad_request")
+    large = server.client.post("/models", content=b"[" * 100_000)
+    assert (large.status_code, code_of(large)) == (413, "body_too_large")
+
+
+def test_headers_with_blanks_are_not_a_lost_worker(server: Server, root: Path) -> None:
+    load(server, "a", write_model(root, "a"))
+    body = b"1"
+    head = b"POST /models/a/invoke HTTP/1.1\r\nhost: x\r\naccept: application/json \t\r\ncontent-length: 1\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(head + body)
+        assert connection.recv(100).startswith(b"HTTP/1.1 200")
+
+
 def test_errors_of_a_model_are_passed_on_with_the_request_id(server: Server, root: Path) -> None:
     load(server, "a", write_model(root, "a"))
     answer = server.client.post(
@@ -151,10 +178,12 @@ def test_errors_of_a_model_are_passed_on_with_the_request_id(server: Server, roo
 def test_a_model_whose_server_dies_costs_its_requests_only(server: Server, root: Path) -> None:
     for name in ("a", "b"):
         load(server, name, write_model(root, name))
+    children = [invoke(server, "a", "spawn").json()["data"]]
     died = invoke(server, "a", "die")
     assert died.status_code == 503
     wait_for(lambda: invoke(server, "a").status_code == 404)
     assert invoke(server, "b").status_code == 200
+    wait_for(lambda: not psutil.pid_exists(children[0]))
     assert load(server, "a", root / "a" / "model").status_code == 200
     assert invoke(server, "a").status_code == 200
 
@@ -192,3 +221,23 @@ def test_killing_the_front_leaves_no_model_behind(server: Server, root: Path) ->
     os.kill(server.process.pid, signal.SIGKILL)
     _, alive = psutil.wait_procs(processes, 10)
     assert alive == []
+
+
+def test_the_drain_is_within_its_time(serve: Callable[..., Server], root: Path) -> None:
+    """A model that does not end in time is lost, once for all: the front does not wait for it again."""
+    server = serve(
+        SAGEMAKER_MULTI_MODEL="true", PIXELSERVE_MODELS_DIR=str(root), PIXELSERVE_DRAIN_SECONDS="0.5"
+    ).ready()
+    slow = "import time\n\ndef model_fn(model_dir):\n    return 1\n\ndef predict_fn(d, m):\n    time.sleep(600)\n"
+    load(server, "slow", write_model(root, "slow", slow))
+
+    def call() -> None:
+        with contextlib.suppress(httpx.TransportError):
+            invoke(server, "slow")
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    wait_for(lambda: "pixelserve_requests_held 1.0" in httpx.get(f"{server.url}/metrics", trust_env=False).text)
+    assert server.terminate() == 1
+    caller.join()
+    assert server.log()[-1]["message"] == "ended with work lost"

@@ -133,7 +133,7 @@ class AsyncInvocations:
         return _Invocation(
             id=str(uuid.uuid4()),
             endpoint=endpoint,
-            headers=[(name, headers[given]) for given, name in _PASSED_ON.items() if given in headers],
+            headers=[(name, headers[given].strip()) for given, name in _PASSED_ON.items() if given in headers],
             source=await self._source(headers, receive),
             expires=time.monotonic() + ttl,
             seconds=seconds,

@@ -29,7 +29,7 @@ START_SECONDS = 480.0
 STOP_SECONDS = 30.0
 """SageMaker kills a container 30 seconds after SIGTERM."""
 
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 
 
@@ -97,7 +97,7 @@ class LogLine:
 
 
 def harmless(text: str) -> str:
-    """The text with its control characters shown as \\xNN."""
+    """The text with what controls a terminal, or turns the direction of writing, shown as \\xNN."""
     return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 

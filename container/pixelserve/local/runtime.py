@@ -100,7 +100,7 @@ class Runtime:
             body = await read_body(headers, receive, self._body_limit)
         except BodyTooLarge as error:
             raise RuntimeFault(413, "413", f"Request Entity Too Large. {error.message}") from None
-        passed = [(key, headers[key]) for key in PASSED_ON if key in headers]
+        passed = [(key, headers[key].strip()) for key in PASSED_ON if key in headers]
         passed.append((b"x-request-id", request_id.encode()))
         given, parts = await ask(self._client, endpoint, body, passed, self._seconds)
         back = [(key.encode(), given[key].encode()) for key in PASSED_BACK if key in given]
@@ -132,7 +132,7 @@ def _refuse_web_pages(scope: Any) -> None:
     origin = headers.get(b"origin")
     at_loopback = scope["server"][0] in LOOPBACK
     if (
-        headers.get(b"sec-fetch-site") in (b"cross-site", b"same-site")
+        headers.get(b"sec-fetch-site", b"").lower() in (b"cross-site", b"same-site")
         or (origin is not None and _host_of(origin) not in LOOPBACK)
         or (at_loopback and _host_of(b"//" + headers.get(b"host", b"")) not in LOOPBACK)
     ):

@@ -55,16 +55,17 @@ class Place(ABC):
     def read(self, name: str, limit: int) -> tuple[bytes, str]:
         """The object and its stored content type. Raises BodyTooLarge above `limit` bytes."""
         with self.open(name) as (stream, size, content_type):
-            if size > limit:
+            content = stream.read(limit + 1) if size <= limit else b""  # it may have grown since
+            if max(size, len(content)) > limit:
                 raise BodyTooLarge(
-                    f"{name} has {size:,} bytes; the endpoint takes {limit:,}. Shrink it, or raise "
+                    f"{name} has {max(size, len(content)):,} bytes; the endpoint takes {limit:,}. Shrink it, or raise "
                     "PIXELSERVE_MAX_BODY_BYTES."
                 )
-            return stream.read(), content_type
+            return content, content_type
 
 
 class Folder(Place):
-    """Files below a folder. Nothing is written, and no URL is taken, by a symbolic link that leads out of it."""
+    """Files below a folder. Nothing is read or written by a symbolic link that leads out of it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.expanduser().resolve()
@@ -94,6 +95,8 @@ class Folder(Place):
     def open(self, name: str) -> Iterator[tuple[BinaryIO, int, str]]:
         path = self.path / self._checked(name)
         with _told(f"Cannot read {path}"):
+            if not Path(os.path.realpath(path)).is_relative_to(self.path):
+                raise BadRequest(f"{name!r} leads out of {self.path} by a link. Copy the file there.")
             if not path.is_file():
                 raise NotFound(f"There is no file {path}.")
             with path.open("rb") as stream:

@@ -21,7 +21,7 @@ class Acceptor:
     """Passes each connection on as `taken(connection, slot)`; a slot is free again after `release`."""
 
     def __init__(self, listener: socket.socket, taken: Callable[[socket.socket, int], None]) -> None:
-        self.slots = min(MOST_CONNECTIONS, _raise_file_limit() // 2)
+        self.slots = min(MOST_CONNECTIONS, _raise_file_limit() // 3)  # two each, and what the process itself opens
         self._listener = listener
         self._taken = taken
         self._free = deque(range(self.slots))

@@ -8,11 +8,12 @@ instance and not to its first request.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import time
 from typing import Any
 
-from pixelserve.errors import BadRequest, MethodNotAllowed, OutputTooLarge, PixelserveError
+from pixelserve.errors import BadRequest, MethodNotAllowed, NotAcceptable, OutputTooLarge, PixelserveError
 from pixelserve.serving import logs
 from pixelserve.serving.answers import Answer, json_answer
 from pixelserve.serving.context import Context
@@ -27,36 +28,52 @@ logs.configure(settings().log_level)
 _direct = Direct.load(settings())
 
 
-def handler(event: dict[str, Any], context: Any) -> Any:
+def handler(event: Any, context: Any) -> Any:
     """The answer to one event: for an HTTP request `{"statusCode", "headers", "body", "isBase64Encoded"}`, else JSON.
 
     A direct call is answered with the model's JSON, or with the error's.
     """
-    is_http = "requestContext" in event or "httpMethod" in event
+    is_http = isinstance(event, dict) and ("requestContext" in event or "httpMethod" in event)
     try:
-        answer, error = _http(event, context) if is_http else _call(json.dumps(event).encode(), {}, context), None
-        _check_size(answer, is_http)
+        if not is_http:
+            return _value(_call(json.dumps(event).encode(), {}, context))
+        answer, error = _http(event, context), None
+        _check_size(len(_encoded(answer)[0]))
     except PixelserveError as raised:
-        answer, error = json_answer(raised.body(context.aws_request_id)), raised
-    if is_http:
-        return _http_answer(answer, error, context.aws_request_id)
-    return json.loads(b"".join(answer.parts))
+        body = raised.body(context.aws_request_id)
+        if not is_http:
+            return body
+        answer, error = json_answer(body), raised
+    return _http_answer(answer, error, context.aws_request_id, "multiValueHeaders" in event)
 
 
 def _http(event: dict[str, Any], context: Any) -> Answer:
-    request = event.get("requestContext", {}).get("http", {})
+    """Raises BadRequest for an event that is not of the form that API Gateway, function URLs or load balancers send."""
+    request = _part(_part(event, "requestContext", dict), "http", dict)
     method = event.get("httpMethod") or request.get("method", "")
     path = str(event.get("path") or event.get("rawPath") or "/")
     if method == "GET" and path.endswith("/ping"):
         return json_answer({"status": "ready"})
     if method != "POST":
         raise MethodNotAllowed(f"{path} takes POST, not {method}.")
-    body = event.get("body") or ""
+    body = _part(event, "body", str)
     try:
         data = base64.b64decode(body, validate=True) if event.get("isBase64Encoded") else body.encode()
     except ValueError as error:
         raise BadRequest("The event says isBase64Encoded, but its body is not Base64.") from error
-    return _call(data, {key.lower(): value for key, value in (event.get("headers") or {}).items()}, context)
+    several = _part(event, "multiValueHeaders", dict)
+    headers = {key: values[-1] for key, values in several.items() if values} | _part(event, "headers", dict)
+    return _call(data, {str(key).lower(): str(value) for key, value in headers.items()}, context)
+
+
+def _part(event: dict[str, Any], name: str, kind: type[Any]) -> Any:
+    """A member of the event, empty when it is null or absent. Raises BadRequest for one of another type."""
+    value = event.get(name)
+    if value is None:
+        return kind()
+    if not isinstance(value, kind):
+        raise BadRequest(f"The event's {name} is {type(value).__name__}, not {kind.__name__}.", param=name)
+    return value
 
 
 def _call(body: bytes, headers: dict[str, str], context: Any) -> Answer:
@@ -72,9 +89,29 @@ def _call(body: bytes, headers: dict[str, str], context: Any) -> Answer:
     )
 
 
-def _check_size(answer: Answer, is_http: bool) -> None:
-    """Raises OutputTooLarge for what Lambda could not pass on, Base64 counted."""
-    size = answer.size * 4 // 3 if is_http and not _is_text(answer) else answer.size
+def _value(answer: Answer) -> Any:
+    """The JSON value of an answer. Raises NotAcceptable for one that is no JSON, OutputTooLarge."""
+    try:
+        value = json.loads(b"".join(answer.parts))
+    except ValueError:
+        raise NotAcceptable(
+            f"The model answers {answer.media_type}: call it by HTTP, a direct call takes JSON."
+        ) from None
+    _check_size(len(json.dumps(value)))
+    return value
+
+
+def _encoded(answer: Answer) -> tuple[str, bool]:
+    """The body as an event may carry it, and whether it is Base64."""
+    body = b"".join(answer.parts)
+    if answer.media_type.startswith(("application/json", "text/")):
+        with contextlib.suppress(UnicodeDecodeError):
+            return body.decode(), False
+    return base64.b64encode(body).decode(), True
+
+
+def _check_size(size: int) -> None:
+    """Raises OutputTooLarge for what Lambda could not pass on."""
     if size > LARGEST_PAYLOAD:
         raise OutputTooLarge(
             f"The answer is {size:,} bytes as Lambda sends it, more than its {LARGEST_PAYLOAD:,}. Accept image/jpeg or "
@@ -82,20 +119,19 @@ def _check_size(answer: Answer, is_http: bool) -> None:
         )
 
 
-def _is_text(answer: Answer) -> bool:
-    return answer.media_type.startswith(("application/json", "text/"))
-
-
-def _http_answer(answer: Answer, error: PixelserveError | None, request_id: str) -> dict[str, Any]:
-    body = b"".join(answer.parts)
+def _http_answer(answer: Answer, error: PixelserveError | None, request_id: str, several: bool) -> dict[str, Any]:
+    """The answer as an event; `several` as load balancers want headers that may have several values."""
+    body, is_base64 = _encoded(answer)
     headers = {"content-type": answer.media_type, "x-request-id": request_id}
     if answer.attributes:
         headers[ATTRIBUTES] = answer.attributes
     if error is not None and error.retry_after is not None:
         headers["retry-after"] = str(error.retry_after)
+    told = {"multiValueHeaders": {key: [value] for key, value in headers.items()}} if several else {}
     return {
         "statusCode": 200 if error is None else error.status,
         "headers": headers,
-        "body": body.decode() if _is_text(answer) else base64.b64encode(body).decode(),
-        "isBase64Encoded": not _is_text(answer),
+        **told,
+        "body": body,
+        "isBase64Encoded": is_base64,
     }

@@ -43,7 +43,7 @@ class Direct:
             context.check()
             result = self._functions.output_fn(prediction, context.accept, context)
             return from_handler(result, context.accept, context.answer_attributes)
-        except Exception as error:  # noqa: BLE001  a user's code may raise anything
+        except BaseException as error:  # noqa: BLE001  a user's code may raise anything
             raise told(error, context.request_id, stage) from None
 
     def _predict(self, data: Any, context: Context) -> Any:

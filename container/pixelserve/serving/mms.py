@@ -8,6 +8,8 @@ the exit code tells whether the Java server ended by itself. What cannot be, doc
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import logging
 import math
 import os
@@ -26,6 +28,7 @@ logger = logging.getLogger("pixelserve.mms")
 LARGEST_ANSWER = (1 << 31) - 1
 """Bytes of an answer that the Java server accepts from a worker; 6.5 MB otherwise."""
 HIGHEST_PORT = 32_767
+PR_SET_CHILD_SUBREAPER = 36
 LOG_CONFIG = """<?xml version="1.0" encoding="UTF-8"?>
 <Configuration>
   <Appenders><Console name="STDOUT" target="SYSTEM_OUT"><PatternLayout pattern="%m%n"/></Console></Appenders>
@@ -85,6 +88,8 @@ def _configure(config: Settings, folder: Path) -> None:
 def _serve(config: Settings, location: handler.Location, folder: Path) -> int:
     from sagemaker_inference import environment, model_server
 
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)  # what loses its parent comes to this process
+
     logging.getLogger("sagemaker-inference").handlers.clear()  # ours writes its lines already
     log_config = folder / "log4j2.xml"
     log_config.write_text(LOG_CONFIG)
@@ -105,9 +110,19 @@ def _serve(config: Settings, location: handler.Location, folder: Path) -> int:
         asked = signal.SIGTERM in _received(heard)
     finally:
         signal.set_wakeup_fd(-1)
+        _end_descendants()
     if not asked:
         logger.error("the Java server ended by itself")
     return 0 if asked else 1
+
+
+def _end_descendants() -> None:
+    """Kills what the Java server started and left behind: its workers do not end with it."""
+    import psutil
+
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def _received(heard: socket.socket) -> bytes:

@@ -14,6 +14,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import signal
 import socket
 import tempfile
@@ -21,7 +22,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs
 
 import httpx
 import uvloop
@@ -37,11 +38,11 @@ from pixelserve.errors import (
     PixelserveError,
     WorkerLost,
 )
-from pixelserve.machine import free_memory, reap_orphans, scratch_folder
+from pixelserve.machine import free_memory, reap_orphans, scratch_folder, total_memory
 from pixelserve.serving import metrics
 from pixelserve.serving.acceptor import Acceptor, bind
 from pixelserve.serving.answers import Answer, json_answer
-from pixelserve.serving.app import ATTRIBUTES, REQUEST_ID, Contract, RequestHeaders, Route
+from pixelserve.serving.app import ATTRIBUTES, REQUEST_ID, Contract, RequestHeaders, Route, read_body
 from pixelserve.serving.board import Board
 from pixelserve.serving.command import serve_command
 from pixelserve.serving.connection import Connection, Host
@@ -56,6 +57,9 @@ LOAD_SECONDS = 480.0
 RESERVE = 0.1
 """Part of all memory that must stay free beside a model's files when it is loaded."""
 PAGE = 100
+ORDER_BYTES = 65_536
+"""Of the JSON that names a model to load."""
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,255}")
 PASSED_ON = (b"content-type", b"accept", ATTRIBUTES)
 REAP_SECONDS = 5.0
 
@@ -78,9 +82,10 @@ class Model:
         self.name = name
         self.url = url
         self.ready = False
+        self.size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         self._folder = folder
         self._socket = sockets / f"{len(os.listdir(sockets))}-{os.urandom(4).hex()}"
-        self._process: asyncio.subprocess.Process
+        self._process: asyncio.subprocess.Process | None = None
         self.client = httpx.AsyncClient(
             transport=httpx.AsyncHTTPTransport(uds=str(self._socket), limits=httpx.Limits(max_connections=None)),
             base_url="http://model",
@@ -89,12 +94,12 @@ class Model:
         )
 
     @property
-    def pid(self) -> int:
-        return self._process.pid
+    def pid(self) -> int | None:
+        return None if self._process is None else self._process.pid
 
     @property
     def has_ended(self) -> bool:
-        return self._process.returncode is not None
+        return self._process is not None and self._process.returncode is not None
 
     async def start(self) -> None:
         """Starts the server. It says itself when it is ready: `wait_until_ready`."""
@@ -128,7 +133,10 @@ class Model:
         return None if answer.is_success else Relayed(answer.status_code, answer.json())
 
     async def stop(self, seconds: float) -> int:
-        """Lets the model finish what it has within `seconds`; the exit code of its server."""
+        """Lets the model finish what it has within `seconds`; the exit code of its server. Ends all it has started."""
+        await self.client.aclose()
+        if self._process is None:
+            return 0
         with contextlib.suppress(ProcessLookupError):
             self._process.terminate()
         try:
@@ -138,7 +146,6 @@ class Model:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         await self._process.wait()
-        await self.client.aclose()
         return code
 
 
@@ -154,10 +161,11 @@ class Models(Contract):
         super().__init__(settings, process_metrics)
         self._sockets = sockets
         self._models: dict[str, Model] = {}
+        self._stopping: set[asyncio.Task[int]] = set()
 
     def pids(self) -> list[int]:
         """The servers' processes."""
-        return [model.pid for model in self._models.values()]
+        return [model.pid for model in self._models.values() if model.pid is not None]
 
     def ping(self) -> Answer:
         return json_answer({"status": "ready", "models": len(self._models)})
@@ -169,7 +177,7 @@ class Models(Contract):
         raise NotFound("There are several models here: POST /models/NAME/invoke.")
 
     def _route(self, scope: Any) -> Route:
-        match [scope["method"], *(unquote(part) for part in scope["path"].strip("/").split("/"))]:
+        match [scope["method"], *scope["path"].strip("/").split("/")]:
             case ["GET", "models"]:
                 return partial(self._list, parse_qs(scope["query_string"].decode("latin-1")))
             case ["POST", "models"]:
@@ -206,17 +214,18 @@ class Models(Contract):
 
     async def _load(self, _connection: Connection, headers: RequestHeaders, _request_id: str, receive: Any) -> Answer:
         try:
-            order = json.loads(await self._read_body(headers, receive))
+            order = json.loads(await read_body(headers, receive, ORDER_BYTES))
             name, url = order["model_name"], order["url"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise BadRequest('Send {"model_name": NAME, "url": FOLDER} as JSON.') from None
-        if not (isinstance(name, str) and isinstance(url, str) and name):
-            raise BadRequest("model_name and url must be texts.", param="model_name")
-        if name in self._models and not (self._models[name].ready and self._models[name].has_ended):
+        if not (isinstance(name, str) and _NAME.fullmatch(name)):
+            raise BadRequest("model_name must be letters, digits, . _ - and at most 256 of them.", param="model_name")
+        self._drop_if_ended(name)
+        if name in self._models:
             raise AlreadyLoaded(f"{name} is loaded already. DELETE /models/{name} unloads it.", param="model_name")
-        folder = self._folder(url)
-        _check_memory(folder)
-        model = self._models[name] = Model(name, url, folder, self._sockets)
+        model = Model(name, url, self._folder(url), self._sockets)
+        _check_memory(model.size + sum(other.size for other in self._models.values() if not other.ready))
+        self._models[name] = model
         logger.info("loading %s", name)
         try:
             await model.start()
@@ -231,8 +240,12 @@ class Models(Contract):
     def _folder(self, url: str) -> Path:
         """The folder that a URL names. Raises BadRequest for what is not a folder below the one for models."""
         root = Path(self._settings.models_dir).resolve()
-        folder = Path(url).resolve()
-        if not (folder.is_relative_to(root) and folder.is_dir()):
+        try:
+            folder = Path(url).resolve()
+            is_one = root in folder.parents and folder.is_dir()
+        except (TypeError, ValueError, OSError, RuntimeError):  # what no path can be
+            is_one = False
+        if not is_one:
             raise BadRequest(f"url must be a folder below {root} (PIXELSERVE_MODELS_DIR).", param="url")
         return folder
 
@@ -248,7 +261,8 @@ class Models(Contract):
     ) -> Answer:
         model = self._loaded(name)
         body = await self._read_body(headers, receive)
-        passed = [(key, headers[key]) for key in PASSED_ON if key in headers] + [(REQUEST_ID, request_id.encode())]
+        passed = [(key, headers[key].strip()) for key in PASSED_ON if key in headers]
+        passed.append((REQUEST_ID, request_id.encode()))
         asking = asyncio.get_running_loop().create_task(_ask(model, body, passed))
         connection.flow.resume_reading()  # so that a caller who hangs up is noticed
         connection.on_client_gone = partial(_cancel, asking)
@@ -263,17 +277,27 @@ class Models(Contract):
 
     def _loaded(self, name: str) -> Model:
         """The model. Raises NotFound, also for one whose server has ended: the caller then loads it again."""
+        self._drop_if_ended(name)
         model = self._models.get(name)
-        if model is None or (model.ready and model.has_ended):
-            self._models.pop(name, None)
+        if model is None:
             raise NotFound(f"{name} is not loaded. POST /models loads it.")
         if not model.ready:
             raise NotReady(f"{name} is loading.", retry_after=2)
         return model
 
-    async def stop(self) -> bool:
-        """Ends all models; whether each had nothing left to do."""
-        codes = await asyncio.gather(*(model.stop(self._settings.drain_seconds) for model in self._models.values()))
+    def _drop_if_ended(self, name: str) -> None:
+        """Forgets a model whose server has ended by itself, and ends what that left behind."""
+        model = self._models.get(name)
+        if model is not None and model.ready and model.has_ended:
+            del self._models[name]
+            stopping = asyncio.get_running_loop().create_task(model.stop(0))
+            self._stopping.add(stopping)
+            stopping.add_done_callback(self._stopping.discard)
+
+    async def stop(self, seconds: float) -> bool:
+        """Ends all models within `seconds`; whether each had nothing left to do."""
+        codes = await asyncio.gather(*(model.stop(seconds) for model in self._models.values()))
+        await asyncio.gather(*self._stopping)
         return not any(codes)
 
 
@@ -291,10 +315,9 @@ async def _ask(model: Model, body: bytes, headers: list[tuple[bytes, bytes]]) ->
     return Answer(parts or [b""], response.headers["content-type"], attributes)
 
 
-def _check_memory(folder: Path) -> None:
-    """Raises OutOfMemory when the files and the reserve do not fit in what is free; SageMaker then unloads another."""
-    needed = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    free, reserve = free_memory(), int(RESERVE * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+def _check_memory(needed: int) -> None:
+    """Raises OutOfMemory when these bytes and the reserve are more than is free; SageMaker then unloads another."""
+    free, reserve = free_memory(), int(RESERVE * total_memory())
     if needed + reserve > free:
         raise OutOfMemory(
             f"{needed / 1e6:,.0f} MB of model and {reserve / 1e6:,.0f} MB in reserve do not fit in the "
@@ -327,10 +350,11 @@ async def _serve(config: Settings, listener: socket.socket, sockets: Path) -> in
     reaping = loop.create_task(_reap(models.pids)) if os.getpid() == 1 else None
     await stop.wait()
     acceptor.close()
+    deadline = loop.time() + config.drain_seconds
     await host.drain(config.drain_seconds)
     if reaping is not None:
         reaping.cancel()
-    clean = await models.stop() and not host.state.connections
+    clean = await models.stop(max(1.0, deadline - loop.time())) and not host.state.connections
     logger.info("ended, nothing lost" if clean else "ended with work lost")
     return 0 if clean else 1
 

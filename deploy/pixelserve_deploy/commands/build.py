@@ -83,6 +83,9 @@ def _recipe(arguments: argparse.Namespace) -> Recipe:
         "TORCH_FIND_LINKS": arguments.torch_find_links,
         "PIXELSERVE_WEIGHTS_MIRROR": arguments.mirror,
     }
+    for name, url in given.items():
+        if url and "@" in url and "://" in url:
+            raise UsageError(f"{name} has a user in its URL, which would stay in the image's history: leave it out")
     recipe = Recipe(
         source=find_source(arguments.source),
         handler=arguments.handler,

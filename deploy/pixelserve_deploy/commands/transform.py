@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     kept = f", {report.skipped} there already" if report.skipped else ""
     print(f"{report.done} transformed{kept}, {len(report.failures)} failed.", file=sys.stderr)
     for name, error in report.failures.items():
-        print(harmless(f"{name}: {error}"), file=sys.stderr)
+        print(_line(f"{name}: {error}"), file=sys.stderr)
     return 1 if report.failures else 0
 
 
@@ -107,4 +107,9 @@ def _job(arguments: argparse.Namespace) -> Job:
 
 def _show(outcome: Outcome) -> None:
     result = f"failed: {outcome.error}" if outcome.error else f"{outcome.size:,} bytes"
-    print(harmless(f"{outcome.number}/{outcome.total} {outcome.name}: {result}"), file=sys.stderr)
+    print(_line(f"{outcome.number}/{outcome.total} {outcome.name}: {result}"), file=sys.stderr)
+
+
+def _line(text: str) -> str:
+    """One line, whatever an object is called."""
+    return harmless(text.replace("\n", "\\n"))
