@@ -134,7 +134,6 @@ class Model:
 
     async def stop(self, seconds: float) -> int:
         """Lets the model finish what it has within `seconds`; the exit code of its server. Ends all it has started."""
-        await self.client.aclose()
         if self._process is None:
             return 0
         with contextlib.suppress(ProcessLookupError):
@@ -146,6 +145,7 @@ class Model:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         await self._process.wait()
+        await self.client.aclose()
         return code
 
 
@@ -354,7 +354,8 @@ async def _serve(config: Settings, listener: socket.socket, sockets: Path) -> in
     await host.drain(config.drain_seconds)
     if reaping is not None:
         reaping.cancel()
-    clean = await models.stop(max(1.0, deadline - loop.time())) and not host.state.connections
+    answered_all = not host.state.connections
+    clean = await models.stop(max(1.0, deadline - loop.time())) and answered_all
     logger.info("ended, nothing lost" if clean else "ended with work lost")
     return 0 if clean else 1
 
