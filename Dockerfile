@@ -34,10 +34,6 @@ FROM packages AS server
 # Published weights by name (`pixelserve weights list`), verified; used while the model folder holds none.
 ARG WEIGHTS=
 ARG PIXELSERVE_WEIGHTS_MIRROR=
-ARG FEATURE=image_super_resolution
-ARG VERSION=unknown
-ARG REVISION=unknown
-ARG DEVICE=cpu
 # A handler of the user's, where the build has one: the licence only keeps COPY from failing without.
 COPY LICENSE handler* /opt/pixelserve/handler/
 RUN if [ -f /opt/pixelserve/handler/requirements.txt ]; then \
@@ -54,6 +50,10 @@ RUN python -m pip install --no-cache-dir --disable-pip-version-check --root-user
       find /opt/pixelserve/weights -mindepth 1 -type d -delete; \
     fi
 WORKDIR /opt/pixelserve
+ARG FEATURE=image_super_resolution
+ARG VERSION=unknown
+ARG REVISION=unknown
+ARG DEVICE=cpu
 ENV PIXELSERVE_HOST=0.0.0.0 \
     PIXELSERVE_FEATURE=${FEATURE} \
     PIXELSERVE_IMAGE_WEIGHTS=/opt/pixelserve/weights \

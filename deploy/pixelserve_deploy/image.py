@@ -5,6 +5,7 @@ takes: no provenance, no index of platforms.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import shutil
@@ -62,8 +63,13 @@ class Recipe:
 
     @property
     def tag(self) -> str:
-        """name:version-commit, with what sets this image apart."""
+        """name:version-commit, with what sets this image apart: its handler by content, its weights, its device."""
         parts = [pixelserve.__version__, _commit(self.source)]
+        if self.folder is not None:
+            parts.append(_digest(self.folder))
+        elif self.handler != Recipe.handler:
+            parts.append(self.handler)
+        parts += self.weights
         parts += [self.device] * (self.device != "cpu") + ["mms"] * self.mms + ["lambda"] * (self.target == "lambda")
         return f"{self.name}:{'-'.join(filter(None, parts))}"
 
@@ -93,11 +99,21 @@ def find_source(given: Path | None) -> Path:
 
 def _commit(source: Path) -> str:
     """The first digits of the commit, with -dirty where files differ from it; empty outside a git repository."""
-    command = ["git", "-C", str(source), "describe", "--always", "--dirty", "--abbrev=8", "--exclude=*"]
+    git = ["git", "-C", str(source)]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        commit = subprocess.check_output([*git, "rev-parse", "--short=8", "HEAD"], text=True, stderr=subprocess.DEVNULL)
+        differs = subprocess.check_output([*git, "status", "--porcelain"], text=True, stderr=subprocess.DEVNULL)
+        return commit.strip() + ("-dirty" if differs else "")
     except (OSError, subprocess.CalledProcessError):
         return ""
+
+
+def _digest(folder: Path) -> str:
+    """Eight digits that tell the contents of one handler's folder from another's."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
+        digest.update(f"{path.relative_to(folder)}\0{path.stat().st_size}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:8]
 
 
 def engine() -> docker.DockerClient:
@@ -149,7 +165,8 @@ def _gather(recipe: Recipe, context: Path) -> None:
 def _copy_handler(folder: Path, target: Path) -> None:
     """The handler's folder without what is hidden (.git, .env …). Raises BadRequest for links that lead out of it."""
     for path in folder.rglob("*"):
-        if path.is_symlink() and not path.resolve().is_relative_to(folder):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if not hidden and path.is_symlink() and not path.resolve().is_relative_to(folder):
             raise BadRequest(f"{path} is a link out of the handler's folder. Copy what it leads to, or remove it.")
     try:
         shutil.copytree(folder, target, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", ".*"))
@@ -158,12 +175,22 @@ def _copy_handler(folder: Path, target: Path) -> None:
 
 
 @contextlib.contextmanager
-def _engine_errors(failure: str) -> Iterator[None]:
-    """Raises ImageError for what the engine, or the way to it, says of itself."""
+def _engine_errors(failure: str, passing: type[Exception] = ImageError) -> Iterator[None]:
+    """Raises ImageError for what the engine, or the way to it, says of itself; lets `passing` through."""
     try:
         yield
+    except passing:
+        raise
     except (DockerException, requests.RequestException) as error:
         raise ImageError(f"{failure}: {harmless(str(error))}") from None
+
+
+def find_local(client: docker.DockerClient, tag: str) -> Any:
+    """The engine's image of this tag. Raises ImageError when it has none."""
+    try:
+        return client.images.get(tag)
+    except ImageNotFound:
+        raise ImageError(f"There is no image {tag} here: pixelserve build.") from None
 
 
 def push(client: docker.DockerClient, tag: str, repository: str, auth: Mapping[str, str], progress: Progress) -> str:
@@ -171,10 +198,7 @@ def push(client: docker.DockerClient, tag: str, repository: str, auth: Mapping[s
 
     `auth` is {"username", "password"}, empty for a registry without. Raises ImageError.
     """
-    try:
-        image = client.images.get(tag)
-    except ImageNotFound:
-        raise ImageError(f"There is no image {tag} here: pixelserve build.") from None
+    image = find_local(client, tag)
     version = tag.rpartition(":")[2]
     with _engine_errors(f"Pushing {repository}:{version} failed"):
         image.tag(repository, version)
@@ -187,7 +211,8 @@ def push(client: docker.DockerClient, tag: str, repository: str, auth: Mapping[s
 def check_deployable(client: docker.DockerClient, reference: str, auth: Mapping[str, str]) -> None:
     """Raises ImageError unless the registry has a plain linux/amd64 image under `reference`."""
     try:
-        found = client.images.get_registry_data(reference, auth_config=dict(auth) or None)
+        with _engine_errors(f"Looking up {reference} failed", passing=NotFound):
+            found = client.images.get_registry_data(reference, auth_config=dict(auth) or None)
     except NotFound:
         raise ImageError(f"The registry has no {reference}: pixelserve push.") from None
     media_type = found.attrs["Descriptor"]["mediaType"]

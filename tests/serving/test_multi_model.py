@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import threading
@@ -199,6 +200,26 @@ def test_metrics_are_of_all_models(server: Server, root: Path) -> None:
     load(server, "a", write_model(root, "a"))
     invoke(server, "a")
     wait_for(lambda: 'pixelserve_stage_seconds_count{stage="predict"} 1.0' in server.client.get("/metrics").text)
+    before = _counted(server)
+    invoke(server, "a")
+    assert _counted(server) == before + 2  # it, and the first look at the metrics
+
+
+def _counted(server: Server) -> float:
+    text = server.client.get("/metrics").text
+    return float(re.findall(r'pixelserve_requests_total{status="200"} (\S+)', text)[0])
+
+
+def test_sigterm_while_a_model_loads_does_not_wait_for_it(server: Server, root: Path) -> None:
+    slow = "import time\n\ndef model_fn(model_dir):\n    time.sleep(600)\n\ndef predict_fn(d, m):\n    return d\n"
+    folder = write_model(root, "slow", slow)
+    answers: list[int] = []
+    caller = threading.Thread(target=lambda: answers.append(load(server, "slow", folder).status_code))
+    caller.start()
+    wait_for(lambda: invoke(server, "slow").status_code == 503)
+    assert server.terminate() == 0
+    caller.join()
+    assert answers == [500]
 
 
 def test_sigterm_loses_nothing_and_leaves_nobody(server: Server, root: Path) -> None:

@@ -18,6 +18,7 @@ from pixelserve.errors import (
     QueueFull,
     Unavailable,
 )
+from pixelserve.machine import cores
 from pixelserve.serving import metrics
 from pixelserve.serving.answers import Answer, Buffer, json_answer
 from pixelserve.serving.connection import Connection
@@ -65,6 +66,10 @@ class Contract(ABC):
     async def infer(self, connection: Connection, body: bytes, context: Context) -> Answer:
         """The model's answer to `body`."""
 
+    def counts(self, path: str) -> bool:
+        """Whether requests to `path` are counted in this process."""
+        return True
+
     async def __call__(self, connection: Connection, scope: Any, receive: Any, send: Any) -> None:
         started = time.perf_counter()
         headers: dict[bytes, bytes] = dict(scope["headers"])
@@ -87,7 +92,8 @@ class Contract(ABC):
         else:
             seconds = time.perf_counter() - started
             status = 200 if error is None else error.status
-            self._metrics.request(status, seconds)
+            if self.counts(scope["path"]):
+                self._metrics.request(status, seconds)
             self._access_log.add(
                 request_id=request_id,
                 method=scope["method"],
@@ -203,7 +209,7 @@ def execution_parameters(settings: Settings) -> dict[str, Any]:
     100 MB for all payloads in flight; one record a request, since a record is an image.
     """
     megabytes = max(1, settings.max_body_bytes // 1_000_000)
-    busy = max(1, min(settings.queue_length, 2 * (os.cpu_count() or 1), 100 // megabytes))
+    busy = max(1, min(settings.queue_length, 2 * cores(), 100 // megabytes))
     return {
         "MaxConcurrentTransforms": settings.max_concurrent_transforms or busy,
         "BatchStrategy": settings.batch_strategy,

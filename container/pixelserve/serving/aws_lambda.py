@@ -22,6 +22,8 @@ from pixelserve.settings import settings
 
 LARGEST_PAYLOAD = 6 * 1024 * 1024
 """Bytes of a synchronous answer; Lambda refuses larger ones without saying so to the caller."""
+SECONDS_TO_ANSWER = 0.5
+"""Before Lambda ends the function, so that a time-out is told and not only suffered."""
 ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
 
 logs.configure(settings().log_level)
@@ -84,7 +86,7 @@ def _call(body: bytes, headers: dict[str, str], context: Any) -> Answer:
             custom_attributes=headers.get(ATTRIBUTES, ""),
             content_type=headers.get("content-type", "application/json"),
             accept=headers.get("accept", "application/json"),
-            deadline=time.monotonic() + context.get_remaining_time_in_millis() / 1000,
+            deadline=time.monotonic() + context.get_remaining_time_in_millis() / 1000 - SECONDS_TO_ANSWER,
         ),
     )
 

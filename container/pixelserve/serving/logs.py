@@ -35,6 +35,7 @@ def configure(level: int) -> None:
     stream.setFormatter(JsonFormatter())
     logging.basicConfig(level=level, handlers=[stream], force=True)
     logging.captureWarnings(True)
+    logging.getLogger("httpx").setLevel(max(level, logging.WARNING))  # a line for each request it makes otherwise
 
 
 def log_failure(error: BaseException, request_id: str, function: str) -> None:

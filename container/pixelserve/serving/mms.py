@@ -3,7 +3,7 @@
 What can be hardened from outside is: the handlers run through `mms_service` (own decoders, no pickle, no traceback in
 an answer), answers may be as large as ours, workers get their share of the cores, a requirements.txt is left alone, the
 management API is a socket of this container's own instead of part of the public port, logs go to standard output, and
-the exit code tells whether the Java server ended by itself. What cannot be, docs/contract.md says.
+the exit code tells whether the Java server ended by itself. What cannot be, the README's table says.
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ import shutil
 import signal
 import socket
 import tempfile
+import threading
 from pathlib import Path
+from typing import Any
 
+from pixelserve.errors import Unavailable
 from pixelserve.machine import gpus, worker_environment
 from pixelserve.serving import handler
 from pixelserve.settings import Settings, SettingsError
@@ -63,7 +66,13 @@ def run(config: Settings) -> int:
         raise SettingsError(f"SAGEMAKER_BIND_TO_PORT is {config.port}: multi-model-server takes up to {HIGHEST_PORT}.")
     location = handler.locate(config)
     logger.info("handler %s (%s)", location.file, location.origin)
-    with tempfile.TemporaryDirectory(prefix="pixelserve-mms-") as folder:
+    try:
+        scratch = tempfile.TemporaryDirectory(prefix="pixelserve-mms-")
+    except FileNotFoundError:
+        raise SettingsError(
+            "multi-model-server needs a writable /tmp that libraries can be loaded from: docker run --tmpfs /tmp:exec."
+        ) from None
+    with scratch as folder:
         _configure(config, Path(folder))
         return _serve(config, location, Path(folder))
 
@@ -80,12 +89,14 @@ def _configure(config: Settings, folder: Path) -> None:
         "MMS_MAX_REQUEST_SIZE": str(config.max_body_bytes),
         "MMS_MAX_RESPONSE_SIZE": str(LARGEST_ANSWER),
         "MMS_JOB_QUEUE_SIZE": str(config.queue_length),
+        "SAGEMAKER_STARTUP_TIMEOUT": os.environ.get("SAGEMAKER_STARTUP_TIMEOUT", "30"),  # for Java alone
         "TEMP": str(folder),
         "TMPDIR": str(folder),
     }
 
 
 def _serve(config: Settings, location: handler.Location, folder: Path) -> int:
+    signal.signal(signal.SIGTERM, _end_while_starting)
     from sagemaker_inference import environment, model_server
 
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)  # what loses its parent comes to this process
@@ -101,19 +112,22 @@ def _serve(config: Settings, location: handler.Location, folder: Path) -> int:
     model_server.MMS_CONFIG_FILE = str(folder / "mms.properties")
     model_server.DEFAULT_MMS_LOG_FILE = str(log_config)
     model_server.REQUIREMENTS_PATH = str(requirements or "")
+    asked = threading.Event()
     heard, signals = socket.socketpair()
-    for end in (heard, signals):
-        end.setblocking(False)
+    signals.setblocking(False)
+    threading.Thread(target=_listen, args=(heard, asked), daemon=True).start()
     signal.set_wakeup_fd(signals.fileno())
     try:
         model_server.start_model_server("pixelserve.serving.mms_service")
-        asked = signal.SIGTERM in _received(heard)
+    except Exception as error:  # the toolkit raises Exception itself
+        raise Unavailable(f"multi-model-server did not start: {error}") from error
     finally:
         signal.set_wakeup_fd(-1)
         _end_descendants()
-    if not asked:
+    asked.wait(0.1)  # what was signalled last may still be on its way to `_listen`
+    if not asked.is_set():
         logger.error("the Java server ended by itself")
-    return 0 if asked else 1
+    return 0 if asked.is_set() else 1
 
 
 def _end_descendants() -> None:
@@ -125,9 +139,14 @@ def _end_descendants() -> None:
             process.kill()
 
 
-def _received(heard: socket.socket) -> bytes:
-    """The numbers of the signals that came, a byte each."""
-    try:
-        return heard.recv(4096)
-    except BlockingIOError:
-        return b""
+def _listen(heard: socket.socket, asked: threading.Event) -> None:
+    """Notes a SIGTERM among the signals that come, a byte each."""
+    while signals := heard.recv(4096):
+        if signal.SIGTERM in signals:
+            asked.set()
+
+
+def _end_while_starting(*_signal: Any) -> None:
+    """What SIGTERM does until the toolkit has a handler of its own."""
+    _end_descendants()
+    os._exit(0)

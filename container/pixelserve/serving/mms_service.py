@@ -5,6 +5,7 @@ multi-model-server takes the only class of this module.
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
@@ -23,9 +24,12 @@ class HandlerService:
         self._direct: Direct | None = None
         self._failure = NotReady("The model is loading.", retry_after=2)
 
-    def initialize(self, _mms_context: Any) -> None:
+    def initialize(self, mms_context: Any) -> None:
         """Loads the model. A failure is kept for `handle`: the Java server itself would go on as if nothing was."""
         logs.configure(settings().log_level)
+        gpu = mms_context.system_properties.get("gpu_id")
+        if gpu is not None:
+            os.environ.setdefault("CUDA_VISIBLE_DEVICES", str(gpu))
         try:
             self._direct = Direct.load(settings())
         except PixelserveError as error:

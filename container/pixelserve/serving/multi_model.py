@@ -18,6 +18,7 @@ import re
 import signal
 import socket
 import tempfile
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -84,7 +85,7 @@ class Model:
         self.ready = False
         self.size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         self._folder = folder
-        self._socket = sockets / f"{len(os.listdir(sockets))}-{os.urandom(4).hex()}"
+        self._socket = sockets / os.urandom(8).hex()
         self._process: asyncio.subprocess.Process | None = None
         self.client = httpx.AsyncClient(
             transport=httpx.AsyncHTTPTransport(uds=str(self._socket), limits=httpx.Limits(max_connections=None)),
@@ -111,17 +112,25 @@ class Model:
         }
         self._process = await asyncio.create_subprocess_exec(*serve_command(), env=environ, start_new_session=True)
 
+    def kill(self) -> None:
+        """Ends the server at once."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+
     async def wait_until_ready(self) -> None:
         """Returns when the model is loaded and warm. Raises OutOfMemory or HandlerError with the reason if it fails."""
-        async with asyncio.timeout(LOAD_SECONDS):
-            while (error := await self._failing_ping()) is not None:
-                if self.has_ended:
-                    raise HandlerError(f"{self.name} did not load: its server ended.")
-                if error.retry_after is None and "signal 9" not in error.message:
-                    raise _load_failure(self.name, error.message)
-                if "signal 9" in error.message:  # the kernel's way of saying that memory is gone
-                    raise _load_failure(self.name, MEMORY_RAN_OUT)
-                await asyncio.sleep(0.05)
+        deadline = time.monotonic() + LOAD_SECONDS
+        while (error := await self._failing_ping()) is not None:
+            if self.has_ended:
+                raise HandlerError(f"{self.name} did not load: its server ended.")
+            if time.monotonic() > deadline:
+                raise HandlerError(f"{self.name} did not load within {LOAD_SECONDS:.0f} s: {error.message}")
+            if "signal 9" in error.message:  # the kernel's way of saying that memory is gone
+                raise _load_failure(self.name, MEMORY_RAN_OUT)
+            if error.retry_after is None:
+                raise _load_failure(self.name, error.message)
+            await asyncio.sleep(0.05)
         self.ready = True
 
     async def _failing_ping(self) -> PixelserveError | None:
@@ -146,6 +155,7 @@ class Model:
             os.killpg(self._process.pid, signal.SIGKILL)
         await self._process.wait()
         await self.client.aclose()
+        self._socket.unlink(missing_ok=True)
         return code
 
 
@@ -161,17 +171,21 @@ class Models(Contract):
         super().__init__(settings, process_metrics)
         self._sockets = sockets
         self._models: dict[str, Model] = {}
+        self._running: set[Model] = set()
         self._stopping: set[asyncio.Task[int]] = set()
 
     def pids(self) -> list[int]:
         """The servers' processes."""
-        return [model.pid for model in self._models.values() if model.pid is not None]
+        return [model.pid for model in self._running if model.pid is not None]
 
     def ping(self) -> Answer:
         return json_answer({"status": "ready", "models": len(self._models)})
 
     def check_room(self) -> None:
         """Each model has a queue of its own, which answers for itself."""
+
+    def counts(self, path: str) -> bool:
+        return not path.endswith("/invoke")  # the model's own server does
 
     async def infer(self, connection: Connection, body: bytes, context: Context) -> Answer:
         raise NotFound("There are several models here: POST /models/NAME/invoke.")
@@ -226,13 +240,14 @@ class Models(Contract):
         model = Model(name, url, self._folder(url), self._sockets)
         _check_memory(model.size + sum(other.size for other in self._models.values() if not other.ready))
         self._models[name] = model
+        self._running.add(model)
         logger.info("loading %s", name)
         try:
             await model.start()
             await model.wait_until_ready()
         except BaseException:
-            del self._models[name]
-            await model.stop(1.0)
+            self._models.pop(name, None)
+            await self._stop(model, 1.0)
             raise
         logger.info("loaded %s", name)
         return json_answer(_described(model))
@@ -252,15 +267,16 @@ class Models(Contract):
     async def _unload(self, name: str, *_request: Any) -> Answer:
         model = self._loaded(name)
         del self._models[name]
-        await model.stop(self._settings.drain_seconds)
+        await self._stop(model, self._settings.drain_seconds)
         logger.info("unloaded %s", name)
         return json_answer({"modelName": name})
 
     async def _invoke(
         self, name: str, connection: Connection, headers: RequestHeaders, request_id: str, receive: Any
     ) -> Answer:
-        model = self._loaded(name)
+        self._loaded(name)
         body = await self._read_body(headers, receive)
+        model = self._loaded(name)  # it may have been unloaded meanwhile
         passed = [(key, headers[key].strip()) for key in PASSED_ON if key in headers]
         passed.append((REQUEST_ID, request_id.encode()))
         asking = asyncio.get_running_loop().create_task(_ask(model, body, passed))
@@ -290,13 +306,24 @@ class Models(Contract):
         model = self._models.get(name)
         if model is not None and model.ready and model.has_ended:
             del self._models[name]
-            stopping = asyncio.get_running_loop().create_task(model.stop(0))
+            stopping = asyncio.get_running_loop().create_task(self._stop(model, 0))
             self._stopping.add(stopping)
             stopping.add_done_callback(self._stopping.discard)
 
+    async def _stop(self, model: Model, seconds: float) -> int:
+        code = await model.stop(seconds)
+        self._running.discard(model)
+        return code
+
+    def give_up_loading(self) -> None:
+        """Ends what is still loading: nobody will ask it any more."""
+        for model in self._running:
+            if not model.ready:
+                model.kill()
+
     async def stop(self, seconds: float) -> bool:
         """Ends all models within `seconds`; whether each had nothing left to do."""
-        codes = await asyncio.gather(*(model.stop(seconds) for model in self._models.values()))
+        codes = await asyncio.gather(*(self._stop(model, seconds) for model in self._models.values()))
         await asyncio.gather(*self._stopping)
         return not any(codes)
 
@@ -350,6 +377,7 @@ async def _serve(config: Settings, listener: socket.socket, sockets: Path) -> in
     reaping = loop.create_task(_reap(models.pids)) if os.getpid() == 1 else None
     await stop.wait()
     acceptor.close()
+    models.give_up_loading()
     deadline = loop.time() + config.drain_seconds
     await host.drain(config.drain_seconds)
     if reaping is not None:

@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     name, colon, version = arguments.tag.rpartition(":")
     if not colon or not name or "/" in version:
         raise UsageError(f"{arguments.tag}: write NAME:TAG")
-    if arguments.tag.endswith("-dirty"):
+    if "dirty" in version.split("-"):
         print("This image was built from files that are not committed.", file=sys.stderr)
     try:
         session = boto3.Session(profile_name=arguments.profile, region_name=arguments.region)
@@ -58,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _push(registry: Registry, repository: str, uri: str | None, tag: str, version: str) -> str:
     """The reference of the image in the registry, pushed unless it is there, and checked."""
     client = image.engine()
+    image.find_local(client, tag)
     uri = uri or registry.create(repository)
     auth = registry.login()
     if registry.has(repository, version):
