@@ -14,7 +14,7 @@ from pixelserve_deploy.cost.amounts import half_up, money, plain
 from pixelserve_deploy.cost.engine import estimate
 from pixelserve_deploy.cost.errors import CostError
 from pixelserve_deploy.cost.modes import MODES, Scaling, placed
-from pixelserve_deploy.cost.policy import AS_DOCUMENTED, DOCUMENTED_CORRECTED, EXACT
+from pixelserve_deploy.cost.policy import AS_DOCUMENTED, DOCUMENTED_CORRECTED, EXACT, POLICIES
 from pixelserve_deploy.cost.profile import BASE64, UsageProfile, encoded
 
 NEAR = Decimal("1e-15")
@@ -74,6 +74,29 @@ def test_the_free_tier_is_taken_off_once() -> None:
     assert line(paid, "logs").amount - line(free, "logs").amount == 5 * Decimal("0.5")
     few = bill(profile(requests=Decimal(1000)), "lambda", free_tier=True)
     assert line(few, "lambda-duration").amount == 0
+
+
+@pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
+def test_free_gigabyte_seconds_are_taken_off_whatever_the_line_counts(policy) -> None:
+    """400,000 GB-s are 100,000 s at 4 GB, under policies that count milliseconds as well."""
+    paid, free = (line(bill(profile(), "lambda", policy, free_tier=free), "lambda-duration") for free in (False, True))
+    assert abs(paid.amount - free.amount - Decimal("6.67")) < Decimal("0.01")
+    assert (
+        line(bill(profile(requests=Decimal(100_000)), "lambda", policy, free_tier=True), "lambda-duration").amount == 0
+    )
+
+
+def test_a_price_of_another_unit_is_refused() -> None:
+    key = ("AWSLambda", "us-east-2", "duration")
+    other = replace(BOOK, prices={**BOOK.prices, key: replace(BOOK.prices[key], unit="GB-hour")})
+    for policy in POLICIES.values():
+        with pytest.raises(
+            CostError, match="AWSLambda duration is priced per GB-hour, and the usage is counted per GB-s"
+        ):
+            estimate(profile(mode="lambda"), other, policy)
+    free = {name: replace(allowance, unit="GB-hour") for name, allowance in BOOK.free.items()}
+    with pytest.raises(CostError, match="is priced per GB-hour"):
+        estimate(profile(mode="lambda"), replace(BOOK, free=free), EXACT, free_tier=True)
 
 
 def test_pictures_from_s3_do_not_leave_by_the_gateway() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from pixelserve_deploy.cost.amounts import grouped, half_up, plain
+from pixelserve_deploy.cost.errors import CostError
 from pixelserve_deploy.cost.policy import Policy
 from pixelserve_deploy.cost.pricebook import Allowance, Price, PriceBook
 from pixelserve_deploy.cost.profile import UsageProfile
@@ -101,8 +102,11 @@ def _line(
 ) -> LineItem:
     service, dimension = usage.price
     price = book.price(service, profile.region, dimension)
+    _same_unit(usage, price)
     allowance = book.free.get((service, dimension)) if free_tier else None
-    free = min(usage.quantity, allowance.amount * profile.months) if allowance else Decimal(0)
+    if allowance is not None:
+        _same_unit(usage, allowance)
+    free = min(usage.quantity, usage.counted(allowance.amount * profile.months)) if allowance else Decimal(0)
     parts = _parts(usage, price, policy, usage.quantity - free, profile.months)
     amount = sum((quantity * unit_price for quantity, unit_price in parts), Decimal(0))
     sums = " + ".join(f"{grouped(quantity)} x {plain(unit_price)}" for quantity, unit_price in parts)
@@ -129,6 +133,15 @@ def _line(
         erratum=erratum,
         allowance=allowance,
     )
+
+
+def _same_unit(usage: Usage, price: Price | Allowance) -> None:
+    """Raises CostError where the book counts otherwise than the usage."""
+    if price.unit != usage.price_unit:
+        raise CostError(
+            f"{price.service} {price.dimension} is priced per {price.unit}, and the usage is counted per "
+            f"{usage.price_unit}. Correct the unit in the price book."
+        )
 
 
 def _parts(

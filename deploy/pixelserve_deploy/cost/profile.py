@@ -53,8 +53,8 @@ class UsageProfile:
         for name, value in vars(self).items():
             if isinstance(value, Decimal) and not (value.is_finite() and value >= 0):
                 raise CostError(f"{name} is {value}: give a number from 0 on.")
-        if self.concurrency < 1 or not self.months:
-            raise CostError("concurrency is at least 1, and the period longer than none.")
+        if self.concurrency < 1 or self.memory_mb < 1 or not self.months:
+            raise CostError("concurrency is at least 1, memory at least 1 MB, and the period longer than none.")
         for name, known in (("request_encoding", (RAW, BASE64)), ("response_encoding", (RAW, BASE64)),
                             ("delivery", (RESPONSE, LINK))):  # fmt: skip
             if getattr(self, name) not in known:

@@ -19,6 +19,7 @@ DAYS = Decimal("30.4375")
 LINK_BYTES = Decimal(1000)
 """An answer that is a link, or a request that names an object in S3."""
 PER_MS_PLACES = 10
+GB_SECOND = "GB-second"
 DECIMAL_UNITS, BINARY_MEMORY = "decimal: 1 GB = 1e9 B", "binary memory: 1 GB = 1024 MB"
 GATEWAY, LOGS, REGISTRY = "Amazon API Gateway", "Amazon CloudWatch Logs", "Amazon Elastic Container Registry"
 SAGEMAKER, LAMBDA, S3 = "Amazon SageMaker", "AWS Lambda", "Amazon S3"
@@ -38,7 +39,16 @@ class Usage:
     formula: str
     unit_system: str = DECIMAL_UNITS
     factor: Decimal | None = None
-    """Makes the book's unit price one of this unit, rounded to `PER_MS_PLACES`; None leaves it."""
+    """Makes the book's unit price, of GB-seconds, one of this unit, rounded to `PER_MS_PLACES`; None leaves it."""
+
+    @property
+    def price_unit(self) -> str:
+        """The unit that the price has to have."""
+        return self.unit if self.factor is None else GB_SECOND
+
+    def counted(self, amount: Decimal) -> Decimal:
+        """An amount in the price's unit, in this one."""
+        return amount if self.factor is None else amount / self.factor
 
 
 Meter = Callable[[UsageProfile, Policy], Usage | None]
@@ -73,7 +83,7 @@ def lambda_duration(profile: UsageProfile, policy: Policy) -> Usage:
         return Usage("lambda-duration", LAMBDA, text, price, quantity, "ms", formula, BINARY_MEMORY, memory / 1000)
     quantity = profile.requests * profile.seconds * memory
     formula = f"{count} x {seconds} s x {profile.memory_mb} MB / 1024"
-    return Usage("lambda-duration", LAMBDA, text, price, quantity, "GB-second", formula, BINARY_MEMORY)
+    return Usage("lambda-duration", LAMBDA, text, price, quantity, GB_SECOND, formula, BINARY_MEMORY)
 
 
 def serverless(profile: UsageProfile, _policy: Policy) -> Usage:
@@ -82,7 +92,7 @@ def serverless(profile: UsageProfile, _policy: Policy) -> Usage:
     formula = f"{grouped(profile.requests)} x {grouped(profile.seconds)} s x {profile.memory_mb} MB / 1024"
     text = f"serverless, {profile.memory_mb} MB, {grouped(profile.seconds)} s"
     price = ("AmazonSageMaker", "serverless")
-    return Usage("serverless", SAGEMAKER, text, price, quantity, "GB-second", formula, BINARY_MEMORY)
+    return Usage("serverless", SAGEMAKER, text, price, quantity, GB_SECOND, formula, BINARY_MEMORY)
 
 
 def gateway_calls(profile: UsageProfile, policy: Policy) -> Usage | None:
