@@ -74,12 +74,32 @@ def test_options_change_what_they_name(capsys) -> None:
 
 def test_seconds_can_come_from_a_benchmark(capsys) -> None:
     words = ["estimate", "--measured", PIPELINE, "--instance", "ml.c6i.xlarge", "--mode", "batch"]
-    printed = run(capsys, *words)
     rows = json.loads(Path(PIPELINE).read_text())["rows"]
-    seconds = 1 / max(row["images_per_second"] for row in rows) * 4_000_000 / 512**2
-    assert f"{1e6 * seconds / 3600 + 30.4375 / 6:,.2f} h ml.c6i.xlarge" in printed
+    for scale in (2, 4):
+        printed = run(capsys, *words, "--scale", str(scale))
+        rate = max(row["images_per_second"] for row in rows if row["scale"] == scale)
+        seconds = 1 / rate * 4_000_000 / 512**2
+        assert f"{1e6 * seconds / 3600 + 30.4375 / 6:,.2f} h ml.c6i.xlarge" in printed
     assert "in proportion to the pixels." in printed
     assert "! unverified" in printed
+
+
+def test_measured_times_grow_with_the_pictures(capsys) -> None:
+    """2.9 s at 512x512 are 44 s at 4 megapixels: more than a latency of 3 s, and than the gateway waits."""
+    words = ["estimate", "--measured", PIPELINE, "--instance", "ml.c6i.xlarge"]
+    assert cli.main(["cost", *words, "--latency", "3"]) == 1
+    assert "the best has 44.3071" in capsys.readouterr().err
+    assert cli.main(["cost", *words]) == 1
+    assert "behind API Gateway ends after 29 s; a request takes 44.31 s" in capsys.readouterr().err
+    run(capsys, *words, "--latency", "3", "--megapixels", "0.25")
+
+
+@pytest.mark.parametrize("name", ["serving", "codecs", "segmentation"])
+def test_rows_that_are_no_pictures_are_no_prices(name, capsys) -> None:
+    path = str(RESULTS / f"{name}.json")
+    for words in (["estimate", "--measured", path], ["from-benchmark", path, "--instance", "ml.c6i.xlarge"]):
+        assert cli.main(["cost", *words]) == 1
+        assert f"{name} has no row that prices this job. Rows that do have images_per_second" in capsys.readouterr().err
 
 
 def test_comparing_tells_reasons_and_break_evens(capsys) -> None:
@@ -222,6 +242,11 @@ def test_csv_has_one_line_for_each_of_the_bill(capsys) -> None:
         (["estimate", "--codec", "jpeg", "--response-bytes", "1MB"], 2, "--response-bytes or --codec, not both"),
         (["estimate", "--utilisation", "0"], 2, "--utilisation is above 0"),
         (["estimate", "--latency", "1"], 2, "--latency goes with --measured"),
+        (
+            ["estimate", "--measured", PIPELINE, "--concurrency", "2"],
+            2,
+            "--measured or --concurrency, not both: the measured rate has what runs at a time",
+        ),
         (["estimate", "--seconds", "0"], 2, "--seconds is above 0"),
         (["estimate", "--policy", "guess"], 1, "There is no policy guess"),
         (["estimate", "--what-if", "--model", "image-similarity", "--seconds", "1"], 2, "--what-if is about"),

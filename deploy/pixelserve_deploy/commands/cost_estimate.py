@@ -34,7 +34,7 @@ EXAMPLES = """\
   pixelserve cost estimate --requests 1M --codec webp
   pixelserve cost estimate --model human-image-segmentation --mode lambda --region cn-northwest-1
   pixelserve cost estimate --mode async --seconds 0.4 --explain
-  pixelserve cost estimate --measured benchmarks/results/pipeline.json --latency 3 --instance ml.c6i.xlarge
+  pixelserve cost estimate --measured benchmarks/results/pipeline.json --megapixels 0.25 --latency 3 --instance ml.c6i.xlarge
   pixelserve cost estimate --what-if
   pixelserve cost estimate -o bill.html
 """
@@ -76,7 +76,7 @@ def _estimate(arguments: argparse.Namespace, question: Question) -> Report:
     found = effects(profile, bill_of, arguments.swing)
     section = estimate_section(bill, arguments.explain)
     said = [f"{changed}."] if (changed := remark(question.profile, bill.profile)) else []
-    if note := cost_profile.measured_note(arguments):
+    if note := cost_profile.measured_note(arguments, question.profile.request_bytes):
         said.append(note)
     section = replace(section, notes=(*section.notes, *said))
     sections = [section, sensitivity_section(bill.total, found, arguments.swing, bill.currency)]
@@ -105,15 +105,14 @@ def _week(question: Question, bill: Estimate) -> list[Section]:
 
 
 def _levers(arguments: argparse.Namespace, question: Question) -> Report:
-    if arguments.model.replace("_", "-") != "image-super-resolution":
+    if arguments.model.replace("_", "-") != cost_profile.SUPER_RESOLUTION:
         raise UsageError("--what-if is about the documents' job of image-super-resolution")
-    row = cost_profile.measured_row(arguments)
     job = cases()[0]
+    row = cost_profile.measured_row(arguments, job.profile.request_bytes)
     measured, notes = None, [f"Sizes of JPEG and WebP answers: {answers_source()}."]
     if row is not None:
-        seconds = cost_profile.seconds_of(row, job.profile.request_bytes)
-        measured = Measurement(question.profile.instance, seconds)
-    said = cost_profile.measured_note(arguments)
+        measured = Measurement(question.profile.instance, row.seconds)
+    said = cost_profile.measured_note(arguments, job.profile.request_bytes)
     found = levers(job, question.book, question.scaling, measured)
     section = levers_section(found, tuple(notes + ([said] if said else [])))
     assert section.table is not None

@@ -11,12 +11,13 @@ from pathlib import Path
 from pixelserve_deploy.commands import UsageError
 from pixelserve_deploy.cost.comparison import Question
 from pixelserve_deploy.cost.defaults import CODECS, ModelDefaults, answer_bytes, model, models, picture_bytes, pixels
-from pixelserve_deploy.cost.measured import PERCENTILES, Row, read, within
+from pixelserve_deploy.cost.measured import PERCENTILES, Row, of_images, read, within
 from pixelserve_deploy.cost.modes import INSTANCE, MEMORY, Scaling
 from pixelserve_deploy.cost.policy import EXACT, POLICIES, policy_of
 from pixelserve_deploy.cost.pricebook import book_of, newest
 from pixelserve_deploy.cost.profile import BASE64, LINK, RAW, RESPONSE, UsageProfile
 
+SUPER_RESOLUTION = "image-super-resolution"
 STEPS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
 
@@ -48,14 +49,16 @@ def part(text: str) -> Decimal:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     job = parser.add_argument_group("the job")
-    job.add_argument("--model", default="image-super-resolution", metavar="NAME",
+    job.add_argument("--model", default=SUPER_RESOLUTION, metavar="NAME",
                      help=f"whose sizes and seconds to begin with: {', '.join(models())}")  # fmt: skip
     job.add_argument("--requests", type=number, default=Decimal(10**6), metavar="N", help="a month (default 1M)")
     job.add_argument("--request-bytes", type=size, metavar="SIZE", help="one image sent, e.g. 1MB")
     job.add_argument("--megapixels", type=number, metavar="N", help="the same as a JPEG of so many pixels")
     job.add_argument("--response-bytes", type=size, metavar="SIZE", help="one answer, before Base64")
     job.add_argument("--codec", choices=CODECS, help="the answer's size as measured for this codec, not as documented")
-    job.add_argument("--scale", type=int, choices=(2, 4), default=2, help="with --codec: the factor (default 2)")
+    job.add_argument(
+        "--scale", type=int, choices=(2, 4), default=2, help="the factor, of --codec and --measured (default 2)"
+    )
     job.add_argument("--encoding", choices=(RAW, BASE64), help="of the answer: raw bytes, or Base64 in JSON")
     job.add_argument("--request-encoding", choices=(RAW, BASE64), default=RAW, help="of the request (default raw)")
     job.add_argument("--log-bytes", type=size, default=Decimal(10_000), metavar="SIZE", help="a request (default 10KB)")
@@ -91,8 +94,10 @@ def question_of(arguments: argparse.Namespace) -> Question:
     _check(arguments)
     known = model(arguments.model)
     profile = _profile(arguments, known)
-    row = measured_row(arguments)
-    seconds = arguments.seconds or (seconds_of(row, profile.request_bytes) if row else known.seconds)
+    row = measured_row(arguments, profile.request_bytes)
+    if row is not None:
+        profile = replace(profile, waits=row.times[arguments.percentile])
+    seconds = row.seconds if row else arguments.seconds or known.seconds
     policy = policy_of(arguments.policy)
     return Question(
         profile=profile,
@@ -104,21 +109,19 @@ def question_of(arguments: argparse.Namespace) -> Question:
     )
 
 
-def measured_row(arguments: argparse.Namespace) -> Row | None:
-    """The load of --measured that counts: the fastest within the latency."""
+def measured_row(arguments: argparse.Namespace, request_bytes: Decimal) -> Row | None:
+    """The load of --measured that counts: the fastest within the latency, its times in proportion to the pixels."""
     if arguments.measured is None:
         return None
-    return within(read(arguments.measured), arguments.latency, arguments.percentile)[0]
+    scale = arguments.scale if model(arguments.model).name == SUPER_RESOLUTION else None
+    benchmark = of_images(read(arguments.measured), scale)
+    scaled = replace(benchmark, rows=tuple(row.at(pixels(request_bytes)) for row in benchmark.rows))
+    return within(scaled, arguments.latency, arguments.percentile)[0]
 
 
-def seconds_of(row: Row, request_bytes: Decimal) -> Decimal:
-    """A measured load's time for one image, in proportion to the pixels of the job's where the sizes were measured."""
-    return row.seconds * pixels(request_bytes) / row.pixels if row.pixels else row.seconds
-
-
-def measured_note(arguments: argparse.Namespace) -> str | None:
+def measured_note(arguments: argparse.Namespace, request_bytes: Decimal) -> str | None:
     """What the seconds of --measured rest on."""
-    row = measured_row(arguments)
+    row = measured_row(arguments, request_bytes)
     if row is None:
         return None
     scaled = ", in proportion to the pixels" if row.pixels else ""
@@ -131,6 +134,8 @@ def _check(arguments: argparse.Namespace) -> None:
             raise UsageError(f"--{one.replace('_', '-')} or --{other}, not both")
     if arguments.latency is not None and arguments.measured is None:
         raise UsageError("--latency goes with --measured")
+    if arguments.measured is not None and arguments.concurrency != 1:
+        raise UsageError("--measured or --concurrency, not both: the measured rate has what runs at a time")
     if not 0 < arguments.utilisation <= 1:
         raise UsageError("--utilisation is above 0 and at most 100%")
     for name in ("seconds", "cpu_seconds", "memory", "instances"):
@@ -144,7 +149,7 @@ def _profile(arguments: argparse.Namespace, known: ModelDefaults) -> UsageProfil
     sent = known.request_bytes if sent is None else sent
     answered = known.response_bytes if arguments.response_bytes is None else arguments.response_bytes
     if arguments.codec:
-        if known.name != "image-super-resolution":
+        if known.name != SUPER_RESOLUTION:
             raise UsageError("--codec knows the answers of image-super-resolution; give --response-bytes")
         answered = answer_bytes(sent, arguments.scale, arguments.codec)
     encoding = arguments.encoding or (RAW if arguments.codec else known.response_encoding)

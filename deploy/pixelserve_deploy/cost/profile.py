@@ -48,6 +48,8 @@ class UsageProfile:
     kept_days: Decimal = Decimal(1)
     """How long pictures stay in S3."""
     months: Decimal = Decimal(1)
+    waits: Decimal | None = None
+    """Seconds until an instance answers, where they were measured under load; None is `seconds`."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

@@ -3,9 +3,9 @@
 The model is a fluid one with whole requests. Arrivals are even within their minute and are served in order, as many
 at a time as the ready instances work on; one that has waited for the time-out fails. Scaling looks at the minute that
 has passed: the instances that its arrivals and the queue need at the target utilisation, but no more than the
-requests in hand can keep busy, and no fewer than are working. More are ordered when the scale-out cool-down is over, and
-work after the cold start; fewer when none more were needed for the scale-in cool-down. An instance is billed from its
-order on. After the trace the fleet goes on until the last request is answered or has failed.
+requests in hand can keep busy, and no fewer than are working. More are ordered when the scale-out cool-down is over,
+and work after the cold start; fewer when none more were needed for the scale-in cool-down. An instance is billed from
+its order on. After the trace the fleet goes on until the last request is answered or has failed.
 """
 
 from __future__ import annotations
