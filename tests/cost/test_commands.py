@@ -126,8 +126,12 @@ def test_a_simulation_accounts_for_every_request(capsys, tmp_path) -> None:
     queued = dict(csv.reader(io.StringIO(run(capsys, *bursts, "--mode", "async"))))
     assert (queued["offered"], queued["failed"]) == ("10000", "0")
     assert queued["marked_prices"].startswith("hosting async-data")
-    live = dict(csv.reader(io.StringIO(run(capsys, *bursts, "--max", "1"))))
-    assert int(live["failed"]) > 0
+    live = json.loads(run(capsys, *bursts[:-1], "json", "--max", "1", "--encoding", "raw"))
+    assert live["failed"] > 0
+    amounts = {row["line"]: Decimal(row["amount"]) for row in live["bill"]["rows"]}
+    answered = live["served_in_time"] + live["late"]
+    assert amounts["data-transfer-out"] == answered * 4 * Decimal("0.09") / 1000
+    assert amounts["gateway-requests"] == 10_000 * Decimal("3.5") / 10**6
 
 
 def test_a_benchmark_becomes_dollars(capsys) -> None:
@@ -166,6 +170,16 @@ def test_diff_fails_above_its_limit(capsys, tmp_path) -> None:
     assert cli.main(["cost", "diff", paths[0], paths[0], "--fail-above", "0", "--format", "json"]) == 0
     assert cli.main(["cost", "diff", *paths]) == 1
     assert "The files have different bills" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_exact_amounts_have_their_own_usage_beside_them(language, capsys) -> None:
+    """The document's 4 MB are 5.333 MB on the wire, and its 278 hours are 277.78."""
+    table = ["table", "image_super_resolution", "--lang", language, "--format", "json"]
+    ((exact,), (printed,)) = (json.loads(run(capsys, *table, "--policy", name)) for name in ("exact", "as-documented"))
+    assert {"5.333 MB out per call", "277.78 h ml.g4dn.xlarge"} <= {row["usage"] for row in exact["rows"]}
+    assert not {"5.333 MB out per call"} & {row["usage"] for row in printed["rows"]}
+    assert [row["service"] for row in exact["rows"]] == [row["service"] for row in printed["rows"]]
 
 
 class _Page(HTMLParser):
@@ -252,6 +266,12 @@ def test_csv_has_one_line_for_each_of_the_bill(capsys) -> None:
         (["estimate", "--what-if", "--model", "image-similarity", "--seconds", "1"], 2, "--what-if is about"),
         (["estimate", "-o", "/nowhere/a.html"], 1, "Cannot write /nowhere/a.html: No such file or directory."),
         (["estimate", "--measured", "/nowhere.json"], 1, "Cannot read /nowhere.json"),
+        (["simulate", "--generate", "diurnal", "--seconds", "30"], 1, "behind API Gateway ends after 29 s"),
+        (
+            ["simulate", "--generate", "diurnal", "--mode", "async", "--seconds", "4000"],
+            1,
+            "asynchronous, scaled to zero ends after 3600 s; a request takes 4,000 s",
+        ),
         (["simulate"], 2, "give --trace CSV, or --generate diurnal or bursty"),
         (["simulate", "--generate", "diurnal", "--days", "0"], 2, "--days is at least 1"),
         (["simulate", "--generate", "diurnal", "--min", "5", "--max", "2"], 1, "5 to 2 instances is no range"),

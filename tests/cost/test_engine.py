@@ -99,6 +99,20 @@ def test_a_price_of_another_unit_is_refused() -> None:
         estimate(profile(mode="lambda"), replace(BOOK, free=free), EXACT, free_tier=True)
 
 
+@pytest.mark.parametrize(("mode", "delivery"), [("realtime", "response"), ("realtime", "s3"), ("async", "s3")])
+def test_what_is_not_answered_is_not_sent(mode, delivery) -> None:
+    job = profile(delivery=delivery)
+    half, whole = (bill(replace(job, answers=answers), mode) for answers in (Decimal(500_000), None))
+    for key in {item.key for item in whole.lines} & {"data-transfer-out", "data-out"}:
+        assert line(half, key).amount * 2 == line(whole, key).amount
+    for key in ("gateway-requests", "logs"):
+        assert line(half, key).amount == line(whole, key).amount
+    if mode == "async":
+        assert line(whole, "async-data").quantity - line(half, "async-data").quantity == 2_000
+    elif delivery == "s3":
+        assert line(half, "s3-put").quantity * 2 == line(whole, "s3-put").quantity
+
+
 def test_pictures_from_s3_do_not_leave_by_the_gateway() -> None:
     services = {
         mode: line(bill(profile(), mode), "data-transfer-out").service for mode in ("realtime", "async", "batch")

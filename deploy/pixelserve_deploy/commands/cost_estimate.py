@@ -15,9 +15,8 @@ from pixelserve_deploy.cost.comparison import Question, break_evens, compare
 from pixelserve_deploy.cost.defaults import answers_source
 from pixelserve_deploy.cost.documented import cases
 from pixelserve_deploy.cost.engine import Estimate, estimate
-from pixelserve_deploy.cost.errors import CostError
 from pixelserve_deploy.cost.levers import Measurement, levers
-from pixelserve_deploy.cost.modes import INSTANCE, MODES, placed, reasons, remark
+from pixelserve_deploy.cost.modes import INSTANCE, MODES, placed, remark
 from pixelserve_deploy.cost.profile import UsageProfile
 from pixelserve_deploy.cost.report import Report, Section, Table
 from pixelserve_deploy.cost.sensitivity import effects
@@ -60,12 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _estimate(arguments: argparse.Namespace, question: Question) -> Report:
-    profile = question.placed(arguments.mode)
-    against = reasons(profile)
-    if against:
-        raise CostError(
-            f"{MODES[arguments.mode].title}: {'; '.join(against)}. `pixelserve cost compare` shows what can."
-        )
+    profile = cost_profile.possible(question, arguments.mode)
     name = f"{arguments.model.replace('_', '-')}, {MODES[arguments.mode].title}, {arguments.region}"
 
     def bill_of(varied: UsageProfile) -> Estimate:

@@ -11,8 +11,9 @@ from pathlib import Path
 from pixelserve_deploy.commands import UsageError
 from pixelserve_deploy.cost.comparison import Question
 from pixelserve_deploy.cost.defaults import CODECS, ModelDefaults, answer_bytes, model, models, picture_bytes, pixels
+from pixelserve_deploy.cost.errors import CostError
 from pixelserve_deploy.cost.measured import PERCENTILES, Row, of_images, read, within
-from pixelserve_deploy.cost.modes import INSTANCE, MEMORY, Scaling
+from pixelserve_deploy.cost.modes import INSTANCE, MEMORY, MODES, Scaling, reasons
 from pixelserve_deploy.cost.policy import EXACT, POLICIES, policy_of
 from pixelserve_deploy.cost.pricebook import book_of, newest
 from pixelserve_deploy.cost.profile import BASE64, LINK, RAW, RESPONSE, UsageProfile
@@ -107,6 +108,15 @@ def question_of(arguments: argparse.Namespace) -> Question:
         scaling=Scaling(arguments.utilisation, arguments.instances, arguments.starts_a_day),
         free_tier=arguments.free_tier,
     )
+
+
+def possible(question: Question, mode: str) -> UsageProfile:
+    """The job in a mode. Raises CostError with the reasons why it cannot run there."""
+    profile = question.placed(mode)
+    against = reasons(profile)
+    if against:
+        raise CostError(f"{MODES[mode].title}: {'; '.join(against)}. `pixelserve cost compare` shows what can.")
+    return profile
 
 
 def measured_row(arguments: argparse.Namespace, request_bytes: Decimal) -> Row | None:

@@ -100,7 +100,7 @@ def _trace(arguments: argparse.Namespace) -> Trace:
 
 
 def _fleet(arguments: argparse.Namespace, question: Question) -> Fleet:
-    profile = question.placed(arguments.mode)
+    profile = cost_profile.possible(question, arguments.mode)
     least = arguments.min if arguments.min is not None else int(arguments.mode != "async")
     given = {name: getattr(arguments, name) for name in PATIENCE[arguments.mode]}
     patience = {name: PATIENCE[arguments.mode][name] if value is None else value for name, value in given.items()}
@@ -118,8 +118,13 @@ def _fleet(arguments: argparse.Namespace, question: Question) -> Fleet:
 
 
 def _bill(question: Question, mode: str, outcome: Outcome) -> Estimate:
-    """The period's bill: the hours as simulated, the traffic of all requests."""
+    """The period's bill: the hours as simulated, all requests, and the answers of those that did not fail."""
     requests = Decimal(outcome.offered)
     months = Decimal(len(outcome.billed)) / 60 / MONTH_HOURS
-    profile = replace(question.placed(mode, requests), hours=Decimal(str(outcome.instance_hours)), months=months)
+    profile = replace(
+        question.placed(mode, requests),
+        answers=requests - outcome.failed,
+        hours=Decimal(str(outcome.instance_hours)),
+        months=months,
+    )
     return estimate(profile, question.book, question.policy, free_tier=question.free_tier, name=f"simulated, {mode}")

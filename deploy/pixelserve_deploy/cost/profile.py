@@ -48,6 +48,8 @@ class UsageProfile:
     kept_days: Decimal = Decimal(1)
     """How long pictures stay in S3."""
     months: Decimal = Decimal(1)
+    answers: Decimal | None = None
+    """Requests that are answered; None is all."""
     waits: Decimal | None = None
     """Seconds until an instance answers, where they were measured under load; None is `seconds`."""
 
@@ -61,6 +63,11 @@ class UsageProfile:
                             ("delivery", (RESPONSE, LINK))):  # fmt: skip
             if getattr(self, name) not in known:
                 raise CostError(f"{name} is {getattr(self, name)}: choose {' or '.join(known)}.")
+
+    @property
+    def answered(self) -> Decimal:
+        """How many answers are sent."""
+        return self.requests if self.answers is None else self.answers
 
     @property
     def busy_hours(self) -> Decimal:
