@@ -65,6 +65,15 @@ def test_later_tiers_have_their_own_price() -> None:
     assert first.amount == 20_000 * Decimal("0.09")
 
 
+def test_tiers_taken_from_another_region_are_marked_where_they_are_reached() -> None:
+    few, many = (line(bill(profile(requests=Decimal(n) * 10**6)), "gateway-requests") for n in (333, 400))
+    assert (few.status, few.marked) == ("documented", False)
+    assert (many.status, many.marked) == ("derived", True)
+    assert many.amount == 333 * Decimal("3.5") + 67 * Decimal("2.8")
+    untiered = bill(profile(requests=Decimal(400) * 10**6), policy=replace(EXACT, tiers=False))
+    assert not line(untiered, "gateway-requests").marked
+
+
 def test_the_free_tier_is_taken_off_once() -> None:
     paid, free = (bill(profile(), "lambda", free_tier=free) for free in (False, True))
     assert line(paid, "lambda-requests").amount - line(free, "lambda-requests").amount == Decimal("0.20")

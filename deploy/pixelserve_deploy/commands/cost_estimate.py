@@ -33,7 +33,8 @@ EXAMPLES = """\
   pixelserve cost estimate --requests 1M --codec webp
   pixelserve cost estimate --model human-image-segmentation --mode lambda --region cn-northwest-1
   pixelserve cost estimate --mode async --seconds 0.4 --explain
-  pixelserve cost estimate --measured benchmarks/results/pipeline.json --megapixels 0.25 --latency 3 --instance ml.c6i.xlarge
+  pixelserve cost estimate --measured benchmarks/results/pipeline.json --megapixels 0.25 --latency 3 \\
+    --instance ml.c6i.xlarge
   pixelserve cost estimate --what-if
   pixelserve cost estimate -o bill.html
 """

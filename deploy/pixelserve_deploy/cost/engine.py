@@ -9,7 +9,7 @@ from decimal import Decimal
 from pixelserve_deploy.cost.amounts import grouped, half_up, plain
 from pixelserve_deploy.cost.errors import CostError
 from pixelserve_deploy.cost.policy import Policy
-from pixelserve_deploy.cost.pricebook import Allowance, Price, PriceBook
+from pixelserve_deploy.cost.pricebook import MARKED, Allowance, Price, PriceBook
 from pixelserve_deploy.cost.profile import UsageProfile
 from pixelserve_deploy.cost.usage import PER_MS_PLACES, Usage, usages
 
@@ -43,19 +43,16 @@ class LineItem:
     rounding: str
     amount: Decimal
     price: Price
+    status: str
+    """That of the price, or of the first tier reached that has its own."""
     erratum: Erratum | None = None
     allowance: Allowance | None = None
     """What was taken off as free."""
 
     @property
-    def status(self) -> str:
-        """The price's status, as the outputs mark it."""
-        return self.price.status
-
-    @property
     def marked(self) -> bool:
         """Whether the price is derived or unverified."""
-        return self.price.marked
+        return self.status in MARKED
 
 
 @dataclass(frozen=True)
@@ -130,6 +127,7 @@ def _line(
         rounding=_rounding(usage, policy),
         amount=amount,
         price=price,
+        status=next((tier.status for tier in price.tiers[: len(parts)] if tier.status), price.status),
         erratum=erratum,
         allowance=allowance,
     )

@@ -1,8 +1,8 @@
 """From a benchmark's result to money: what a thousand images cost at a latency that callers accept.
 
-Only rows that are this project's answers to pictures count, and of super-resolution only those of the job's scale. The
-rate of a row is that of its load, not the machine's last: among the rows whose chosen percentile stays within the target,
-the fastest counts. The interval is that of the mean time per image at 95 %: its spread is estimated from the
+Only rows that are this project's answers to pictures count, and of super-resolution only those of the job's scale.
+The rate of a row is that of its load, not the machine's last: among the rows whose chosen percentile stays within the
+target, the fastest counts. The interval is that of the mean time per image at 95 %: its spread is estimated from the
 percentiles (a normal's, the wider of both), so an autocorrelated run looks surer than it is.
 """
 
@@ -111,8 +111,8 @@ def of_images(benchmark: Benchmark, scale: int | None) -> Benchmark:
         return replace(benchmark, rows=rows)
     wanted = "no scale" if scale is None else f"scale {scale} or none"
     raise CostError(
-        f"{benchmark.name} has no row that prices this job. Rows that do have images_per_second, or width and height in "
-        f"sizes, and {wanted}; no task, no body, and no server but pixelserve. Give a result like pipeline.json."
+        f"{benchmark.name} has no row that prices this job. Rows that do have images_per_second, or width and height "
+        f"in sizes, and {wanted}; no task, no body, and no server but pixelserve. Give a result like pipeline.json."
     )
 
 
@@ -124,8 +124,8 @@ def within(benchmark: Benchmark, latency: Decimal | None, percentile: str) -> li
         best = min(rows, key=lambda row: row.times[percentile])
         raise CostError(
             f"No row of {benchmark.name} has a {percentile} of {latency} s or less; the best has "
-            f"{grouped(best.times[percentile])} s ({best.label}). Measure with fewer connections, send smaller pictures, "
-            "or allow more."
+            f"{grouped(best.times[percentile])} s ({best.label}). Measure with fewer connections, send smaller "
+            "pictures, or allow more."
         )
     return fit
 

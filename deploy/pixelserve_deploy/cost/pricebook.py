@@ -30,6 +30,8 @@ class Tier:
 
     up_to: Decimal | None
     price: Decimal
+    status: str | None = None
+    """Where it is not that of the whole price."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ def price_rows(prices: Iterable[Price]) -> list[dict[str, Any]]:
             "region": price.region,
             "dimension": price.dimension,
             "unit": price.unit,
-            "tiers": [{"up_to": _text(tier.up_to), "price": str(tier.price)} for tier in price.tiers],
+            "tiers": [_tier_row(tier) for tier in price.tiers],
             "status": price.status,
             "as_of": price.as_of,
             "source": price.source,
@@ -154,6 +156,11 @@ def price_rows(prices: Iterable[Price]) -> list[dict[str, Any]]:
         for price in prices
     ]
     return sorted(rows, key=lambda row: (str(row["service"]), str(row["region"]), str(row["dimension"])))
+
+
+def _tier_row(tier: Tier) -> dict[str, str | None]:
+    row = {"up_to": _text(tier.up_to), "price": str(tier.price)}
+    return row if tier.status is None else {**row, "status": tier.status}
 
 
 def allowance_rows(allowances: Iterable[Allowance]) -> list[dict[str, Any]]:
@@ -218,7 +225,7 @@ def parse(text: str, name: str) -> PriceBook:
 
 
 def _price(row: Mapping[str, Any]) -> Price:
-    tiers = tuple(Tier(_decimal(tier["up_to"]), Decimal(tier["price"])) for tier in row["tiers"])
+    tiers = tuple(Tier(_decimal(tier["up_to"]), Decimal(tier["price"]), tier.get("status")) for tier in row["tiers"])
     limits = [tier.up_to for tier in tiers]
     bounds = [limit for limit in limits if limit is not None]
     if not tiers or limits[-1] is not None or len(bounds) != len(tiers) - 1 or bounds != sorted(set(bounds)):
