@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 from decimal import Decimal
@@ -150,6 +151,22 @@ def test_what_if_shows_what_remains(capsys) -> None:
     assert "asynchronous, scaled to zero" in printed
 
 
+def test_a_week_is_simulated_where_endpoints_can_scale(capsys) -> None:
+    """150 M requests at their peak need more than the ten instances of `simulate`."""
+    week = run(capsys, "estimate", "--requests", "150M")
+    assert "A week, autoscaled: 168 h by the minute" in week
+    assert 13_000 < float(re.search(r"Instance hours billed +([\d,.]+)", week)[1].replace(",", "")) < 15_000
+    assert "A week, autoscaled" in run(capsys, "estimate", "--mode", "autoscaled", "--instances", "12")
+    assert "A week" not in run(capsys, "estimate", "--mode", "batch")
+
+
+@pytest.mark.parametrize("option", ["--cpu-seconds", "--memory", "--instances", "--starts-a-day"])
+def test_simulate_has_no_options_that_it_does_not_heed(option, capsys) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["cost", "simulate", "--generate", "diurnal", option, "1"])
+    assert f"unrecognized arguments: {option}" in capsys.readouterr().err
+
+
 def test_the_page_on_costs_has_the_table_that_is_printed(capsys) -> None:
     """But for the last row, which follows a benchmark's result."""
     printed = run(capsys, "estimate", "--what-if", "--format", "markdown")
@@ -263,7 +280,13 @@ def test_csv_has_one_line_for_each_of_the_bill(capsys) -> None:
         ),
         (["estimate", "--seconds", "0"], 2, "--seconds is above 0"),
         (["estimate", "--policy", "guess"], 1, "There is no policy guess"),
-        (["estimate", "--what-if", "--model", "image-similarity", "--seconds", "1"], 2, "--what-if is about"),
+        (
+            ["estimate", "--what-if", "--model", "image-similarity", "--seconds", "1"],
+            2,
+            "--what-if is about the documents' job and does not heed --model, --seconds",
+        ),
+        (["estimate", "--what-if", "--instance", "ml.g5.xlarge"], 2, "not heed --instance without --measured"),
+        (["estimate", "--what-if", "--region", "us-east-1"], 2, "does not heed --region"),
         (["estimate", "-o", "/nowhere/a.html"], 1, "Cannot write /nowhere/a.html: No such file or directory."),
         (["estimate", "--measured", "/nowhere.json"], 1, "Cannot read /nowhere.json"),
         (["simulate", "--generate", "diurnal", "--seconds", "30"], 1, "behind API Gateway ends after 29 s"),

@@ -42,17 +42,27 @@ WEEK = Decimal(7)
 MONTH_DAYS = Decimal("30.4375")
 
 
+OF_WHAT_IF = frozenset({
+    "what_if", "format", "output", "explain", "book", "utilisation", "instances", "starts_a_day", "measured", "latency",
+    "percentile", "instance",
+})  # fmt: skip
+"""The options that --what-if heeds."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mode", choices=MODES, default="realtime", help="default realtime")
     cost_profile.add_arguments(parser)
     parser.add_argument("--swing", type=cost_profile.part, default=Decimal("0.2"), metavar="PART",
                         help="of the sensitivity (default 20%%)")  # fmt: skip
     parser.add_argument("--explain", action="store_true", help="formula, rounding and source of each line")
-    parser.add_argument("--what-if", action="store_true", help="the documents' job, with each lever pulled")
+    parser.add_argument("--what-if", action="store_true",
+                        help="the documents' job in place of yours, with each lever pulled")  # fmt: skip
     cost_output.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.what_if:
+        _only_what_if(arguments)
     question = cost_profile.question_of(arguments)
     report = _levers(arguments, question) if arguments.what_if else _estimate(arguments, question)
     cost_output.write(report, arguments)
@@ -76,7 +86,9 @@ def _estimate(arguments: argparse.Namespace, question: Question) -> Report:
     section = replace(section, notes=(*section.notes, *said))
     sections = [section, sensitivity_section(bill.total, found, arguments.swing, bill.currency)]
     if MODES[arguments.mode].machine == INSTANCE:
-        sections += [*_break_even(question), *_week(question, bill)]
+        sections += _break_even(question)
+    if arguments.mode in ("realtime", "autoscaled"):
+        sections.append(_week(question, bill))
     data = estimate_data(bill, arguments.explain)
     return Report("Cost estimate", tuple(sections), [data], Table(FLAT, tuple(flat_rows(data, bill))))
 
@@ -87,21 +99,38 @@ def _break_even(question: Question) -> list[Section]:
     return [break_even_section(question, options, found)] if found else []
 
 
-def _week(question: Question, bill: Estimate) -> list[Section]:
-    """A week of the same volume as days and nights, through an autoscaled endpoint."""
+def _week(question: Question, bill: Estimate) -> Section:
+    """A week of the same volume as days and nights, through an endpoint that may grow as far as its peak needs."""
     profile = bill.profile
     requests = int(profile.requests * WEEK / MONTH_DAYS)
-    fleet = Fleet(float(profile.seconds), profile.concurrency, utilisation=float(question.scaling.utilisation))
     trace = diurnal(requests, int(WEEK))
+    least = question.scaling.instances or 1
+    fleet = Fleet(
+        float(profile.seconds), profile.concurrency, least, most=least, utilisation=float(question.scaling.utilisation)
+    ).reaching(max(trace))
     outcome = simulate(trace, fleet)
     hours = Decimal(str(outcome.instance_hours))
     week = replace(profile, mode="autoscaled", requests=Decimal(requests), hours=hours, months=WEEK / MONTH_DAYS)
-    return [simulation_section(trace, outcome, estimate(week, question.book, question.policy))]
+    cost = estimate(week, question.book, question.policy, free_tier=question.free_tier)
+    return simulation_section("A week, autoscaled", trace, outcome, cost)
+
+
+def _only_what_if(arguments: argparse.Namespace) -> None:
+    """Raises UsageError for options that would change nothing."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    given = {name for name, value in vars(parser.parse_args([])).items() if getattr(arguments, name) != value}
+    unmeasured = {"instance"} if arguments.measured is None else set()
+    idle = given - (OF_WHAT_IF - unmeasured)
+    if idle:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(idle))
+        raise UsageError(
+            f"--what-if is about the documents' job and does not heed {names}"
+            f"{' without --measured' if idle == {'instance'} else ''}: leave it out, or leave out --what-if"
+        )
 
 
 def _levers(arguments: argparse.Namespace, question: Question) -> Report:
-    if arguments.model.replace("_", "-") != cost_profile.SUPER_RESOLUTION:
-        raise UsageError("--what-if is about the documents' job of image-super-resolution")
     job = cases()[0]
     row = cost_profile.measured_row(arguments, job.profile.request_bytes)
     measured, notes = None, [f"Sizes of JPEG and WebP answers: {answers_source()}."]

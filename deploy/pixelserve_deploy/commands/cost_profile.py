@@ -49,10 +49,23 @@ def part(text: str) -> Decimal:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of a job in any mode."""
+    add_simulated(parser, "a month (default 1M)")
+    modes = parser.add_argument_group("the modes")
+    modes.add_argument("--cpu-seconds", type=number, metavar="S", help="of one request on Lambda or serverless")
+    modes.add_argument("--memory", type=int, metavar="MB", help="of Lambda and serverless")
+    modes.add_argument("--instances", type=int, metavar="N", help="always on (default: as many as the load needs)")
+    modes.add_argument("--starts-a-day", type=number, default=Decimal(8), metavar="N",
+                       help="how often an asynchronous endpoint wakes from zero (default 8)")  # fmt: skip
+
+
+def add_simulated(parser: argparse.ArgumentParser, requests: str) -> None:
+    """The options of a job on instances that a simulation scales; `requests` explains --requests."""
+    parser.set_defaults(cpu_seconds=None, memory=None, instances=None, starts_a_day=Decimal(8))
     job = parser.add_argument_group("the job")
     job.add_argument("--model", default=SUPER_RESOLUTION, metavar="NAME",
                      help=f"whose sizes and seconds to begin with: {', '.join(models())}")  # fmt: skip
-    job.add_argument("--requests", type=number, default=Decimal(10**6), metavar="N", help="a month (default 1M)")
+    job.add_argument("--requests", type=number, default=Decimal(10**6), metavar="N", help=requests)
     job.add_argument("--request-bytes", type=size, metavar="SIZE", help="one image sent, e.g. 1MB")
     job.add_argument("--megapixels", type=number, metavar="N", help="the same as a JPEG of so many pixels")
     job.add_argument("--response-bytes", type=size, metavar="SIZE", help="one answer, before Base64")
@@ -74,14 +87,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     machine.add_argument("--measured", type=Path, metavar="RESULT", help="the same, from a benchmark's JSON")
     machine.add_argument("--latency", type=number, metavar="S", help="with --measured: the most that is accepted")
     machine.add_argument("--percentile", choices=PERCENTILES, default="p99", help="of the latency (default p99)")
-    machine.add_argument("--cpu-seconds", type=number, metavar="S", help="of one request on Lambda or serverless")
-    machine.add_argument("--memory", type=int, metavar="MB", help="of Lambda and serverless")
     machine.add_argument("--concurrency", type=int, default=1, metavar="N", help="requests at a time (default 1)")
-    machine.add_argument("--instances", type=int, metavar="N", help="always on (default: as many as the load needs)")
     machine.add_argument("--utilisation", type=part, default=Decimal("0.7"), metavar="PART",
                          help="how full instances are driven (default 70%%)")  # fmt: skip
-    machine.add_argument("--starts-a-day", type=number, default=Decimal(8), metavar="N",
-                         help="how often an asynchronous endpoint wakes from zero (default 8)")  # fmt: skip
     prices = parser.add_argument_group("the prices")
     prices.add_argument("--region", default="us-east-2", help="default us-east-2")
     prices.add_argument("--book", metavar="ID", help="a price book's id or file (default: the newest of the region)")

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     traffic.add_argument("--generate", choices=GENERATED, help="a trace of --requests over --days instead")
     traffic.add_argument("--days", type=int, default=30, help="of a generated trace (default 30)")
     parser.add_argument("--mode", choices=PATIENCE, default="autoscaled", help="default autoscaled")
-    cost_profile.add_arguments(parser)
+    cost_profile.add_simulated(parser, "with --generate: of the whole trace (default 1M)")
     scaling = parser.add_argument_group("the scaling; times in seconds")
     scaling.add_argument("--min", type=int, help="instances at least (default 1; 0 with --mode async)")
     scaling.add_argument("--max", type=int, default=10, help="instances at most (default 10)")
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     fleet = _fleet(arguments, question)
     outcome = simulate(trace, fleet)
     bill = _bill(question, arguments.mode, outcome)
-    section = simulation_section(trace, outcome, bill)
+    section = simulation_section(f"Simulated, {arguments.mode}", trace, outcome, bill)
     data = {
         "minutes": len(outcome.billed),
         "offered": outcome.offered,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pixelserve_deploy.cost.errors import CostError
 
@@ -61,6 +61,14 @@ class Fleet:
     def rate(self) -> float:
         """Requests that one instance serves in a second."""
         return self.concurrency / self.seconds
+
+    def needed(self, requests: int) -> int:
+        """How many instances so many requests in a minute need at the target utilisation."""
+        return math.ceil(requests / (MINUTE * self.rate * self.utilisation) - SLACK)
+
+    def reaching(self, peak: int) -> Fleet:
+        """The same, with as many instances at most as so many requests in a minute need."""
+        return replace(self, most=max(self.needed(peak), self.least, 1))
 
 
 @dataclass
@@ -133,8 +141,7 @@ class _Scaler:
         `held` is what was waiting, running and arriving in the minute, `running` what goes on after it.
         """
         fleet = self._fleet
-        need = math.ceil(load / (MINUTE * fleet.rate * fleet.utilisation) - SLACK)
-        need = max(min(need, math.ceil(held / fleet.concurrency)), math.ceil(running / fleet.concurrency))
+        need = max(min(fleet.needed(load), math.ceil(held / fleet.concurrency)), math.ceil(running / fleet.concurrency))
         need = min(max(need, fleet.least), fleet.most)
         if need >= self.ordered:
             self._calm_since = None

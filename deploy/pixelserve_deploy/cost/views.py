@@ -137,7 +137,7 @@ def levers_section(levers: Sequence[Lever], notes: tuple[str, ...]) -> Section:
     return Section("What each lever leaves of the bill", Table(headers, rows, frozenset(headers[1:3])), notes)
 
 
-def simulation_section(trace: Sequence[int], outcome: Outcome, bill: Estimate) -> Section:
+def simulation_section(title: str, trace: Sequence[int], outcome: Outcome, bill: Estimate) -> Section:
     """What became of the traffic, and what it cost."""
     minutes = len(outcome.billed)
     offered = max(outcome.offered, 1)
@@ -157,7 +157,7 @@ def simulation_section(trace: Sequence[int], outcome: Outcome, bill: Estimate) -
         Panel("requests waiting at the minute's end", outcome.waiting, 1),
     ]
     return Section(
-        f"Simulated: {hours:,.0f} h by the minute",
+        f"{title}: {hours:,.0f} h by the minute",
         Table(headers, tuple(rows), frozenset(headers[1:])),
         (),
         lambda: timeline(panels, "hours", hours),
