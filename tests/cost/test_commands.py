@@ -296,7 +296,17 @@ def test_csv_has_one_line_for_each_of_the_bill(capsys) -> None:
             "asynchronous, scaled to zero ends after 3600 s; a request takes 4,000 s",
         ),
         (["simulate"], 2, "give --trace CSV, or --generate diurnal or bursty"),
-        (["simulate", "--generate", "diurnal", "--days", "0"], 2, "--days is at least 1"),
+        (["simulate", "--generate", "diurnal", "--days", "0"], 2, "--days is 1 to 366"),
+        (["simulate", "--generate", "diurnal", "--days", "100000"], 2, "--days is 1 to 366"),
+        (["estimate", "--requests", "1e30"], 2, "'1e30' is too large: 1,000,000,000,000 is the most"),
+        (["estimate", "--requests", "1e400"], 2, "'1e400' is too large"),
+        (["estimate", "--log-bytes", "1e30"], 2, "'1e30' is too large"),
+        (["estimate", "--instances", "1" + "0" * 40], 1, "more digits than can be reckoned exactly"),
+        (["estimate", "--utilisation", "nan"], 2, "'nan' is no part: write 10% or 0.1"),
+        (["diff", "a.json", "b.json", "--fail-above", "nan"], 2, "'nan' is no part"),
+        (["estimate", "--megapixels", "0"], 2, "--megapixels is above 0"),
+        (["estimate", "--concurrency", "0"], 2, "--concurrency is above 0"),
+        (["estimate", "--swing", "200%"], 2, "--swing is above 0 and at most 100%"),
         (["simulate", "--generate", "diurnal", "--min", "5", "--max", "2"], 1, "5 to 2 instances is no range"),
         (
             ["from-benchmark", PIPELINE, "--instance", "ml.zz.xlarge"],
@@ -317,11 +327,12 @@ def test_wrong_words_end_with_one_line_and_a_way_out(words, code, expected, caps
 
 
 def test_numbers_are_written_as_people_do() -> None:
-    assert [number(text) for text in ("1e6", "1 M", "250k", "1,000", "0.5")] == [
+    assert [number(text) for text in ("1e6", "1 M", "250k", "1,000", "0.5", "5e-1")] == [
         10**6,
         10**6,
         250_000,
         1000,
+        Decimal("0.5"),
         Decimal("0.5"),
     ]
     assert [size(text) for text in ("1MB", "100KB", "12", "2 GB")] == [10**6, 100_000, 12, 2 * 10**9]

@@ -98,6 +98,7 @@ def test_the_projects_own_results_are_read(name) -> None:
         ("[]", 'lacks "schema"'),
         ('{"schema": "pixelserve-benchmark/1", "rows": []}', "not in the form of docs/benchmarks.md: KeyError"),
         (json.dumps(_result([{"psnr": 1}])), "has no rows with seconds per image"),
+        (json.dumps(_result([_row(1, 7.0, 1.0)])).replace("7.0", "1e999"), "a rate or time that is no finite number"),
         (json.dumps(_result([_row(1, 0.0, 1.0)])), "not in the form of docs/benchmarks.md"),
     ],
 )

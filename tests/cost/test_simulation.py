@@ -153,6 +153,10 @@ def test_csv_files_are_read(tmp_path) -> None:
         ("minute,requests\n", "has no requests"),
         ("minute,requests\n1,two\n", "line 2: invalid literal"),
         ("minute,requests\n1,-2\n", "line 2: requests below 0"),
+        ("minute,requests\n1,99999999999999999999\n", "line 2: requests below 0 or above 1,000,000,000"),
+        ("minute,requests\n0,1\n99999999999999999999,1\n", "a year is the most"),
+        ("minute,requests\n1\n", "line 2: it has fewer values than the header"),
+        (f"minute,requests\n1,{'1' * 140_000}\n", "Cannot read .*field larger than field limit"),
         ("timestamp\nyesterday\n", "line 2: Invalid isoformat"),
         ("minute,requests\n0,1\n9999999,1\n", "a year is the most"),
     ],
@@ -174,6 +178,7 @@ def test_wrong_csv_files_say_where(tmp_path, text, expected) -> None:
         ({"seconds": 1, "least": 0, "most": 0}, "--max at least 1"),
         ({"seconds": 1, "time_out": -1}, "seconds from 0 on"),
         ({"seconds": 1, "cool_in": float("inf")}, "seconds from 0 on"),
+        ({"seconds": 1, "cold_start": 1e9}, "up to a year"),
     ],
 )
 def test_fleets_that_cannot_be_are_refused(wrong, expected) -> None:

@@ -61,6 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if not 0 < arguments.swing <= 1:
+        raise UsageError("--swing is above 0 and at most 100%")
     if arguments.what_if:
         _only_what_if(arguments)
     question = cost_profile.question_of(arguments)

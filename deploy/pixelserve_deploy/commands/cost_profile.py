@@ -19,22 +19,28 @@ from pixelserve_deploy.cost.pricebook import book_of, newest
 from pixelserve_deploy.cost.profile import BASE64, LINK, RAW, RESPONSE, UsageProfile
 
 SUPER_RESOLUTION = "image-super-resolution"
+LARGEST = Decimal(10**12)
 STEPS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
 
 def number(text: str) -> Decimal:
     """1000000, 1,000,000, 1e6, 1M or 250k."""
-    found = re.fullmatch(r"((?:\d+|\d{1,3}(?:,\d{3})+)(?:\.\d+)?(?:e\d+)?) ?([kmg]?)", text.strip().lower())
+    found = re.fullmatch(r"((?:\d+|\d{1,3}(?:,\d{3})+)(?:\.\d+)?(?:e[+-]?\d{1,3})?) ?([kmg]?)", text.strip().lower())
     if found is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no number: write 1000000, 1e6, 1M or 250k")
-    return Decimal(found[1].replace(",", "")) * STEPS[found[2]]
+    value = Decimal(found[1].replace(",", "")) * STEPS[found[2]]
+    if value > LARGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is too large: {LARGEST:,f} is the most")
+    return value
 
 
 def size(text: str) -> Decimal:
     """Bytes: 1MB, 100KB or 123456; units are decimal."""
     try:
         return number(re.sub(r"b$", "", text.strip().lower()))
-    except argparse.ArgumentTypeError:
+    except argparse.ArgumentTypeError as error:
+        if "too large" in str(error):
+            raise
         raise argparse.ArgumentTypeError(f"{text!r} is no size: write 1MB, 100KB or a number of bytes") from None
 
 
@@ -43,6 +49,8 @@ def part(text: str) -> Decimal:
     percent = text.strip().endswith("%")
     try:
         value = Decimal(text.strip().rstrip("%"))
+        if not value.is_finite() or abs(value) > LARGEST:
+            raise InvalidOperation
     except InvalidOperation:
         raise argparse.ArgumentTypeError(f"{text!r} is no part: write 10% or 0.1") from None
     return value / 100 if percent else value
@@ -156,14 +164,14 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError("--measured or --concurrency, not both: the measured rate has what runs at a time")
     if not 0 < arguments.utilisation <= 1:
         raise UsageError("--utilisation is above 0 and at most 100%")
-    for name in ("seconds", "cpu_seconds", "memory", "instances"):
+    for name in ("seconds", "cpu_seconds", "memory", "instances", "megapixels", "concurrency"):
         value = getattr(arguments, name)
         if value is not None and value <= 0:
             raise UsageError(f"--{name.replace('_', '-')} is above 0")
 
 
 def _profile(arguments: argparse.Namespace, known: ModelDefaults) -> UsageProfile:
-    sent = picture_bytes(arguments.megapixels) if arguments.megapixels else arguments.request_bytes
+    sent = picture_bytes(arguments.megapixels) if arguments.megapixels is not None else arguments.request_bytes
     sent = known.request_bytes if sent is None else sent
     answered = known.response_bytes if arguments.response_bytes is None else arguments.response_bytes
     if arguments.codec:

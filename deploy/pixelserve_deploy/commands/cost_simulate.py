@@ -16,7 +16,7 @@ from pixelserve_deploy.cost.engine import Estimate, estimate
 from pixelserve_deploy.cost.profile import MONTH_HOURS
 from pixelserve_deploy.cost.report import Report, Table
 from pixelserve_deploy.cost.simulation import Fleet, Outcome, simulate
-from pixelserve_deploy.cost.traces import Trace, bursty, diurnal, read
+from pixelserve_deploy.cost.traces import MOST_DAYS, Trace, bursty, diurnal, read
 from pixelserve_deploy.cost.views import simulation_section
 
 EXAMPLES = """\
@@ -94,8 +94,8 @@ def _trace(arguments: argparse.Namespace) -> Trace:
         raise UsageError("give --trace CSV, or --generate diurnal or bursty")
     if arguments.trace is not None:
         return read(arguments.trace)
-    if arguments.days < 1:
-        raise UsageError("--days is at least 1")
+    if not 1 <= arguments.days <= MOST_DAYS:
+        raise UsageError(f"--days is 1 to {MOST_DAYS}")
     return GENERATED[arguments.generate](int(arguments.requests), arguments.days)
 
 

@@ -78,13 +78,13 @@ def cases() -> tuple[DocumentedCase, ...]:
 
 
 def chosen(names: Sequence[str]) -> list[DocumentedCase]:
-    """The cases whose id is or begins with one of the names; all without names. Raises CostError listing them."""
+    """The cases whose id begins with one of the names; all without names. Raises CostError listing them."""
     if not names:
         return list(cases())
     found = []
     for name in names:
         wanted = name.replace("-", "_").rstrip("/")
-        hits = [case for case in cases() if f"{case.id.replace('-', '_')}/".startswith(f"{wanted}/")]
+        hits = [case for case in cases() if case.id.replace("-", "_").startswith(wanted)]
         if not hits:
             raise CostError(f"There is no table {name}. Tables: {', '.join(case.id for case in cases())}.")
         found += [case for case in hits if case not in found]

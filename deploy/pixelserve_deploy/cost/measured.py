@@ -150,6 +150,8 @@ def _row(fields: Mapping[str, Any]) -> Row:
         f"{key} {value}" for key, value in fields.items() if isinstance(value, str | int) and key != "failures"
     )
     times = {name: Decimal(str(seconds[name])) for name in PERCENTILES}
+    if not all(value.is_finite() for value in (rate, mean, *times.values())):
+        raise ValueError("a rate or time that is no finite number")
     sizes = fields.get("sizes", {})
     pixels = Decimal(sizes["width"] * sizes["height"]) if "width" in sizes else None
     return Row(label, rate, mean, times, int(seconds["count"]), pixels, _answers_images(fields), fields.get("scale"))

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from pixelserve_deploy.cost.errors import CostError
 
 MINUTE = 60.0
+YEAR = 366 * 24 * 60 * MINUTE
 SLACK = 1e-9
 FINE = 0.1
 """Arrivals closer than this part of the time-out are a flow; others expire one by one."""
@@ -54,8 +55,10 @@ class Fleet:
                 f"{self.least} to {self.most} instances is no range: --min is at most --max, --max at least 1."
             )
         times = (self.cold_start, self.cool_out, self.cool_in, self.late_after, self.time_out)
-        if not all(math.isfinite(time) and time >= 0 for time in times):
-            raise CostError("Cold start, cool-downs, the late limit and the time-out are seconds from 0 on.")
+        if not all(0 <= time <= YEAR for time in times):
+            raise CostError(
+                "Cold start, cool-downs, the late limit and the time-out are seconds from 0 on, up to a year."
+            )
 
     @property
     def rate(self) -> float:
