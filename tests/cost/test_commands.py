@@ -112,7 +112,8 @@ def test_comparing_tells_reasons_and_break_evens(capsys) -> None:
     assert json.loads(run(capsys, *similar, "--format", "json"))["break_even"][0]["machines"] == "never"
     printed = run(capsys, *similar)
     assert "One ml.g4dn.xlarge serves 2,628,000 requests a month at most" in printed
-    assert "not possible: serverless inference has 6144 MB at most, not 10240" in printed
+    assert "serverless inference: serverless inference has 6144 MB at most, not 10240: measure with less." in printed
+    assert all(len(row) < 160 for row in printed.splitlines() if row.startswith("  serverless inference  "))
 
 
 def test_a_simulation_accounts_for_every_request(capsys, tmp_path) -> None:
@@ -148,7 +149,7 @@ def test_what_if_shows_what_remains(capsys) -> None:
     printed = run(capsys, "estimate", "--what-if")
     assert "$648.21     100.0 %" in printed
     assert "$653.16     100.8 %" in printed
-    assert "asynchronous, scaled to zero" in printed
+    assert "asynchronous on ml.g4dn.2xlarge, scaled to zero" in printed
 
 
 def test_a_week_is_simulated_where_endpoints_can_scale(capsys) -> None:
@@ -239,6 +240,33 @@ def test_html_is_one_file_with_charts(words, charts, tmp_path, capsys) -> None:
     assert not {"script", "link", "img", "iframe"} & set(page.tags)
     assert page.tags.count("svg") == charts
     assert page.open == []
+
+
+@pytest.mark.parametrize(
+    ("words", "column"),
+    [
+        (["estimate", "--what-if"], "total"),
+        (["from-benchmark", PIPELINE, "--instance", "ml.c6i.xlarge"], "per_thousand"),
+        (["compare", "--cpu-seconds", "9", "--link"], "total"),
+    ],
+)
+def test_csv_has_plain_numbers(words, column, capsys) -> None:
+    rows = list(csv.DictReader(io.StringIO(run(capsys, *words, "--format", "csv"))))
+    assert all(Decimal(row[column]) > 0 and row["currency"] == "USD" for row in rows if row["currency"])
+    assert any(row["currency"] for row in rows)
+
+
+def test_a_free_tier_that_there_is_not_is_told(capsys) -> None:
+    china = ["--model", "human-image-segmentation", "--region", "cn-northwest-1", "--free-tier"]
+    told = "The price book aws-cn-2026-11 has no free allowances: --free-tier takes nothing off."
+    assert told in run(capsys, "estimate", *china, "--mode", "lambda")
+    assert told in run(capsys, "compare", *china)
+
+
+def test_simulate_explains_its_bill(capsys) -> None:
+    words = ["simulate", "--generate", "diurnal", "--days", "1"]
+    assert "Rounding none" in run(capsys, *words, "--explain")
+    assert "Rounding none" not in run(capsys, *words)
 
 
 @pytest.mark.parametrize("form", ["csv", "markdown", "table", "json", "html"])

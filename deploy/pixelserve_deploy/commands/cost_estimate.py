@@ -10,6 +10,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from pixelserve_deploy.commands import UsageError, cost_output, cost_profile
+from pixelserve_deploy.cost.amounts import plain
 from pixelserve_deploy.cost.bills import FLAT, estimate_data, estimate_section, flat_rows
 from pixelserve_deploy.cost.comparison import Question, break_evens, compare
 from pixelserve_deploy.cost.defaults import answers_source
@@ -85,6 +86,7 @@ def _estimate(arguments: argparse.Namespace, question: Question) -> Report:
     said = [f"{changed}."] if (changed := remark(question.profile, bill.profile)) else []
     if note := cost_profile.measured_note(arguments, question.profile.request_bytes):
         said.append(note)
+    said += cost_profile.free_notes(question)
     section = replace(section, notes=(*section.notes, *said))
     sections = [section, sensitivity_section(bill.total, found, arguments.swing, bill.currency)]
     if MODES[arguments.mode].machine == INSTANCE:
@@ -141,6 +143,12 @@ def _levers(arguments: argparse.Namespace, question: Question) -> Report:
     said = cost_profile.measured_note(arguments, job.profile.request_bytes)
     found = levers(job, question.book, question.scaling, measured)
     section = levers_section(found, tuple(notes + ([said] if said else [])))
-    assert section.table is not None
     data = [estimate_data(lever.bill, arguments.explain) | {"id": lever.what} for lever in found]
-    return Report("What if", (section,), data, section.table)
+    flat = [
+        (lever.what, lever.bill.currency, plain(lever.bill.total), " ".join(_marked(lever.bill))) for lever in found
+    ]
+    return Report("What if", (section,), data, Table(("id", "currency", "total", "marked"), tuple(flat)))
+
+
+def _marked(bill: Estimate) -> list[str]:
+    return sorted({line.key for line in bill.lines if line.marked})

@@ -14,7 +14,7 @@ from pixelserve_deploy.commands.cost_profile import number, part
 from pixelserve_deploy.cost.amounts import grouped, plain
 from pixelserve_deploy.cost.measured import PERCENTILES, Price1000, of_images, per_thousand, read, within
 from pixelserve_deploy.cost.pricebook import book_of, newest
-from pixelserve_deploy.cost.report import Report
+from pixelserve_deploy.cost.report import Report, Table
 from pixelserve_deploy.cost.views import benchmark_section
 
 EXAMPLES = """\
@@ -51,16 +51,18 @@ def run(arguments: argparse.Namespace) -> int:
         "The machine measured is not that instance unless you measured there.",
     )
     section = benchmark_section(benchmark, prices, book.currency, arguments.instance, status, notes)
-    assert section.table is not None
+    rows_of = [_fields(price) for price in prices]
     data = {
         "benchmark": benchmark.name,
         "measured_on": benchmark.machine,
         "currency": book.currency,
         "instance": arguments.instance,
         "status": hour.status,
-        "rows": [_fields(price) for price in prices],
+        "rows": rows_of,
     }
-    cost_output.write(Report("Cost from a benchmark", (section,), data, section.table), arguments)
+    head = {"instance": arguments.instance, "currency": book.currency, "status": hour.status}
+    flat = Table((*head, *rows_of[0]), tuple((*head.values(), *row.values()) for row in rows_of))
+    cost_output.write(Report("Cost from a benchmark", (section,), data, flat), arguments)
     return 0
 
 

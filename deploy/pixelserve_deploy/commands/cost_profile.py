@@ -145,6 +145,13 @@ def measured_row(arguments: argparse.Namespace, request_bytes: Decimal) -> Row |
     return within(scaled, arguments.latency, arguments.percentile)[0]
 
 
+def free_notes(question: Question) -> list[str]:
+    """Says so where --free-tier takes nothing off."""
+    if not question.free_tier or question.book.free:
+        return []
+    return [f"The price book {question.book.id} has no free allowances: --free-tier takes nothing off."]
+
+
 def measured_note(arguments: argparse.Namespace, request_bytes: Decimal) -> str | None:
     """What the seconds of --measured rest on."""
     row = measured_row(arguments, request_bytes)

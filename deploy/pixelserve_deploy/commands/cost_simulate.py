@@ -57,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar="S",
             help=f"{about} (default {live:g}; with --mode async {queued:g})",
         )
+    parser.add_argument("--explain", action="store_true", help="formula, rounding and source of each line")
     cost_output.add_arguments(parser)
 
 
@@ -66,6 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
     fleet = _fleet(arguments, question)
     outcome = simulate(trace, fleet)
     bill = _bill(question, arguments.mode, outcome)
+    parts = estimate_section(bill, arguments.explain)
+    parts = replace(parts, notes=(*parts.notes, *cost_profile.free_notes(question)))
     section = simulation_section(f"Simulated, {arguments.mode}", trace, outcome, bill)
     data = {
         "minutes": len(outcome.billed),
@@ -78,10 +81,10 @@ def run(arguments: argparse.Namespace) -> int:
         "currency": bill.currency,
         "total": plain(bill.total),
         "marked_prices": [line.key for line in bill.lines if line.marked],
-        "bill": estimate_data(bill, explain=False),
+        "bill": estimate_data(bill, arguments.explain),
     }
     flat = Table(("figure", "value"), tuple((key, _cell(value)) for key, value in data.items() if key != "bill"))
-    cost_output.write(Report("Simulated traffic", (section, estimate_section(bill, False)), data, flat), arguments)
+    cost_output.write(Report("Simulated traffic", (section, parts), data, flat), arguments)
     return 0
 
 

@@ -14,7 +14,7 @@ from pixelserve_deploy.cost.report import Report, Section, Table
 
 WORDS = {
     "en": ("Service", "Usage", "Amount", "Total", "Price is"),
-    "zh": ("服务", "用量", "费用", "合计", "价格来源"),
+    "zh": ("服务", "用量", "费用", "合计", "价格状态"),
 }
 FLAT = ("id", "currency", "policy", "line", "service", "usage", "amount", "status", "erratum")
 

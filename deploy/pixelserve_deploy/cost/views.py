@@ -22,12 +22,12 @@ NEVER = "never"
 
 
 def comparison_table(options: Sequence[Option]) -> Table:
-    """The modes, cheapest first; those that cannot run say why."""
+    """The modes, cheapest first; `refusals` tells why some cannot run."""
     rows = []
     for option in options:
         bill = option.bill
         if bill is None:
-            rows.append((MODES[option.mode].title, "-", "-", "", "not possible: " + "; ".join(option.reasons)))
+            rows.append((MODES[option.mode].title, "-", "-", "", "not possible"))
             continue
         marked = sorted({line.key for line in bill.lines if line.marked})
         million = bill.per_million
@@ -41,6 +41,16 @@ def comparison_table(options: Sequence[Option]) -> Table:
             )
         )
     return Table(COMPARED, tuple(rows), frozenset(COMPARED[1:3]))
+
+
+def refusals(options: Sequence[Option]) -> tuple[str, ...]:
+    """Why some modes cannot run."""
+    return tuple(
+        f"{MODES[option.mode].title}: {reason.rstrip('.')}."
+        for option in options
+        if option.bill is None
+        for reason in option.reasons
+    )
 
 
 def _note(bill: Estimate, option: Option) -> str:
