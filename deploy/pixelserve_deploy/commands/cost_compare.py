@@ -49,9 +49,9 @@ def _flat(options: Sequence[Option]) -> Table:
     rows = []
     for option in options:
         bill = option.bill
-        marked = sorted({line.key for line in bill.lines if line.marked}) if bill else []
-        figures = (bill.currency, plain(bill.total)) if bill else ("", "")
-        rows.append((option.mode, *figures, " ".join(marked), "; ".join([*option.reasons, option.remark or ""])))
+        figures = (bill.currency, plain(bill.total), " ".join(bill.marked)) if bill else ("", "", "")
+        notes = [*option.reasons, *([option.remark] if option.remark else [])]
+        rows.append((option.mode, *figures, "; ".join(notes)))
     return Table(headers, tuple(rows))
 
 

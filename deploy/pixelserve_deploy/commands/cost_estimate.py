@@ -13,7 +13,7 @@ from pixelserve_deploy.commands import UsageError, cost_output, cost_profile
 from pixelserve_deploy.cost.amounts import plain
 from pixelserve_deploy.cost.bills import FLAT, estimate_data, estimate_section, flat_rows
 from pixelserve_deploy.cost.comparison import Question, break_evens, compare
-from pixelserve_deploy.cost.defaults import answers_source
+from pixelserve_deploy.cost.defaults import answers_source, model
 from pixelserve_deploy.cost.documented import cases
 from pixelserve_deploy.cost.engine import Estimate, estimate
 from pixelserve_deploy.cost.levers import Measurement, levers
@@ -87,6 +87,8 @@ def _estimate(arguments: argparse.Namespace, question: Question) -> Report:
     if note := cost_profile.measured_note(arguments, question.profile.request_bytes):
         said.append(note)
     said += cost_profile.free_notes(question)
+    if arguments.explain:
+        said.append(f"Sizes and seconds that are not given: {model(arguments.model).source}.")
     section = replace(section, notes=(*section.notes, *said))
     sections = [section, sensitivity_section(bill.total, found, arguments.swing, bill.currency)]
     if MODES[arguments.mode].machine == INSTANCE:
@@ -144,11 +146,5 @@ def _levers(arguments: argparse.Namespace, question: Question) -> Report:
     found = levers(job, question.book, question.scaling, measured)
     section = levers_section(found, tuple(notes + ([said] if said else [])))
     data = [estimate_data(lever.bill, arguments.explain) | {"id": lever.what} for lever in found]
-    flat = [
-        (lever.what, lever.bill.currency, plain(lever.bill.total), " ".join(_marked(lever.bill))) for lever in found
-    ]
+    flat = [(lever.what, lever.bill.currency, plain(lever.bill.total), " ".join(lever.bill.marked)) for lever in found]
     return Report("What if", (section,), data, Table(("id", "currency", "total", "marked"), tuple(flat)))
-
-
-def _marked(bill: Estimate) -> list[str]:
-    return sorted({line.key for line in bill.lines if line.marked})

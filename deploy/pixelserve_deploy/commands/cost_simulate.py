@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
         "utilisation": round(outcome.utilisation, 4),
         "currency": bill.currency,
         "total": plain(bill.total),
-        "marked_prices": [line.key for line in bill.lines if line.marked],
+        "marked_prices": bill.marked,
         "bill": estimate_data(bill, arguments.explain),
     }
     flat = Table(("figure", "value"), tuple((key, _cell(value)) for key, value in data.items() if key != "bill"))

@@ -37,7 +37,6 @@ class DocumentedCase:
     """A documented table."""
 
     id: str
-    as_of: str
     book: str
     profile: UsageProfile
     rows: tuple[PrintedRow, ...]
@@ -97,7 +96,6 @@ def _case(fields: dict[str, Any], errata: list[dict[str, Any]]) -> DocumentedCas
     }
     return DocumentedCase(
         id=fields["id"],
-        as_of=fields["as_of"],
         book=fields["book"],
         profile=UsageProfile(**profile),
         rows=tuple(PrintedRow(**row) for row in fields["rows"]),
@@ -108,4 +106,4 @@ def _case(fields: dict[str, Any], errata: list[dict[str, Any]]) -> DocumentedCas
 
 def _erratum(fields: dict[str, Any]) -> Erratum:
     amounts = {key: Decimal(fields[key]) for key in ("printed", "expected") if key in fields}
-    return Erratum(fields["id"], fields["why"], fields.get("line"), **amounts)
+    return Erratum(fields["why"], fields.get("line"), **amounts)

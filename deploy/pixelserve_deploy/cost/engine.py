@@ -21,7 +21,6 @@ UNITS = {"1M requests": "million", "1k requests": "thousand", "hour": "h"}
 class Erratum:
     """What a document has wrong. With `printed` and `expected` it is an amount, otherwise a remark."""
 
-    id: str
     why: str
     line: str | None = None
     printed: Decimal | None = None
@@ -70,6 +69,11 @@ class Estimate:
     def total(self) -> Decimal:
         """The sum of the lines as they are, rounded or not."""
         return sum((line.amount for line in self.lines), Decimal(0))
+
+    @property
+    def marked(self) -> list[str]:
+        """The keys of the lines whose prices are derived or unverified."""
+        return sorted({line.key for line in self.lines if line.marked})
 
     @property
     def per_million(self) -> Decimal | None:

@@ -86,7 +86,6 @@ class PriceBook:
     """The unit prices of one partition in one currency."""
 
     id: str
-    version: str
     partition: str
     currency: str
     effective_from: str
@@ -179,7 +178,6 @@ def written(book: PriceBook) -> str:
     """The book as a file: JSON with one price a line, so that differences of versions are readable."""
     head = {
         "id": book.id,
-        "version": book.version,
         "partition": book.partition,
         "currency": book.currency,
         "effective_from": book.effective_from,
@@ -203,9 +201,7 @@ def parse(text: str, name: str) -> PriceBook:
         prices = [_price(row) for row in fields["prices"]]
         free = [Allowance(**{**row, "amount": Decimal(row["amount"])}) for row in fields["free"]]
         book = PriceBook(
-            **{
-                key: fields[key] for key in ("id", "version", "partition", "currency", "effective_from", "effective_to")
-            },
+            **{key: fields[key] for key in ("id", "partition", "currency", "effective_from", "effective_to")},
             retrieved_at=fields["retrieved_at"],
             source=fields["source"],
             prices={(price.service, price.region, price.dimension): price for price in prices},

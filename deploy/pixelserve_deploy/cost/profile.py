@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 
 from pixelserve_deploy.cost.amounts import ceiling
@@ -78,11 +78,6 @@ class UsageProfile:
     def capacity(self) -> Decimal:
         """Requests that one instance can work through in the period."""
         return MONTH_HOURS * self.months * 3600 * self.concurrency / self.seconds if self.seconds else Decimal("Inf")
-
-    def share(self, fraction: Decimal) -> UsageProfile:
-        """This part of the period, with its part of the requests and hours."""
-        hours = None if self.hours is None else self.hours * fraction
-        return replace(self, requests=self.requests * fraction, months=self.months * fraction, hours=hours)
 
 
 def encoded(size: Decimal, encoding: str) -> Decimal:

@@ -29,14 +29,13 @@ def comparison_table(options: Sequence[Option]) -> Table:
         if bill is None:
             rows.append((MODES[option.mode].title, "-", "-", "", "not possible"))
             continue
-        marked = sorted({line.key for line in bill.lines if line.marked})
         million = bill.per_million
         rows.append(
             (
                 MODES[option.mode].title,
                 money(bill.total, bill.currency),
                 money(million, bill.currency) if million is not None else "-",
-                "! " + ", ".join(marked) if marked else "",
+                "! " + ", ".join(bill.marked) if bill.marked else "",
                 _note(bill, option),
             )
         )
@@ -46,7 +45,10 @@ def comparison_table(options: Sequence[Option]) -> Table:
 def refusals(options: Sequence[Option]) -> tuple[str, ...]:
     """Why some modes cannot run."""
     return tuple(
-        f"{MODES[option.mode].title}: {reason.rstrip('.')}."
+        f"{reason if reason.startswith(MODES[option.mode].title) else f'{MODES[option.mode].title}: {reason}'}".rstrip(
+            "."
+        )
+        + "."
         for option in options
         if option.bill is None
         for reason in option.reasons
@@ -140,7 +142,7 @@ def levers_section(levers: Sequence[Lever], notes: tuple[str, ...]) -> Section:
             lever.what,
             money(lever.bill.total, lever.bill.currency),
             f"{half_up(100 * lever.bill.total / first.total, 1)} %",
-            "! " + ", ".join(marked) if (marked := sorted({x.key for x in lever.bill.lines if x.marked})) else "",
+            "! " + ", ".join(lever.bill.marked) if lever.bill.marked else "",
         )
         for lever in levers
     )
