@@ -89,6 +89,15 @@ def test_two_currencies_are_never_compared(tmp_path) -> None:
         differences(before, after)
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [({"currency": "EUR"}, "its currency EUR is not USD or CNY"), ({"total": "NaN"}, "an amount is no finite number")],
+)
+def test_bills_that_cannot_be_compared_are_refused(tmp_path, changes, expected) -> None:
+    with pytest.raises(CostError, match=expected):
+        read(_file(tmp_path / "a.json", **changes))
+
+
 @pytest.mark.parametrize("content", ["{", "{}", "[1]", '[{"id": "x"}]'])
 def test_other_files_are_no_bills(tmp_path, content) -> None:
     (tmp_path / "other.json").write_text(content)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 from decimal import Decimal
@@ -74,12 +75,32 @@ def test_options_change_what_they_name(capsys) -> None:
 
 def test_seconds_can_come_from_a_benchmark(capsys) -> None:
     words = ["estimate", "--measured", PIPELINE, "--instance", "ml.c6i.xlarge", "--mode", "batch"]
-    printed = run(capsys, *words)
     rows = json.loads(Path(PIPELINE).read_text())["rows"]
-    seconds = 1 / max(row["images_per_second"] for row in rows) * 4_000_000 / 512**2
-    assert f"{1e6 * seconds / 3600 + 30.4375 / 6:,.2f} h ml.c6i.xlarge" in printed
+    for scale in (2, 4):
+        printed = run(capsys, *words, "--scale", str(scale))
+        rate = max(row["images_per_second"] for row in rows if row["scale"] == scale)
+        seconds = 1 / rate * 4_000_000 / 512**2
+        assert f"{1e6 * seconds / 3600 + 30.4375 / 6:,.2f} h ml.c6i.xlarge" in printed
     assert "in proportion to the pixels." in printed
     assert "! unverified" in printed
+
+
+def test_measured_times_grow_with_the_pictures(capsys) -> None:
+    """2.9 s at 512x512 are 44 s at 4 megapixels: more than a latency of 3 s, and than the gateway waits."""
+    words = ["estimate", "--measured", PIPELINE, "--instance", "ml.c6i.xlarge"]
+    assert cli.main(["cost", *words, "--latency", "3"]) == 1
+    assert "the best has 44.3071" in capsys.readouterr().err
+    assert cli.main(["cost", *words]) == 1
+    assert "behind API Gateway ends after 29 s; a request takes 44.31 s" in capsys.readouterr().err
+    run(capsys, *words, "--latency", "3", "--megapixels", "0.25")
+
+
+@pytest.mark.parametrize("name", ["serving", "codecs", "segmentation"])
+def test_rows_that_are_no_pictures_are_no_prices(name, capsys) -> None:
+    path = str(RESULTS / f"{name}.json")
+    for words in (["estimate", "--measured", path], ["from-benchmark", path, "--instance", "ml.c6i.xlarge"]):
+        assert cli.main(["cost", *words]) == 1
+        assert f"{name} has no row that prices this job. Rows that do have images_per_second" in capsys.readouterr().err
 
 
 def test_comparing_tells_reasons_and_break_evens(capsys) -> None:
@@ -91,7 +112,8 @@ def test_comparing_tells_reasons_and_break_evens(capsys) -> None:
     assert json.loads(run(capsys, *similar, "--format", "json"))["break_even"][0]["machines"] == "never"
     printed = run(capsys, *similar)
     assert "One ml.g4dn.xlarge serves 2,628,000 requests a month at most" in printed
-    assert "not possible: serverless inference has 6144 MB at most, not 10240" in printed
+    assert "  serverless inference has 6144 MB at most, not 10240: measure with less." in printed
+    assert all(len(row) < 160 for row in printed.splitlines() if row.startswith("  serverless inference  "))
 
 
 def test_a_simulation_accounts_for_every_request(capsys, tmp_path) -> None:
@@ -105,9 +127,13 @@ def test_a_simulation_accounts_for_every_request(capsys, tmp_path) -> None:
     bursts = ["simulate", "--generate", "bursty", "--days", "1", "--requests", "10k", "--format", "csv"]
     queued = dict(csv.reader(io.StringIO(run(capsys, *bursts, "--mode", "async"))))
     assert (queued["offered"], queued["failed"]) == ("10000", "0")
-    assert queued["marked_prices"].startswith("hosting async-data")
-    live = dict(csv.reader(io.StringIO(run(capsys, *bursts, "--max", "1"))))
-    assert int(live["failed"]) > 0
+    assert queued["marked_prices"].startswith("async-data hosting")
+    live = json.loads(run(capsys, *bursts[:-1], "json", "--max", "1", "--encoding", "raw"))
+    assert live["failed"] > 0
+    amounts = {row["line"]: Decimal(row["amount"]) for row in live["bill"]["rows"]}
+    answered = live["served_in_time"] + live["late"]
+    assert amounts["data-transfer-out"] == answered * 4 * Decimal("0.09") / 1000
+    assert amounts["gateway-requests"] == 10_000 * Decimal("3.5") / 10**6
 
 
 def test_a_benchmark_becomes_dollars(capsys) -> None:
@@ -123,7 +149,23 @@ def test_what_if_shows_what_remains(capsys) -> None:
     printed = run(capsys, "estimate", "--what-if")
     assert "$648.21     100.0 %" in printed
     assert "$653.16     100.8 %" in printed
-    assert "asynchronous, scaled to zero" in printed
+    assert "asynchronous on ml.g4dn.2xlarge, scaled to zero" in printed
+
+
+def test_a_week_is_simulated_where_endpoints_can_scale(capsys) -> None:
+    """150 M requests at their peak need more than the ten instances of `simulate`."""
+    week = run(capsys, "estimate", "--requests", "150M")
+    assert "A week, autoscaled: 168 h by the minute" in week
+    assert 13_000 < float(re.search(r"Instance hours billed +([\d,.]+)", week)[1].replace(",", "")) < 15_000
+    assert "A week, autoscaled" in run(capsys, "estimate", "--mode", "autoscaled", "--instances", "12")
+    assert "A week" not in run(capsys, "estimate", "--mode", "batch")
+
+
+@pytest.mark.parametrize("option", ["--cpu-seconds", "--memory", "--instances", "--starts-a-day"])
+def test_simulate_has_no_options_that_it_does_not_heed(option, capsys) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["cost", "simulate", "--generate", "diurnal", option, "1"])
+    assert f"unrecognized arguments: {option}" in capsys.readouterr().err
 
 
 def test_the_page_on_costs_has_the_table_that_is_printed(capsys) -> None:
@@ -146,6 +188,16 @@ def test_diff_fails_above_its_limit(capsys, tmp_path) -> None:
     assert cli.main(["cost", "diff", paths[0], paths[0], "--fail-above", "0", "--format", "json"]) == 0
     assert cli.main(["cost", "diff", *paths]) == 1
     assert "The files have different bills" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_exact_amounts_have_their_own_usage_beside_them(language, capsys) -> None:
+    """The document's 4 MB are 5.333 MB on the wire, and its 278 hours are 277.78."""
+    table = ["table", "image_super_resolution", "--lang", language, "--format", "json"]
+    ((exact,), (printed,)) = (json.loads(run(capsys, *table, "--policy", name)) for name in ("exact", "as-documented"))
+    assert {"5.333 MB out per call", "277.78 h ml.g4dn.xlarge"} <= {row["usage"] for row in exact["rows"]}
+    assert not {"5.333 MB out per call"} & {row["usage"] for row in printed["rows"]}
+    assert [row["service"] for row in exact["rows"]] == [row["service"] for row in printed["rows"]]
 
 
 class _Page(HTMLParser):
@@ -190,10 +242,38 @@ def test_html_is_one_file_with_charts(words, charts, tmp_path, capsys) -> None:
     assert page.open == []
 
 
+@pytest.mark.parametrize(
+    ("words", "column"),
+    [
+        (["estimate", "--what-if"], "total"),
+        (["from-benchmark", PIPELINE, "--instance", "ml.c6i.xlarge"], "per_thousand"),
+        (["compare", "--cpu-seconds", "9", "--link"], "total"),
+    ],
+)
+def test_csv_has_plain_numbers(words, column, capsys) -> None:
+    rows = list(csv.DictReader(io.StringIO(run(capsys, *words, "--format", "csv"))))
+    assert all(Decimal(row[column]) > 0 and row["currency"] == "USD" for row in rows if row["currency"])
+    assert any(row["currency"] for row in rows)
+
+
+def test_a_free_tier_that_there_is_not_is_told(capsys) -> None:
+    china = ["--model", "human-image-segmentation", "--region", "cn-northwest-1", "--free-tier"]
+    told = "The price book aws-cn-2026-11 has no free allowances: --free-tier takes nothing off."
+    assert told in run(capsys, "estimate", *china, "--mode", "lambda")
+    assert told in run(capsys, "compare", *china)
+
+
+def test_simulate_explains_its_bill(capsys) -> None:
+    words = ["simulate", "--generate", "diurnal", "--days", "1"]
+    assert "Rounding none" in run(capsys, *words, "--explain")
+    assert "Rounding none" not in run(capsys, *words)
+
+
 @pytest.mark.parametrize("form", ["csv", "markdown", "table", "json", "html"])
 def test_marked_prices_are_marked_in_every_form(form, capsys) -> None:
+    """What people read has `!` before them; JSON and CSV have the bare status in a column of its own."""
     printed = run(capsys, "estimate", "--mode", "batch", "--format", form)
-    assert printed.count("unverified") > 0
+    assert ("! unverified" if form in ("markdown", "table", "html") else "unverified") in printed
 
 
 def test_csv_has_one_line_for_each_of_the_bill(capsys) -> None:
@@ -222,13 +302,40 @@ def test_csv_has_one_line_for_each_of_the_bill(capsys) -> None:
         (["estimate", "--codec", "jpeg", "--response-bytes", "1MB"], 2, "--response-bytes or --codec, not both"),
         (["estimate", "--utilisation", "0"], 2, "--utilisation is above 0"),
         (["estimate", "--latency", "1"], 2, "--latency goes with --measured"),
+        (
+            ["estimate", "--measured", PIPELINE, "--concurrency", "2"],
+            2,
+            "--measured or --concurrency, not both: the measured rate has what runs at a time",
+        ),
         (["estimate", "--seconds", "0"], 2, "--seconds is above 0"),
         (["estimate", "--policy", "guess"], 1, "There is no policy guess"),
-        (["estimate", "--what-if", "--model", "image-similarity", "--seconds", "1"], 2, "--what-if is about"),
+        (
+            ["estimate", "--what-if", "--model", "image-similarity", "--seconds", "1"],
+            2,
+            "--what-if is about the documents' job and does not heed --model, --seconds",
+        ),
+        (["estimate", "--what-if", "--instance", "ml.g5.xlarge"], 2, "not heed --instance without --measured"),
+        (["estimate", "--what-if", "--region", "us-east-1"], 2, "does not heed --region"),
         (["estimate", "-o", "/nowhere/a.html"], 1, "Cannot write /nowhere/a.html: No such file or directory."),
         (["estimate", "--measured", "/nowhere.json"], 1, "Cannot read /nowhere.json"),
+        (["simulate", "--generate", "diurnal", "--seconds", "30"], 1, "behind API Gateway ends after 29 s"),
+        (
+            ["simulate", "--generate", "diurnal", "--mode", "async", "--seconds", "4000"],
+            1,
+            "asynchronous, scaled to zero ends after 3600 s; a request takes 4,000 s",
+        ),
         (["simulate"], 2, "give --trace CSV, or --generate diurnal or bursty"),
-        (["simulate", "--generate", "diurnal", "--days", "0"], 2, "--days is at least 1"),
+        (["simulate", "--generate", "diurnal", "--days", "0"], 2, "--days is 1 to 366"),
+        (["simulate", "--generate", "diurnal", "--days", "100000"], 2, "--days is 1 to 366"),
+        (["estimate", "--requests", "1e30"], 2, "'1e30' is too large: 1,000,000,000,000 is the most"),
+        (["estimate", "--requests", "1e400"], 2, "'1e400' is too large"),
+        (["estimate", "--log-bytes", "1e30"], 2, "'1e30' is too large"),
+        (["estimate", "--instances", "1" + "0" * 40], 1, "more digits than can be reckoned exactly"),
+        (["estimate", "--utilisation", "nan"], 2, "'nan' is no part: write 10% or 0.1"),
+        (["diff", "a.json", "b.json", "--fail-above", "nan"], 2, "'nan' is no part"),
+        (["estimate", "--megapixels", "0"], 2, "--megapixels is above 0"),
+        (["estimate", "--concurrency", "0"], 2, "--concurrency is above 0"),
+        (["estimate", "--swing", "200%"], 2, "--swing is above 0 and at most 100%"),
         (["simulate", "--generate", "diurnal", "--min", "5", "--max", "2"], 1, "5 to 2 instances is no range"),
         (
             ["from-benchmark", PIPELINE, "--instance", "ml.zz.xlarge"],
@@ -249,11 +356,12 @@ def test_wrong_words_end_with_one_line_and_a_way_out(words, code, expected, caps
 
 
 def test_numbers_are_written_as_people_do() -> None:
-    assert [number(text) for text in ("1e6", "1 M", "250k", "1,000", "0.5")] == [
+    assert [number(text) for text in ("1e6", "1 M", "250k", "1,000", "0.5", "5e-1")] == [
         10**6,
         10**6,
         250_000,
         1000,
+        Decimal("0.5"),
         Decimal("0.5"),
     ]
     assert [size(text) for text in ("1MB", "100KB", "12", "2 GB")] == [10**6, 100_000, 12, 2 * 10**9]

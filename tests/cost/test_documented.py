@@ -64,10 +64,11 @@ def test_exact_counts_base64_and_rounds_nothing() -> None:
 def test_names_choose_tables_and_wrong_ones_list_them() -> None:
     assert [case.id for case in chosen(["image-similarity"])] == [case.id for case in cases()[3:]]
     assert len(chosen(["image_similarity", "image_similarity/us-east-2"])) == 2
+    assert [case.id for case in chosen(["image_super"])] == [WRONG]
     with pytest.raises(
-        CostError, match=r"There is no table image\. Tables: image_super_resolution/us-east-2/sagemaker"
+        CostError, match=r"There is no table picture\. Tables: image_super_resolution/us-east-2/sagemaker"
     ):
-        chosen(["image"])
+        chosen(["picture"])
     with pytest.raises(CostError, match="Policies: as-documented, documented-corrected, exact"):
         policy_of("rounded")
     assert policy_of("as_documented") is AS_DOCUMENTED

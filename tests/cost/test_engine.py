@@ -14,7 +14,7 @@ from pixelserve_deploy.cost.amounts import half_up, money, plain
 from pixelserve_deploy.cost.engine import estimate
 from pixelserve_deploy.cost.errors import CostError
 from pixelserve_deploy.cost.modes import MODES, Scaling, placed
-from pixelserve_deploy.cost.policy import AS_DOCUMENTED, DOCUMENTED_CORRECTED, EXACT
+from pixelserve_deploy.cost.policy import AS_DOCUMENTED, DOCUMENTED_CORRECTED, EXACT, POLICIES
 from pixelserve_deploy.cost.profile import BASE64, UsageProfile, encoded
 
 NEAR = Decimal("1e-15")
@@ -65,6 +65,15 @@ def test_later_tiers_have_their_own_price() -> None:
     assert first.amount == 20_000 * Decimal("0.09")
 
 
+def test_tiers_taken_from_another_region_are_marked_where_they_are_reached() -> None:
+    few, many = (line(bill(profile(requests=Decimal(n) * 10**6)), "gateway-requests") for n in (333, 400))
+    assert (few.status, few.marked) == ("documented", False)
+    assert (many.status, many.marked) == ("derived", True)
+    assert many.amount == 333 * Decimal("3.5") + 67 * Decimal("2.8")
+    untiered = bill(profile(requests=Decimal(400) * 10**6), policy=replace(EXACT, tiers=False))
+    assert not line(untiered, "gateway-requests").marked
+
+
 def test_the_free_tier_is_taken_off_once() -> None:
     paid, free = (bill(profile(), "lambda", free_tier=free) for free in (False, True))
     assert line(paid, "lambda-requests").amount - line(free, "lambda-requests").amount == Decimal("0.20")
@@ -74,6 +83,43 @@ def test_the_free_tier_is_taken_off_once() -> None:
     assert line(paid, "logs").amount - line(free, "logs").amount == 5 * Decimal("0.5")
     few = bill(profile(requests=Decimal(1000)), "lambda", free_tier=True)
     assert line(few, "lambda-duration").amount == 0
+
+
+@pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
+def test_free_gigabyte_seconds_are_taken_off_whatever_the_line_counts(policy) -> None:
+    """400,000 GB-s are 100,000 s at 4 GB, under policies that count milliseconds as well."""
+    paid, free = (line(bill(profile(), "lambda", policy, free_tier=free), "lambda-duration") for free in (False, True))
+    assert abs(paid.amount - free.amount - Decimal("6.67")) < Decimal("0.01")
+    assert (
+        line(bill(profile(requests=Decimal(100_000)), "lambda", policy, free_tier=True), "lambda-duration").amount == 0
+    )
+
+
+def test_a_price_of_another_unit_is_refused() -> None:
+    key = ("AWSLambda", "us-east-2", "duration")
+    other = replace(BOOK, prices={**BOOK.prices, key: replace(BOOK.prices[key], unit="GB-hour")})
+    for policy in POLICIES.values():
+        with pytest.raises(
+            CostError, match="AWSLambda duration is priced per GB-hour, and the usage is counted per GB-s"
+        ):
+            estimate(profile(mode="lambda"), other, policy)
+    free = {name: replace(allowance, unit="GB-hour") for name, allowance in BOOK.free.items()}
+    with pytest.raises(CostError, match="is priced per GB-hour"):
+        estimate(profile(mode="lambda"), replace(BOOK, free=free), EXACT, free_tier=True)
+
+
+@pytest.mark.parametrize(("mode", "delivery"), [("realtime", "response"), ("realtime", "s3"), ("async", "s3")])
+def test_what_is_not_answered_is_not_sent(mode, delivery) -> None:
+    job = profile(delivery=delivery)
+    half, whole = (bill(replace(job, answers=answers), mode) for answers in (Decimal(500_000), None))
+    for key in {item.key for item in whole.lines} & {"data-transfer-out", "data-out"}:
+        assert line(half, key).amount * 2 == line(whole, key).amount
+    for key in ("gateway-requests", "logs"):
+        assert line(half, key).amount == line(whole, key).amount
+    if mode == "async":
+        assert line(whole, "async-data").quantity - line(half, "async-data").quantity == 2_000
+    elif delivery == "s3":
+        assert line(half, "s3-put").quantity * 2 == line(whole, "s3-put").quantity
 
 
 def test_pictures_from_s3_do_not_leave_by_the_gateway() -> None:
@@ -122,12 +168,17 @@ def test_a_total_is_the_sum_of_its_lines(requests, mode, policy, free) -> None:
     assert found.total == alone
 
 
+def _share(job: UsageProfile, fraction: Decimal) -> UsageProfile:
+    hours = None if job.hours is None else job.hours * fraction
+    return replace(job, requests=job.requests * fraction, months=job.months * fraction, hours=hours)
+
+
 @given(requests=st.integers(0, 10**6), part=st.integers(1, 99), mode=modes)
 def test_a_period_in_two_costs_as_much_as_in_one(requests, part, mode) -> None:
     """Up to a million requests stay within the first tier of every price."""
     whole = placed(profile(requests=Decimal(requests), instance="ml.g5.xlarge"), mode, Scaling())
     fraction = Decimal(part) / 100
-    halves = [estimate(whole.share(share), BOOK, EXACT).total for share in (fraction, 1 - fraction)]
+    halves = [estimate(_share(whole, share), BOOK, EXACT).total for share in (fraction, 1 - fraction)]
     assert abs(sum(halves) - estimate(whole, BOOK, EXACT).total) <= NEAR * max(halves) + NEAR
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pixelserve_deploy.cost.errors import CostError
-from pixelserve_deploy.cost.measured import per_thousand, read, within
+from pixelserve_deploy.cost.measured import of_images, per_thousand, read, within
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
@@ -57,6 +57,31 @@ def test_a_thousand_images_cost_their_part_of_the_hour(result) -> None:
     assert row.pixels == 512 * 512
 
 
+def test_rows_are_those_of_the_job(tmp_path) -> None:
+    """Neither another scale nor another server nor an echo is the answer, however fast."""
+    path = tmp_path / "result.json"
+    others = [
+        {**_row(1, 90.0, 0.3), "server": "litserve"},
+        {**_row(1, 80.0, 0.3), "body": "json"},
+        {**_row(1, 70.0, 0.3), "task": "decode"},
+        {**_row(1, 60.0, 0.3), "sizes": {}},
+    ]
+    rows = [{**_row(1, 10.0, 0.3), "scale": 2}, {**_row(1, 5.0, 0.3), "scale": 4}, _row(1, 1.0, 0.3)]
+    path.write_text(json.dumps(_result([*others, *rows])))
+    assert [row.rate for row in of_images(read(path), 2).rows] == [10, 1]
+    assert [row.rate for row in of_images(read(path), 4).rows] == [5, 1]
+    assert [row.rate for row in of_images(read(path), None).rows] == [1]
+    path.write_text(json.dumps(_result(others)))
+    with pytest.raises(CostError, match="has no row that prices this job"):
+        of_images(read(path), 2)
+
+
+def test_times_are_in_proportion_to_the_pixels(result) -> None:
+    row = read(result).rows[0].at(Decimal(4 * 512 * 512))
+    assert (row.rate, row.mean, row.times["p99"]) == (1, 1, Decimal("1.2"))
+    assert row.error == read(result).rows[0].error
+
+
 @pytest.mark.parametrize("name", ["pipeline", "serving", "codecs", "segmentation", "similarity"])
 def test_the_projects_own_results_are_read(name) -> None:
     benchmark = read(RESULTS / f"{name}.json")
@@ -73,6 +98,7 @@ def test_the_projects_own_results_are_read(name) -> None:
         ("[]", 'lacks "schema"'),
         ('{"schema": "pixelserve-benchmark/1", "rows": []}', "not in the form of docs/benchmarks.md: KeyError"),
         (json.dumps(_result([{"psnr": 1}])), "has no rows with seconds per image"),
+        (json.dumps(_result([_row(1, 7.0, 1.0)])).replace("7.0", "1e999"), "a rate or time that is no finite number"),
         (json.dumps(_result([_row(1, 0.0, 1.0)])), "not in the form of docs/benchmarks.md"),
     ],
 )

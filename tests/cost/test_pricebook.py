@@ -93,6 +93,12 @@ def test_ohio_has_virginias_prices_as_derived_ones_say() -> None:
     known = [(ohio, virginia) for ohio, virginia in pairs if not ohio.marked]
     assert len({ohio.service for ohio, _ in known}) > 5
     assert [ohio.name for ohio, virginia in known if ohio.first != virginia.first] == []
+    tiered = [(ohio, virginia) for ohio, virginia in pairs if len(virginia.tiers) > 1]
+    assert {ohio.service for ohio, _ in tiered} >= {"AWSLambda", "AmazonApiGateway", "AWSDataTransfer"}
+    for ohio, virginia in tiered:
+        assert [(tier.up_to, tier.price) for tier in ohio.tiers] == [
+            (tier.up_to, tier.price) for tier in virginia.tiers
+        ]
     derived = [(ohio, virginia) for ohio, virginia in pairs if "the figure of us-east-1" in ohio.source]
     assert len(derived) == 5
     assert all(ohio.first == virginia.first for ohio, virginia in derived)

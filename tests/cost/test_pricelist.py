@@ -199,15 +199,19 @@ def test_a_new_book_shows_changes_and_keeps_what_was_refused() -> None:
 
     wants = [G4DN, hosting("ml.g4dn.2xlarge"), hosting("ml.g6.xlarge"), hosting("ml.g5.99xlarge")]
     result = refreshed(BOOK, REGION, wants, look, TODAY)
-    changes = {change.name.split()[2]: change for change in result.changes}
+    changes = {change.name.split()[2]: change for change in result.changes if "hosting" in change.name}
     assert (changes["ml.g4dn.xlarge"].large, changes["ml.g4dn.2xlarge"].large) == (True, False)
     assert changes["ml.g5.99xlarge"].before is None
     assert len(result.refused) == 1
-    assert (result.book.id, result.book.currency) == ("aws-2026-11-21", "USD")
+    assert (result.book.id, result.book.currency) == ("aws-us-east-2-2026-11-21", "USD")
     assert result.book.price("AmazonSageMaker", REGION, "hosting ml.g6.xlarge") == BOOK.price(
         "AmazonSageMaker", REGION, "hosting ml.g6.xlarge"
     )
     assert result.book.price("AmazonSageMaker", REGION, "hosting ml.g4dn.xlarge").as_of == "2026-11-21"
+    for kind in ("async", "batch"):  # they are copies of the hosting price
+        copy_of = result.book.price("AmazonSageMaker", REGION, f"{kind} ml.g4dn.2xlarge")
+        assert (copy_of.first, copy_of.as_of, copy_of.marked) == (Decimal("0.95"), "2026-11-21", True)
+        assert f"{kind} ml.g4dn.2xlarge" in " ".join(change.name for change in result.changes)
     with pytest.raises(PriceMissing, match="so no book is written"):
         refreshed(BOOK, REGION, [hosting("ml.g6.xlarge")], look, TODAY)
 
@@ -232,10 +236,14 @@ def test_refresh_reads_a_downloaded_offer(tmp_path, capsys, monkeypatch) -> None
     assert cli.main([*command, "--instance", "ml.g4dn.xlarge", "-o", str(new)]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "CHECK    AmazonSageMaker hosting ml.g4dn.xlarge in us-east-2: 0.7364 to 0.9 USD (+22.2 %)",
-        "prices read: 1; changed or new: 1",
+        "CHECK    AmazonSageMaker batch ml.g4dn.xlarge in us-east-2: 0.7364 to 0.9 USD (+22.2 %)",
+        "prices read: 1; changed or new: 2",
     ]
     assert book_of(str(new)).price("AmazonSageMaker", REGION, "hosting ml.g4dn.xlarge").first == Decimal("0.9")
-    assert cli.main([*command, "--instance", "ml.g4dn.xlarge", "--instance", "ml.g5.xlarge", "-o", str(new)]) == 1
+    both = [*command, "--instance", "ml.g4dn.xlarge", "--instance", "ml.g5.xlarge"]
+    assert cli.main([*both, "-o", str(new)]) == 1
+    assert f"{new} exists already, and no price book is written over." in capsys.readouterr().err
+    assert cli.main([*both, "-o", str(tmp_path / "newer.json")]) == 1
     assert "kept as it was: AmazonSageMaker hosting ml.g5.xlarge in us-east-2" in capsys.readouterr().err
     (tmp_path / "offer.json").write_text("{}")
     assert cli.main(command) == 1
@@ -264,6 +272,7 @@ def test_refresh_asks_the_api(tmp_path, capsys, monkeypatch) -> None:
         printed = capsys.readouterr()
         assert printed.err.count("kept as it was") == len(TRAFFIC)
         assert "prices read: 1; changed or new: 0" in printed.out
+        (tmp_path / "new.json").unlink()
         assert cli.main(command) == 1
         assert "The price list did not answer" in capsys.readouterr().err
 

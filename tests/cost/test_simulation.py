@@ -35,7 +35,8 @@ def test_every_request_is_served_late_or_failed(trace, fleet) -> None:
     assert min(outcome.served, outcome.late, outcome.failed) >= 0
     assert all(fleet.least <= billed <= fleet.most for billed in outcome.billed)
     assert all(ready <= billed for ready, billed in zip(outcome.ready, outcome.billed, strict=True))
-    assert 0 <= outcome.utilisation <= 1
+    assert 0 <= outcome.utilisation <= 1 + 1e-9
+    assert all(ready >= fleet.least for ready in outcome.ready)
     assert min(outcome.waiting, default=0) >= 0
     assert len(outcome.billed) >= len(trace)
 
@@ -89,6 +90,36 @@ def test_slow_requests_are_served_across_minutes() -> None:
     assert (outcome.served, outcome.failed) == (2, 0)
 
 
+def test_scale_in_ends_none_that_is_needed_while_others_start() -> None:
+    """A burst orders five that start for an hour; calm in the meantime must not end the one that works."""
+    outcome = simulate([30] * 5 + [300] + [30] * 120, Fleet(seconds=1, cold_start=3600, cool_in=600, time_out=600))
+    assert max(outcome.billed) > 1
+    assert min(outcome.ready) == 1
+
+
+def test_a_long_request_is_billed_until_its_end() -> None:
+    outcome = simulate([1], Fleet(seconds=3600, most=1, late_after=3600))
+    assert outcome.instance_hours == 1
+    assert outcome.utilisation == pytest.approx(1)
+    both = simulate([1], Fleet(seconds=3600, concurrency=4, least=0, cold_start=120, late_after=9999, time_out=600))
+    assert both.served == 1
+    assert both.ready[-1] == 1
+    assert sum(both.ready) >= 60
+
+
+def test_a_fleet_is_not_larger_than_the_requests_it_holds() -> None:
+    one = simulate([1, *[0] * 30], Fleet(seconds=600, least=0, late_after=3600, time_out=3600))
+    assert max(one.billed) == 1
+    five = simulate([5, *[0] * 60], Fleet(seconds=600, concurrency=2, least=0, late_after=3600, time_out=3600))
+    assert max(five.billed) == 3
+
+
+@given(trace=st.lists(st.integers(0, 20), min_size=1, max_size=30), fleet=fleets)
+def test_instances_are_never_more_than_all_requests_need(trace, fleet) -> None:
+    outcome = simulate(trace, fleet)
+    assert max(outcome.billed) <= max(fleet.least, -(-sum(trace) // fleet.concurrency))
+
+
 @pytest.mark.parametrize("make", [diurnal, bursty])
 def test_generated_traces_have_exactly_the_requests(make) -> None:
     for requests, days in ((1_000_000, 30), (7, 2), (0, 1)):
@@ -122,6 +153,10 @@ def test_csv_files_are_read(tmp_path) -> None:
         ("minute,requests\n", "has no requests"),
         ("minute,requests\n1,two\n", "line 2: invalid literal"),
         ("minute,requests\n1,-2\n", "line 2: requests below 0"),
+        ("minute,requests\n1,99999999999999999999\n", "line 2: requests below 0 or above 1,000,000,000"),
+        ("minute,requests\n0,1\n99999999999999999999,1\n", "a year is the most"),
+        ("minute,requests\n1\n", "line 2: it has fewer values than the header"),
+        (f"minute,requests\n1,{'1' * 140_000}\n", "Cannot read .*field larger than field limit"),
         ("timestamp\nyesterday\n", "line 2: Invalid isoformat"),
         ("minute,requests\n0,1\n9999999,1\n", "a year is the most"),
     ],
@@ -143,6 +178,7 @@ def test_wrong_csv_files_say_where(tmp_path, text, expected) -> None:
         ({"seconds": 1, "least": 0, "most": 0}, "--max at least 1"),
         ({"seconds": 1, "time_out": -1}, "seconds from 0 on"),
         ({"seconds": 1, "cool_in": float("inf")}, "seconds from 0 on"),
+        ({"seconds": 1, "cold_start": 1e9}, "up to a year"),
     ],
 )
 def test_fleets_that_cannot_be_are_refused(wrong, expected) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+from decimal import InvalidOperation, Overflow
 
 from pixelserve_deploy.commands import (
     cost_compare,
@@ -16,6 +17,7 @@ from pixelserve_deploy.commands import (
     cost_simulate,
     cost_table,
 )
+from pixelserve_deploy.cost.errors import CostError
 
 EXAMPLES = """\
   pixelserve cost table --policy documented-corrected --explain
@@ -52,4 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    return int(arguments.run_action(arguments))
+    try:
+        return int(arguments.run_action(arguments))
+    except (InvalidOperation, Overflow):
+        raise CostError("An amount has more digits than can be reckoned exactly. Give smaller numbers.") from None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from pixelserve_deploy.commands import cost_output, cost_profile
 from pixelserve_deploy.cost.amounts import plain
 from pixelserve_deploy.cost.bills import estimate_data
 from pixelserve_deploy.cost.comparison import BreakEven, Option, break_evens, compare
-from pixelserve_deploy.cost.report import Report, Section
-from pixelserve_deploy.cost.views import NEVER, break_even_section, comparison_table
+from pixelserve_deploy.cost.report import Report, Section, Table
+from pixelserve_deploy.cost.views import NEVER, break_even_section, comparison_table, refusals
 
 EXAMPLES = """\
   pixelserve cost compare --model human-image-segmentation --seconds 1
@@ -29,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     found = break_evens(question, options)
     table = comparison_table(options)
     title = f"{arguments.model.replace('_', '-')} in {arguments.region}, prices {question.book.id}"
-    sections = [Section(title, table)]
+    sections = [Section(title, table, (*refusals(options), *cost_profile.free_notes(question)))]
     if found:
         sections.append(break_even_section(question, options, found))
     data = {
@@ -38,8 +39,20 @@ def run(arguments: argparse.Namespace) -> int:
         "modes": [_mode(option) for option in options],
         "break_even": [_point(point) for point in found],
     }
-    cost_output.write(Report("Modes compared", tuple(sections), data, table), arguments)
+    cost_output.write(Report("Modes compared", tuple(sections), data, _flat(options)), arguments)
     return 0
+
+
+def _flat(options: Sequence[Option]) -> Table:
+    """The CSV: plain figures, and the reasons beside the modes that cannot run."""
+    headers = ("mode", "currency", "total", "marked", "notes")
+    rows = []
+    for option in options:
+        bill = option.bill
+        figures = (bill.currency, plain(bill.total), " ".join(bill.marked)) if bill else ("", "", "")
+        notes = [*option.reasons, *([option.remark] if option.remark else [])]
+        rows.append((option.mode, *figures, "; ".join(notes)))
+    return Table(headers, tuple(rows))
 
 
 def _mode(option: Option) -> dict[str, object]:

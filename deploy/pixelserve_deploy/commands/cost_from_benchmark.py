@@ -1,6 +1,6 @@
 """What a thousand images cost at the speed of a benchmark, within a latency, with a 95 % interval.
 
-Every load of the file that meets the target is listed, the fastest first: that one is the answer.
+Every load of pictures in the file that meets the target is listed, the fastest first: that one is the answer.
 """
 
 from __future__ import annotations
@@ -12,20 +12,21 @@ from pathlib import Path
 from pixelserve_deploy.commands import UsageError, cost_output
 from pixelserve_deploy.commands.cost_profile import number, part
 from pixelserve_deploy.cost.amounts import grouped, plain
-from pixelserve_deploy.cost.measured import PERCENTILES, Price1000, per_thousand, read, within
+from pixelserve_deploy.cost.measured import PERCENTILES, Price1000, of_images, per_thousand, read, within
 from pixelserve_deploy.cost.pricebook import book_of, newest
-from pixelserve_deploy.cost.report import Report
+from pixelserve_deploy.cost.report import Report, Table
 from pixelserve_deploy.cost.views import benchmark_section
 
 EXAMPLES = """\
   pixelserve cost from-benchmark benchmarks/results/pipeline.json --instance ml.c6i.xlarge
-  pixelserve cost from-benchmark benchmarks/results/serving.json --instance ml.c6i.xlarge --latency 0.02
+  pixelserve cost from-benchmark benchmarks/results/pipeline.json --instance ml.c6i.xlarge --scale 4 --latency 5
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("result", type=Path, metavar="RESULT", help="a result of docs/benchmarks.md")
     parser.add_argument("--instance", required=True, metavar="TYPE", help="what the machine is priced as")
+    parser.add_argument("--scale", type=int, choices=(2, 4), default=2, help="of super-resolution (default 2)")
     parser.add_argument("--latency", type=number, metavar="S", help="the most that is accepted (default: any)")
     parser.add_argument("--percentile", choices=PERCENTILES, default="p99", help="of the latency (default p99)")
     parser.add_argument("--utilisation", type=part, default=Decimal("0.7"), metavar="PART",
@@ -40,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--utilisation is above 0 and at most 100%")
     book = book_of(arguments.book) if arguments.book else newest(arguments.region)
     hour = book.price("AmazonSageMaker", arguments.region, f"hosting {arguments.instance}")
-    benchmark = read(arguments.result)
+    benchmark = of_images(read(arguments.result), arguments.scale)
     rows = within(benchmark, arguments.latency, arguments.percentile)
     prices = [per_thousand(row, hour.first, arguments.utilisation) for row in rows]
     status = f"! {hour.status}" if hour.marked else hour.status
@@ -50,16 +51,18 @@ def run(arguments: argparse.Namespace) -> int:
         "The machine measured is not that instance unless you measured there.",
     )
     section = benchmark_section(benchmark, prices, book.currency, arguments.instance, status, notes)
-    assert section.table is not None
+    rows_of = [_fields(price) for price in prices]
     data = {
         "benchmark": benchmark.name,
         "measured_on": benchmark.machine,
         "currency": book.currency,
         "instance": arguments.instance,
         "status": hour.status,
-        "rows": [_fields(price) for price in prices],
+        "rows": rows_of,
     }
-    cost_output.write(Report("Cost from a benchmark", (section,), data, section.table), arguments)
+    head = {"instance": arguments.instance, "currency": book.currency, "status": hour.status}
+    flat = Table((*head, *rows_of[0]), tuple((*head.values(), *row.values()) for row in rows_of))
+    cost_output.write(Report("Cost from a benchmark", (section,), data, flat), arguments)
     return 0
 
 

@@ -19,7 +19,7 @@ from pixelserve_deploy.cost.amounts import plain
 from pixelserve_deploy.cost.errors import CostError
 from pixelserve_deploy.cost.pricebook import Price, PriceBook, book_of, books, partition_of, written
 from pixelserve_deploy.cost.pricelist import TRAFFIC, Product, Wanted, client_for, fetched, hosting, offered, price_in
-from pixelserve_deploy.cost.refresh import Change, refreshed
+from pixelserve_deploy.cost.refresh import Change, book_id, refreshed
 
 EXAMPLES = """\
   pixelserve cost refresh --region us-east-2
@@ -37,13 +37,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="a downloaded offer file, in place of the API; may be repeated")  # fmt: skip
     parser.add_argument("--service-code", action="append", default=[], metavar="SERVICE=CODE",
                         help="what this partition calls a service, where it differs")  # fmt: skip
-    parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="default: BOOK-ID.json here")
+    parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="a new file (default: BOOK-ID.json here)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     region = arguments.region
     old = _old(arguments)
     codes = _codes(arguments.service_code)
+    today = datetime.datetime.now(datetime.UTC).date()
+    output = arguments.output or Path(f"{book_id(old, region, today)}.json")
+    if output.exists():
+        raise CostError(f"{output} exists already, and no price book is written over. Name another file with -o.")
     wants = _wants(arguments, old)
     if arguments.from_file:
         products = offered(arguments.from_file)
@@ -54,7 +58,6 @@ def run(arguments: argparse.Namespace) -> int:
         source = functools.partial(_of_service, products)
     else:
         source = functools.partial(_asked, client_for(region), region)
-    today = datetime.datetime.now(datetime.UTC).date()
 
     def look(wanted: Wanted) -> Price:
         code = codes.get(wanted.service, wanted.service)
@@ -66,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"prices read: {len(wants) - len(result.refused)}; changed or new: {len(result.changes)}")
     for refusal in result.refused:
         print(f"kept as it was: {refusal}", file=sys.stderr)
-    cost_output.save(arguments.output or Path(f"{result.book.id}.json"), written(result.book))
+    cost_output.save(output, written(result.book))
     return 1 if result.refused else 0
 
 

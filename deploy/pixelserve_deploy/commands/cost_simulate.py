@@ -16,7 +16,7 @@ from pixelserve_deploy.cost.engine import Estimate, estimate
 from pixelserve_deploy.cost.profile import MONTH_HOURS
 from pixelserve_deploy.cost.report import Report, Table
 from pixelserve_deploy.cost.simulation import Fleet, Outcome, simulate
-from pixelserve_deploy.cost.traces import Trace, bursty, diurnal, read
+from pixelserve_deploy.cost.traces import MOST_DAYS, Trace, bursty, diurnal, read
 from pixelserve_deploy.cost.views import simulation_section
 
 EXAMPLES = """\
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     traffic.add_argument("--generate", choices=GENERATED, help="a trace of --requests over --days instead")
     traffic.add_argument("--days", type=int, default=30, help="of a generated trace (default 30)")
     parser.add_argument("--mode", choices=PATIENCE, default="autoscaled", help="default autoscaled")
-    cost_profile.add_arguments(parser)
+    cost_profile.add_simulated(parser, "with --generate: of the whole trace (default 1M)")
     scaling = parser.add_argument_group("the scaling; times in seconds")
     scaling.add_argument("--min", type=int, help="instances at least (default 1; 0 with --mode async)")
     scaling.add_argument("--max", type=int, default=10, help="instances at most (default 10)")
@@ -57,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar="S",
             help=f"{about} (default {live:g}; with --mode async {queued:g})",
         )
+    parser.add_argument("--explain", action="store_true", help="formula, rounding and source of each line")
     cost_output.add_arguments(parser)
 
 
@@ -66,7 +67,9 @@ def run(arguments: argparse.Namespace) -> int:
     fleet = _fleet(arguments, question)
     outcome = simulate(trace, fleet)
     bill = _bill(question, arguments.mode, outcome)
-    section = simulation_section(trace, outcome, bill)
+    parts = estimate_section(bill, arguments.explain)
+    parts = replace(parts, notes=(*parts.notes, *cost_profile.free_notes(question)))
+    section = simulation_section(f"Simulated, {arguments.mode}", trace, outcome, bill)
     data = {
         "minutes": len(outcome.billed),
         "offered": outcome.offered,
@@ -77,11 +80,11 @@ def run(arguments: argparse.Namespace) -> int:
         "utilisation": round(outcome.utilisation, 4),
         "currency": bill.currency,
         "total": plain(bill.total),
-        "marked_prices": [line.key for line in bill.lines if line.marked],
-        "bill": estimate_data(bill, explain=False),
+        "marked_prices": bill.marked,
+        "bill": estimate_data(bill, arguments.explain),
     }
     flat = Table(("figure", "value"), tuple((key, _cell(value)) for key, value in data.items() if key != "bill"))
-    cost_output.write(Report("Simulated traffic", (section, estimate_section(bill, False)), data, flat), arguments)
+    cost_output.write(Report("Simulated traffic", (section, parts), data, flat), arguments)
     return 0
 
 
@@ -94,13 +97,13 @@ def _trace(arguments: argparse.Namespace) -> Trace:
         raise UsageError("give --trace CSV, or --generate diurnal or bursty")
     if arguments.trace is not None:
         return read(arguments.trace)
-    if arguments.days < 1:
-        raise UsageError("--days is at least 1")
+    if not 1 <= arguments.days <= MOST_DAYS:
+        raise UsageError(f"--days is 1 to {MOST_DAYS}")
     return GENERATED[arguments.generate](int(arguments.requests), arguments.days)
 
 
 def _fleet(arguments: argparse.Namespace, question: Question) -> Fleet:
-    profile = question.placed(arguments.mode)
+    profile = cost_profile.possible(question, arguments.mode)
     least = arguments.min if arguments.min is not None else int(arguments.mode != "async")
     given = {name: getattr(arguments, name) for name in PATIENCE[arguments.mode]}
     patience = {name: PATIENCE[arguments.mode][name] if value is None else value for name, value in given.items()}
@@ -118,8 +121,13 @@ def _fleet(arguments: argparse.Namespace, question: Question) -> Fleet:
 
 
 def _bill(question: Question, mode: str, outcome: Outcome) -> Estimate:
-    """The period's bill: the hours as simulated, the traffic of all requests."""
+    """The period's bill: the hours as simulated, all requests, and the answers of those that did not fail."""
     requests = Decimal(outcome.offered)
     months = Decimal(len(outcome.billed)) / 60 / MONTH_HOURS
-    profile = replace(question.placed(mode, requests), hours=Decimal(str(outcome.instance_hours)), months=months)
+    profile = replace(
+        question.placed(mode, requests),
+        answers=requests - outcome.failed,
+        hours=Decimal(str(outcome.instance_hours)),
+        months=months,
+    )
     return estimate(profile, question.book, question.policy, free_tier=question.free_tier, name=f"simulated, {mode}")

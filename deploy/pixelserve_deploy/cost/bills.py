@@ -14,7 +14,7 @@ from pixelserve_deploy.cost.report import Report, Section, Table
 
 WORDS = {
     "en": ("Service", "Usage", "Amount", "Total", "Price is"),
-    "zh": ("服务", "用量", "费用", "合计", "价格来源"),
+    "zh": ("服务", "用量", "费用", "合计", "价格状态"),
 }
 FLAT = ("id", "currency", "policy", "line", "service", "usage", "amount", "status", "erratum")
 
@@ -49,7 +49,7 @@ def tables_report(cases: Sequence[DocumentedCase], bills: Sequence[Estimate], la
     """The documented tables, each beside its bill."""
     sections, data, flat = [], [], []
     for case, bill in zip(cases, bills, strict=True):
-        texts = [(row.service_zh, row.usage_zh) if language == "zh" else (row.service, row.usage) for row in case.rows]
+        texts = _texts(case, bill, language)
         amounts = [amount_text(line) if bill.policy.cents else plain(line.amount) for line in bill.lines]
         entry = bill_data(bill, texts, amounts, plain(bill.total))
         if explain:
@@ -61,6 +61,14 @@ def tables_report(cases: Sequence[DocumentedCase], bills: Sequence[Estimate], la
         sections.append(_documented_section(case, bill, texts, amounts, language, explain))
     title = "成本预估" if language == "zh" else "Documented cost tables"
     return Report(title, tuple(sections), data, Table(FLAT, tuple(flat)), language)
+
+
+def _texts(case: DocumentedCase, bill: Estimate, language: str) -> list[tuple[str, str]]:
+    """Service and usage of each line: the document's words for its own amounts, and the engine's for exact ones."""
+    services = [row.service_zh if language == "zh" else row.service for row in case.rows]
+    printed = [row.usage_zh if language == "zh" else row.usage for row in case.rows]
+    reckoned = [line.usage for line in bill.lines]
+    return list(zip(services, printed if bill.policy.cents else reckoned, strict=True))
 
 
 def flat_rows(entry: dict[str, Any], bill: Estimate) -> list[tuple[str, ...]]:

@@ -9,6 +9,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
+from pixelserve_deploy.cost.amounts import SYMBOLS
 from pixelserve_deploy.cost.errors import CostError, CurrencyMismatch
 from pixelserve_deploy.cost.pricebook import MARKED
 
@@ -78,4 +79,9 @@ def _bill(fields: Mapping[str, Any]) -> Bill:
         lines[name] = lines.get(name, Decimal(0)) + Decimal(row["amount"])
         if row["status"] in MARKED:
             marked[name] = row["status"]
-    return Bill(fields["id"], fields["currency"], Decimal(fields["total"]), lines, marked)
+    total = Decimal(fields["total"])
+    if fields["currency"] not in SYMBOLS:
+        raise ValueError(f"its currency {fields['currency']} is not {' or '.join(SYMBOLS)}")
+    if not all(amount.is_finite() for amount in (total, *lines.values())):
+        raise ValueError("an amount is no finite number")
+    return Bill(fields["id"], fields["currency"], total, lines, marked)

@@ -37,7 +37,6 @@ class DocumentedCase:
     """A documented table."""
 
     id: str
-    as_of: str
     book: str
     profile: UsageProfile
     rows: tuple[PrintedRow, ...]
@@ -78,13 +77,13 @@ def cases() -> tuple[DocumentedCase, ...]:
 
 
 def chosen(names: Sequence[str]) -> list[DocumentedCase]:
-    """The cases whose id is or begins with one of the names; all without names. Raises CostError listing them."""
+    """The cases whose id begins with one of the names; all without names. Raises CostError listing them."""
     if not names:
         return list(cases())
     found = []
     for name in names:
         wanted = name.replace("-", "_").rstrip("/")
-        hits = [case for case in cases() if f"{case.id.replace('-', '_')}/".startswith(f"{wanted}/")]
+        hits = [case for case in cases() if case.id.replace("-", "_").startswith(wanted)]
         if not hits:
             raise CostError(f"There is no table {name}. Tables: {', '.join(case.id for case in cases())}.")
         found += [case for case in hits if case not in found]
@@ -97,7 +96,6 @@ def _case(fields: dict[str, Any], errata: list[dict[str, Any]]) -> DocumentedCas
     }
     return DocumentedCase(
         id=fields["id"],
-        as_of=fields["as_of"],
         book=fields["book"],
         profile=UsageProfile(**profile),
         rows=tuple(PrintedRow(**row) for row in fields["rows"]),
@@ -108,4 +106,4 @@ def _case(fields: dict[str, Any], errata: list[dict[str, Any]]) -> DocumentedCas
 
 def _erratum(fields: dict[str, Any]) -> Erratum:
     amounts = {key: Decimal(fields[key]) for key in ("printed", "expected") if key in fields}
-    return Erratum(fields["id"], fields["why"], fields.get("line"), **amounts)
+    return Erratum(fields["why"], fields.get("line"), **amounts)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from pixelserve_deploy.cost.amounts import grouped, half_up, plain
+from pixelserve_deploy.cost.errors import CostError
 from pixelserve_deploy.cost.policy import Policy
-from pixelserve_deploy.cost.pricebook import Allowance, Price, PriceBook
+from pixelserve_deploy.cost.pricebook import MARKED, Allowance, Price, PriceBook
 from pixelserve_deploy.cost.profile import UsageProfile
 from pixelserve_deploy.cost.usage import PER_MS_PLACES, Usage, usages
 
@@ -20,7 +21,6 @@ UNITS = {"1M requests": "million", "1k requests": "thousand", "hour": "h"}
 class Erratum:
     """What a document has wrong. With `printed` and `expected` it is an amount, otherwise a remark."""
 
-    id: str
     why: str
     line: str | None = None
     printed: Decimal | None = None
@@ -42,19 +42,16 @@ class LineItem:
     rounding: str
     amount: Decimal
     price: Price
+    status: str
+    """That of the price, or of the first tier reached that has its own."""
     erratum: Erratum | None = None
     allowance: Allowance | None = None
     """What was taken off as free."""
 
     @property
-    def status(self) -> str:
-        """The price's status, as the outputs mark it."""
-        return self.price.status
-
-    @property
     def marked(self) -> bool:
         """Whether the price is derived or unverified."""
-        return self.price.marked
+        return self.status in MARKED
 
 
 @dataclass(frozen=True)
@@ -72,6 +69,11 @@ class Estimate:
     def total(self) -> Decimal:
         """The sum of the lines as they are, rounded or not."""
         return sum((line.amount for line in self.lines), Decimal(0))
+
+    @property
+    def marked(self) -> list[str]:
+        """The keys of the lines whose prices are derived or unverified."""
+        return sorted({line.key for line in self.lines if line.marked})
 
     @property
     def per_million(self) -> Decimal | None:
@@ -101,8 +103,11 @@ def _line(
 ) -> LineItem:
     service, dimension = usage.price
     price = book.price(service, profile.region, dimension)
+    _same_unit(usage, price)
     allowance = book.free.get((service, dimension)) if free_tier else None
-    free = min(usage.quantity, allowance.amount * profile.months) if allowance else Decimal(0)
+    if allowance is not None:
+        _same_unit(usage, allowance)
+    free = min(usage.quantity, usage.counted(allowance.amount * profile.months)) if allowance else Decimal(0)
     parts = _parts(usage, price, policy, usage.quantity - free, profile.months)
     amount = sum((quantity * unit_price for quantity, unit_price in parts), Decimal(0))
     sums = " + ".join(f"{grouped(quantity)} x {plain(unit_price)}" for quantity, unit_price in parts)
@@ -126,9 +131,19 @@ def _line(
         rounding=_rounding(usage, policy),
         amount=amount,
         price=price,
+        status=next((tier.status for tier in price.tiers[: len(parts)] if tier.status), price.status),
         erratum=erratum,
         allowance=allowance,
     )
+
+
+def _same_unit(usage: Usage, price: Price | Allowance) -> None:
+    """Raises CostError where the book counts otherwise than the usage."""
+    if price.unit != usage.price_unit:
+        raise CostError(
+            f"{price.service} {price.dimension} is priced per {price.unit}, and the usage is counted per "
+            f"{usage.price_unit}. Correct the unit in the price book."
+        )
 
 
 def _parts(

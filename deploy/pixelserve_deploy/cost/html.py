@@ -20,10 +20,11 @@ th{color:var(--soft);font-weight:600}.r{text-align:right;white-space:nowrap}
 tr.total td{font-weight:700;border-top:2px solid var(--text);border-bottom:0}.warn{color:var(--warn);font-weight:600}
 ul{margin:.6rem 0;padding-left:1.2rem;color:var(--soft);font-size:.92rem}
 svg{width:100%;height:auto;margin:.8rem 0;display:block}svg text{fill:var(--text);font-size:13px}
-.s0{fill:var(--c0)}.s1{fill:var(--c1)}.s2{fill:var(--c2)}.s3{fill:var(--c3)}.s4{fill:var(--c4)}.s5{fill:var(--c5)}
+.s0{fill:var(--c0)}.s1{fill:var(--c1)}.s2{fill:var(--c2)}
 .t0{stroke:var(--c0)}.t1{stroke:var(--c1)}.t2{stroke:var(--c2)}.t3{stroke:var(--c3)}.t4{stroke:var(--c4)}.t5{stroke:var(--c5)}
 svg .u0{fill:var(--c0)}svg .u1{fill:var(--c1)}svg .u2{fill:var(--c2)}svg .u3{fill:var(--c3)}svg .u4{fill:var(--c4)}
 svg .u5{fill:var(--c5)}
+.wide{overflow-x:auto}
 .line{fill:none;stroke-width:2.5}.grid{stroke:var(--rule)}.axis{stroke:var(--text);stroke-width:1.5}
 svg .mark-text{paint-order:stroke;stroke:var(--back);stroke-width:5px;stroke-linejoin:round}
 .mark{fill:var(--back);stroke:var(--text);stroke-width:2}
@@ -63,7 +64,7 @@ def _table(table: Table) -> str:
         last = table.total and number == len(table.rows) - 1
         cells = "".join(_cell("td", *pair) for pair in zip(row, right, strict=True))
         rows.append(f'<tr class="total">{cells}</tr>' if last else f"<tr>{cells}</tr>")
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
 
 
 def _cell(tag: str, words: str, right: bool) -> str:

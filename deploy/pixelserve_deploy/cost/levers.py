@@ -39,13 +39,14 @@ def levers(case: DocumentedCase, book: PriceBook, scaling: Scaling, measured: Me
     jpeg, webp = (_answers(month, codec) for codec in ("jpeg", "webp"))
     link = replace(webp, delivery=LINK)
     inside = replace(link, egress=False)
+    queued = placed(inside, "async", scaling)
     rows = {
         "answers of the same size as JPEG bytes, not Base64": replace(month, response_encoding=RAW),
         "answers in JPEG, at the size measured": jpeg,
         "answers in WebP, at the size measured": webp,
         "WebP by links to S3, read over the internet": link,
         "WebP by links to S3, read in the region": inside,
-        "the same, asynchronous, scaled to zero": placed(inside, "async", scaling),
+        f"the same, asynchronous on {queued.instance}, scaled to zero": queued,
         "the same, in one batch transform": placed(inside, "batch", scaling),
     }
     if measured is not None:

@@ -1,5 +1,6 @@
 """From a benchmark's result to money: what a thousand images cost at a latency that callers accept.
 
+Only rows that are this project's answers to pictures count, and of super-resolution only those of the job's scale.
 The rate of a row is that of its load, not the machine's last: among the rows whose chosen percentile stays within the
 target, the fastest counts. The interval is that of the mean time per image at 95 %: its spread is estimated from the
 percentiles (a normal's, the wider of both), so an autocorrelated run looks surer than it is.
@@ -9,11 +10,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from pixelserve_deploy.cost.amounts import grouped
 from pixelserve_deploy.cost.errors import CostError
 
 SCHEMA = "pixelserve-benchmark/1"
@@ -37,6 +39,18 @@ class Row:
     count: int
     pixels: Decimal | None
     """Of one image sent; None where the result does not say."""
+    image: bool = True
+    """Whether this project's server answered pictures, in place of another one or of other requests."""
+    scale: int | None = None
+    """Of super-resolution."""
+
+    def at(self, pixels: Decimal) -> Row:
+        """The row for images of so many pixels, its times in proportion; itself where its sizes are not known."""
+        if self.pixels is None:
+            return self
+        times = pixels / self.pixels
+        longer = {name: seconds * times for name, seconds in self.times.items()}
+        return replace(self, rate=self.rate / times, mean=self.mean * times, times=longer)
 
     @property
     def error(self) -> Decimal:
@@ -86,8 +100,20 @@ def read(path: Path) -> Benchmark:
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise CostError(f"{path} is not in the form of docs/benchmarks.md: {error!r}.") from None
     if not rows:
-        raise CostError(f"{path} has no rows with seconds per image. Give pipeline.json or serving.json.")
+        raise CostError(f"{path} has no rows with seconds per image. Give a result like pipeline.json.")
     return benchmark
+
+
+def of_images(benchmark: Benchmark, scale: int | None) -> Benchmark:
+    """The rows that are pictures, at the scale if they have one. Raises CostError naming what would do."""
+    rows = tuple(row for row in benchmark.rows if row.image and row.scale in (None, scale))
+    if rows:
+        return replace(benchmark, rows=rows)
+    wanted = "no scale" if scale is None else f"scale {scale} or none"
+    raise CostError(
+        f"{benchmark.name} has no row that prices this job. Rows that do have images_per_second, or width and height "
+        f"in sizes, and {wanted}; no task, no body, and no server but pixelserve. Give a result like pipeline.json."
+    )
 
 
 def within(benchmark: Benchmark, latency: Decimal | None, percentile: str) -> list[Row]:
@@ -98,7 +124,8 @@ def within(benchmark: Benchmark, latency: Decimal | None, percentile: str) -> li
         best = min(rows, key=lambda row: row.times[percentile])
         raise CostError(
             f"No row of {benchmark.name} has a {percentile} of {latency} s or less; the best has "
-            f"{best.times[percentile]} s ({best.label}). Measure with fewer connections, or allow more."
+            f"{grouped(best.times[percentile])} s ({best.label}). Measure with fewer connections, send smaller "
+            "pictures, or allow more."
         )
     return fit
 
@@ -123,6 +150,14 @@ def _row(fields: Mapping[str, Any]) -> Row:
         f"{key} {value}" for key, value in fields.items() if isinstance(value, str | int) and key != "failures"
     )
     times = {name: Decimal(str(seconds[name])) for name in PERCENTILES}
+    if not all(value.is_finite() for value in (rate, mean, *times.values())):
+        raise ValueError("a rate or time that is no finite number")
     sizes = fields.get("sizes", {})
     pixels = Decimal(sizes["width"] * sizes["height"]) if "width" in sizes else None
-    return Row(label, rate, mean, times, int(seconds["count"]), pixels)
+    return Row(label, rate, mean, times, int(seconds["count"]), pixels, _answers_images(fields), fields.get("scale"))
+
+
+def _answers_images(fields: Mapping[str, Any]) -> bool:
+    """Whether a row is of whole answers to pictures: not of a codec alone, of an echo, or of another server."""
+    pictures = "images_per_second" in fields or "width" in fields.get("sizes", {})
+    return pictures and not {"task", "body"} & fields.keys() and fields.get("server", "pixelserve") == "pixelserve"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from pixelserve_deploy.cost.amounts import ceiling, grouped
+from pixelserve_deploy.cost.amounts import ceiling, grouped, half_up
 from pixelserve_deploy.cost.policy import EXACT
 from pixelserve_deploy.cost.profile import LINK, MONTH_HOURS, RESPONSE, UsageProfile, encoded
 from pixelserve_deploy.cost.usage import DAYS, LINK_BYTES, answer_size
@@ -66,7 +66,7 @@ def placed(profile: UsageProfile, name: str, scaling: Scaling) -> UsageProfile:
     if not mode.waits:
         profile = replace(profile, delivery=LINK)
     if mode.machine == MEMORY:
-        return profile
+        return replace(profile, waits=None)
     if name == "async":
         profile = replace(profile, instance=ASYNC_INSTEAD.get(profile.instance, profile.instance))
     return replace(profile, hours=_hours(profile, name, scaling))
@@ -100,8 +100,9 @@ def reasons(profile: UsageProfile) -> list[str]:
         for name, size in sizes.items()
         if size > limit_mb * MB
     ]
-    if profile.seconds > limit_s:
-        found.append(f"{where} ends after {limit_s} s; a request takes {grouped(profile.seconds)} s")
+    longest = max(profile.seconds, profile.waits or profile.seconds)
+    if longest > limit_s:
+        found.append(f"{where} ends after {limit_s} s; a request takes {grouped(half_up(longest, 2))} s")
     if mode.most_memory_mb is not None and profile.memory_mb > mode.most_memory_mb:
         found.append(f"{mode.title} has {mode.most_memory_mb} MB at most, not {profile.memory_mb}: measure with less")
     return found

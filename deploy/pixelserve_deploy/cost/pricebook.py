@@ -30,6 +30,8 @@ class Tier:
 
     up_to: Decimal | None
     price: Decimal
+    status: str | None = None
+    """Where it is not that of the whole price."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,6 @@ class PriceBook:
     """The unit prices of one partition in one currency."""
 
     id: str
-    version: str
     partition: str
     currency: str
     effective_from: str
@@ -146,7 +147,7 @@ def price_rows(prices: Iterable[Price]) -> list[dict[str, Any]]:
             "region": price.region,
             "dimension": price.dimension,
             "unit": price.unit,
-            "tiers": [{"up_to": _text(tier.up_to), "price": str(tier.price)} for tier in price.tiers],
+            "tiers": [_tier_row(tier) for tier in price.tiers],
             "status": price.status,
             "as_of": price.as_of,
             "source": price.source,
@@ -154,6 +155,11 @@ def price_rows(prices: Iterable[Price]) -> list[dict[str, Any]]:
         for price in prices
     ]
     return sorted(rows, key=lambda row: (str(row["service"]), str(row["region"]), str(row["dimension"])))
+
+
+def _tier_row(tier: Tier) -> dict[str, str | None]:
+    row = {"up_to": _text(tier.up_to), "price": str(tier.price)}
+    return row if tier.status is None else {**row, "status": tier.status}
 
 
 def allowance_rows(allowances: Iterable[Allowance]) -> list[dict[str, Any]]:
@@ -172,7 +178,6 @@ def written(book: PriceBook) -> str:
     """The book as a file: JSON with one price a line, so that differences of versions are readable."""
     head = {
         "id": book.id,
-        "version": book.version,
         "partition": book.partition,
         "currency": book.currency,
         "effective_from": book.effective_from,
@@ -196,9 +201,7 @@ def parse(text: str, name: str) -> PriceBook:
         prices = [_price(row) for row in fields["prices"]]
         free = [Allowance(**{**row, "amount": Decimal(row["amount"])}) for row in fields["free"]]
         book = PriceBook(
-            **{
-                key: fields[key] for key in ("id", "version", "partition", "currency", "effective_from", "effective_to")
-            },
+            **{key: fields[key] for key in ("id", "partition", "currency", "effective_from", "effective_to")},
             retrieved_at=fields["retrieved_at"],
             source=fields["source"],
             prices={(price.service, price.region, price.dimension): price for price in prices},
@@ -218,7 +221,7 @@ def parse(text: str, name: str) -> PriceBook:
 
 
 def _price(row: Mapping[str, Any]) -> Price:
-    tiers = tuple(Tier(_decimal(tier["up_to"]), Decimal(tier["price"])) for tier in row["tiers"])
+    tiers = tuple(Tier(_decimal(tier["up_to"]), Decimal(tier["price"]), tier.get("status")) for tier in row["tiers"])
     limits = [tier.up_to for tier in tiers]
     bounds = [limit for limit in limits if limit is not None]
     if not tiers or limits[-1] is not None or len(bounds) != len(tiers) - 1 or bounds != sorted(set(bounds)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 
 from pixelserve_deploy.cost.amounts import ceiling
@@ -48,17 +48,26 @@ class UsageProfile:
     kept_days: Decimal = Decimal(1)
     """How long pictures stay in S3."""
     months: Decimal = Decimal(1)
+    answers: Decimal | None = None
+    """Requests that are answered; None is all."""
+    waits: Decimal | None = None
+    """Seconds until an instance answers, where they were measured under load; None is `seconds`."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if isinstance(value, Decimal) and not (value.is_finite() and value >= 0):
                 raise CostError(f"{name} is {value}: give a number from 0 on.")
-        if self.concurrency < 1 or not self.months:
-            raise CostError("concurrency is at least 1, and the period longer than none.")
+        if self.concurrency < 1 or self.memory_mb < 1 or not self.months:
+            raise CostError("concurrency is at least 1, memory at least 1 MB, and the period longer than none.")
         for name, known in (("request_encoding", (RAW, BASE64)), ("response_encoding", (RAW, BASE64)),
                             ("delivery", (RESPONSE, LINK))):  # fmt: skip
             if getattr(self, name) not in known:
                 raise CostError(f"{name} is {getattr(self, name)}: choose {' or '.join(known)}.")
+
+    @property
+    def answered(self) -> Decimal:
+        """How many answers are sent."""
+        return self.requests if self.answers is None else self.answers
 
     @property
     def busy_hours(self) -> Decimal:
@@ -69,11 +78,6 @@ class UsageProfile:
     def capacity(self) -> Decimal:
         """Requests that one instance can work through in the period."""
         return MONTH_HOURS * self.months * 3600 * self.concurrency / self.seconds if self.seconds else Decimal("Inf")
-
-    def share(self, fraction: Decimal) -> UsageProfile:
-        """This part of the period, with its part of the requests and hours."""
-        hours = None if self.hours is None else self.hours * fraction
-        return replace(self, requests=self.requests * fraction, months=self.months * fraction, hours=hours)
 
 
 def encoded(size: Decimal, encoding: str) -> Decimal:

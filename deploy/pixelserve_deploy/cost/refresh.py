@@ -55,15 +55,16 @@ def refreshed(
         except PriceRefused as refusal:
             refused.append(refusal.message)
             continue
-        before = old.find(price.service, region, price.dimension)
-        prices[price.service, region, price.dimension] = price
-        if before is None or before.tiers != price.tiers:
-            changes.append(Change(price.name, before.first if before else None, price.first))
+        for new in [price, *_copies(old, price)]:
+            before = old.find(new.service, region, new.dimension)
+            prices[new.service, region, new.dimension] = new
+            if before is None or before.tiers != new.tiers:
+                changes.append(Change(new.name, before.first if before else None, new.first))
     if len(refused) == len(wants):
         raise PriceMissing(f"The price list has none of the prices, so no book is written. {' '.join(refused)}")
     book = replace(
         old,
-        id=f"{old.partition}-{today:%Y-%m-%d}",
+        id=book_id(old, region, today),
         effective_from=today.isoformat(),
         effective_to=None,
         retrieved_at=today.isoformat(),
@@ -71,3 +72,22 @@ def refreshed(
         prices=prices,
     )
     return Refreshed(book, tuple(changes), tuple(refused))
+
+
+def book_id(old: PriceBook, region: str, today: datetime.date) -> str:
+    """What the new book is called."""
+    return f"{old.partition}-{region}-{today:%Y-%m-%d}"
+
+
+def _copies(old: PriceBook, hosting: Price) -> list[Price]:
+    """The instance's asynchronous and batch prices that the old book took from its hosting price, taken anew."""
+    kind, _, instance = hosting.dimension.partition(" ")
+    before = old.find(hosting.service, hosting.region, hosting.dimension)
+    if kind != "hosting" or before is None:
+        return []
+    found = [old.find(hosting.service, hosting.region, f"{other} {instance}") for other in ("async", "batch")]
+    return [
+        replace(price, tiers=hosting.tiers, as_of=hosting.as_of)
+        for price in found
+        if price is not None and price.marked and price.tiers == before.tiers
+    ]

@@ -2,9 +2,10 @@
 
 The model is a fluid one with whole requests. Arrivals are even within their minute and are served in order, as many
 at a time as the ready instances work on; one that has waited for the time-out fails. Scaling looks at the minute that
-has passed: the instances that its arrivals and the queue need at the target utilisation. More are ordered when the
-scale-out cool-down is over, and work after the cold start; fewer when none more were needed for the scale-in cool-down.
-An instance is billed from its order on. After the trace the fleet goes on until the queue is empty.
+has passed: the instances that its arrivals and the queue need at the target utilisation, but no more than the
+requests in hand can keep busy, and no fewer than are working. More are ordered when the scale-out cool-down is over,
+and work after the cold start; fewer when none more were needed for the scale-in cool-down. An instance is billed from
+its order on. After the trace the fleet goes on until the last request is answered or has failed.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pixelserve_deploy.cost.errors import CostError
 
 MINUTE = 60.0
+YEAR = 366 * 24 * 60 * MINUTE
 SLACK = 1e-9
 FINE = 0.1
 """Arrivals closer than this part of the time-out are a flow; others expire one by one."""
@@ -53,13 +55,23 @@ class Fleet:
                 f"{self.least} to {self.most} instances is no range: --min is at most --max, --max at least 1."
             )
         times = (self.cold_start, self.cool_out, self.cool_in, self.late_after, self.time_out)
-        if not all(math.isfinite(time) and time >= 0 for time in times):
-            raise CostError("Cold start, cool-downs, the late limit and the time-out are seconds from 0 on.")
+        if not all(0 <= time <= YEAR for time in times):
+            raise CostError(
+                "Cold start, cool-downs, the late limit and the time-out are seconds from 0 on, up to a year."
+            )
 
     @property
     def rate(self) -> float:
         """Requests that one instance serves in a second."""
         return self.concurrency / self.seconds
+
+    def needed(self, requests: int) -> int:
+        """How many instances so many requests in a minute need at the target utilisation."""
+        return math.ceil(requests / (MINUTE * self.rate * self.utilisation) - SLACK)
+
+    def reaching(self, peak: int) -> Fleet:
+        """The same, with as many instances at most as so many requests in a minute need."""
+        return replace(self, most=max(self.needed(peak), self.least, 1))
 
 
 @dataclass
@@ -92,19 +104,20 @@ def simulate(trace: Sequence[int], fleet: Fleet) -> Outcome:
     """Runs the trace through the fleet. Every request is served, late or failed in the end."""
     outcome, scaler, queue = Outcome(), _Scaler(fleet), _Queue(fleet)
     minute = 0
-    while minute < len(trace) or queue.waiting:
+    while minute < len(trace) or queue.waiting or queue.running:
         arrived = trace[minute] if minute < len(trace) else 0
         ready = scaler.ready_in(minute)
+        held = queue.waiting + queue.running + arrived
         queue.arrive(minute, arrived)
         queue.serve(minute, ready)
         outcome.ready.append(ready)
         outcome.billed.append(scaler.ordered)
         outcome.waiting.append(queue.waiting)
-        scaler.look(minute, arrived + queue.waiting)
+        scaler.look(minute, arrived + queue.waiting, held, queue.running)
         minute += 1
     outcome.served, outcome.late, outcome.failed = queue.served, queue.late, queue.failed
     possible = sum(outcome.ready) * MINUTE * fleet.rate
-    outcome.utilisation = min((queue.served + queue.late) / possible, 1.0) if possible else 0.0
+    outcome.utilisation = (queue.served + queue.late) / possible if possible else 0.0
     return outcome
 
 
@@ -125,10 +138,13 @@ class _Scaler:
             self._ready += self._starting.popleft()[1]
         return self._ready
 
-    def look(self, minute: int, load: int) -> None:
-        """Orders or ends instances after a minute with this load."""
+    def look(self, minute: int, load: int, held: int, running: int) -> None:
+        """Orders or ends instances after a minute with this load.
+
+        `held` is what was waiting, running and arriving in the minute, `running` what goes on after it.
+        """
         fleet = self._fleet
-        need = math.ceil(load / (MINUTE * fleet.rate * fleet.utilisation) - SLACK)
+        need = max(min(fleet.needed(load), math.ceil(held / fleet.concurrency)), math.ceil(running / fleet.concurrency))
         need = min(max(need, fleet.least), fleet.most)
         if need >= self.ordered:
             self._calm_since = None
@@ -142,7 +158,7 @@ class _Scaler:
             self._calm_since, self._needed_in_calm = minute, need
         self._needed_in_calm = max(self._needed_in_calm, need)
         if (minute - self._calm_since) * MINUTE >= fleet.cool_in:
-            ended = min(self.ordered - self._needed_in_calm, self._ready)
+            ended = max(self._ready - self._needed_in_calm, 0)
             self._ready -= ended
             self.ordered -= ended
             self._calm_since = None
@@ -155,6 +171,9 @@ class _Queue:
         self._fleet = fleet
         self._groups: deque[list[int]] = deque()  # [minute, how many arrived, how many of them are gone]
         self._free = 0.0
+        self._started: deque[tuple[float, float, int]] = deque()  # (first start, last start, how many)
+        self.running = 0
+        """Requests that are worked on at the minute's end."""
         self.waiting = self.served = self.late = self.failed = 0
 
     def arrive(self, minute: int, requests: int) -> None:
@@ -177,6 +196,13 @@ class _Queue:
                 self._work_on(group, rate, end)
             else:
                 break
+        self._count_running(end)
+
+    def _count_running(self, now: float) -> None:
+        since = now - self._fleet.seconds
+        while self._started and self._started[0][1] <= since + SLACK:
+            self._started.popleft()
+        self.running = sum(_later(*starts, since) for starts in self._started)
 
     def _expire(self, group: list[int]) -> None:
         """Fails those at the group's head that have waited longer than the time-out when the fleet is free."""
@@ -200,7 +226,9 @@ class _Queue:
             count = left
         self._done(group, count, wait, slope)
         last = max(wait + slope * (count - 1), 0.0)
-        self._free = head + (count - 1) * gap + last + step
+        last_start = head + (count - 1) * gap + last
+        self._started.append((head + wait, last_start, count))
+        self._free = last_start + step
         if count == within < left and gap < FINE * self._fleet.time_out:
             self._serve_at_the_limit(group, step, gap, end)
 
@@ -210,6 +238,8 @@ class _Queue:
         startable = max(math.ceil((end - self._free) / step - SLACK), 0)
         count = min(startable, math.floor(left * gap / step + SLACK))
         self._leave(group, min(round(count * (step / gap - 1)), left - count), failed=True)
+        if count > 0:
+            self._started.append((self._free, self._free + (count - 1) * step, count))
         self._done(group, count, self._fleet.time_out, 0.0)
         self._free += count * step
 
@@ -232,3 +262,10 @@ class _Queue:
         self.waiting -= count
         if failed:
             self.failed += count
+
+
+def _later(first: float, last: float, count: int, since: float) -> int:
+    """How many of evenly spaced starts are after `since`."""
+    if first > since or count == 1:
+        return count
+    return min(max(math.ceil((last - since) / (last - first) * (count - 1)), 1), count)

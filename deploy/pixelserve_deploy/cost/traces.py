@@ -13,8 +13,10 @@ from pixelserve_deploy.cost.errors import CostError
 
 DAY = 24 * 60
 PEAK_HOUR = 20
-MOST_MINUTES = 366 * DAY
+MOST_DAYS = 366
 """A year: what is longer is most likely a wrong date."""
+MOST_REQUESTS = 10**9
+"""Of a row: more in one minute is most likely a wrong column."""
 
 Trace = list[int]
 """Requests of each minute."""
@@ -29,7 +31,7 @@ def read(path: Path) -> Trace:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             return _binned(csv.DictReader(file), path)
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CostError(f"Cannot read {path}: {error}.") from None
 
 
@@ -43,11 +45,13 @@ def _binned(rows: csv.DictReader[str], path: Path) -> Trace:
     counts: dict[int, int] = {}
     for row in rows:
         try:
+            if None in row.values():
+                raise ValueError("it has fewer values than the header")
             minute = int(row["minute"]) if time == "minute" else _minute_of(row["timestamp"])
             requests = int(row["requests"]) if "requests" in columns else 1
-            if requests < 0:
-                raise ValueError("requests below 0")
-        except (ValueError, TypeError) as error:
+            if not 0 <= requests <= MOST_REQUESTS:
+                raise ValueError(f"requests below 0 or above {MOST_REQUESTS:,}")
+        except (ValueError, OverflowError) as error:
             raise CostError(
                 f"{path}, line {rows.line_num}: {error}. Write a time and a whole number of requests."
             ) from None
@@ -55,7 +59,7 @@ def _binned(rows: csv.DictReader[str], path: Path) -> Trace:
     if not counts:
         raise CostError(f"{path} has no requests.")
     first, last = min(counts), max(counts)
-    if last - first >= MOST_MINUTES:
+    if last - first >= MOST_DAYS * DAY:
         raise CostError(f"{path} covers {(last - first) // DAY} days; a year is the most. Are its times right?")
     return [counts.get(minute, 0) for minute in range(first, last + 1)]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from pixelserve_deploy.cost.amounts import ceiling, grouped, short
@@ -19,6 +19,7 @@ DAYS = Decimal("30.4375")
 LINK_BYTES = Decimal(1000)
 """An answer that is a link, or a request that names an object in S3."""
 PER_MS_PLACES = 10
+GB_SECOND = "GB-second"
 DECIMAL_UNITS, BINARY_MEMORY = "decimal: 1 GB = 1e9 B", "binary memory: 1 GB = 1024 MB"
 GATEWAY, LOGS, REGISTRY = "Amazon API Gateway", "Amazon CloudWatch Logs", "Amazon Elastic Container Registry"
 SAGEMAKER, LAMBDA, S3 = "Amazon SageMaker", "AWS Lambda", "Amazon S3"
@@ -38,7 +39,16 @@ class Usage:
     formula: str
     unit_system: str = DECIMAL_UNITS
     factor: Decimal | None = None
-    """Makes the book's unit price one of this unit, rounded to `PER_MS_PLACES`; None leaves it."""
+    """Makes the book's unit price, of GB-seconds, one of this unit, rounded to `PER_MS_PLACES`; None leaves it."""
+
+    @property
+    def price_unit(self) -> str:
+        """The unit that the price has to have."""
+        return self.unit if self.factor is None else GB_SECOND
+
+    def counted(self, amount: Decimal) -> Decimal:
+        """An amount in the price's unit, in this one."""
+        return amount if self.factor is None else amount / self.factor
 
 
 Meter = Callable[[UsageProfile, Policy], Usage | None]
@@ -73,7 +83,7 @@ def lambda_duration(profile: UsageProfile, policy: Policy) -> Usage:
         return Usage("lambda-duration", LAMBDA, text, price, quantity, "ms", formula, BINARY_MEMORY, memory / 1000)
     quantity = profile.requests * profile.seconds * memory
     formula = f"{count} x {seconds} s x {profile.memory_mb} MB / 1024"
-    return Usage("lambda-duration", LAMBDA, text, price, quantity, "GB-second", formula, BINARY_MEMORY)
+    return Usage("lambda-duration", LAMBDA, text, price, quantity, GB_SECOND, formula, BINARY_MEMORY)
 
 
 def serverless(profile: UsageProfile, _policy: Policy) -> Usage:
@@ -82,7 +92,7 @@ def serverless(profile: UsageProfile, _policy: Policy) -> Usage:
     formula = f"{grouped(profile.requests)} x {grouped(profile.seconds)} s x {profile.memory_mb} MB / 1024"
     text = f"serverless, {profile.memory_mb} MB, {grouped(profile.seconds)} s"
     price = ("AmazonSageMaker", "serverless")
-    return Usage("serverless", SAGEMAKER, text, price, quantity, "GB-second", formula, BINARY_MEMORY)
+    return Usage("serverless", SAGEMAKER, text, price, quantity, GB_SECOND, formula, BINARY_MEMORY)
 
 
 def gateway_calls(profile: UsageProfile, policy: Policy) -> Usage | None:
@@ -97,7 +107,7 @@ def answers_out(profile: UsageProfile, policy: Policy) -> Usage | None:
         return None
     service = GATEWAY if profile.gateway and profile.delivery == RESPONSE else "AWS data transfer"
     size = answer_size(profile, policy)
-    return per_call("data-transfer-out", service, "out", ("AWSDataTransfer", "out"), size, profile.requests)
+    return per_call("data-transfer-out", service, "out", ("AWSDataTransfer", "out"), size, profile.answered)
 
 
 def logs(profile: UsageProfile, _policy: Policy) -> Usage:
@@ -140,24 +150,31 @@ def data_in(profile: UsageProfile, policy: Policy) -> Usage:
 def data_out(profile: UsageProfile, policy: Policy) -> Usage:
     """What the endpoint answers."""
     size = LINK_BYTES if profile.delivery == LINK else answer_size(profile, policy)
-    return per_call("data-out", SAGEMAKER, "out", ("AmazonSageMaker", "data-out"), size, profile.requests)
+    return per_call("data-out", SAGEMAKER, "out", ("AmazonSageMaker", "data-out"), size, profile.answered)
 
 
 def async_data(profile: UsageProfile, _policy: Policy) -> Usage:
     """Asynchronous endpoints read and write S3 and bill both ways as one."""
     size = profile.request_bytes + profile.response_bytes
-    return per_call(
-        "async-data", SAGEMAKER, "read and written", ("AmazonSageMaker", "async-data"), size, profile.requests
-    )
+    price = ("AmazonSageMaker", "async-data")
+    found = per_call("async-data", SAGEMAKER, "read and written", price, size, profile.requests)
+    if profile.answered == profile.requests:
+        return found
+    unanswered = profile.requests - profile.answered
+    less = f" - {grouped(unanswered)} x {grouped(profile.response_bytes)} B / 1e9"
+    quantity = found.quantity - unanswered * profile.response_bytes / GB
+    return replace(found, quantity=quantity, formula=found.formula + less)
 
 
-def objects(kind: str, text: str, count: Callable[[UsageProfile], int]) -> Meter:
-    """Requests to S3; `count` is how many for one image."""
+def objects(
+    kind: str, text: str, count: Callable[[UsageProfile], int], images: Callable[[UsageProfile], Decimal]
+) -> Meter:
+    """Requests to S3; `count` is how many for one image, and `images` how many images have them."""
 
     def meter(profile: UsageProfile, _policy: Policy) -> Usage | None:
         times = count(profile)
-        formula = f"{grouped(profile.requests)} x {times} / 1000"
-        quantity = profile.requests * times / THOUSAND
+        formula = f"{grouped(images(profile))} x {times} / 1000"
+        quantity = images(profile) * times / THOUSAND
         usage = Usage(
             f"s3-{kind}", S3, f"{times} {text} per image", ("AmazonS3", kind), quantity, "1k requests", formula
         )
@@ -166,14 +183,14 @@ def objects(kind: str, text: str, count: Callable[[UsageProfile], int]) -> Meter
     return meter
 
 
-def kept(size: Callable[[UsageProfile], Decimal]) -> Meter:
-    """Pictures that lie in S3; `size` is bytes for one image."""
+def kept(size: Callable[[UsageProfile], Decimal], images: Callable[[UsageProfile], Decimal]) -> Meter:
+    """Pictures that lie in S3; `size` is bytes for one image, and `images` how many lie there."""
 
     def meter(profile: UsageProfile, _policy: Policy) -> Usage | None:
         held = size(profile)
         days = grouped(profile.kept_days)
-        formula = f"{grouped(profile.requests)} x {grouped(held)} B / 1e9 x {days} / {DAYS} days"
-        quantity = profile.requests * held / GB * profile.kept_days / DAYS
+        formula = f"{grouped(images(profile))} x {grouped(held)} B / 1e9 x {days} / {DAYS} days"
+        quantity = images(profile) * held / GB * profile.kept_days / DAYS
         usage = Usage(
             "s3-storage", S3, f"pictures kept for {days} days", ("AmazonS3", "storage"), quantity, "GB-month", formula
         )
@@ -189,20 +206,28 @@ def answer_size(profile: UsageProfile, policy: Policy) -> Decimal:
     return encoded(profile.response_bytes, profile.response_encoding) if policy.base64 else profile.response_bytes
 
 
+def _asked(profile: UsageProfile) -> Decimal:
+    return profile.requests
+
+
+def _answered(profile: UsageProfile) -> Decimal:
+    return profile.answered
+
+
 def _linked(profile: UsageProfile) -> int:
     return 1 if profile.delivery == LINK else 0
 
 
 FRONT: tuple[Meter, ...] = (gateway_calls, answers_out, logs, registry)
 LINKED: tuple[Meter, ...] = (
-    objects("put", "PUT", _linked),
-    objects("get", "GET", _linked),
-    kept(lambda profile: profile.response_bytes * _linked(profile)),
+    objects("put", "PUT", _linked, _answered),
+    objects("get", "GET", _linked, _answered),
+    kept(lambda profile: profile.response_bytes * _linked(profile), _answered),
 )
 FROM_S3: tuple[Meter, ...] = (
-    objects("put", "PUT", lambda _profile: 2),
-    objects("get", "GET", lambda _profile: 2),
-    kept(lambda profile: profile.request_bytes + profile.response_bytes),
+    objects("put", "PUT", lambda _profile: 2, _asked),
+    objects("get", "GET", lambda _profile: 2, _asked),
+    kept(lambda profile: profile.request_bytes + profile.response_bytes, _asked),
 )
 HOSTED: tuple[Meter, ...] = (*FRONT, instance_hours("hosting"), data_in, data_out, *LINKED)
 METERS: dict[str, tuple[Meter, ...]] = {

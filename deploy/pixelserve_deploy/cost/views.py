@@ -22,25 +22,37 @@ NEVER = "never"
 
 
 def comparison_table(options: Sequence[Option]) -> Table:
-    """The modes, cheapest first; those that cannot run say why."""
+    """The modes, cheapest first; `refusals` tells why some cannot run."""
     rows = []
     for option in options:
         bill = option.bill
         if bill is None:
-            rows.append((MODES[option.mode].title, "-", "-", "", "not possible: " + "; ".join(option.reasons)))
+            rows.append((MODES[option.mode].title, "-", "-", "", "not possible"))
             continue
-        marked = sorted({line.key for line in bill.lines if line.marked})
         million = bill.per_million
         rows.append(
             (
                 MODES[option.mode].title,
                 money(bill.total, bill.currency),
                 money(million, bill.currency) if million is not None else "-",
-                "! " + ", ".join(marked) if marked else "",
+                "! " + ", ".join(bill.marked) if bill.marked else "",
                 _note(bill, option),
             )
         )
     return Table(COMPARED, tuple(rows), frozenset(COMPARED[1:3]))
+
+
+def refusals(options: Sequence[Option]) -> tuple[str, ...]:
+    """Why some modes cannot run."""
+    return tuple(
+        f"{reason if reason.startswith(MODES[option.mode].title) else f'{MODES[option.mode].title}: {reason}'}".rstrip(
+            "."
+        )
+        + "."
+        for option in options
+        if option.bill is None
+        for reason in option.reasons
+    )
 
 
 def _note(bill: Estimate, option: Option) -> str:
@@ -130,14 +142,14 @@ def levers_section(levers: Sequence[Lever], notes: tuple[str, ...]) -> Section:
             lever.what,
             money(lever.bill.total, lever.bill.currency),
             f"{half_up(100 * lever.bill.total / first.total, 1)} %",
-            "! " + ", ".join(marked) if (marked := sorted({x.key for x in lever.bill.lines if x.marked})) else "",
+            "! " + ", ".join(lever.bill.marked) if lever.bill.marked else "",
         )
         for lever in levers
     )
     return Section("What each lever leaves of the bill", Table(headers, rows, frozenset(headers[1:3])), notes)
 
 
-def simulation_section(trace: Sequence[int], outcome: Outcome, bill: Estimate) -> Section:
+def simulation_section(title: str, trace: Sequence[int], outcome: Outcome, bill: Estimate) -> Section:
     """What became of the traffic, and what it cost."""
     minutes = len(outcome.billed)
     offered = max(outcome.offered, 1)
@@ -157,7 +169,7 @@ def simulation_section(trace: Sequence[int], outcome: Outcome, bill: Estimate) -
         Panel("requests waiting at the minute's end", outcome.waiting, 1),
     ]
     return Section(
-        f"Simulated: {hours:,.0f} h by the minute",
+        f"{title}: {hours:,.0f} h by the minute",
         Table(headers, tuple(rows), frozenset(headers[1:])),
         (),
         lambda: timeline(panels, "hours", hours),
