@@ -128,6 +128,12 @@ def test_what_cannot_be_built_is_told(
     assert message in capsys.readouterr().err
 
 
+def test_tags_tell_handlers_apart(folder: Path) -> None:
+    first = Recipe(ROOT, str(folder)).tag
+    (folder / "greeting.py").write_text("TEXT = 'goodbye'\n")
+    assert len({first, Recipe(ROOT, str(folder)).tag, Recipe(ROOT).tag, Recipe(ROOT, "image_similarity").tag}) == 4
+
+
 def test_what_is_hidden_in_a_handlers_folder_stays_out_of_the_image(folder: Path, tmp_path: Path) -> None:
     (folder / ".env").write_text("SECRET=1")
     (folder / "here.py").symlink_to("greeting.py")
