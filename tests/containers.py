@@ -9,7 +9,7 @@ from typing import Any
 import docker
 import httpx
 import pytest
-from servers import ROOT, wait_for
+from servers import ROOT, Served
 
 from pixelserve.errors import Unavailable
 from pixelserve_deploy.image import Recipe, build, engine
@@ -35,7 +35,7 @@ def built(client: docker.DockerClient, **fields: Any) -> str:
     return build(client, recipe(**fields), lambda line: None)
 
 
-class Container:
+class Container(Served):
     """`docker run IMAGE serve` as SageMaker does it; removed by `close`. `files` are mounted as /opt/ml/model/code."""
 
     def __init__(
@@ -62,28 +62,10 @@ class Container:
         self.url = f"http://{address}:{environ.get('SAGEMAKER_BIND_TO_PORT', '8080')}"
         self.client = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
 
-    def ping(self) -> httpx.Response | None:
-        """`/ping` on a connection of its own; None while nothing listens."""
-        try:
-            return httpx.get(f"{self.url}/ping", timeout=10, trust_env=False)
-        except httpx.TransportError:
-            return None
-
-    def ready(self, seconds: float = 90.0) -> Container:
-        """Waits for a healthy `/ping`."""
-
-        def is_ready() -> bool:
-            self.container.reload()
-            assert self.container.status == "running", self.log_text()
-            answer = self.ping()
-            return answer is not None and answer.status_code == 200
-
-        wait_for(is_ready, seconds, "ready")
-        return self
-
-    def invoke(self, body: bytes | str, content_type: str = "application/json", **headers: str) -> httpx.Response:
-        given = {"content-type": content_type} | {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.client.post("/invocations", content=body, headers=given)
+    def runs(self) -> bool:
+        """Whether it has not ended."""
+        self.container.reload()
+        return str(self.container.status) == "running"
 
     def log_text(self) -> str:
         """What it has written so far."""

@@ -11,9 +11,10 @@ import subprocess
 import sys
 import textwrap
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import psutil
@@ -38,7 +39,44 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class Server:
+class Served(ABC):
+    """What a test asks of a server, wherever it runs."""
+
+    url: str
+    client: httpx.Client
+
+    @abstractmethod
+    def runs(self) -> bool:
+        """Whether it has not ended."""
+
+    @abstractmethod
+    def log_text(self) -> str:
+        """What it has written so far."""
+
+    def ping(self) -> httpx.Response | None:
+        """`/ping` on a connection of its own; None while nothing listens."""
+        try:
+            return httpx.get(f"{self.url}/ping", timeout=10, trust_env=False)
+        except httpx.TransportError:
+            return None
+
+    def ready(self, seconds: float = 90.0) -> Self:
+        """Waits for a healthy `/ping`."""
+
+        def is_ready() -> bool:
+            assert self.runs(), self.log_text()
+            answer = self.ping()
+            return answer is not None and answer.status_code == 200
+
+        wait_for(is_ready, seconds, "ready")
+        return self
+
+    def invoke(self, body: bytes | str, content_type: str = "application/json", **headers: str) -> httpx.Response:
+        given = {"content-type": content_type} | {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.client.post("/invocations", content=body, headers=given)
+
+
+class Server(Served):
     """`python -m pixelserve.serving` with its environment; stopped by `close`. `files` lie in code/ of its model."""
 
     def __init__(
@@ -63,27 +101,9 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self.client = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
 
-    def ping(self) -> httpx.Response | None:
-        """`/ping` on a connection of its own; None while nothing listens."""
-        try:
-            return httpx.get(f"{self.url}/ping", timeout=10, trust_env=False)
-        except httpx.TransportError:
-            return None
-
-    def ready(self, seconds: float = 90.0) -> Server:
-        """Waits for a healthy `/ping`."""
-
-        def is_ready() -> bool:
-            assert self.process.poll() is None, self.log_path.read_text()
-            answer = self.ping()
-            return answer is not None and answer.status_code == 200
-
-        wait_for(is_ready, seconds, "ready")
-        return self
-
-    def invoke(self, body: bytes | str, content_type: str = "application/json", **headers: str) -> httpx.Response:
-        given = {"content-type": content_type} | {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.client.post("/invocations", content=body, headers=given)
+    def runs(self) -> bool:
+        """Whether it has not ended."""
+        return self.process.poll() is None
 
     def workers(self) -> list[int]:
         """The pids of the worker processes."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 
@@ -20,6 +21,7 @@ def cores(folder: Path = Path("/sys/fs/cgroup")) -> int:
     return usable
 
 
+REAP_SECONDS = 5.0
 MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 20),  # glibc's own threshold grows with what it sees
     "MALLOC_TRIM_THRESHOLD_": str(1 << 20),
@@ -87,8 +89,10 @@ def scratch_folder() -> str | None:
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
-def reap_orphans(own: Collection[int]) -> None:
-    """Collects what has ended and was left to this process as a container's first one; `own` are its own children."""
-    with contextlib.suppress(ChildProcessError):
-        while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and ended.si_pid not in own:
-            os.waitpid(ended.si_pid, 0)
+async def reap_orphans(own: Callable[[], Collection[int]]) -> None:
+    """Collects for ever what has ended and was left to a container's first process; `own` are its own children."""
+    while True:
+        await asyncio.sleep(REAP_SECONDS)
+        with contextlib.suppress(ChildProcessError):
+            while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and ended.si_pid not in own():
+                os.waitpid(ended.si_pid, 0)

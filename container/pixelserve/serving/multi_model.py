@@ -19,7 +19,6 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -62,7 +61,6 @@ ORDER_BYTES = 65_536
 """Of the JSON that names a model to load."""
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,255}")
 PASSED_ON = (b"content-type", b"accept", ATTRIBUTES)
-REAP_SECONDS = 5.0
 
 
 class Relayed(PixelserveError):
@@ -374,7 +372,7 @@ async def _serve(config: Settings, listener: socket.socket, sockets: Path) -> in
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    reaping = loop.create_task(_reap(models.pids)) if os.getpid() == 1 else None
+    reaping = loop.create_task(reap_orphans(models.pids)) if os.getpid() == 1 else None
     await stop.wait()
     acceptor.close()
     models.give_up_loading()
@@ -386,10 +384,3 @@ async def _serve(config: Settings, listener: socket.socket, sockets: Path) -> in
     clean = await models.stop(max(1.0, deadline - loop.time())) and answered_all
     logger.info("ended, nothing lost" if clean else "ended with work lost")
     return 0 if clean else 1
-
-
-async def _reap(pids: Callable[[], list[int]]) -> None:
-    """Collects, as the first process of a container, what handlers leave behind."""
-    while True:
-        await asyncio.sleep(REAP_SECONDS)
-        reap_orphans(pids())

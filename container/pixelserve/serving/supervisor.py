@@ -33,7 +33,6 @@ from pixelserve.settings import Settings
 
 logger = logging.getLogger("pixelserve.supervisor")
 
-REAP_SECONDS = 5.0
 LONGEST_PAUSE = 30.0
 """Seconds between two attempts at starting a worker that keeps failing."""
 
@@ -130,12 +129,7 @@ class Supervisor:
         for index in range(self._worker_count):
             self._start(index)
         if os.getpid() == 1:
-            self._reap()
-
-    def _reap(self) -> None:
-        """Every few seconds, as the first process of a container, which inherits what handlers leave behind."""
-        reap_orphans([worker.process.pid for worker in self._workers.values()])
-        self._loop.call_later(REAP_SECONDS, self._reap)
+            await reap_orphans(lambda: [worker.process.pid for worker in self._workers.values()])
 
     async def _install(self, location: handler.Location) -> None:
         """The handler's requirements.txt, if that was asked for."""
