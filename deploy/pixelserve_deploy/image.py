@@ -22,7 +22,7 @@ from docker.errors import DockerException, ImageNotFound, NotFound
 
 import pixelserve
 from pixelserve.errors import BadRequest, PixelserveError, Unavailable
-from pixelserve.local.endpoints import harmless
+from pixelserve.observe import harmless
 
 PLATFORM = "linux/amd64"
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"

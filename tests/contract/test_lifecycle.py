@@ -35,7 +35,7 @@ def failing_ping(server: Target, reason: str) -> httpx.Response:
 
 def workers(target: str, server: Target) -> list[int]:
     """The processes that hold a model; multi-model-server's has a parent that listens for more of them."""
-    return server.processes("model_service_worker" if target == "mms" else "pixelserve.serving.worker")
+    return server.processes("model_service_worker" if target == "mms" else "pixelserve.serving.native.worker")
 
 
 @contract("Exec-form ENTRYPOINT that takes `serve`; labels for bind-to-port and multi-model", targets=IN_IMAGES)

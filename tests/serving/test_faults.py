@@ -66,6 +66,7 @@ def test_bound_at_once_and_503_with_the_reason_while_loading(serve: Callable[...
         "param": None,
         "retryable": True,
         "retry_after": 2,
+        "state": "loading",
     }
     early = server.invoke("{}")
     assert (early.status_code, early.headers["retry-after"]) == (503, "2")
@@ -319,7 +320,7 @@ def test_a_taken_port_and_a_wrong_setting_are_one_clear_line(serve: Callable[...
     first = serve(SLEEPER).ready()
     second = serve(SLEEPER, SAGEMAKER_BIND_TO_PORT=str(first.port))
     assert second.process.wait(30) == 1
-    assert "cannot listen on 127.0.0.1" in second.log_path.read_text()
+    assert "Cannot listen on 127.0.0.1" in second.log_path.read_text()
     third = serve(SLEEPER, SAGEMAKER_MODEL_SERVER_WORKERS="many")
     assert third.process.wait(30) == 2
     assert third.log_path.read_text() == "serve: SAGEMAKER_MODEL_SERVER_WORKERS is 'many': write a number such as 0.\n"

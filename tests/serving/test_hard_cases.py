@@ -209,7 +209,7 @@ def test_a_head_without_end_is_431_and_garbage_400(serve: Callable[..., Server])
 
 def test_callers_that_fall_silent_are_cut_off(serve: Callable[..., Server]) -> None:
     server = serve("""
-        from pixelserve.serving import connection
+        from pixelserve.serving.native import connection
 
         def model_fn(model_dir):
             connection.SILENCE_SECONDS = 1.0

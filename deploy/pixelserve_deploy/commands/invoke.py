@@ -21,7 +21,7 @@ import httpx
 from pixelserve import features
 from pixelserve.errors import BadRequest, NotFound, PixelserveError, Unavailable
 from pixelserve.local import state
-from pixelserve.local.media import JSON, content_type_of
+from pixelserve.media_types import JSON, content_type_of
 from pixelserve_deploy.commands import UsageError
 
 EXAMPLES = """\

@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 
 from pixelserve.errors import BadRequest
-from pixelserve.local.endpoints import checked_name
+from pixelserve.local.endpoints import check_name
 from pixelserve_deploy.commands import UsageError
 
 EXAMPLES = """\
@@ -46,6 +46,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _endpoint(folder: Path) -> str:
     try:
-        return checked_name(folder.name.replace("_", "-"))
+        return check_name(folder.name.replace("_", "-"))
     except BadRequest as error:
         raise UsageError(error.message) from None

@@ -17,9 +17,10 @@ from pathlib import Path
 from pixelserve import features
 from pixelserve.errors import NotFound
 from pixelserve.local import Source
-from pixelserve.local.endpoints import harmless, started, wait_until_ready
-from pixelserve.local.storage import place
-from pixelserve.local.transform import Job, Outcome, environment, transform
+from pixelserve.local.endpoints import started, wait_until_ready
+from pixelserve.local.transform import Job, Outcome, job_environment, run_job
+from pixelserve.observe import harmless
+from pixelserve.storage import place
 from pixelserve_deploy.commands import UsageError
 from pixelserve_deploy.commands.up import show_from, show_progress
 
@@ -71,10 +72,10 @@ def run(arguments: argparse.Namespace) -> int:
         source = dataclasses.replace(source, model_dir=arguments.model_dir.resolve())
     if not job.source.names():
         raise NotFound(f"There is nothing in {job.source}.")
-    variables = environment(STRATEGIES.get(arguments.strategy), arguments.max_concurrent, arguments.max_payload)
+    variables = job_environment(STRATEGIES.get(arguments.strategy), arguments.max_concurrent, arguments.max_payload)
     with started([source], show_from(logging.WARNING), variables) as (endpoint,):
         wait_until_ready([endpoint], show_progress)
-        report = transform(endpoint, job, _show)
+        report = run_job(endpoint, job, _show)
     kept = f", {report.skipped} there already" if report.skipped else ""
     print(f"{report.done} transformed{kept}, {len(report.failures)} failed.", file=sys.stderr)
     for name, error in report.failures.items():

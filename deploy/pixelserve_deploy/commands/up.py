@@ -17,10 +17,11 @@ from pathlib import Path
 
 from pixelserve import features
 from pixelserve.errors import NotFound
-from pixelserve.local import Endpoint, LogLine, Source, state
+from pixelserve.local import Endpoint, Source, state
 from pixelserve.local.asynchronous import AsyncPlaces
 from pixelserve.local.runtime import LocalRuntime, running
-from pixelserve.local.storage import place
+from pixelserve.observe import LogLine
+from pixelserve.storage import place
 from pixelserve_deploy.commands import UsageError
 
 EXAMPLES = """\
@@ -95,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
                 progress=show_progress,
                 places=places,
             ) as local,
-            state.noted(local.url),
+            state.announce(local.url),
         ):
             print(_how_to_use(local, places), flush=True)
             while True:
