@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import httpx
 import pytest
@@ -15,21 +17,53 @@ Target = Server | Container
 TARGETS = ("native", "image", "mms")
 Test = TypeVar("Test", bound=Callable[..., None])
 
-SEEN_FAILING = (AssertionError, httpx.TransportError, json.JSONDecodeError, KeyError)
-"""How a server that cannot keep a line fails its case: the last two when its errors are no JSON, or lack a header."""
+BREAKS = (AssertionError, httpx.TransportError, json.JSONDecodeError, KeyError)
+"""How a server that breaks a line fails its checks: the last two when its errors are no JSON, or lack a header."""
 
 
-def contract(line: str, mms: str = "", targets: tuple[str, ...] = TARGETS) -> Callable[[Test], Test]:
+class LineBroken(Exception):
+    """A server does not keep a line of the contract. `seen` is what it did instead."""
+
+    def __init__(self, seen: Any) -> None:
+        super().__init__(f"The line is broken: {seen}")
+        self.seen = seen
+
+
+@contextlib.contextmanager
+def line(seen: Any) -> Iterator[None]:
+    """Around the checks of `seen` that decide whether a line is kept. Raises LineBroken when one of them fails.
+
+    Whatever fails outside of it is no broken line: a server that does not start, a fixture, a condition of the case.
+    """
+    try:
+        yield
+    except BREAKS as error:
+        raise LineBroken(seen) from error
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """Why multi-model-server cannot keep a line. `shows` says whether that is what the case has seen of it."""
+
+    reason: str
+    shows: Callable[[Any], bool]
+
+
+def contract(text: str, mms: Deviation | None = None, targets: tuple[str, ...] = TARGETS) -> Callable[[Test], Test]:
     """Declares a test as the case of one line of the contract, run against each target.
 
-    `mms` is the reason why multi-model-server cannot keep the line: its case must then fail.
+    A case with a deviation must break its line on multi-model-server, and in that way; see `line`.
     """
-    fails = pytest.mark.xfail(reason=mms, strict=True, raises=SEEN_FAILING)
-    parameters = [pytest.param(name, marks=[fails] if mms and name == "mms" else []) for name in targets]
+    reason, marks = "", []
+    if mms is not None:
+        reason, shows = mms.reason, mms.shows
+        broken = pytest.RaisesExc(LineBroken, check=lambda error: shows(error.seen))
+        marks = [pytest.mark.xfail(reason=reason, strict=True, raises=broken)]
+    parameters = [pytest.param(name, marks=marks if name == "mms" else []) for name in targets]
 
     def declare(test: Test) -> Test:
         marked = pytest.mark.parametrize("target", parameters, indirect=True)(test)
-        declared: Test = pytest.mark.contract(line, mms)(marked)
+        declared: Test = pytest.mark.contract(text, reason)(marked)
         return declared
 
     return declare
