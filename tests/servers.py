@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import re
 import signal
 import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -34,9 +37,18 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60.0, what: str = ""
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    """A port of 127.0.0.1 that nothing listens on, and that the system gives to nobody who asks for any port."""
+    while True:
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", random.randrange(10_000, 32_000))) as own:
+            return int(own.getsockname()[1])
+
+
+def in_threads(count: int, call: Callable[[], object]) -> list[threading.Thread]:
+    """`call` in so many threads, started."""
+    threads = [threading.Thread(target=call) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    return threads
 
 
 class Served(ABC):

@@ -1,4 +1,4 @@
-"""What the cases of the suite share: how one is declared, and the handlers they serve."""
+"""How a case of the suite is declared, and what counts as an expected failure."""
 
 from __future__ import annotations
 
@@ -67,38 +67,3 @@ def contract(text: str, mms: Deviation | None = None, targets: tuple[str, ...] =
         return declared
 
     return declare
-
-
-ECHO = """
-    def model_fn(model_dir):
-        return "model"
-
-    def predict_fn(data, model):
-        return data
-"""
-"""The toolkit's defaults around a function that returns what it gets."""
-
-BUSY = """
-    import os, time
-
-    def model_fn(model_dir):
-        return None
-
-    def predict_fn(data, model, context):
-        context.answer_attributes = context.custom_attributes
-        time.sleep(data.get("seconds", 0))
-        if "raise" in data:
-            raise {"ValueError": ValueError, "MemoryError": MemoryError}[data["raise"]](data.get("text"))
-        if "bytes" in data:
-            return b"x" * data["bytes"]
-        if "environ" in data:
-            return os.environ.get(data["environ"], "")
-        return {"pid": os.getpid()}
-
-    def output_fn(prediction, accept):
-        import json
-        if isinstance(prediction, bytes):
-            return prediction, "application/octet-stream"
-        return json.dumps(prediction), "application/json"
-"""
-"""Does what its JSON says: sleeps, raises, answers many bytes."""

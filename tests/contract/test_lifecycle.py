@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
-from cases import BUSY, ECHO, Deviation, Target, contract, line
+from cases import Deviation, Target, contract, line
 from containers import Container
-from servers import free_port, wait_for
+from handlers import BUSY, ECHO, SLOW_TO_LOAD
+from servers import free_port, in_threads, wait_for
 
 Start = Callable[..., Target]
 IN_IMAGES = ("image", "mms")
@@ -65,10 +66,16 @@ def test_read_only(target: str, start: Start) -> None:
 
 @contract("/ping is 503 with the reason while the model loads", mms=ALWAYS_HEALTHY)
 def test_ping_while_loading(start: Start) -> None:
-    server = start(
-        "import time\n\ndef model_fn(model_dir):\n    time.sleep(5)\n\ndef predict_fn(d, m):\n    return d\n"
-    )
-    assert failing_ping(server, "loading").json()["error"]["retry_after"] >= 1
+    server = start(SLOW_TO_LOAD.format(seconds=3))
+    assert failing_ping(server, "loading").json()["error"] == {
+        "code": "not_ready",
+        "message": "The model is loading.",
+        "param": None,
+        "retryable": True,
+        "retry_after": 2,
+    }
+    early = server.invoke("1")
+    assert (early.status_code, early.headers["retry-after"]) == (503, "2")
     assert server.ready().invoke("1").status_code == 200
 
 
@@ -77,7 +84,7 @@ def test_ping_after_a_failed_load(start: Start) -> None:
     server = start(
         "def model_fn(model_dir):\n    raise OSError('no weights.bin')\n\ndef predict_fn(d, m):\n    return d\n"
     )
-    failing_ping(server, "no weights.bin")
+    failing_ping(server, "OSError: no weights.bin")
 
 
 @contract("/ping is 503 after the worker died, and 200 again with its successor", mms=ALWAYS_HEALTHY)
@@ -85,7 +92,7 @@ def test_ping_after_a_lost_worker(target: str, start: Start) -> None:
     server = start(BUSY).ready()
     wait_for(lambda: server.invoke("{}").status_code == 200)
     os.kill(workers(target, server)[0], signal.SIGKILL)
-    failing_ping(server, "worker")
+    assert failing_ping(server, "signal 9").json()["error"]["code"] == "worker_lost"
     server.ready()
 
 
@@ -187,9 +194,7 @@ def test_sigterm_under_load(start: Start) -> None:
                     lost.append(type(error).__name__)
                     return
 
-    threads = [threading.Thread(target=call) for _ in range(8)]
-    for thread in threads:
-        thread.start()
+    threads = in_threads(8, call)
     wait_for(lambda: len(statuses) > 20)
     code = server.terminate()
     for thread in threads:
@@ -198,6 +203,7 @@ def test_sigterm_under_load(start: Start) -> None:
         assert lost == []
         assert set(statuses) == {200}
         assert code == 0
+        assert json.loads(server.log_text().splitlines()[-1])["message"] == "ended, nothing lost"
 
 
 @contract("The server process is killed: the exit code is not 0")
@@ -212,4 +218,4 @@ def test_a_killed_server(target: str, start: Start) -> None:
 def test_unusable_setting(start: Start) -> None:
     server = start(ECHO, SAGEMAKER_MODEL_SERVER_WORKERS="many")
     assert server.exit_code() == 2
-    assert "SAGEMAKER_MODEL_SERVER_WORKERS is 'many'" in server.log_text()
+    assert server.log_text() == "serve: SAGEMAKER_MODEL_SERVER_WORKERS is 'many': write a number such as 0.\n"

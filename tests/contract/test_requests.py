@@ -12,8 +12,9 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from cases import BUSY, ECHO, Deviation, Target, contract, line
-from servers import wait_for
+from cases import Deviation, Target, contract, line
+from handlers import BUSY, ECHO
+from servers import in_threads, wait_for
 
 Shared = Callable[[str, str], Target]
 JSON, NPY, CSV, RAW = "application/json", "application/x-npy", "text/csv", "application/octet-stream"
@@ -231,18 +232,19 @@ def test_queue_full(start: Callable[..., Target]) -> None:
     server = start(BUSY, PIXELSERVE_QUEUE_LENGTH="2").ready()
     assert server.invoke("{}").status_code == 200
     answers: list[httpx.Response] = []
-    threads = [threading.Thread(target=lambda: answers.append(server.invoke('{"seconds": 1}'))) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
+    for thread in in_threads(8, lambda: answers.append(server.invoke('{"seconds": 1}'))):
         thread.join()
+    counts = Counter(answer.status_code for answer in answers)
     refused = [answer for answer in answers if answer.status_code in (429, 503)]
-    assert Counter(answer.status_code for answer in answers)[200] == 8 - len(refused)
+    assert counts[200] == 8 - len(refused)
     assert 0 < len(refused) < 8
     for answer in refused:
         with line(answer):
             assert int(answer.headers["retry-after"]) >= 1
             assert error_of(answer) == "queue_full"
+            assert answer.json()["error"]["retryable"] is True
+    assert counts == {200: 2, 429: 6}
+    assert server.invoke("{}").status_code == 200
 
 
 @contract(
