@@ -36,7 +36,7 @@ def read_all(connection: socket.socket) -> bytes:
 
 def read_answers(connection: socket.socket, count: int) -> list[tuple[int, Any]]:
     """The status and JSON of the next `count` answers, fewer when the connection ends before."""
-    answers = []
+    answers: list[tuple[int, Any]] = []
     with connection.makefile("rb") as file:
         while len(answers) < count and (first := file.readline()):
             lengths = [

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
-from containers import Container
+from containers import NEEDS_ENGINE, Container
 from servers import Server
 
 Target = Server | Container
@@ -54,12 +54,13 @@ def contract(text: str, mms: Deviation | None = None, targets: tuple[str, ...] =
 
     A case with a deviation must break its line on multi-model-server, and in that way; see `line`.
     """
-    reason, marks = "", []
+    reason = ""
+    marks = {name: [] if name == "native" else list(NEEDS_ENGINE) for name in targets}
     if mms is not None:
         reason, shows = mms.reason, mms.shows
         broken = pytest.RaisesExc(LineBroken, check=lambda error: shows(error.seen))
-        marks = [pytest.mark.xfail(reason=reason, strict=True, raises=broken)]
-    parameters = [pytest.param(name, marks=marks if name == "mms" else []) for name in targets]
+        marks["mms"].append(pytest.mark.xfail(reason=reason, strict=True, raises=broken))
+    parameters = [pytest.param(name, marks=marks[name]) for name in targets]
 
     def declare(test: Test) -> Test:
         marked = pytest.mark.parametrize("target", parameters, indirect=True)(test)
