@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from servers import ROOT, Server
@@ -21,13 +22,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Starts servers: `serve(handler_source, NAME=value)`; all are gone after the test."""
+    """Starts servers: `serve(handler_source, NAME=value)`, as `Server` does; all are gone after the test."""
     servers: list[Server] = []
 
-    def start(handler: str | None = None, **environ: str) -> Server:
+    def start(handler: str | None = None, **options: Any) -> Server:
         folder = tmp_path / f"server{len(servers)}"
         folder.mkdir()
-        servers.append(Server(folder, handler, **environ))
+        servers.append(Server(folder, handler, **options))
         return servers[-1]
 
     yield start

@@ -37,10 +37,12 @@ def read_all(connection: socket.socket) -> bytes:
 def read_answers(connection: socket.socket, count: int) -> list[tuple[int, Any]]:
     """The status and JSON of the next `count` answers, fewer when the connection ends before."""
     answers: list[tuple[int, Any]] = []
-    with connection.makefile("rb") as file:
+    with connection.makefile("rb", buffering=0) as file:  # what comes after them stays in the socket
         while len(answers) < count and (first := file.readline()):
-            lengths = [
-                int(line.split(b":")[1]) for line in iter(file.readline, b"\r\n") if line.startswith(b"content-length")
-            ]
-            answers.append((int(first.split()[1]), json.loads(file.read(lengths[0]))))
+            fields = [line.partition(b":") for line in iter(file.readline, b"\r\n")]
+            (length,) = [int(value) for name, _, value in fields if name.lower() == b"content-length"]
+            body = b""
+            while len(body) < length and (piece := file.read(length - len(body))):
+                body += piece
+            answers.append((int(first.split()[1]), json.loads(body)))
     return answers

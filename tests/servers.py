@@ -15,7 +15,7 @@ import textwrap
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -89,10 +89,18 @@ class Served(ABC):
 
 
 class Server(Served):
-    """`python -m pixelserve.serving` with its environment; stopped by `close`. `files` lie in code/ of its model."""
+    """`python -m pixelserve.serving` with its environment; stopped by `close`.
+
+    `files` lie in code/ of its model; `within` is a command that runs it, such as `prlimit --nofile=150`.
+    """
 
     def __init__(
-        self, folder: Path, handler: str | None = None, files: dict[str, str] | None = None, **environ: str
+        self,
+        folder: Path,
+        handler: str | None = None,
+        files: dict[str, str] | None = None,
+        within: Sequence[str] = (),
+        **environ: str,
     ) -> None:
         self.port = int(environ.get("SAGEMAKER_BIND_TO_PORT") or free_port())
         env = {**os.environ, "SAGEMAKER_BIND_TO_PORT": str(self.port), "SM_MODEL_DIR": str(folder / "model"), **environ}
@@ -108,7 +116,7 @@ class Server(Served):
         self.log_path = folder / "server.log"
         with self.log_path.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "pixelserve.serving"], env=env, stdout=log, stderr=subprocess.STDOUT
+                [*within, sys.executable, "-m", "pixelserve.serving"], env=env, stdout=log, stderr=subprocess.STDOUT
             )
         self.url = f"http://127.0.0.1:{self.port}"
         self.client = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
