@@ -27,9 +27,9 @@ def gpus(devices: Path = Path("/dev")) -> int:
     return len(list(devices.glob("nvidia[0-9]*")))
 
 
-def free_memory() -> int:
+def free_memory(folder: Path = Path("/sys/fs/cgroup")) -> int:
     """Bytes that may still be taken: what the machine has and, in a container, what its limit leaves."""
-    readings = [_meminfo("MemAvailable"), _cgroup_rest()]
+    readings = [_meminfo("MemAvailable"), _cgroup_rest(folder)]
     return min(reading for reading in readings if reading is not None)
 
 
@@ -49,7 +49,7 @@ def _meminfo(name: str) -> int:
     return 1 << 30
 
 
-def _cgroup_rest(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
+def _cgroup_rest(folder: Path) -> int | None:
     """What the container's limit leaves (cgroup v2 or v1), file cache counted as free; None without a limit."""
     for limit_file, usage_file, cache in (
         ("memory.max", "memory.current", "inactive_file"),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import docker
 import pytest
-from containers import Container, recipe
+from containers import NEEDS_ENGINE, Container, recipe
 from servers import ROOT
 
 from pixelserve import __version__
@@ -22,6 +22,7 @@ from pixelserve.errors import BadRequest
 from pixelserve_deploy import cli
 from pixelserve_deploy.image import ImageError, Recipe, _copy_handler, build
 
+pytestmark = NEEDS_ENGINE
 HANDLER = """
 import greeting
 
