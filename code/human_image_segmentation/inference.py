@@ -10,7 +10,7 @@ import base64
 import json
 
 from pixelserve import JSON, Body, Context, Image, answer_type, encode, read_request
-from pixelserve.models.segmentation import Segmenter, cut_out
+from pixelserve.models import Segmenter, cut_out
 from pixelserve.schema import SegmentationRequest
 from pixelserve.settings import settings
 

@@ -21,7 +21,7 @@ from pixelserve import (
     encode,
     read_request,
 )
-from pixelserve.models.super_resolution import Upscaler
+from pixelserve.models import Upscaler
 from pixelserve.schema import SuperResolutionRequest
 from pixelserve.settings import settings
 
