@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pixelserve.errors import DeadlineExceeded, HandlerError, PixelserveError, QueueFull
-from pixelserve.imaging.fetch import WAITING
+from pixelserve.net import WAITING
 from pixelserve.serving.answers import Answer, from_handler, told
 from pixelserve.serving.context import ClientGone, Context
 from pixelserve.serving.handler import Handler, load_model
