@@ -166,6 +166,12 @@ def accepting(talk: Callable[[socket.socket], None]) -> Iterator[int]:
             thread.join()
 
 
+def be_silent(connection: socket.socket) -> None:
+    """Says nothing until the other side goes."""
+    while connection.recv(1_000):
+        pass
+
+
 def drip_handshake(connection: socket.socket) -> None:
     """A TLS record of a handshake that comes a byte at a time."""
     drip(connection, b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc" + bytes(1_000))

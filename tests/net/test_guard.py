@@ -327,7 +327,7 @@ def test_a_handshake_of_a_byte_now_and_then_is_given_up(get: Read) -> None:
 
 @both
 def test_a_step_ends_at_its_own_time_out_where_that_comes_first(read: Read) -> None:
-    with sites.accepting(lambda connection: connection.recv(1)) as port, pytest.raises(httpcore.ReadTimeout):
+    with sites.accepting(sites.be_silent) as port, pytest.raises(httpcore.ReadTimeout):
         read("127.0.0.1", port, timeout=0.2, allow_private=True)
 
 
