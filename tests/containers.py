@@ -12,13 +12,13 @@ import pytest
 from servers import ROOT, Served
 
 from pixelserve.errors import Unavailable
-from pixelserve_deploy.image import Recipe, build, engine
+from pixelserve_deploy.image import Recipe, build, connect
 
 
 def engine_or_skip() -> docker.DockerClient:
     """The Docker Engine; the test is skipped where none answers."""
     try:
-        return engine()
+        return connect()
     except Unavailable as error:
         pytest.skip(error.message)
 

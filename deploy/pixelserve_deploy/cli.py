@@ -15,7 +15,8 @@ from typing import NoReturn
 
 import pixelserve
 from pixelserve.errors import PixelserveError
-from pixelserve_deploy.commands import UsageError
+from pixelserve_deploy import console
+from pixelserve_deploy.errors import UsageError
 
 COMMANDS = {
     "up": "serve endpoints on this machine behind the SageMaker Runtime API",
@@ -54,13 +55,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(name, words[1:])
     except PixelserveError as error:
-        print(f"pixelserve {name}: {error.message}", file=sys.stderr)
+        console.print_error(f"pixelserve {name}", error.message)
         return EXIT_FAILED
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in EXTRAS:
             raise
-        print(f"pixelserve {name} needs {package}: pip install 'pixelserve[{EXTRAS[package]}]'", file=sys.stderr)
+        console.print_error(f"pixelserve {name} needs {package}", f"pip install 'pixelserve[{EXTRAS[package]}]'")
         return EXIT_FAILED
     except BrokenPipeError:  # of `pixelserve … | head`; what is still buffered has no reader
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

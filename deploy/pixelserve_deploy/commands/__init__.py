@@ -1,5 +1,1 @@
-"""The subcommands, one module each; see `cli`."""
-
-
-class UsageError(Exception):
-    """The command line contradicts itself: exit code 2."""
+"""The subcommands, one module each, groups in folders; see `cli`. None imports another."""

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from pathlib import Path
 
 from pixelserve import features
 from pixelserve.errors import NotFound
 from pixelserve.models.weights import weights
-from pixelserve_deploy.commands import UsageError
-from pixelserve_deploy.image import Recipe, build, engine, find_source
+from pixelserve_deploy import console
+from pixelserve_deploy.errors import UsageError
+from pixelserve_deploy.image import Recipe, find_source
 
 EXAMPLES = """\
   pixelserve build                                     the image with all three features
@@ -59,9 +59,15 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         print(json.dumps({"tag": recipe.tag, "target": recipe.target, "arguments": recipe.build_arguments()}, indent=2))
         return 0
-    client = engine()
+    from pixelserve_deploy.image import build, connect
+
+    client = connect()
     started = time.monotonic()
-    tag = build(client, recipe, _silent if arguments.quiet else _show)
+    if arguments.quiet:
+        tag = build(client, recipe, lambda line: None)
+    else:
+        with console.show_lines(f"Building {recipe.tag}") as show:
+            tag = build(client, recipe, show)
     seconds, size = time.monotonic() - started, client.images.get(tag).attrs["Size"]
     if arguments.json:
         print(json.dumps({"tag": tag, "bytes": size, "seconds": round(seconds, 1)}))
@@ -104,11 +110,3 @@ def _recipe(arguments: argparse.Namespace) -> Recipe:
             "inference.py."
         )
     return recipe
-
-
-def _show(line: str) -> None:
-    print(line, file=sys.stderr)
-
-
-def _silent(_line: str) -> None:
-    """Shows nothing."""

@@ -22,7 +22,9 @@ from pixelserve import features
 from pixelserve.errors import BadRequest, NotFound, PixelserveError, Unavailable
 from pixelserve.local import state
 from pixelserve.local.media import JSON, content_type_of
-from pixelserve_deploy.commands import UsageError
+from pixelserve_deploy import console
+from pixelserve_deploy.aws import make_client
+from pixelserve_deploy.errors import UsageError
 
 EXAMPLES = """\
   pixelserve invoke image-super-resolution photo.jpg --scale 4 -o large.png
@@ -154,11 +156,10 @@ def _here(endpoint: str, stack: ExitStack) -> Send:
     if url is None:
         from pixelserve.local import Source
         from pixelserve.local.runtime import running
-        from pixelserve_deploy.commands.up import show_progress
 
         source = Source.parse(endpoint)
         print(f"No `pixelserve up` has {source.name}: starting it for this call.", file=sys.stderr)
-        url, name = stack.enter_context(running([source], progress=show_progress)).url, source.name
+        url, name = stack.enter_context(running([source], progress=console.show_starting)).url, source.name
 
     def send(body: bytes, headers: dict[str, str]) -> Reply:
         try:
@@ -180,16 +181,11 @@ def _here(endpoint: str, stack: ExitStack) -> Send:
 
 
 def _on_aws(arguments: argparse.Namespace) -> Send:
-    import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
 
     once = Config(read_timeout=SECONDS, retries={"total_max_attempts": 1})  # an invocation is not repeated unasked
-    try:
-        session = boto3.Session(profile_name=arguments.profile, region_name=arguments.region)
-        client = session.client("sagemaker-runtime", config=once)
-    except BotoCoreError as error:
-        raise BadRequest(f"{error} Give --region and --profile, or configure them.") from None
+    client = make_client("sagemaker-runtime", arguments.region, arguments.profile, once)
 
     def send(body: bytes, headers: dict[str, str]) -> Reply:
         attributes = {"CustomAttributes": headers[ATTRIBUTES]} if ATTRIBUTES in headers else {}

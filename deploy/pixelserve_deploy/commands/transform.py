@@ -20,8 +20,8 @@ from pixelserve.local import Source
 from pixelserve.local.endpoints import harmless, started, wait_until_ready
 from pixelserve.local.storage import place
 from pixelserve.local.transform import Job, Outcome, environment, transform
-from pixelserve_deploy.commands import UsageError
-from pixelserve_deploy.commands.up import show_from, show_progress
+from pixelserve_deploy import console
+from pixelserve_deploy.errors import UsageError
 
 EXAMPLES = """\
   pixelserve transform image-super-resolution photos large --accept image/webp
@@ -72,9 +72,10 @@ def run(arguments: argparse.Namespace) -> int:
     if not job.source.names():
         raise NotFound(f"There is nothing in {job.source}.")
     variables = environment(STRATEGIES.get(arguments.strategy), arguments.max_concurrent, arguments.max_payload)
-    with started([source], show_from(logging.WARNING), variables) as (endpoint,):
-        wait_until_ready([endpoint], show_progress)
-        report = transform(endpoint, job, _show)
+    with started([source], console.show_logs(logging.WARNING), variables) as (endpoint,):
+        wait_until_ready([endpoint], console.show_starting)
+        with console.show_items() as show:
+            report = transform(endpoint, job, lambda outcome: _show(outcome, show))
     kept = f", {report.skipped} there already" if report.skipped else ""
     print(f"{report.done} transformed{kept}, {len(report.failures)} failed.", file=sys.stderr)
     for name, error in report.failures.items():
@@ -105,9 +106,9 @@ def _job(arguments: argparse.Namespace) -> Job:
     return job
 
 
-def _show(outcome: Outcome) -> None:
+def _show(outcome: Outcome, show: console.ShowItem) -> None:
     result = f"failed: {outcome.error}" if outcome.error else f"{outcome.size:,} bytes"
-    print(_line(f"{outcome.number}/{outcome.total} {outcome.name}: {result}"), file=sys.stderr)
+    show(outcome.number, outcome.total, _line(f"{outcome.name}: {result}"), bool(outcome.error))
 
 
 def _line(text: str) -> str:

@@ -10,18 +10,17 @@ import dataclasses
 import logging
 import signal
 import sys
-import textwrap
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from pixelserve import features
 from pixelserve.errors import NotFound
-from pixelserve.local import Endpoint, LogLine, Source, state
+from pixelserve.local import Source, state
 from pixelserve.local.asynchronous import AsyncPlaces
 from pixelserve.local.runtime import LocalRuntime, running
 from pixelserve.local.storage import place
-from pixelserve_deploy.commands import UsageError
+from pixelserve_deploy import console
+from pixelserve_deploy.errors import UsageError
 
 EXAMPLES = """\
   pixelserve up                                 all features
@@ -84,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     names = arguments.endpoints or [feature.endpoint for feature in features.FEATURES]
     sources = _chosen(names, arguments.model_dir)
     places = _places(arguments)
-    show_log = show_from(logging.INFO if arguments.verbose else logging.WARNING)
+    show_log = console.show_logs(logging.INFO if arguments.verbose else logging.WARNING)
     try:
         with (
             running(
@@ -92,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
                 host=arguments.host,
                 port=arguments.port,
                 log=show_log,
-                progress=show_progress,
+                progress=console.show_starting,
                 places=places,
             ) as local,
             state.noted(local.url),
@@ -105,20 +104,6 @@ def run(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return 0
-
-
-def show_progress(endpoint: Endpoint, reason: str) -> None:
-    print(f"{endpoint.name}: {reason or 'ready.'}", file=sys.stderr)
-
-
-def show_from(level: int) -> Callable[[Endpoint, LogLine], None]:
-    """Shows what a handler prints itself, and what is logged at `level` or above."""
-
-    def show(endpoint: Endpoint, line: LogLine) -> None:
-        if line.level is None or line.level >= level:
-            print(textwrap.indent(line.text, f"{endpoint.name} | "), file=sys.stderr)
-
-    return show
 
 
 def _how_to_use(local: LocalRuntime, places: AsyncPlaces | None) -> str:

@@ -75,7 +75,7 @@ class Fleet:
 
 
 @dataclass
-class Outcome:
+class SimulationResult:
     """What became of the requests; `served` are those in time. The lists have one value a minute."""
 
     served: int = 0
@@ -100,9 +100,9 @@ class Outcome:
         return self.served + self.late + self.failed
 
 
-def simulate(trace: Sequence[int], fleet: Fleet) -> Outcome:
+def simulate(trace: Sequence[int], fleet: Fleet) -> SimulationResult:
     """Runs the trace through the fleet. Every request is served, late or failed in the end."""
-    outcome, scaler, queue = Outcome(), _Scaler(fleet), _Queue(fleet)
+    outcome, scaler, queue = SimulationResult(), _Scaler(fleet), _Queue(fleet)
     minute = 0
     while minute < len(trace) or queue.waiting or queue.running:
         arrived = trace[minute] if minute < len(trace) else 0

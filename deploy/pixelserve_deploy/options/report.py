@@ -1,4 +1,4 @@
-"""Where the reports of `pixelserve cost` go, and in which form."""
+"""The options that say where a report goes and in which form, and writing it there."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import sys
 from pathlib import Path
 
 from pixelserve.errors import BadRequest
-from pixelserve_deploy.cost.report import FORMATS, Report, render
+from pixelserve_deploy.reports import REPORT_FORMATS, Report, render
 
 ENDINGS = {".json": "json", ".csv": "csv", ".md": "markdown", ".html": "html"}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--format", choices=FORMATS, help="default: by the ending of OUT, else table")
+def add_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--format", choices=REPORT_FORMATS, help="default: by the ending of OUT, else table")
     parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="file to write (default: print)")
 
 
-def write(report: Report, arguments: argparse.Namespace) -> None:
+def write_report(report: Report, arguments: argparse.Namespace) -> None:
     """Prints the report, or writes it and says where. Raises BadRequest for a file that cannot be written."""
     output: Path | None = arguments.output
     form = arguments.format or (ENDINGS.get(output.suffix.lower()) if output else None) or "table"
@@ -25,10 +25,10 @@ def write(report: Report, arguments: argparse.Namespace) -> None:
     if output is None:
         sys.stdout.write(text)
         return
-    save(output, text)
+    save_text(output, text)
 
 
-def save(output: Path, text: str) -> None:
+def save_text(output: Path, text: str) -> None:
     """Writes a file and says so. Raises BadRequest where that fails."""
     try:
         output.write_text(text, "utf-8")
