@@ -6,7 +6,6 @@ read. rich is imported when something is drawn, never before.
 
 from __future__ import annotations
 
-import logging
 import sys
 import textwrap
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -65,8 +64,9 @@ def print_table(
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, title=title and Text(title), title_justify="left", title_style="bold")
-    for header in headers:
-        table.add_column(Text(header), justify="right" if header in right else "left", overflow="fold")
+    for header, *cells in zip(headers, *rows, strict=True):
+        names = not any(" " in cell for cell in cells)  # stay whole as long as there is room
+        table.add_column(Text(header), justify="right" if header in right else "left", overflow="fold", no_wrap=names)
     for number, row in enumerate(rows):
         last = number == len(rows) - 1
         style = "bold" if total and last else None
@@ -182,6 +182,7 @@ def show_starting(endpoint: Endpoint, reason: str) -> None:
 
 def show_logs(level: int) -> Callable[[Endpoint, LogLine], None]:
     """Shows what a handler prints itself, and what is logged at `level` or above."""
+    from logging import ERROR
 
     def show(endpoint: Endpoint, line: LogLine) -> None:
         if line.level is not None and line.level < level:
@@ -191,6 +192,6 @@ def show_logs(level: int) -> Callable[[Endpoint, LogLine], None]:
         if console is None:
             print(text, file=sys.stderr)
         else:
-            console.print(text, style="red" if (line.level or 0) >= logging.ERROR else "dim", soft_wrap=True)
+            console.print(text, style="red" if (line.level or 0) >= ERROR else "dim", soft_wrap=True)
 
     return show

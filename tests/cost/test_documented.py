@@ -108,4 +108,4 @@ def test_explain_names_formula_rounding_and_source(capsys) -> None:
 
 
 def test_the_packages_example_is_true() -> None:
-    assert doctest.testmod(pixelserve_deploy.cost) == (0, 2)
+    assert doctest.testmod(pixelserve_deploy.cost) == (0, 4)

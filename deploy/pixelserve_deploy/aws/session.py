@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError
+from typing import TYPE_CHECKING, Any
 
 from pixelserve.errors import BadRequest
+
+if TYPE_CHECKING:
+    from botocore.config import Config
 
 
 def make_client(service: str, region: str | None, profile: str | None, config: Config | None = None) -> Any:
     """boto3's client; None leaves region and profile to the AWS configuration. Raises BadRequest without them."""
+    import boto3
+    from botocore.exceptions import BotoCoreError
+
     try:
         session = boto3.Session(profile_name=profile, region_name=region)
         return session.client(service, config=config)
