@@ -23,7 +23,7 @@ from pixelserve_deploy.cost.pricelist import (
     PriceRefused,
     Wanted,
     fetch_products,
-    make_client,
+    make_pricing_client,
     pick_price,
     want_hosting,
 )
@@ -166,7 +166,7 @@ def test_china_is_asked_in_china_and_read_as_yuan(monkeypatch) -> None:
     assert API_REGION == {"aws": "us-east-1", "aws-cn": "cn-northwest-1"}
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "none")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "none")
-    assert make_client("cn-north-1").meta.endpoint_url == "https://api.pricing.cn-northwest-1.amazonaws.com.cn"
+    assert make_pricing_client("cn-north-1").meta.endpoint_url == "https://api.pricing.cn-northwest-1.amazonaws.com.cn"
     row = product(dimension("5.1", currency="CNY"), regionCode="cn-northwest-1", usagetype="CNW1-Host:ml.g4dn.xlarge")
     assert asked([row], currency="CNY", region="cn-northwest-1").first == Decimal("5.1")
     with pytest.raises(PriceRefused, match="priced in CNY, and the book is in USD"):
@@ -252,7 +252,7 @@ def test_refresh_reads_a_downloaded_offer(tmp_path, capsys, monkeypatch) -> None
 
 def test_refresh_asks_the_api(tmp_path, capsys, monkeypatch) -> None:
     client = boto3.client("pricing", region_name="us-east-1", aws_access_key_id="none", aws_secret_access_key="none")
-    monkeypatch.setattr(pricelist, "make_client", lambda region: client)
+    monkeypatch.setattr(pricelist, "make_pricing_client", lambda region: client)
     with Stubber(client) as stub:
         for _ in TRAFFIC:
             stub.add_response("get_products", {"FormatVersion": "aws_v1", "PriceList": []})

@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    recipe = _recipe(arguments)
+    recipe = _read_recipe(arguments)
     if arguments.dry_run:
         print(json.dumps({"tag": recipe.tag, "target": recipe.target, "arguments": recipe.build_arguments()}, indent=2))
         return 0
@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _recipe(arguments: argparse.Namespace) -> Recipe:
+def _read_recipe(arguments: argparse.Namespace) -> Recipe:
     """What the command line asks for. Raises UsageError or NotFound for what cannot be built."""
     if arguments.mms and arguments.target == "lambda":
         raise UsageError("--mms is a server: it does not go with --target lambda")

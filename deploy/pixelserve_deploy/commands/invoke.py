@@ -69,12 +69,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    options = _options(arguments)
+    options = _read_options(arguments)
     images = [_read(path) for path in arguments.images]
-    accept = _accept(arguments)
-    body, headers = _request(images, options, accept)
+    accept = _choose_accept(arguments)
+    body, headers = _build_request(images, options, accept)
     with ExitStack() as stack:
-        send = _on_aws(arguments) if arguments.aws else _here(arguments.endpoint, stack)
+        send = _send_to_aws(arguments) if arguments.aws else _send_here(arguments.endpoint, stack)
         started = time.perf_counter()
         answer, content_type = send(body, headers)
         seconds = time.perf_counter() - started
@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     if output is None and content_type == JSON:
         print(answer.decode())
         return 0
-    output = output or _output_beside(arguments.images[0], images[0], answer, content_type)
+    output = output or _name_output(arguments.images[0], images[0], answer, content_type)
     try:
         output.write_bytes(answer)
     except OSError as error:
@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _options(arguments: argparse.Namespace) -> dict[str, Any]:
+def _read_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """The request's fields beside the images."""
     if len(arguments.images) > 2:
         raise UsageError("one image, or two to compare")
@@ -124,7 +124,7 @@ def _read(path: Path) -> bytes:
     return data
 
 
-def _accept(arguments: argparse.Namespace) -> str:
+def _choose_accept(arguments: argparse.Namespace) -> str:
     if arguments.accept:
         return str(arguments.accept)
     if arguments.output is None:
@@ -136,7 +136,7 @@ def _accept(arguments: argparse.Namespace) -> str:
         raise UsageError(f"-o {arguments.output}: name one of {', '.join(ACCEPTS)}, or give --accept") from None
 
 
-def _request(images: list[bytes], options: dict[str, Any], accept: str) -> tuple[bytes, dict[str, str]]:
+def _build_request(images: list[bytes], options: dict[str, Any], accept: str) -> tuple[bytes, dict[str, str]]:
     """One image for an image: its bytes, the options as attributes. Otherwise JSON with Base64 in it."""
     if len(images) == 1 and accept != JSON:
         attributes = ";".join(f"{key}={json.dumps(v) if not isinstance(v, str) else v}" for key, v in options.items())
@@ -149,7 +149,7 @@ def _request(images: list[bytes], options: dict[str, Any], accept: str) -> tuple
     return json.dumps(encoded | options).encode(), {"Content-Type": JSON, "Accept": accept}
 
 
-def _here(endpoint: str, stack: ExitStack) -> Send:
+def _send_here(endpoint: str, stack: ExitStack) -> Send:
     """Sends to a running `up`, else to an endpoint started for as long as the stack is open."""
     name = endpoint.replace("_", "-")
     url = state.find(name)
@@ -174,13 +174,13 @@ def _here(endpoint: str, stack: ExitStack) -> Send:
             raise Unavailable(f"No answer from {url}: {error or type(error).__name__}.") from None
         if not answer.is_success:
             fields = answer.json()
-            raise _failed(fields.get("OriginalMessage"), fields["Message"])
+            raise _read_failure(fields.get("OriginalMessage"), fields["Message"])
         return answer.content, answer.headers.get("content-type", "")
 
     return send
 
 
-def _on_aws(arguments: argparse.Namespace) -> Send:
+def _send_to_aws(arguments: argparse.Namespace) -> Send:
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -198,7 +198,7 @@ def _on_aws(arguments: argparse.Namespace) -> Send:
                 **attributes,
             )
         except ClientError as error:
-            raise _failed(error.response.get("OriginalMessage"), str(error)) from None
+            raise _read_failure(error.response.get("OriginalMessage"), str(error)) from None
         except BotoCoreError as error:
             raise Unavailable(str(error)) from None
         return answer["Body"].read(), answer["ContentType"]
@@ -206,7 +206,7 @@ def _on_aws(arguments: argparse.Namespace) -> Send:
     return send
 
 
-def _failed(original: str | None, message: str) -> InvocationFailed:
+def _read_failure(original: str | None, message: str) -> InvocationFailed:
     """The container's own message where it has one, else the service's."""
     try:
         error = json.loads(original or "")["error"]
@@ -215,20 +215,20 @@ def _failed(original: str | None, message: str) -> InvocationFailed:
         return InvocationFailed(original or message)
 
 
-def _output_beside(path: Path, image: bytes, answer: bytes, content_type: str) -> Path:
+def _name_output(path: Path, image: bytes, answer: bytes, content_type: str) -> Path:
     """`photo.x4.png` for photo.jpg enlarged 4 times, `photo.result.png` for other answers: never the image itself."""
-    before, after = _pixels(image), _pixels(answer)
+    before, after = _measure_pixels(image), _measure_pixels(answer)
     factor = after[0] // before[0] if before and after else 1
     what = f"x{factor}" if factor > 1 else "result"
     return path.with_name(f"{path.stem}.{what}{ENDINGS.get(content_type, '.out')}")
 
 
 def _describe(path: Path, data: bytes) -> str:
-    size = _pixels(data)
+    size = _measure_pixels(data)
     return f"{path} ({f'{size[0]}x{size[1]}, ' if size else ''}{len(data):,} bytes)"
 
 
-def _pixels(data: bytes) -> tuple[int, int] | None:
+def _measure_pixels(data: bytes) -> tuple[int, int] | None:
     """Width and height; None for what is no image, or where the extra `server` is not there to read it."""
     try:
         from pixelserve.imaging import read_header

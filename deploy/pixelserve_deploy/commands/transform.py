@@ -63,7 +63,7 @@ def _positive(text: str) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    job = _job(arguments)
+    job = _read_job(arguments)
     source = Source.parse(arguments.endpoint)
     if arguments.model_dir is not None:
         if not arguments.model_dir.is_dir():
@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if report.failures else 0
 
 
-def _job(arguments: argparse.Namespace) -> Job:
+def _read_job(arguments: argparse.Namespace) -> Job:
     """What the command line asks for. Raises UsageError when it contradicts itself."""
     if arguments.strategy == "MultiRecord" and arguments.split_type != "Line":
         raise UsageError("--strategy MultiRecord goes with --split-type Line")

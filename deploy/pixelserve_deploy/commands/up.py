@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-v", "--verbose", action="store_true", help="show all that endpoints log, not only warnings")
 
 
-def _chosen(names: list[str], model_dirs: list[str]) -> list[Source]:
+def _choose_sources(names: list[str], model_dirs: list[str]) -> list[Source]:
     """What the command line names. Raises UsageError for a --model-dir of none of it, NotFound for a missing folder."""
     sources = {source.name: source for source in map(Source.parse, names)}
     if len(sources) < len(names):
@@ -70,7 +70,7 @@ def _chosen(names: list[str], model_dirs: list[str]) -> list[Source]:
     return list(sources.values())
 
 
-def _places(arguments: argparse.Namespace) -> AsyncPlaces | None:
+def _read_places(arguments: argparse.Namespace) -> AsyncPlaces | None:
     if arguments.async_output is None:
         if arguments.async_input:
             raise UsageError("--async-input goes with --async-output")
@@ -81,8 +81,8 @@ def _places(arguments: argparse.Namespace) -> AsyncPlaces | None:
 def run(arguments: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     names = arguments.endpoints or [feature.endpoint for feature in features.FEATURES]
-    sources = _chosen(names, arguments.model_dir)
-    places = _places(arguments)
+    sources = _choose_sources(names, arguments.model_dir)
+    places = _read_places(arguments)
     show_log = console.show_logs(logging.INFO if arguments.verbose else logging.WARNING)
     try:
         with (
@@ -96,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
             ) as local,
             state.noted(local.url),
         ):
-            print(_how_to_use(local, places), flush=True)
+            print(_explain_use(local, places), flush=True)
             while True:
                 for endpoint in local.endpoints.values():
                     endpoint.check_alive()
@@ -106,7 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
 
 
-def _how_to_use(local: LocalRuntime, places: AsyncPlaces | None) -> str:
+def _explain_use(local: LocalRuntime, places: AsyncPlaces | None) -> str:
     exports = "\n".join(f"export {name}={value}" for name, value in local.environment().items())
     name = next(iter(local.endpoints))
     asynchronous = f"\nAsynchronous invocations write to {places.output}.\n" if places else ""

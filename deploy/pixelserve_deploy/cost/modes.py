@@ -69,10 +69,10 @@ def apply_mode(profile: UsageProfile, name: str, scaling: Scaling) -> UsageProfi
         return replace(profile, waits=None)
     if name == "async":
         profile = replace(profile, instance=ASYNC_INSTEAD.get(profile.instance, profile.instance))
-    return replace(profile, hours=_hours(profile, name, scaling))
+    return replace(profile, hours=_count_hours(profile, name, scaling))
 
 
-def _hours(profile: UsageProfile, name: str, scaling: Scaling) -> Decimal:
+def _count_hours(profile: UsageProfile, name: str, scaling: Scaling) -> Decimal:
     period = MONTH_HOURS * profile.months
     driven = profile.busy_hours / scaling.utilisation
     needed = max(round_up(driven / period), Decimal(1))
@@ -89,7 +89,10 @@ def find_obstacles(profile: UsageProfile) -> list[str]:
     """Why a profile cannot run in its mode; empty when it can."""
     mode = MODES[profile.mode]
     found = []
-    sizes = {"request": encode_size(profile.request_bytes, profile.request_encoding), "answer": _carried(profile)}
+    sizes = {
+        "request": encode_size(profile.request_bytes, profile.request_encoding),
+        "answer": _measure_carried(profile),
+    }
     limit_mb, limit_s = mode.payload_mb, mode.seconds
     through = profile.gateway and mode.waits
     if through:
@@ -116,7 +119,7 @@ def describe_change(asked: UsageProfile, given: UsageProfile) -> str | None:
     return None
 
 
-def _carried(profile: UsageProfile) -> Decimal:
+def _measure_carried(profile: UsageProfile) -> Decimal:
     """Bytes of the answer on the connection to the mode itself."""
     if profile.delivery == RESPONSE:
         return measure_answer(profile, EXACT)

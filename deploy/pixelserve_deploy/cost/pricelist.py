@@ -188,7 +188,7 @@ def _amount(text: str) -> Decimal:
         raise PriceRefused(f"{text!r} in the price list is no number.") from None
 
 
-def make_client(region: str) -> Any:
+def make_pricing_client(region: str) -> Any:
     """boto3's client of the price list that has the region. Raises ModuleNotFoundError without boto3."""
     import boto3
 

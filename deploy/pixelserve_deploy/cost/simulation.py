@@ -202,7 +202,7 @@ class _Queue:
         since = now - self._fleet.seconds
         while self._started and self._started[0][1] <= since + SLACK:
             self._started.popleft()
-        self.running = sum(_later(*starts, since) for starts in self._started)
+        self.running = sum(_count_later(*starts, since) for starts in self._started)
 
     def _expire(self, group: list[int]) -> None:
         """Fails those at the group's head that have waited longer than the time-out when the fleet is free."""
@@ -264,7 +264,7 @@ class _Queue:
             self.failed += count
 
 
-def _later(first: float, last: float, count: int, since: float) -> int:
+def _count_later(first: float, last: float, count: int, since: float) -> int:
     """How many of evenly spaced starts are after `since`."""
     if first > since or count == 1:
         return count

@@ -30,12 +30,12 @@ def read_trace(path: Path) -> Trace:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            return _binned(csv.DictReader(file), path)
+            return _count_by_minute(csv.DictReader(file), path)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CostError(f"Cannot read {path}: {error}.") from None
 
 
-def _binned(rows: csv.DictReader[str], path: Path) -> Trace:
+def _count_by_minute(rows: csv.DictReader[str], path: Path) -> Trace:
     columns = rows.fieldnames or []
     time = next((name for name in ("minute", "timestamp") if name in columns), None)
     if time is None:

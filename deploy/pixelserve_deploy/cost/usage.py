@@ -209,28 +209,28 @@ def measure_answer(profile: UsageProfile, policy: Policy) -> Decimal:
     return encode_size(profile.response_bytes, profile.response_encoding) if policy.base64 else profile.response_bytes
 
 
-def _asked(profile: UsageProfile) -> Decimal:
+def _count_requests(profile: UsageProfile) -> Decimal:
     return profile.requests
 
 
-def _answered(profile: UsageProfile) -> Decimal:
+def _count_answers(profile: UsageProfile) -> Decimal:
     return profile.answered
 
 
-def _linked(profile: UsageProfile) -> int:
+def _count_links(profile: UsageProfile) -> int:
     return 1 if profile.delivery == LINK else 0
 
 
 FRONT: tuple[Meter, ...] = (meter_gateway_calls, meter_answers_out, meter_logs, meter_registry)
 LINKED: tuple[Meter, ...] = (
-    meter_objects("put", "PUT", _linked, _answered),
-    meter_objects("get", "GET", _linked, _answered),
-    meter_storage(lambda profile: profile.response_bytes * _linked(profile), _answered),
+    meter_objects("put", "PUT", _count_links, _count_answers),
+    meter_objects("get", "GET", _count_links, _count_answers),
+    meter_storage(lambda profile: profile.response_bytes * _count_links(profile), _count_answers),
 )
 FROM_S3: tuple[Meter, ...] = (
-    meter_objects("put", "PUT", lambda _profile: 2, _asked),
-    meter_objects("get", "GET", lambda _profile: 2, _asked),
-    meter_storage(lambda profile: profile.request_bytes + profile.response_bytes, _asked),
+    meter_objects("put", "PUT", lambda _profile: 2, _count_requests),
+    meter_objects("get", "GET", lambda _profile: 2, _count_requests),
+    meter_storage(lambda profile: profile.request_bytes + profile.response_bytes, _count_requests),
 )
 HOSTED: tuple[Meter, ...] = (*FRONT, meter_instance_hours("hosting"), meter_data_in, meter_data_out, *LINKED)
 METERS: dict[str, tuple[Meter, ...]] = {

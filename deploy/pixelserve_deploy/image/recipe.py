@@ -38,9 +38,9 @@ class Recipe:
     @property
     def tag(self) -> str:
         """name:version-commit, with what sets this image apart: its handler by content, its weights, its device."""
-        parts = [pixelserve.__version__, _commit(self.source)]
+        parts = [pixelserve.__version__, _read_commit(self.source)]
         if self.folder is not None:
-            parts.append(_digest(self.folder))
+            parts.append(_digest_folder(self.folder))
         elif self.handler != Recipe.handler:
             parts.append(self.handler)
         parts += self.weights
@@ -55,7 +55,7 @@ class Recipe:
             "FEATURE": "/opt/pixelserve/handler" if self.folder else self.handler.replace("-", "_"),
             "WEIGHTS": " ".join(self.weights),
             "VERSION": pixelserve.__version__,
-            "REVISION": _commit(self.source) or "unknown",
+            "REVISION": _read_commit(self.source) or "unknown",
             **self.arguments,
         }
 
@@ -71,7 +71,7 @@ def find_source(given: Path | None) -> Path:
     )
 
 
-def _commit(source: Path) -> str:
+def _read_commit(source: Path) -> str:
     """The first digits of the commit, with -dirty where files differ from it; empty outside a git repository."""
     git = ["git", "-C", str(source)]
     try:
@@ -82,7 +82,7 @@ def _commit(source: Path) -> str:
         return ""
 
 
-def _digest(folder: Path) -> str:
+def _digest_folder(folder: Path) -> str:
     """Eight digits that tell the contents of one handler's folder from another's."""
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts):

@@ -10,7 +10,7 @@ from pixelserve.errors import BadRequest
 from pixelserve_deploy import console
 from pixelserve_deploy.reports import REPORT_FORMATS, Report, render
 
-ENDINGS = {".json": "json", ".csv": "csv", ".md": "markdown", ".html": "html"}
+FORM_OF_ENDING = {".json": "json", ".csv": "csv", ".md": "markdown", ".html": "html"}
 
 
 def add_report(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +22,7 @@ def add_report(parser: argparse.ArgumentParser) -> None:
 def write_report(report: Report, arguments: argparse.Namespace) -> None:
     """Prints the report, or writes it and says where. Raises BadRequest for a file that cannot be written."""
     output: Path | None = arguments.output
-    form = arguments.format or (ENDINGS.get(output.suffix.lower()) if output else None) or "table"
+    form = arguments.format or (FORM_OF_ENDING.get(output.suffix.lower()) if output else None) or "table"
     if output is not None:
         save_text(output, render(report, form))
     elif form == "table" and console.is_drawn(sys.stdout):

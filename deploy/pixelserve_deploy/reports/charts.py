@@ -111,7 +111,7 @@ def draw_curves(items: Sequence[Curve], x_title: str, y_title: str, show: Callab
     for value in x_ticks:
         if value <= largest_x:
             parts.append(draw_text(place((value, 0))[0], bottom + 20, format_count(value), anchor="middle"))
-    labels = _apart([(place(item.points[-1])[1], number) for number, item in enumerate(items)], 17)
+    labels = _spread_labels([(place(item.points[-1])[1], number) for number, item in enumerate(items)], 17)
     for number, item in enumerate(items):
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(place, item.points))
         dashes = ' stroke-dasharray="6 5"' if item.dashed else ""
@@ -192,7 +192,7 @@ def wrap_svg(height: float, parts: Sequence[str]) -> str:
     return head + "".join(parts) + "</svg>"
 
 
-def _apart(places: Sequence[tuple[float, int]], gap: float) -> dict[int, float]:
+def _spread_labels(places: Sequence[tuple[float, int]], gap: float) -> dict[int, float]:
     """Heights of labels so that none covers another, from the lowest upwards."""
     found: dict[int, float] = {}
     limit = math.inf

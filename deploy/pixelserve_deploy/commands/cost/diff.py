@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    pairs = _pairs(read_bills(arguments.before), read_bills(arguments.after))
+    pairs = _pair(read_bills(arguments.before), read_bills(arguments.after))
     sections, data, flat, risen = [], [], [], []
     for before, after in pairs:
         lines, total = compare_bills(before, after)
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if risen else 0
 
 
-def _pairs(before: list[Bill], after: list[Bill]) -> list[tuple[Bill, Bill]]:
+def _pair(before: list[Bill], after: list[Bill]) -> list[tuple[Bill, Bill]]:
     """Bills of one id; the two alone in their files also when they are not."""
     if len(before) == len(after) == 1:
         return [(before[0], after[0])]

@@ -50,13 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     region = arguments.region
-    old = _old(arguments)
-    codes = _codes(arguments.service_code)
+    old = _find_old_book(arguments)
+    codes = _parse_codes(arguments.service_code)
     today = datetime.datetime.now(datetime.UTC).date()
     output = arguments.output or Path(f"{name_book(old, region, today)}.json")
     if output.exists():
         raise CostError(f"{output} exists already, and no price book is written over. Name another file with -o.")
-    wants = _wants(arguments, old)
+    wants = _list_wants(arguments, old)
     if arguments.from_file:
         products = pricelist.read_offers(arguments.from_file)
         present = {product["serviceCode"] for product in products}
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise CostError(f"The files are offers of {', '.join(sorted(present))}, and none is wanted of those.")
         source = functools.partial(_select_offered, products)
     else:
-        source = functools.partial(pricelist.fetch_products, pricelist.make_client(region), region)
+        source = functools.partial(pricelist.fetch_products, pricelist.make_pricing_client(region), region)
 
     def look(wanted: pricelist.Wanted) -> Price:
         code = codes.get(wanted.service, wanted.service)
@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     result = refresh_book(old, region, wants, look, today)
     for change in result.changes:
-        print(_sentence(change, old.currency))
+        print(_describe(change, old.currency))
     print(f"prices read: {len(wants) - len(result.refused)}; changed or new: {len(result.changes)}")
     for refusal in result.refused:
         print(f"kept as it was: {refusal}", file=sys.stderr)
@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if result.refused else 0
 
 
-def _old(arguments: argparse.Namespace) -> PriceBook:
+def _find_old_book(arguments: argparse.Namespace) -> PriceBook:
     """The book to begin with. Raises CostError for one of another partition."""
     partition = find_partition(arguments.region)
     book = (
@@ -94,7 +94,7 @@ def _old(arguments: argparse.Namespace) -> PriceBook:
     return book
 
 
-def _wants(arguments: argparse.Namespace, old: PriceBook) -> list[pricelist.Wanted]:
+def _list_wants(arguments: argparse.Namespace, old: PriceBook) -> list[pricelist.Wanted]:
     kind = "hosting "
     known = sorted(
         d.removeprefix(kind) for _, region, d in old.prices if region == arguments.region and d.startswith(kind)
@@ -102,7 +102,7 @@ def _wants(arguments: argparse.Namespace, old: PriceBook) -> list[pricelist.Want
     return [*pricelist.TRAFFIC, *map(pricelist.want_hosting, arguments.instance or known)]
 
 
-def _codes(options: list[str]) -> dict[str, str]:
+def _parse_codes(options: list[str]) -> dict[str, str]:
     pairs = [option.partition("=") for option in options]
     wrong = [option for option, (name, _, code) in zip(options, pairs, strict=True) if not (name and code)]
     if wrong:
@@ -114,7 +114,7 @@ def _select_offered(products: list[pricelist.Product], _wanted: pricelist.Wanted
     return [product for product in products if product["serviceCode"] == code]
 
 
-def _sentence(change: Change, currency: str) -> str:
+def _describe(change: Change, currency: str) -> str:
     now = f"{format_plain(change.now)} {currency}"
     if change.before is None or change.part is None:
         return f"new      {change.name}: {now}"

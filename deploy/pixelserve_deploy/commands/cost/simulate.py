@@ -73,11 +73,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    trace = _trace(arguments)
+    trace = _choose_trace(arguments)
     question = build_question(read_workload(arguments))
-    fleet = _fleet(arguments, question)
+    fleet = _build_fleet(arguments, question)
     outcome = simulate(trace, fleet)
-    bill = _bill(question, arguments.mode, outcome)
+    bill = _price_period(question, arguments.mode, outcome)
     parts = bills.build_estimate_section(bill, arguments.explain)
     parts = replace(parts, notes=(*parts.notes, *question.list_notes()))
     section = views.build_simulation_section(f"Simulated, {arguments.mode}", trace, outcome, bill)
@@ -103,7 +103,7 @@ def _cell(value: object) -> str:
     return " ".join(value) if isinstance(value, list) else str(value)
 
 
-def _trace(arguments: argparse.Namespace) -> Trace:
+def _choose_trace(arguments: argparse.Namespace) -> Trace:
     if (arguments.trace is None) == (arguments.generate is None):
         raise UsageError("give --trace CSV, or --generate diurnal or bursty")
     if arguments.trace is not None:
@@ -113,7 +113,7 @@ def _trace(arguments: argparse.Namespace) -> Trace:
     return GENERATED[arguments.generate](int(arguments.requests), arguments.days)
 
 
-def _fleet(arguments: argparse.Namespace, question: Question) -> Fleet:
+def _build_fleet(arguments: argparse.Namespace, question: Question) -> Fleet:
     profile = question.require_mode(arguments.mode)
     least = arguments.min if arguments.min is not None else int(arguments.mode != "async")
     given = {name: getattr(arguments, name) for name in PATIENCE[arguments.mode]}
@@ -131,7 +131,7 @@ def _fleet(arguments: argparse.Namespace, question: Question) -> Fleet:
     )
 
 
-def _bill(question: Question, mode: str, outcome: SimulationResult) -> Estimate:
+def _price_period(question: Question, mode: str, outcome: SimulationResult) -> Estimate:
     """The period's bill: the hours as simulated, all requests, and the answers of those that did not fail."""
     requests = Decimal(outcome.offered)
     months = Decimal(len(outcome.billed)) / 60 / MONTH_HOURS
