@@ -137,13 +137,14 @@ def show_items() -> Iterator[ShowItem]:
         yield lambda number, total, line, failed: print(f"{number}/{total} {line}", file=sys.stderr)
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Column
     from rich.text import Text
 
     columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}", markup=False),
+        BarColumn(table_column=Column(min_width=40)),
+        MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=7)),
+        TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=7)),
+        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
     )
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("", total=None)
@@ -151,7 +152,9 @@ def show_items() -> Iterator[ShowItem]:
         def show(number: int, total: int, line: str, failed: bool) -> None:
             if failed:
                 progress.print(Text(f"{number}/{total} {line}", style="red"), soft_wrap=True)
-            progress.update(task, advance=1, total=total, description=line)
+                progress.update(task, advance=1, total=total)
+            else:
+                progress.update(task, advance=1, total=total, description=line)
 
         yield show
 
