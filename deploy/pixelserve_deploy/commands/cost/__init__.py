@@ -8,16 +8,10 @@ from __future__ import annotations
 import argparse
 from decimal import InvalidOperation, Overflow
 
-from pixelserve_deploy.commands import (
-    cost_compare,
-    cost_diff,
-    cost_estimate,
-    cost_from_benchmark,
-    cost_refresh,
-    cost_simulate,
-    cost_table,
-)
-from pixelserve_deploy.cost.errors import CostError
+from pixelserve_deploy.commands.cost import compare, diff, estimate, from_benchmark, refresh, simulate, table
+from pixelserve_deploy.cost import CostError
+
+__all__ = ["EXAMPLES", "add_arguments", "run"]
 
 EXAMPLES = """\
   pixelserve cost table --policy documented-corrected --explain
@@ -28,13 +22,13 @@ EXAMPLES = """\
   pixelserve cost diff before.json after.json --fail-above 10%
 """
 ACTIONS = {
-    "table": cost_table,
-    "estimate": cost_estimate,
-    "compare": cost_compare,
-    "simulate": cost_simulate,
-    "from-benchmark": cost_from_benchmark,
-    "diff": cost_diff,
-    "refresh": cost_refresh,
+    "table": table,
+    "estimate": estimate,
+    "compare": compare,
+    "simulate": simulate,
+    "from-benchmark": from_benchmark,
+    "diff": diff,
+    "refresh": refresh,
 }
 
 

@@ -8,23 +8,34 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
-from pixelserve_deploy.commands import UsageError, cost_output, cost_profile
-from pixelserve_deploy.cost.amounts import plain
-from pixelserve_deploy.cost.bills import estimate_data, estimate_section
-from pixelserve_deploy.cost.comparison import Question
-from pixelserve_deploy.cost.engine import Estimate, estimate
-from pixelserve_deploy.cost.profile import MONTH_HOURS
-from pixelserve_deploy.cost.report import Report, Table
-from pixelserve_deploy.cost.simulation import Fleet, Outcome, simulate
-from pixelserve_deploy.cost.traces import MOST_DAYS, Trace, bursty, diurnal, read
-from pixelserve_deploy.cost.views import simulation_section
+from pixelserve_deploy.cost import (
+    MONTH_HOURS,
+    MOST_DAYS,
+    Estimate,
+    Fleet,
+    Question,
+    SimulationResult,
+    Trace,
+    bills,
+    build_question,
+    estimate,
+    format_plain,
+    make_bursty,
+    make_diurnal,
+    read_trace,
+    simulate,
+    views,
+)
+from pixelserve_deploy.errors import UsageError
+from pixelserve_deploy.options import add_report, add_simulated_workload, read_workload, write_report
+from pixelserve_deploy.reports import Report, Table
 
 EXAMPLES = """\
   pixelserve cost simulate --trace requests.csv --seconds 0.4
   pixelserve cost simulate --generate diurnal --requests 1M --max 4
   pixelserve cost simulate --generate bursty --mode async --late-after 300
 """
-GENERATED: dict[str, Callable[[int, int], Trace]] = {"diurnal": diurnal, "bursty": bursty}
+GENERATED: dict[str, Callable[[int, int], Trace]] = {"diurnal": make_diurnal, "bursty": make_bursty}
 PATIENCE = {
     "autoscaled": {"late_after": 10.0, "time_out": 60.0},
     "async": {"late_after": 900.0, "time_out": 3600.0},
@@ -39,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     traffic.add_argument("--generate", choices=GENERATED, help="a trace of --requests over --days instead")
     traffic.add_argument("--days", type=int, default=30, help="of a generated trace (default 30)")
     parser.add_argument("--mode", choices=PATIENCE, default="autoscaled", help="default autoscaled")
-    cost_profile.add_simulated(parser, "with --generate: of the whole trace (default 1M)")
+    add_simulated_workload(parser, "with --generate: of the whole trace (default 1M)")
     scaling = parser.add_argument_group("the scaling; times in seconds")
     scaling.add_argument("--min", type=int, help="instances at least (default 1; 0 with --mode async)")
     scaling.add_argument("--max", type=int, default=10, help="instances at most (default 10)")
@@ -58,18 +69,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help=f"{about} (default {live:g}; with --mode async {queued:g})",
         )
     parser.add_argument("--explain", action="store_true", help="formula, rounding and source of each line")
-    cost_output.add_arguments(parser)
+    add_report(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    trace = _trace(arguments)
-    question = cost_profile.question_of(arguments)
-    fleet = _fleet(arguments, question)
+    trace = _choose_trace(arguments)
+    question = build_question(read_workload(arguments))
+    fleet = _build_fleet(arguments, question)
     outcome = simulate(trace, fleet)
-    bill = _bill(question, arguments.mode, outcome)
-    parts = estimate_section(bill, arguments.explain)
-    parts = replace(parts, notes=(*parts.notes, *cost_profile.free_notes(question)))
-    section = simulation_section(f"Simulated, {arguments.mode}", trace, outcome, bill)
+    bill = _price_period(question, arguments.mode, outcome)
+    parts = bills.build_estimate_section(bill, arguments.explain)
+    parts = replace(parts, notes=(*parts.notes, *question.list_notes()))
+    section = views.build_simulation_section(f"Simulated, {arguments.mode}", trace, outcome, bill)
     data = {
         "minutes": len(outcome.billed),
         "offered": outcome.offered,
@@ -79,12 +90,12 @@ def run(arguments: argparse.Namespace) -> int:
         "instance_hours": round(outcome.instance_hours, 2),
         "utilisation": round(outcome.utilisation, 4),
         "currency": bill.currency,
-        "total": plain(bill.total),
+        "total": format_plain(bill.total),
         "marked_prices": bill.marked,
-        "bill": estimate_data(bill, arguments.explain),
+        "bill": bills.build_estimate_data(bill, arguments.explain),
     }
     flat = Table(("figure", "value"), tuple((key, _cell(value)) for key, value in data.items() if key != "bill"))
-    cost_output.write(Report("Simulated traffic", (section, parts), data, flat), arguments)
+    write_report(Report("Simulated traffic", (section, parts), data, flat), arguments)
     return 0
 
 
@@ -92,18 +103,18 @@ def _cell(value: object) -> str:
     return " ".join(value) if isinstance(value, list) else str(value)
 
 
-def _trace(arguments: argparse.Namespace) -> Trace:
+def _choose_trace(arguments: argparse.Namespace) -> Trace:
     if (arguments.trace is None) == (arguments.generate is None):
         raise UsageError("give --trace CSV, or --generate diurnal or bursty")
     if arguments.trace is not None:
-        return read(arguments.trace)
+        return read_trace(arguments.trace)
     if not 1 <= arguments.days <= MOST_DAYS:
         raise UsageError(f"--days is 1 to {MOST_DAYS}")
     return GENERATED[arguments.generate](int(arguments.requests), arguments.days)
 
 
-def _fleet(arguments: argparse.Namespace, question: Question) -> Fleet:
-    profile = cost_profile.possible(question, arguments.mode)
+def _build_fleet(arguments: argparse.Namespace, question: Question) -> Fleet:
+    profile = question.require_mode(arguments.mode)
     least = arguments.min if arguments.min is not None else int(arguments.mode != "async")
     given = {name: getattr(arguments, name) for name in PATIENCE[arguments.mode]}
     patience = {name: PATIENCE[arguments.mode][name] if value is None else value for name, value in given.items()}
@@ -120,12 +131,12 @@ def _fleet(arguments: argparse.Namespace, question: Question) -> Fleet:
     )
 
 
-def _bill(question: Question, mode: str, outcome: Outcome) -> Estimate:
+def _price_period(question: Question, mode: str, outcome: SimulationResult) -> Estimate:
     """The period's bill: the hours as simulated, all requests, and the answers of those that did not fail."""
     requests = Decimal(outcome.offered)
     months = Decimal(len(outcome.billed)) / 60 / MONTH_HOURS
     profile = replace(
-        question.placed(mode, requests),
+        question.apply_mode(mode, requests),
         answers=requests - outcome.failed,
         hours=Decimal(str(outcome.instance_hours)),
         months=months,

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from pixelserve_deploy.commands import cost_output
-from pixelserve_deploy.cost.bills import tables_report
-from pixelserve_deploy.cost.documented import chosen
-from pixelserve_deploy.cost.policy import AS_DOCUMENTED, POLICIES, policy_of
+from pixelserve_deploy.cost import AS_DOCUMENTED, POLICIES, bills, choose_cases, find_policy
+from pixelserve_deploy.options import add_report, write_report
 
 EXAMPLES = """\
   pixelserve cost table
@@ -23,12 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--lang", choices=("en", "zh"), default="en", help="zh: the documents' own words (default en)")
     parser.add_argument("--explain", action="store_true", help="formula, rounding and source of each line")
-    cost_output.add_arguments(parser)
+    add_report(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    cases = chosen(arguments.tables)
-    policy = policy_of(arguments.policy)
-    bills = [case.estimate(policy) for case in cases]
-    cost_output.write(tables_report(cases, bills, arguments.lang, arguments.explain), arguments)
+    cases = choose_cases(arguments.tables)
+    policy = find_policy(arguments.policy)
+    estimates = [case.estimate(policy) for case in cases]
+    write_report(bills.build_tables_report(cases, estimates, arguments.lang, arguments.explain), arguments)
     return 0

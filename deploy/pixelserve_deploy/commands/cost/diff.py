@@ -6,12 +6,18 @@ import argparse
 import sys
 from pathlib import Path
 
-from pixelserve_deploy.commands import cost_output
-from pixelserve_deploy.commands.cost_profile import part
-from pixelserve_deploy.cost.amounts import half_up, money, plain
-from pixelserve_deploy.cost.difference import Bill, Difference, differences, read
-from pixelserve_deploy.cost.errors import CostError
-from pixelserve_deploy.cost.report import Report, Section, Table
+from pixelserve_deploy.cost import (
+    Bill,
+    CostError,
+    Difference,
+    compare_bills,
+    format_money,
+    format_plain,
+    read_bills,
+    round_half_up,
+)
+from pixelserve_deploy.options import add_report, parse_part, write_report
+from pixelserve_deploy.reports import Report, Section, Table
 
 EXAMPLES = """\
   pixelserve cost estimate --format json -o before.json
@@ -24,15 +30,15 @@ HEADERS = ("Line", "Before", "After", "Change", "Part", "Price is")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("before", type=Path, metavar="A", help="JSON of `estimate` or `table`")
     parser.add_argument("after", type=Path, metavar="B", help="the same, later")
-    parser.add_argument("--fail-above", type=part, metavar="PART", help="e.g. 10%%: a total may rise by so much")
-    cost_output.add_arguments(parser)
+    parser.add_argument("--fail-above", type=parse_part, metavar="PART", help="e.g. 10%%: a total may rise by so much")
+    add_report(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    pairs = _pairs(read(arguments.before), read(arguments.after))
+    pairs = _pair(read_bills(arguments.before), read_bills(arguments.after))
     sections, data, flat, risen = [], [], [], []
     for before, after in pairs:
-        lines, total = differences(before, after)
+        lines, total = compare_bills(before, after)
         table = Table(
             HEADERS, tuple(_row(line, before, after) for line in [*lines, total]), frozenset(HEADERS[1:5]), total=True
         )
@@ -44,13 +50,13 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.fail_above is not None and total.exceeds(arguments.fail_above):
             risen.append(title)
     report = Report("Difference of bills", tuple(sections), data, Table(("Bill", *HEADERS), tuple(flat)))
-    cost_output.write(report, arguments)
+    write_report(report, arguments)
     for title in risen:
-        print(f"{title}: the total rose by more than {plain(100 * arguments.fail_above)} %.", file=sys.stderr)
+        print(f"{title}: the total rose by more than {format_plain(100 * arguments.fail_above)} %.", file=sys.stderr)
     return 1 if risen else 0
 
 
-def _pairs(before: list[Bill], after: list[Bill]) -> list[tuple[Bill, Bill]]:
+def _pair(before: list[Bill], after: list[Bill]) -> list[tuple[Bill, Bill]]:
     """Bills of one id; the two alone in their files also when they are not."""
     if len(before) == len(after) == 1:
         return [(before[0], after[0])]
@@ -63,9 +69,14 @@ def _pairs(before: list[Bill], after: list[Bill]) -> list[tuple[Bill, Bill]]:
 def _row(line: Difference, before: Bill, after: Bill) -> tuple[str, ...]:
     amounts = (line.before, line.after, line.after - line.before)
     status = after.marked.get(line.name) or before.marked.get(line.name)
-    rise = "-" if line.part is None else f"{half_up(100 * line.part, 1):+f} %"
-    return (line.name, *(money(amount, after.currency) for amount in amounts), rise, f"! {status}" if status else "")
+    rise = "-" if line.part is None else f"{round_half_up(100 * line.part, 1):+f} %"
+    return (
+        line.name,
+        *(format_money(amount, after.currency) for amount in amounts),
+        rise,
+        f"! {status}" if status else "",
+    )
 
 
 def _fields(line: Difference) -> dict[str, str]:
-    return {"name": line.name, "before": plain(line.before), "after": plain(line.after)}
+    return {"name": line.name, "before": format_plain(line.before), "after": format_plain(line.after)}

@@ -9,26 +9,37 @@ import argparse
 from dataclasses import replace
 from decimal import Decimal
 
-from pixelserve_deploy.commands import UsageError, cost_output, cost_profile
-from pixelserve_deploy.cost.amounts import plain
-from pixelserve_deploy.cost.bills import FLAT, estimate_data, estimate_section, flat_rows
-from pixelserve_deploy.cost.comparison import Question, break_evens, compare
-from pixelserve_deploy.cost.defaults import answers_source, model
-from pixelserve_deploy.cost.documented import cases
-from pixelserve_deploy.cost.engine import Estimate, estimate
-from pixelserve_deploy.cost.levers import Measurement, levers
-from pixelserve_deploy.cost.modes import INSTANCE, MODES, placed, remark
-from pixelserve_deploy.cost.profile import UsageProfile
-from pixelserve_deploy.cost.report import Report, Section, Table
-from pixelserve_deploy.cost.sensitivity import effects
-from pixelserve_deploy.cost.simulation import Fleet, simulate
-from pixelserve_deploy.cost.traces import diurnal
-from pixelserve_deploy.cost.views import (
-    break_even_section,
-    levers_section,
-    sensitivity_section,
-    simulation_section,
+from pixelserve_deploy.cost import (
+    INSTANCE,
+    MODES,
+    Estimate,
+    Fleet,
+    Measurement,
+    Question,
+    UsageProfile,
+    Workload,
+    apply_mode,
+    bills,
+    build_question,
+    cite_answer_sizes,
+    cite_measurement,
+    compare,
+    describe_change,
+    estimate,
+    find_break_evens,
+    find_measured_row,
+    find_model,
+    format_plain,
+    load_cases,
+    make_diurnal,
+    measure_effects,
+    pull_levers,
+    simulate,
+    views,
 )
+from pixelserve_deploy.errors import UsageError
+from pixelserve_deploy.options import add_report, add_workload, parse_part, read_workload, write_report
+from pixelserve_deploy.reports import Report, Section, Table
 
 EXAMPLES = """\
   pixelserve cost estimate --requests 1M --codec webp
@@ -52,64 +63,67 @@ OF_WHAT_IF = frozenset({
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mode", choices=MODES, default="realtime", help="default realtime")
-    cost_profile.add_arguments(parser)
-    parser.add_argument("--swing", type=cost_profile.part, default=Decimal("0.2"), metavar="PART",
+    add_workload(parser)
+    parser.add_argument("--swing", type=parse_part, default=Decimal("0.2"), metavar="PART",
                         help="of the sensitivity (default 20%%)")  # fmt: skip
     parser.add_argument("--explain", action="store_true", help="formula, rounding and source of each line")
     parser.add_argument("--what-if", action="store_true",
                         help="the documents' job in place of yours, with each lever pulled")  # fmt: skip
-    cost_output.add_arguments(parser)
+    add_report(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     if not 0 < arguments.swing <= 1:
         raise UsageError("--swing is above 0 and at most 100%")
     if arguments.what_if:
-        _only_what_if(arguments)
-    question = cost_profile.question_of(arguments)
-    report = _levers(arguments, question) if arguments.what_if else _estimate(arguments, question)
-    cost_output.write(report, arguments)
+        _refuse_idle_options(arguments)
+    workload = read_workload(arguments)
+    make_report = _pull_levers if arguments.what_if else _estimate
+    report = make_report(arguments, workload, build_question(workload))
+    write_report(report, arguments)
     return 0
 
 
-def _estimate(arguments: argparse.Namespace, question: Question) -> Report:
-    profile = cost_profile.possible(question, arguments.mode)
+def _estimate(arguments: argparse.Namespace, workload: Workload, question: Question) -> Report:
+    profile = question.require_mode(arguments.mode)
     name = f"{arguments.model.replace('_', '-')}, {MODES[arguments.mode].title}, {arguments.region}"
 
-    def bill_of(varied: UsageProfile) -> Estimate:
-        hours_anew = placed(varied, arguments.mode, question.scaling)
+    def price(varied: UsageProfile) -> Estimate:
+        hours_anew = apply_mode(varied, arguments.mode, question.scaling)
         return estimate(hours_anew, question.book, question.policy, free_tier=question.free_tier, name=name)
 
-    bill = bill_of(profile)
-    found = effects(profile, bill_of, arguments.swing)
-    section = estimate_section(bill, arguments.explain)
-    said = [f"{changed}."] if (changed := remark(question.profile, bill.profile)) else []
-    if note := cost_profile.measured_note(arguments, question.profile.request_bytes):
-        said.append(note)
-    said += cost_profile.free_notes(question)
+    bill = price(profile)
+    found = measure_effects(profile, price, arguments.swing)
+    section = bills.build_estimate_section(bill, arguments.explain)
+    notes = [f"{changed}."] if (changed := describe_change(question.profile, bill.profile)) else []
+    if note := cite_measurement(workload, question.profile.request_bytes):
+        notes.append(note)
+    notes += question.list_notes()
     if arguments.explain:
-        said.append(f"Sizes and seconds that are not given: {model(arguments.model).source}.")
-    section = replace(section, notes=(*section.notes, *said))
-    sections = [section, sensitivity_section(bill.total, found, arguments.swing, bill.currency)]
+        notes.append(f"Sizes and seconds that are not given: {find_model(arguments.model).source}.")
+    section = replace(section, notes=(*section.notes, *notes))
+    sections = [section, views.build_sensitivity_section(bill.total, found, arguments.swing, bill.currency)]
     if MODES[arguments.mode].machine == INSTANCE:
-        sections += _break_even(question)
+        sections += _find_break_even(question)
     if arguments.mode in ("realtime", "autoscaled"):
-        sections.append(_week(question, bill))
-    data = estimate_data(bill, arguments.explain)
-    return Report("Cost estimate", tuple(sections), [data], Table(FLAT, tuple(flat_rows(data, bill))))
+        sections.append(_simulate_week(question, bill))
+    data = bills.build_estimate_data(bill, arguments.explain)
+    return Report(
+        "Cost estimate", tuple(sections), [data], Table(bills.BILL_COLUMNS, tuple(bills.flatten_bill(data, bill)))
+    )
 
 
-def _break_even(question: Question) -> list[Section]:
+def _find_break_even(question: Question) -> list[Section]:
     options = compare(question)
-    found = break_evens(question, options)
-    return [break_even_section(question, options, found)] if found else []
+    found = find_break_evens(question, options)
+    return [views.build_break_even_section(question, options, found)] if found else []
 
 
-def _week(question: Question, bill: Estimate) -> Section:
+def _simulate_week(question: Question, bill: Estimate) -> Section:
     """A week of the same volume as days and nights, through an endpoint that may grow as far as its peak needs."""
     profile = bill.profile
     requests = int(profile.requests * WEEK / MONTH_DAYS)
-    trace = diurnal(requests, int(WEEK))
+    trace = make_diurnal(requests, int(WEEK))
     least = question.scaling.instances or 1
     fleet = Fleet(
         float(profile.seconds), profile.concurrency, least, most=least, utilisation=float(question.scaling.utilisation)
@@ -118,10 +132,10 @@ def _week(question: Question, bill: Estimate) -> Section:
     hours = Decimal(str(outcome.instance_hours))
     week = replace(profile, mode="autoscaled", requests=Decimal(requests), hours=hours, months=WEEK / MONTH_DAYS)
     cost = estimate(week, question.book, question.policy, free_tier=question.free_tier)
-    return simulation_section("A week, autoscaled", trace, outcome, cost)
+    return views.build_simulation_section("A week, autoscaled", trace, outcome, cost)
 
 
-def _only_what_if(arguments: argparse.Namespace) -> None:
+def _refuse_idle_options(arguments: argparse.Namespace) -> None:
     """Raises UsageError for options that would change nothing."""
     parser = argparse.ArgumentParser()
     add_arguments(parser)
@@ -136,15 +150,19 @@ def _only_what_if(arguments: argparse.Namespace) -> None:
         )
 
 
-def _levers(arguments: argparse.Namespace, question: Question) -> Report:
-    job = cases()[0]
-    row = cost_profile.measured_row(arguments, job.profile.request_bytes)
-    measured, notes = None, [f"Sizes of JPEG and WebP answers: {answers_source()}."]
+def _pull_levers(arguments: argparse.Namespace, workload: Workload, question: Question) -> Report:
+    job = load_cases()[0]
+    row = find_measured_row(workload, job.profile.request_bytes)
+    measured, notes = None, [f"Sizes of JPEG and WebP answers: {cite_answer_sizes()}."]
     if row is not None:
         measured = Measurement(question.profile.instance, row.seconds)
-    said = cost_profile.measured_note(arguments, job.profile.request_bytes)
-    found = levers(job, question.book, question.scaling, measured)
-    section = levers_section(found, tuple(notes + ([said] if said else [])))
-    data = [estimate_data(lever.bill, arguments.explain) | {"id": lever.what} for lever in found]
-    flat = [(lever.what, lever.bill.currency, plain(lever.bill.total), " ".join(lever.bill.marked)) for lever in found]
+    if note := cite_measurement(workload, job.profile.request_bytes):
+        notes.append(note)
+    found = pull_levers(job, question.book, question.scaling, measured)
+    section = views.build_levers_section(found, tuple(notes))
+    data = [bills.build_estimate_data(lever.bill, arguments.explain) | {"id": lever.what} for lever in found]
+    flat = [
+        (lever.what, lever.bill.currency, format_plain(lever.bill.total), " ".join(lever.bill.marked))
+        for lever in found
+    ]
     return Report("What if", (section,), data, Table(("id", "currency", "total", "marked"), tuple(flat)))

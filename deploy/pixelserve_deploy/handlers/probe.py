@@ -5,55 +5,39 @@ Findings are JSON on the standard output it was started with; what the handler i
 
 from __future__ import annotations
 
-import ast
-import base64
 import json
 import os
-import struct
 import sys
 import tempfile
 import time
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 from pixelserve.errors import HandlerError, PixelserveError
-from pixelserve.serving import handler
-from pixelserve.serving.answers import as_error, from_handler
-from pixelserve.serving.context import Context
-from pixelserve.serving.handler import Handler, Location
+from pixelserve.serving import Context, Handler, Location, as_error, from_handler, load
+from pixelserve_deploy.handlers.safety import find_unsafe_calls
+from pixelserve_deploy.handlers.sample import make_sample
 
-Report = Callable[[Literal["ok", "note", "problem"], str, str], None]
+Record = Callable[[Literal["ok", "note", "problem"], str, str], None]
+"""Takes a finding: its kind, which check, and the text."""
 
 INVOCATION_SECONDS = 60.0
 UNKNOWN = "application/x-pixelserve-check"
 """A media type that no handler can know."""
-UNSAFE_CALLS = {
-    "pickle.load": "use safetensors, NPY or JSON",
-    "pickle.loads": "use safetensors, NPY or JSON",
-    "joblib.load": "use safetensors, NPY or JSON",
-    "dill.loads": "use safetensors, NPY or JSON",
-    "torch.load": "give weights_only=True, or use safetensors",
-    "np.load": "leave out allow_pickle=True",
-    "numpy.load": "leave out allow_pickle=True",
-    "eval": "use json.loads",
-    "exec": "use json.loads",
-}
-"""Calls that run code found in the data, and what to write instead."""
 
 
 class Probe:
     """The checks of one handler, in the order in which the server would do these things."""
 
-    def __init__(self, order: dict[str, Any], report: Report) -> None:
+    def __init__(self, order: dict[str, Any], record: Record) -> None:
         self._folder = Path(order["folder"])
         self._own_body = order["body"] is not None
-        self._body = Path(order["body"]).read_bytes() if self._own_body else sample_body()
+        self._body = Path(order["body"]).read_bytes() if self._own_body else make_sample()
         self._content_type: str = order["content_type"]
         self._accept: str = order["accept"]
         self._model_dir: str | None = order["model_dir"]
-        self._report = report
+        self._record = record
 
     def run(self) -> None:
         """Ends early where nothing after a failure could be checked."""
@@ -78,28 +62,28 @@ class Probe:
     def _import(self) -> Handler | None:
         file = self._folder / "inference.py"
         if not file.is_file():
-            self._report("problem", "import", f"there is no inference.py in {self._folder}")
+            self._record("problem", "import", f"there is no inference.py in {self._folder}")
             return None
         location = Location(self._folder, file, "check")
         try:
-            found = handler.load(location)
+            found = load(location)
         except HandlerError as error:
-            self._report("problem", "import", error.message)
+            self._record("problem", "import", error.message)
             return None
-        self._report("ok", "import", f"defines {', '.join(sorted(found.defined))}; their parameters fit")
+        self._record("ok", "import", f"defines {', '.join(sorted(found.defined))}; their parameters fit")
         for absent in sorted({"input_fn", "output_fn"} - found.defined):
             if "transform_fn" not in found.defined:
-                self._report("note", absent, "absent: the default for JSON, NPY, CSV and raw bytes is used")
+                self._record("note", absent, "absent: the default for JSON, NPY, CSV and raw bytes is used")
         if location.requirements:
-            self._report(
+            self._record(
                 "note", "requirements.txt", "not installed at start unless PIXELSERVE_INSTALL_REQUIREMENTS=true"
             )
-        for call, line, in_request, instead in unsafe_calls(file):
+        for call, line, in_request, instead in find_unsafe_calls(file):
             where = f"line {line}: {call} runs code hidden in the data"
             if in_request:
-                self._report("problem", "safety", f"{where}, and the data is a caller's; {instead}")
+                self._record("problem", "safety", f"{where}, and the data is a caller's; {instead}")
             else:
-                self._report("note", "safety", f"{where}; {instead}")
+                self._record("note", "safety", f"{where}; {instead}")
         return found
 
     def _load_model(self, found: Handler, model_dir: Path) -> Any:
@@ -108,11 +92,11 @@ class Probe:
         if model is _FAILED:
             return _FAILED
         if model is None:
-            self._report("problem", "model_fn", "returned None: return what predict_fn needs")
+            self._record("problem", "model_fn", "returned None: return what predict_fn needs")
         written = [path for path in sorted(model_dir.rglob("*")) if path not in before]
         if written:
             name = written[0].relative_to(model_dir)
-            self._report("problem", "model_fn", f"wrote {name} into model_dir, read-only on SageMaker: use tempfile")
+            self._record("problem", "model_fn", f"wrote {name} into model_dir, read-only on SageMaker: use tempfile")
         if found.warmup_fn is not None and self._attempt("warmup_fn", found.warmup_fn, model, Context("")) is _FAILED:
             return _FAILED
         return model
@@ -126,7 +110,7 @@ class Probe:
                 return _FAILED
             if not hasattr(results, "__len__") or len(results) != 2:
                 length = len(results) if hasattr(results, "__len__") else type(results).__name__
-                self._report("problem", "predict_batch_fn", f"2 items gave {length}: return a list, one result an item")
+                self._record("problem", "predict_batch_fn", f"2 items gave {length}: return a list, one result an item")
                 return _FAILED
             return results[0]
         assert found.predict_fn is not None
@@ -134,7 +118,7 @@ class Probe:
         prediction = attempt("predict_fn", found.predict_fn, data, model, context)
         seconds = time.perf_counter() - started
         if seconds > INVOCATION_SECONDS:
-            self._report(
+            self._record(
                 "problem", "predict_fn", f"took {seconds:.0f} s; real-time endpoints end an invocation at 60 s"
             )
         return prediction
@@ -147,9 +131,9 @@ class Probe:
         try:
             answer = from_handler(result, self._accept, "")
         except PixelserveError as error:
-            self._report("problem", "output_fn", error.message)
+            self._record("problem", "output_fn", error.message)
             return
-        self._report("ok", "answer", f"{answer.size:,} bytes of {answer.media_type}")
+        self._record("ok", "answer", f"{answer.size:,} bytes of {answer.media_type}")
         if "transform_fn" not in found.defined:
             context = self._context(accept=UNKNOWN)
             self._expect("accept", 406, "NotAcceptable", found.output_fn, prediction, UNKNOWN, context)
@@ -171,11 +155,11 @@ class Probe:
         except Exception as error:  # noqa: BLE001  a handler may raise anything
             got = as_error(error, check).status
             if got == status:
-                self._report("ok", check, f"an unknown one is answered {status}")
+                self._record("ok", check, f"an unknown one is answered {status}")
             else:
-                self._report("note", check, f"an unknown one is answered {got} ({_told(error)}): {advice}")
+                self._record("note", check, f"an unknown one is answered {got} ({_describe(error)}): {advice}")
         else:
-            self._report("note", check, f"an unknown one ({UNKNOWN}) is taken as any other; {advice}")
+            self._record("note", check, f"an unknown one ({UNKNOWN}) is taken as any other; {advice}")
 
     def _attempt(self, check: str, function: Callable[..., Any], *arguments: Any) -> Any:
         """The function's result, or _FAILED after reporting what it raised and where."""
@@ -183,9 +167,9 @@ class Probe:
         try:
             result = function(*arguments)
         except Exception as error:  # noqa: BLE001  a handler may raise anything
-            self._report("problem", check, _told(error) + self._place(error))
+            self._record("problem", check, _describe(error) + self._locate(error))
             return _FAILED
-        self._report("ok", check, f"returned {type(result).__name__} in {time.perf_counter() - started:.2f} s")
+        self._record("ok", check, f"returned {type(result).__name__} in {time.perf_counter() - started:.2f} s")
         return result
 
     def _attempt_sample(self, check: str, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -197,14 +181,14 @@ class Probe:
         except Exception as error:  # noqa: BLE001  a handler may raise anything
             refused = as_error(error, check).status < 500
             advice = "" if refused else "; a caller's mistake should be a 400: raise pixelserve.errors.BadRequest"
-            told = _told(error) + self._place(error)
-            self._report("note", check, f'does not take the sample {{"img": Base64}}: {told}{advice}')
-            self._report("note", "sample", "give one of yours to check the rest: --body FILE --content-type TYPE")
+            described = _describe(error) + self._locate(error)
+            self._record("note", check, f'does not take the sample {{"img": Base64}}: {described}{advice}')
+            self._record("note", "sample", "give one of yours to check the rest: --body FILE --content-type TYPE")
             return _FAILED
-        self._report("ok", check, f"returned {type(result).__name__}")
+        self._record("ok", check, f"returned {type(result).__name__}")
         return result
 
-    def _place(self, error: Exception) -> str:
+    def _locate(self, error: Exception) -> str:
         """The last line of the handler's own files that the error passed."""
         place, frame = "", error.__traceback__
         while frame is not None:
@@ -218,47 +202,19 @@ class Probe:
 _FAILED: Any = object()
 
 
-def _told(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
-def sample_body() -> bytes:
-    """JSON with a grey PNG of 16 x 16 pixels in Base64, the request that the toolkit's own features take."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack("!I", len(data)) + kind + data + struct.pack("!I", zlib.crc32(kind + data))
-
-    rows = b"".join(b"\0" + bytes(range(0, 256, 16)) for _ in range(16))
-    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack("!IIBBBBB", 16, 16, 8, 0, 0, 0, 0))
-    png += chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    return json.dumps({"img": base64.b64encode(png).decode()}).encode()
-
-
-def unsafe_calls(file: Path) -> Iterator[tuple[str, int, bool, str]]:
-    """(call, line, whether it is in a function that gets a caller's bytes, what to write instead) of a source file."""
-    for top in ast.parse(file.read_text()).body:
-        in_request = isinstance(top, ast.FunctionDef) and top.name in ("input_fn", "transform_fn")
-        for node in ast.walk(top):
-            if not isinstance(node, ast.Call):
-                continue
-            call = ast.unparse(node.func)
-            options = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
-            safe = options.get("weights_only") == "True" or (
-                call.endswith(("np.load", "numpy.load")) and options.get("allow_pickle") != "True"
-            )
-            if call in UNSAFE_CALLS and not safe:
-                yield call, node.lineno, in_request, UNSAFE_CALLS[call]
-
-
 def main() -> None:
-    """`python -m pixelserve_deploy.probe ORDER`, started by `check` only."""
+    """`python -m pixelserve_deploy.handlers.probe ORDER`, started by `checking` only."""
     findings = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
 
-    def report(kind: str, check: str, text: str) -> None:
+    def record(kind: str, check: str, text: str) -> None:
         findings.write(json.dumps({"kind": kind, "check": check, "text": text}) + "\n")
 
-    Probe(json.loads(sys.argv[1]), report).run()
+    Probe(json.loads(sys.argv[1]), record).run()
     findings.flush()
     os._exit(0)  # threads of the handler must not hold the process
 

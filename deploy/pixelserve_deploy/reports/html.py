@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from pixelserve_deploy.cost.report import Report, Section, Table
+from pixelserve_deploy.reports.report import Report, Section, Table
 
 STYLE = """
 :root{color-scheme:light dark;--text:#1d2430;--soft:#5b6675;--back:#fff;--rule:#d8dde5;--band:#f4f6f9;--warn:#9a4a00;
@@ -34,7 +34,7 @@ section{break-inside:avoid}
 """
 
 
-def page(report: Report) -> str:
+def render_page(report: Report) -> str:
     """The whole file."""
     body = "".join(map(_section, report.sections))
     title = escape(report.title)

@@ -33,7 +33,7 @@ class Swing:
 
 
 @dataclass(frozen=True)
-class Line:
+class Curve:
     """A curve."""
 
     label: str
@@ -50,7 +50,7 @@ class Panel:
     series: int
 
 
-def bars(items: Sequence[Bar]) -> str:
+def draw_bars(items: Sequence[Bar]) -> str:
     """Horizontal bars from a common zero, in the order given."""
     left, right, step = 330, 150, 30
     scale = (WIDTH - left - right) / (max((item.value for item in items), default=0) or 1)
@@ -58,14 +58,14 @@ def bars(items: Sequence[Bar]) -> str:
     for number, item in enumerate(items):
         y, length = number * step, max(item.value * scale, 1)
         parts += [
-            text(left - 10, y + 20, item.label, anchor="end"),
+            draw_text(left - 10, y + 20, item.label, anchor="end"),
             f'<rect class="s0" x="{left}" y="{y + 6}" width="{length:.1f}" height="{step - 12}" rx="2"/>',
-            text(left + length + 8, y + 20, item.text),
+            draw_text(left + length + 8, y + 20, item.text),
         ]
-    return svg(len(items) * step + 6, parts)
+    return wrap_svg(len(items) * step + 6, parts)
 
 
-def tornado(items: Sequence[Swing], base: float, base_text: str) -> str:
+def draw_tornado(items: Sequence[Swing], base: float, base_text: str) -> str:
     """Bars to both sides of the total as it is; the widest first."""
     left, step, top = 210, 34, 26
     ends = [end for item in items for end in (item.low, item.high)] + [base]
@@ -76,42 +76,42 @@ def tornado(items: Sequence[Swing], base: float, base_text: str) -> str:
     def x(value: float) -> float:
         return left + pad + (value - low) / span * (WIDTH - left - 2 * pad)
 
-    parts = [text(x(base), 16, base_text, anchor="middle")]
+    parts = [draw_text(x(base), 16, base_text, anchor="middle")]
     for number, item in enumerate(sorted(items, key=lambda swing: -abs(swing.high - swing.low))):
         y = top + number * step
-        parts.append(text(left - 10, y + 20, item.label, anchor="end"))
+        parts.append(draw_text(left - 10, y + 20, item.label, anchor="end"))
         for name, end, label in (("s2", item.low, item.low_text), ("s1", item.high, item.high_text)):
             start, width = min(x(base), x(end)), abs(x(end) - x(base))
             parts.append(f'<rect class="{name}" x="{start:.1f}" y="{y + 5}" width="{width:.1f}" height="{step - 12}"/>')
             outside, anchor = (x(end) - 6, "end") if end < base else (x(end) + 6, "start")
             if width > 1:
-                parts.append(text(outside, y + 20, label, anchor=anchor))
+                parts.append(draw_text(outside, y + 20, label, anchor=anchor))
     bottom = top + len(items) * step
     parts.append(f'<line class="axis" x1="{x(base):.1f}" y1="22" x2="{x(base):.1f}" y2="{bottom}"/>')
-    return svg(bottom + 6, parts)
+    return wrap_svg(bottom + 6, parts)
 
 
-def curves(items: Sequence[Line], x_title: str, y_title: str, show: Callable[[float], str],
+def draw_curves(items: Sequence[Curve], x_title: str, y_title: str, show: Callable[[float], str],
            marks: Sequence[tuple[float, float, str]] = ()) -> str:  # fmt: skip
     """Lines over one pair of axes from zero; `show` writes a tick, `marks` are points with a word."""
     left, right, top, bottom = 90, 215, 34, 330
     largest_x = max((point[0] for item in items for point in item.points), default=1) or 1
     largest_y = max((point[1] for item in items for point in item.points), default=1) or 1
-    x_ticks, y_ticks = ticks(largest_x), ticks(largest_y)
+    x_ticks, y_ticks = choose_ticks(largest_x), choose_ticks(largest_y)
     height = y_ticks[-1]
 
     def place(point: tuple[float, float]) -> tuple[float, float]:
         return (left + point[0] / largest_x * (WIDTH - left - right), bottom - point[1] / height * (bottom - top))
 
-    parts = [text(left, 18, y_title), text((left + WIDTH - right) / 2, bottom + 46, x_title, anchor="middle")]
+    parts = [draw_text(left, 18, y_title), draw_text((left + WIDTH - right) / 2, bottom + 46, x_title, anchor="middle")]
     for value in y_ticks:
         y = place((0, value))[1]
         parts.append(f'<line class="grid" x1="{left}" y1="{y:.1f}" x2="{WIDTH - right}" y2="{y:.1f}"/>')
-        parts.append(text(left - 8, y + 4, show(value), anchor="end"))
+        parts.append(draw_text(left - 8, y + 4, show(value), anchor="end"))
     for value in x_ticks:
         if value <= largest_x:
-            parts.append(text(place((value, 0))[0], bottom + 20, count(value), anchor="middle"))
-    labels = _apart([(place(item.points[-1])[1], number) for number, item in enumerate(items)], 17)
+            parts.append(draw_text(place((value, 0))[0], bottom + 20, format_count(value), anchor="middle"))
+    labels = _spread_labels([(place(item.points[-1])[1], number) for number, item in enumerate(items)], 17)
     for number, item in enumerate(items):
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(place, item.points))
         dashes = ' stroke-dasharray="6 5"' if item.dashed else ""
@@ -122,16 +122,16 @@ def curves(items: Sequence[Line], x_title: str, y_title: str, show: Callable[[fl
         x, y = place((x_value, y_value))
         parts.append(f'<circle class="mark" cx="{x:.1f}" cy="{y:.1f}" r="5"/>')
         parts.append(f'<text class="mark-text" x="{x + 4:.1f}" y="{y + 20:.1f}">{escape(word)}</text>')
-    return svg(bottom + 58, parts)
+    return wrap_svg(bottom + 58, parts)
 
 
-def timeline(panels: Sequence[Panel], x_title: str, end: float) -> str:
+def draw_timeline(panels: Sequence[Panel], x_title: str, end: float) -> str:
     """Strips above each other over one time axis from 0 to `end`; long series are thinned to their maxima."""
     left, right, each = 90, 20, 110
     parts = []
     for number, panel in enumerate(panels):
         top, bottom = number * each + 26, (number + 1) * each - 6
-        values = thinned(panel.values, WIDTH - left - right)
+        values = thin(panel.values, WIDTH - left - right)
         largest = max(values, default=0)
         step = (WIDTH - left - right) / max(len(values), 1)
         points = [f"{left},{bottom}"]
@@ -140,27 +140,31 @@ def timeline(panels: Sequence[Panel], x_title: str, end: float) -> str:
             points += [f"{left + place * step:.1f},{y:.1f}", f"{left + (place + 1) * step:.1f},{y:.1f}"]
         points.append(f"{WIDTH - right},{bottom}")
         parts += [
-            text(left, top - 8, panel.label),
-            text(left - 8, top + 6, count(largest) if largest else "", anchor="end"),
-            text(left - 8, bottom, "0", anchor="end"),
+            draw_text(left, top - 8, panel.label),
+            draw_text(left - 8, top + 6, format_count(largest) if largest else "", anchor="end"),
+            draw_text(left - 8, bottom, "0", anchor="end"),
             f'<polygon class="s{panel.series}" points="{" ".join(points)}"/>',
             f'<line class="grid" x1="{left}" y1="{bottom}" x2="{WIDTH - right}" y2="{bottom}"/>',
         ]
     bottom = len(panels) * each
-    for value in ticks(end):
+    for value in choose_ticks(end):
         if value <= end:
-            parts.append(text(left + value / end * (WIDTH - left - right), bottom + 14, count(value), anchor="middle"))
-    parts.append(text((left + WIDTH - right) / 2, bottom + 34, x_title, anchor="middle"))
-    return svg(bottom + 44, parts)
+            parts.append(
+                draw_text(
+                    left + value / end * (WIDTH - left - right), bottom + 14, format_count(value), anchor="middle"
+                )
+            )
+    parts.append(draw_text((left + WIDTH - right) / 2, bottom + 34, x_title, anchor="middle"))
+    return wrap_svg(bottom + 44, parts)
 
 
-def thinned(values: Sequence[float], most: int) -> list[float]:
+def thin(values: Sequence[float], most: int) -> list[float]:
     """At most this many values: the largest of each stretch."""
     stretch = math.ceil(len(values) / most) if values else 1
     return [max(values[start : start + stretch]) for start in range(0, len(values), stretch)]
 
 
-def ticks(largest: float) -> list[float]:
+def choose_ticks(largest: float) -> list[float]:
     """Four to eight round numbers from 0 to at least `largest`."""
     if largest <= 0:
         return [0.0, 1.0]
@@ -169,7 +173,7 @@ def ticks(largest: float) -> list[float]:
     return [step * number for number in range(math.ceil(largest / step - 1e-9) + 1)]
 
 
-def count(value: float) -> str:
+def format_count(value: float) -> str:
     """A number with k or M: 1.5 M."""
     for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
         if abs(value) >= size:
@@ -177,18 +181,18 @@ def count(value: float) -> str:
     return f"{value:.3g}"
 
 
-def text(x: float, y: float, words: str, anchor: str = "start") -> str:
+def draw_text(x: float, y: float, words: str, anchor: str = "start") -> str:
     """Words at a place; `anchor` as in SVG."""
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
-def svg(height: float, parts: Sequence[str]) -> str:
+def wrap_svg(height: float, parts: Sequence[str]) -> str:
     """The picture around its parts, as wide as the page."""
     head = f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" xmlns="http://www.w3.org/2000/svg">'
     return head + "".join(parts) + "</svg>"
 
 
-def _apart(places: Sequence[tuple[float, int]], gap: float) -> dict[int, float]:
+def _spread_labels(places: Sequence[tuple[float, int]], gap: float) -> dict[int, float]:
     """Heights of labels so that none covers another, from the lowest upwards."""
     found: dict[int, float] = {}
     limit = math.inf

@@ -11,15 +11,23 @@ import datetime
 import functools
 import sys
 from pathlib import Path
-from typing import Any
 
-from pixelserve.errors import Unavailable
-from pixelserve_deploy.commands import UsageError, cost_output
-from pixelserve_deploy.cost.amounts import plain
-from pixelserve_deploy.cost.errors import CostError
-from pixelserve_deploy.cost.pricebook import Price, PriceBook, book_of, books, partition_of, written
-from pixelserve_deploy.cost.pricelist import TRAFFIC, Product, Wanted, client_for, fetched, hosting, offered, price_in
-from pixelserve_deploy.cost.refresh import Change, book_id, refreshed
+from pixelserve_deploy.aws import find_partition
+from pixelserve_deploy.cost import (
+    Change,
+    CostError,
+    Price,
+    PriceBook,
+    find_book,
+    format_book,
+    format_plain,
+    load_books,
+    name_book,
+    pricelist,
+    refresh_book,
+)
+from pixelserve_deploy.errors import UsageError
+from pixelserve_deploy.options import save_text
 
 EXAMPLES = """\
   pixelserve cost refresh --region us-east-2
@@ -42,55 +50,59 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     region = arguments.region
-    old = _old(arguments)
-    codes = _codes(arguments.service_code)
+    old = _find_old_book(arguments)
+    codes = _parse_codes(arguments.service_code)
     today = datetime.datetime.now(datetime.UTC).date()
-    output = arguments.output or Path(f"{book_id(old, region, today)}.json")
+    output = arguments.output or Path(f"{name_book(old, region, today)}.json")
     if output.exists():
         raise CostError(f"{output} exists already, and no price book is written over. Name another file with -o.")
-    wants = _wants(arguments, old)
+    wants = _list_wants(arguments, old)
     if arguments.from_file:
-        products = offered(arguments.from_file)
+        products = pricelist.read_offers(arguments.from_file)
         present = {product["serviceCode"] for product in products}
         wants = [wanted for wanted in wants if codes.get(wanted.service, wanted.service) in present]
         if not wants:
             raise CostError(f"The files are offers of {', '.join(sorted(present))}, and none is wanted of those.")
-        source = functools.partial(_of_service, products)
+        source = functools.partial(_select_offered, products)
     else:
-        source = functools.partial(_asked, client_for(region), region)
+        source = functools.partial(pricelist.fetch_products, pricelist.make_pricing_client(region), region)
 
-    def look(wanted: Wanted) -> Price:
+    def look(wanted: pricelist.Wanted) -> Price:
         code = codes.get(wanted.service, wanted.service)
-        return price_in(source(wanted, code), wanted, region, old.currency, today.isoformat())
+        return pricelist.pick_price(source(wanted, code), wanted, region, old.currency, today.isoformat())
 
-    result = refreshed(old, region, wants, look, today)
+    result = refresh_book(old, region, wants, look, today)
     for change in result.changes:
-        print(_sentence(change, old.currency))
+        print(_describe(change, old.currency))
     print(f"prices read: {len(wants) - len(result.refused)}; changed or new: {len(result.changes)}")
     for refusal in result.refused:
         print(f"kept as it was: {refusal}", file=sys.stderr)
-    cost_output.save(output, written(result.book))
+    save_text(output, format_book(result.book))
     return 1 if result.refused else 0
 
 
-def _old(arguments: argparse.Namespace) -> PriceBook:
+def _find_old_book(arguments: argparse.Namespace) -> PriceBook:
     """The book to begin with. Raises CostError for one of another partition."""
-    partition = partition_of(arguments.region)
-    book = book_of(arguments.book) if arguments.book else [b for b in books().values() if b.partition == partition][-1]
+    partition = find_partition(arguments.region)
+    book = (
+        find_book(arguments.book)
+        if arguments.book
+        else [b for b in load_books().values() if b.partition == partition][-1]
+    )
     if book.partition != partition:
         raise CostError(f"{book.id} is of the partition {book.partition}; {arguments.region} is in {partition}.")
     return book
 
 
-def _wants(arguments: argparse.Namespace, old: PriceBook) -> list[Wanted]:
+def _list_wants(arguments: argparse.Namespace, old: PriceBook) -> list[pricelist.Wanted]:
     kind = "hosting "
     known = sorted(
         d.removeprefix(kind) for _, region, d in old.prices if region == arguments.region and d.startswith(kind)
     )
-    return [*TRAFFIC, *map(hosting, arguments.instance or known)]
+    return [*pricelist.TRAFFIC, *map(pricelist.want_hosting, arguments.instance or known)]
 
 
-def _codes(options: list[str]) -> dict[str, str]:
+def _parse_codes(options: list[str]) -> dict[str, str]:
     pairs = [option.partition("=") for option in options]
     wrong = [option for option, (name, _, code) in zip(options, pairs, strict=True) if not (name and code)]
     if wrong:
@@ -98,22 +110,13 @@ def _codes(options: list[str]) -> dict[str, str]:
     return {name: code for name, _, code in pairs}
 
 
-def _of_service(products: list[Product], _wanted: Wanted, code: str) -> list[Product]:
+def _select_offered(products: list[pricelist.Product], _wanted: pricelist.Wanted, code: str) -> list[pricelist.Product]:
     return [product for product in products if product["serviceCode"] == code]
 
 
-def _asked(client: Any, region: str, wanted: Wanted, code: str) -> list[Product]:
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        return fetched(client, wanted, region, code)
-    except (BotoCoreError, ClientError) as error:
-        raise Unavailable(f"The price list did not answer: {error} --from-file reads a downloaded offer.") from None
-
-
-def _sentence(change: Change, currency: str) -> str:
-    now = f"{plain(change.now)} {currency}"
+def _describe(change: Change, currency: str) -> str:
+    now = f"{format_plain(change.now)} {currency}"
     if change.before is None or change.part is None:
         return f"new      {change.name}: {now}"
     flag = "CHECK    " if change.large else "changed  "
-    return f"{flag}{change.name}: {plain(change.before)} to {now} ({100 * change.part:+.1f} %)"
+    return f"{flag}{change.name}: {format_plain(change.before)} to {now} ({100 * change.part:+.1f} %)"
