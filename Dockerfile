@@ -77,5 +77,4 @@ WORKDIR /opt/pixelserve/build
 RUN python -m pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore \
       -c constraints.txt awslambdaric
 WORKDIR /opt/pixelserve
-ENTRYPOINT ["python", "-m", "awslambdaric"]
-CMD ["pixelserve.serving.aws_lambda.handler"]
+ENTRYPOINT ["python", "-m", "pixelserve.serving.aws_lambda"]

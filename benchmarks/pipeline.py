@@ -24,8 +24,8 @@ from load import Request, measure
 from serving import running
 
 from pixelserve.imaging import Image, decode, encode
-from pixelserve.machine import MEMORY
 from pixelserve.models.super_resolution import Upscaler
+from pixelserve.processes import MEMORY
 from pixelserve.settings import Settings
 
 EDGE = 512

@@ -26,8 +26,7 @@ from skimage import data
 from skimage.metrics import peak_signal_noise_ratio
 
 from pixelserve.errors import PixelserveError
-from pixelserve.local import Endpoint, Source
-from pixelserve.local.runtime import LocalRuntime, running
+from pixelserve.local import Endpoint, LocalRuntime, Source, running
 
 OUT = Path("build/demo")
 CROPS = {

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import re
 import signal
 import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -34,9 +37,18 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60.0, what: str = ""
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    """A port of 127.0.0.1 that nothing listens on, and that the system gives to nobody who asks for any port."""
+    while True:
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", random.randrange(10_000, 32_000))) as own:
+            return int(own.getsockname()[1])
+
+
+def in_threads(count: int, call: Callable[[], object]) -> list[threading.Thread]:
+    """`call` in so many threads, started."""
+    threads = [threading.Thread(target=call) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    return threads
 
 
 class Served(ABC):
@@ -77,14 +89,25 @@ class Served(ABC):
 
 
 class Server(Served):
-    """`python -m pixelserve.serving` with its environment; stopped by `close`. `files` lie in code/ of its model."""
+    """`python -m pixelserve.serving` with its environment; stopped by `close`.
+
+    `files` lie in code/ of its model; `within` is a command that runs it, such as `prlimit --nofile=150`.
+    """
 
     def __init__(
-        self, folder: Path, handler: str | None = None, files: dict[str, str] | None = None, **environ: str
+        self,
+        folder: Path,
+        handler: str | None = None,
+        files: dict[str, str] | None = None,
+        within: Sequence[str] = (),
+        **environ: str,
     ) -> None:
         self.port = int(environ.get("SAGEMAKER_BIND_TO_PORT") or free_port())
         env = {**os.environ, "SAGEMAKER_BIND_TO_PORT": str(self.port), "SM_MODEL_DIR": str(folder / "model"), **environ}
-        env["PYTHONPATH"] = os.pathsep.join([str(ROOT / "container"), str(ROOT / "deploy")])
+        first = environ.get("PYTHONPATH")
+        env["PYTHONPATH"] = os.pathsep.join(
+            [*([first] if first else []), str(ROOT / "container"), str(ROOT / "deploy")]
+        )
         self.model_path = str(folder / "model")
         for name, text in (files or {}).items():
             (folder / "model" / "code").mkdir(parents=True, exist_ok=True)
@@ -96,7 +119,7 @@ class Server(Served):
         self.log_path = folder / "server.log"
         with self.log_path.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "pixelserve.serving"], env=env, stdout=log, stderr=subprocess.STDOUT
+                [*within, sys.executable, "-m", "pixelserve.serving"], env=env, stdout=log, stderr=subprocess.STDOUT
             )
         self.url = f"http://127.0.0.1:{self.port}"
         self.client = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
@@ -137,7 +160,11 @@ class Server(Served):
         return self.process.wait(seconds)
 
     def close(self) -> None:
+        """Ends it as SageMaker does, with little patience."""
         self.client.close()
-        if self.process.poll() is None:
+        self.process.terminate()
+        try:
+            self.process.wait(2)
+        except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

@@ -9,11 +9,9 @@ X-Amzn-SageMaker-Custom-Attributes. Out, by Accept: JSON `{"result": Base64 of a
 import base64
 import json
 
-from pixelserve.imaging import Image, encode
-from pixelserve.imaging.requests import FORMATS, JSON, answer_type, read_request
-from pixelserve.models.segmentation import Segmenter, cut_out
+from pixelserve import JSON, Body, Context, Image, answer_type, encode, read_request
+from pixelserve.models import Segmenter, cut_out
 from pixelserve.schema import SegmentationRequest
-from pixelserve.serving import Body, Context
 from pixelserve.settings import settings
 
 
@@ -24,7 +22,7 @@ def model_fn(model_dir: str) -> Segmenter:
 
 def input_fn(body: bytes, content_type: str, context: Context) -> tuple[SegmentationRequest, Image]:
     answer_type(context.accept, content_type)  # so that what cannot be answered is not computed
-    return read_request(SegmentationRequest, body, content_type, context.custom_attributes, settings())
+    return read_request(SegmentationRequest, body, content_type, context.custom_attributes)
 
 
 def predict_fn(data: tuple[SegmentationRequest, Image], model: Segmenter) -> Image:
@@ -38,4 +36,4 @@ def output_fn(prediction: Image, accept: str, context: Context) -> tuple[Body, s
     if media_type == JSON:
         picture = b"".join(encode(prediction, "png"))
         return json.dumps({"result": base64.b64encode(picture).decode()}), JSON
-    return encode(prediction, FORMATS[media_type]), media_type
+    return encode(prediction, media_type), media_type

@@ -8,12 +8,9 @@ In: JSON (`schema.SimilarityRequest`) with one image or two, or one image as `im
 import json
 from typing import Any
 
-from pixelserve.errors import BadRequest, NotAcceptable
-from pixelserve.imaging import Image, load_image
-from pixelserve.imaging.requests import JSON, is_json, read_request
-from pixelserve.models.similarity import Embedder, cosine, normalized
+from pixelserve import JSON, BadRequest, Context, Image, NotAcceptable, is_json, load_image, read_request
+from pixelserve.models import Embedder, cosine, normalized
 from pixelserve.schema import SimilarityRequest, parse_json
-from pixelserve.serving import Context
 from pixelserve.settings import settings
 
 
@@ -28,9 +25,9 @@ def input_fn(body: bytes, content_type: str, context: Context) -> tuple[Similari
     if is_json(content_type):
         request = parse_json(SimilarityRequest, body)
         if request.is_pair:
-            first = load_image(settings(), url=request.url_1, img=request.img_1, suffix="_1")
-            return request, [first, load_image(settings(), url=request.url_2, img=request.img_2, suffix="_2")]
-    request, image = read_request(SimilarityRequest, body, content_type, context.custom_attributes, settings())
+            first = load_image(url=request.url_1, img=request.img_1, suffix="_1")
+            return request, [first, load_image(url=request.url_2, img=request.img_2, suffix="_2")]
+    request, image = read_request(SimilarityRequest, body, content_type, context.custom_attributes)
     if request.is_pair:
         raise BadRequest("The body is one image already. Send two as JSON.", param="img_1")
     return request, [image]

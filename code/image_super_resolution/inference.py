@@ -8,12 +8,21 @@ X-Amzn-SageMaker-Custom-Attributes (`scale=4;format=jpeg`). Out, by Accept: JSON
 import base64
 import json
 
-from pixelserve.errors import BadRequest, DeadlineExceeded, TooSlow
-from pixelserve.imaging import MEDIA_TYPES, Image, encode
-from pixelserve.imaging.requests import FORMATS, JSON, answer_type, read_request
-from pixelserve.models.super_resolution import Upscaler
+from pixelserve import (
+    JSON,
+    MEDIA_TYPES,
+    BadRequest,
+    Body,
+    Context,
+    DeadlineExceeded,
+    Image,
+    TooSlow,
+    answer_type,
+    encode,
+    read_request,
+)
+from pixelserve.models import Upscaler
 from pixelserve.schema import SuperResolutionRequest
-from pixelserve.serving import Body, Context
 from pixelserve.settings import settings
 
 
@@ -29,7 +38,7 @@ def warmup_fn(model: Upscaler) -> None:
 
 def input_fn(body: bytes, content_type: str, context: Context) -> tuple[SuperResolutionRequest, Image]:
     """Bytes to what predict_fn takes. Several of these run at once, beside the network."""
-    request, image = read_request(SuperResolutionRequest, body, content_type, context.custom_attributes, settings())
+    request, image = read_request(SuperResolutionRequest, body, content_type, context.custom_attributes)
     if request.face:
         raise BadRequest("face is true, but no face weights are supported yet. Leave it out.", param="face")
     answer_type(context.accept, content_type)  # so that what cannot be answered is not computed
@@ -61,4 +70,4 @@ def output_fn(prediction: tuple[SuperResolutionRequest, Image], accept: str, con
     if media_type == JSON:
         picture = b"".join(encode(image, request.format, request.quality))
         return json.dumps({"result": base64.b64encode(picture).decode()}), JSON
-    return encode(image, FORMATS[media_type], request.quality), media_type
+    return encode(image, media_type, request.quality), media_type

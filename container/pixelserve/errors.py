@@ -25,33 +25,61 @@
     │   ├── WorkerLost             503  worker_lost        retryable
     │   └── Draining               503  draining           retryable
     ├── DeadlineExceeded           504  deadline_exceeded  retryable
-    └── OutOfMemory                507  out_of_memory
+    ├── OutOfMemory                507  out_of_memory
+    └── ClientGone                 499  client_gone        logged, never sent
 
 A message says what was wrong and what to do instead. Nothing else reaches a caller: tracebacks go to the log.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from enum import StrEnum
+from typing import Any
+
+
+class State(StrEnum):
+    """What a server, or a model in it, is in the middle of. An error of `/ping` carries one; no text needs reading."""
+
+    STARTING = "starting"
+    INSTALLING = "installing"
+    LOADING = "loading"
+    LOAD_FAILED = "load_failed"
+    OUT_OF_MEMORY = "out_of_memory"
+    WORKER_LOST = "worker_lost"
+    DRAINING = "draining"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether waiting for the server to become ready is in vain."""
+        return self in (State.LOAD_FAILED, State.OUT_OF_MEMORY)
 
 
 class PixelserveError(Exception):
-    """Root of the tree. `param` names the offending request field; `retry_after` is in seconds."""
+    """Root of the tree. `param` names the offending request field; `retry_after` is in seconds.
 
-    status: ClassVar[int] = 500
-    code: ClassVar[str] = "internal"
-    retryable: ClassVar[bool] = False
+    `status`, `code` and `retryable` are those of the class unless an error was read from another process's answer.
+    """
 
-    def __init__(self, message: str, *, param: str | None = None, retry_after: int | None = None) -> None:
+    status = 500
+    code = "internal"
+    retryable = False
+    state: State | None = None
+
+    def __init__(
+        self, message: str, *, param: str | None = None, retry_after: int | None = None, state: State | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
         self.retry_after = retry_after
+        if state is not None:
+            self.state = state
 
     def body(self, request_id: str) -> dict[str, Any]:
         """The JSON error shape: `{"error": {"code", "message", "param", "retryable"}, "request_id"}`.
 
-        `retry_after` is repeated in the body because SageMaker's runtime drops the container's headers.
+        `error` has `state` too where the error is about one, and `retry_after` where waiting helps: SageMaker's runtime
+        drops the container's headers, so the body repeats it.
         """
         error: dict[str, Any] = {
             "code": self.code,
@@ -61,6 +89,8 @@ class PixelserveError(Exception):
         }
         if self.retry_after is not None:
             error["retry_after"] = self.retry_after
+        if self.state is not None:
+            error["state"] = self.state.value
         return {"error": error, "request_id": request_id}
 
 
@@ -162,10 +192,12 @@ class NotReady(Unavailable):
 
 class WorkerLost(Unavailable):
     code = "worker_lost"
+    state = State.WORKER_LOST
 
 
 class Draining(Unavailable):
     code = "draining"
+    state = State.DRAINING
 
 
 class DeadlineExceeded(PixelserveError):
@@ -177,3 +209,8 @@ class DeadlineExceeded(PixelserveError):
 class OutOfMemory(PixelserveError):
     status = 507
     code = "out_of_memory"
+
+
+class ClientGone(PixelserveError):
+    status = 499
+    code = "client_gone"

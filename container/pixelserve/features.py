@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
 from pixelserve import schema
 from pixelserve.errors import NotFound
+from pixelserve.handlers import find_handler
+from pixelserve.media_types import JSON
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ FEATURES = (
         description="The vector of a picture, or how alike two are: finds copies, re-encoded, cropped or photographed.",
         description_zh="返回图片的特征向量,或两张图片的相似度:可找出经重新编码、裁剪或翻拍的副本。",
         request=schema.SimilarityRequest,
-        answer="application/json",
+        answer=JSON,
     ),
 )
 
@@ -75,14 +76,4 @@ def feature(name: str) -> Feature:
 
 def handler_folder(known: Feature) -> Path:
     """The folder with the feature's inference.py, in the installed package or the source tree. Raises NotFound."""
-    spec = importlib.util.find_spec(f"pixelserve_handlers.{known.name}") if _has_handlers() else None
-    places = [Path(place) for place in (spec.submodule_search_locations or [] if spec else [])]
-    places.append(Path(__file__).parents[2] / "code" / known.name)
-    for place in places:
-        if (place / "inference.py").is_file():
-            return place
-    raise NotFound(f"The handler of {known.name} is not installed. Install pixelserve again.")
-
-
-def _has_handlers() -> bool:
-    return importlib.util.find_spec("pixelserve_handlers") is not None
+    return find_handler(known.name)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Collection
 from pathlib import Path
 
 
@@ -21,22 +19,6 @@ def cores(folder: Path = Path("/sys/fs/cgroup")) -> int:
     return usable
 
 
-REAP_SECONDS = 5.0
-MEMORY = {
-    "MALLOC_MMAP_THRESHOLD_": str(1 << 20),  # glibc's own threshold grows with what it sees
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 20),
-    "THP_MEM_ALLOC_ENABLE": "1",  # torch: huge pages, which make that cheap
-}
-"""Environment of workers: large blocks go back to the system when they are freed."""
-
-
-def worker_environment(compute_threads: int, workers: int) -> dict[str, str]:
-    """This process's environment with what a worker's lacks: memory given back when freed, its share of the cores."""
-    env = MEMORY | os.environ
-    env.setdefault("OMP_NUM_THREADS", str(compute_threads or max(1, cores() // workers)))
-    return env
-
-
 def gpus(devices: Path = Path("/dev")) -> int:
     """NVIDIA GPUs this process may use: those of CUDA_VISIBLE_DEVICES where that is set, else all of the machine."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -45,9 +27,9 @@ def gpus(devices: Path = Path("/dev")) -> int:
     return len(list(devices.glob("nvidia[0-9]*")))
 
 
-def free_memory() -> int:
+def free_memory(folder: Path = Path("/sys/fs/cgroup")) -> int:
     """Bytes that may still be taken: what the machine has and, in a container, what its limit leaves."""
-    readings = [_meminfo("MemAvailable"), _cgroup_rest()]
+    readings = [_meminfo("MemAvailable"), _cgroup_rest(folder)]
     return min(reading for reading in readings if reading is not None)
 
 
@@ -67,7 +49,7 @@ def _meminfo(name: str) -> int:
     return 1 << 30
 
 
-def _cgroup_rest(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
+def _cgroup_rest(folder: Path) -> int | None:
     """What the container's limit leaves (cgroup v2 or v1), file cache counted as free; None without a limit."""
     for limit_file, usage_file, cache in (
         ("memory.max", "memory.current", "inactive_file"),
@@ -84,15 +66,6 @@ def _cgroup_rest(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
     return None
 
 
-def scratch_folder() -> str | None:
-    """Where small files of running processes go: memory, writable also where the root is not; None: the default."""
+def memory_folder() -> str | None:
+    """A folder for small files that lies in memory, writable also where the root is not; None where there is none."""
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-
-
-async def reap_orphans(own: Callable[[], Collection[int]]) -> None:
-    """Collects for ever what has ended and was left to a container's first process; `own` are its own children."""
-    while True:
-        await asyncio.sleep(REAP_SECONDS)
-        with contextlib.suppress(ChildProcessError):
-            while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and ended.si_pid not in own():
-                os.waitpid(ended.si_pid, 0)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pixelserve.errors import PixelserveError
+from pixelserve.handlers import find_handler
 
 BATCH_SECONDS = 600.0
 """What batch transform gives an invocation by default."""
@@ -38,7 +39,11 @@ def _var(
 class Settings:
     """Read once at start with `Settings.from_env`; sizes are bytes or pixels, times are seconds."""
 
-    host: str = _var("PIXELSERVE_HOST", "127.0.0.1", "Address to listen on. The image sets 0.0.0.0.")
+    host: str = _var(
+        "PIXELSERVE_HOST",
+        "127.0.0.1",
+        "Address to listen on, or unix:PATH, or fd:NUMBER of an inherited socket. The image sets 0.0.0.0.",
+    )
     port: int = _var("SAGEMAKER_BIND_TO_PORT", 8080, "Port to listen on; the only port that is opened.", most=65_535)
     feature: str = _var(
         "PIXELSERVE_FEATURE",
@@ -175,6 +180,13 @@ class Settings:
         """What model_fn gets: the model folder, or the image's own weights where that is empty or absent."""
         own = Path(self.model_dir)
         return self.image_weights if self.image_weights and not (own.is_dir() and any(own.iterdir())) else str(own)
+
+    def handler_folder(self) -> Path:
+        """Where PIXELSERVE_FEATURE's handler lies: the folder it names, or the one of that name that came with us.
+
+        Raises NotFound.
+        """
+        return Path(self.feature) if "/" in self.feature else find_handler(self.feature)
 
 
 def _parse(name: str, text: str, default: Any) -> Any:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pixelserve.local import Endpoint, LogLine
+    from pixelserve.local import Endpoint
+    from pixelserve.observe import LogLine
 
 ShowBytes = Callable[[int, int], None]
 """Takes the bytes that are done and their total."""

@@ -10,7 +10,7 @@ import httpx
 
 from pixelserve.errors import BadRequest, Unavailable
 from pixelserve.local import state
-from pixelserve.models.weights import Weights, WeightsError, verify
+from pixelserve.models import Weights, WeightsError, verify
 from pixelserve_deploy.console import ShowBytes
 
 ATTEMPTS = 4

@@ -17,7 +17,7 @@ from servers import wait_for
 from pixelserve.local import Source
 from pixelserve.local.asynchronous import AsyncPlaces
 from pixelserve.local.runtime import LocalRuntime, running
-from pixelserve.local.storage import Folder
+from pixelserve.storage import Folder
 
 PRELUDE = """
 import json, sys

@@ -1,70 +1,70 @@
-"""What the cases of the suite share: how one is declared, and the handlers they serve."""
+"""How a case of the suite is declared, and what counts as an expected failure."""
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import httpx
 import pytest
-from containers import Container
+from containers import NEEDS_ENGINE, Container
 from servers import Server
 
 Target = Server | Container
 TARGETS = ("native", "image", "mms")
 Test = TypeVar("Test", bound=Callable[..., None])
 
-SEEN_FAILING = (AssertionError, httpx.TransportError, json.JSONDecodeError, KeyError)
-"""How a server that cannot keep a line fails its case: the last two when its errors are no JSON, or lack a header."""
+BREAKS = (AssertionError, httpx.TransportError, json.JSONDecodeError, KeyError)
+"""How a server that breaks a line fails its checks: the last two when its errors are no JSON, or lack a header."""
 
 
-def contract(line: str, mms: str = "", targets: tuple[str, ...] = TARGETS) -> Callable[[Test], Test]:
+class LineBroken(Exception):
+    """A server does not keep a line of the contract. `seen` is what it did instead."""
+
+    def __init__(self, seen: Any) -> None:
+        super().__init__(f"The line is broken: {seen}")
+        self.seen = seen
+
+
+@contextlib.contextmanager
+def line(seen: Any) -> Iterator[None]:
+    """Around the checks of `seen` that decide whether a line is kept. Raises LineBroken when one of them fails.
+
+    Whatever fails outside of it is no broken line: a server that does not start, a fixture, a condition of the case.
+    """
+    try:
+        yield
+    except BREAKS as error:
+        raise LineBroken(seen) from error
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """Why multi-model-server cannot keep a line. `shows` says whether that is what the case has seen of it."""
+
+    reason: str
+    shows: Callable[[Any], bool]
+
+
+def contract(text: str, mms: Deviation | None = None, targets: tuple[str, ...] = TARGETS) -> Callable[[Test], Test]:
     """Declares a test as the case of one line of the contract, run against each target.
 
-    `mms` is the reason why multi-model-server cannot keep the line: its case must then fail.
+    A case with a deviation must break its line on multi-model-server, and in that way; see `line`.
     """
-    fails = pytest.mark.xfail(reason=mms, strict=True, raises=SEEN_FAILING)
-    parameters = [pytest.param(name, marks=[fails] if mms and name == "mms" else []) for name in targets]
+    reason = ""
+    marks = {name: [] if name == "native" else list(NEEDS_ENGINE) for name in targets}
+    if mms is not None:
+        reason, shows = mms.reason, mms.shows
+        broken = pytest.RaisesExc(LineBroken, check=lambda error: shows(error.seen))
+        marks["mms"].append(pytest.mark.xfail(reason=reason, strict=True, raises=broken))
+    parameters = [pytest.param(name, marks=marks[name]) for name in targets]
 
     def declare(test: Test) -> Test:
         marked = pytest.mark.parametrize("target", parameters, indirect=True)(test)
-        declared: Test = pytest.mark.contract(line, mms)(marked)
+        declared: Test = pytest.mark.contract(text, reason)(marked)
         return declared
 
     return declare
-
-
-ECHO = """
-    def model_fn(model_dir):
-        return "model"
-
-    def predict_fn(data, model):
-        return data
-"""
-"""The toolkit's defaults around a function that returns what it gets."""
-
-BUSY = """
-    import os, time
-
-    def model_fn(model_dir):
-        return None
-
-    def predict_fn(data, model, context):
-        context.answer_attributes = context.custom_attributes
-        time.sleep(data.get("seconds", 0))
-        if "raise" in data:
-            raise {"ValueError": ValueError, "MemoryError": MemoryError}[data["raise"]](data.get("text"))
-        if "bytes" in data:
-            return b"x" * data["bytes"]
-        if "environ" in data:
-            return os.environ.get(data["environ"], "")
-        return {"pid": os.getpid()}
-
-    def output_fn(prediction, accept):
-        import json
-        if isinstance(prediction, bytes):
-            return prediction, "application/octet-stream"
-        return json.dumps(prediction), "application/json"
-"""
-"""Does what its JSON says: sleeps, raises, answers many bytes."""

@@ -15,6 +15,7 @@ import docker
 import httpx
 import pytest
 from botocore.stub import Stubber
+from containers import NEEDS_ENGINE
 from moto import mock_aws
 from servers import free_port, wait_for
 
@@ -22,6 +23,7 @@ from pixelserve_deploy import cli
 from pixelserve_deploy.aws import Registry, RegistryError
 from pixelserve_deploy.image import ImageError, check_deployable, push
 
+pytestmark = NEEDS_ENGINE
 OCI = "application/vnd.oci.image.manifest.v1+json"
 
 

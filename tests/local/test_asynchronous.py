@@ -18,7 +18,7 @@ from pixelserve.errors import BadRequest
 from pixelserve.local import Source
 from pixelserve.local.asynchronous import CONCURRENCY, QUEUE_LENGTH, AsyncPlaces
 from pixelserve.local.runtime import running
-from pixelserve.local.storage import Folder, place
+from pixelserve.storage import Folder, place
 
 with warnings.catch_warnings():  # the SDK and what it imports warn of their own ends
     warnings.simplefilter("ignore")

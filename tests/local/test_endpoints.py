@@ -11,7 +11,9 @@ import local_handlers as handlers
 import pytest
 
 from pixelserve.errors import BadRequest, NotFound
-from pixelserve.local.endpoints import EndpointFailed, LogLine, Source, started, wait_until_ready
+from pixelserve.local.endpoints import Source, started, wait_until_ready
+from pixelserve.observe import LogLine
+from pixelserve.processes import ServerFailed
 
 
 def group_is_gone(pgid: int) -> bool:
@@ -48,22 +50,22 @@ def test_an_endpoint_becomes_ready_answers_and_leaves_nothing_behind(tmp_path):
     with started([source]) as (endpoint,):
         wait_until_ready([endpoint], lambda _, reason: told.append(reason))
         answer = httpx.post(f"{endpoint.url}/invocations", json={"value": 4}, trust_env=False)
-        pid = endpoint.process.pid
+        pid = endpoint.server.pid
         assert endpoint.url.startswith("http://127.0.0.1:")
     assert answer.text == "8"
     assert told[-1] == ""
-    assert endpoint.process.returncode == 0
+    assert endpoint.server.wait(0) == 0
     assert group_is_gone(pid)
 
 
 def test_a_model_that_does_not_load_is_told_with_its_traceback(tmp_path):
     source = Source("broken", handlers.write(tmp_path, handlers.BROKEN))
-    with pytest.raises(EndpointFailed) as failure, started([source]) as endpoints:
+    with pytest.raises(ServerFailed) as failure, started([source]) as endpoints:
         wait_until_ready(endpoints)
     assert "broken: The model did not load" in failure.value.message
     assert "the weights are of another network" in failure.value.message
     assert "inference.py" in failure.value.message
-    assert group_is_gone(endpoints[0].process.pid)
+    assert group_is_gone(endpoints[0].server.pid)
 
 
 def test_a_process_that_ends_is_told(tmp_path):
@@ -71,18 +73,18 @@ def test_a_process_that_ends_is_told(tmp_path):
     with started([source]) as (endpoint,):
         wait_until_ready([endpoint])
         endpoint.check_alive()
-        endpoint.process.kill()
-        endpoint.process.wait()
-        with pytest.raises(EndpointFailed, match=r"doubler: The server process ended \(signal 9\)"):
+        os.kill(endpoint.server.pid, signal.SIGKILL)
+        endpoint.server.wait(10)
+        with pytest.raises(ServerFailed, match=r"doubler: The server process ended \(signal 9\)"):
             endpoint.check_alive()
 
 
 def test_an_endpoint_that_is_late_is_told_with_what_it_waits_for(tmp_path):
     slow = handlers.BROKEN.replace("raise", "import time; time.sleep(600); raise")
     with started([Source("slow", handlers.write(tmp_path, slow))]) as endpoints:
-        with pytest.raises(EndpointFailed, match="slow was not ready in 0 s: "):
+        with pytest.raises(ServerFailed, match="slow was not ready in 0 s: "):
             wait_until_ready(endpoints, seconds=0.2)
-        pid = endpoints[0].process.pid
+        pid = endpoints[0].server.pid
     assert group_is_gone(pid)
 
 
@@ -109,7 +111,7 @@ def test_the_server_ends_when_its_parent_is_killed(tmp_path):
     program = (
         "import sys, time\nfrom pathlib import Path\nfrom pixelserve.local.endpoints import Source, started\n"
         "with started([Source('doubler', Path(sys.argv[1]))]) as endpoints:\n"
-        "    print(endpoints[0].process.pid, flush=True)\n    time.sleep(600)\n"
+        "    print(endpoints[0].server.pid, flush=True)\n    time.sleep(600)\n"
     )
     with subprocess.Popen([sys.executable, "-c", program, str(folder)], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pixelserve.local.media import content_type_of
+from pixelserve.media_types import content_type_of
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 import socket
 import threading
 import warnings
@@ -16,8 +18,10 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from pixelserve.errors import Unavailable
-from pixelserve.local import EndpointFailed, Source
-from pixelserve.local.runtime import LocalRuntime, Runtime, bind, running
+from pixelserve.local import Source
+from pixelserve.local.runtime import PORT_TAKEN, LocalRuntime, Runtime, running
+from pixelserve.processes import ServerFailed
+from pixelserve.wire import bind
 
 with warnings.catch_warnings():  # the SDK and what it imports warn of their own ends
     warnings.simplefilter("ignore")
@@ -148,15 +152,15 @@ def test_a_failed_start_stops_all_and_tells_why(tmp_path):
         Source("doubler", handlers.write(tmp_path / "doubler", handlers.DOUBLER)),
         Source("broken", handlers.write(tmp_path / "broken", handlers.BROKEN)),
     ]
-    with pytest.raises(EndpointFailed, match="broken: The model did not load"), running(sources):
+    with pytest.raises(ServerFailed, match="broken: The model did not load"), running(sources):
         pass
 
 
 def test_a_dead_container_is_service_unavailable(tmp_path):
     with running([Source("doubler", handlers.write(tmp_path, handlers.DOUBLER))]) as local:
-        process = local.endpoints["doubler"].process
-        process.kill()
-        process.wait()
+        server = local.endpoints["doubler"].server
+        os.kill(server.pid, signal.SIGKILL)
+        server.wait(10)
         _wait_until_refused(local.endpoints["doubler"].url)
         answer = httpx.post(f"{local.url}/endpoints/doubler/invocations", json={"value": 1}, trust_env=False)
         overview = httpx.get(local.url, trust_env=False).json()
@@ -181,7 +185,7 @@ def test_a_taken_port_is_told():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(Unavailable, match=rf"Cannot listen on 127.0.0.1:{port}: .* --port"):
-            bind("127.0.0.1", port)
+            bind("127.0.0.1", port, PORT_TAKEN)
 
 
 class FakeEndpoint:
@@ -281,5 +285,5 @@ def test_a_container_that_hangs_up_is_a_model_error():
 
 
 def test_the_addresses_of_ipv6_are_written_in_brackets():
-    with bind("::1", 0) as listener:
+    with bind("::1", 0, PORT_TAKEN) as listener:
         assert LocalRuntime([], listener).url.startswith("http://[::1]:")

@@ -13,10 +13,11 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from pixelserve.errors import BadRequest
-from pixelserve.local import EndpointFailed, Source
+from pixelserve.local import Source
 from pixelserve.local.endpoints import started, wait_until_ready
-from pixelserve.local.storage import Folder, place
-from pixelserve.local.transform import Job, TransformFailed, environment, records_of, transform
+from pixelserve.local.transform import Job, TransformFailed, job_environment, records_of, run_job
+from pixelserve.processes import ServerFailed
+from pixelserve.storage import Folder, place
 
 ECHO = """
 from pixelserve.errors import BadRequest
@@ -40,7 +41,7 @@ def output_fn(prediction, accept):
 @pytest.fixture(scope="module")
 def echo(tmp_path_factory):
     source = Source("echo", handlers.write(tmp_path_factory.mktemp("echo"), ECHO))
-    with started([source], extra=environment("MULTI_RECORD", 2, 1)) as (endpoint,):
+    with started([source], extra=job_environment("MULTI_RECORD", 2, 1)) as (endpoint,):
         wait_until_ready([endpoint])
         yield endpoint
 
@@ -74,13 +75,13 @@ def texts(folder):
 def test_the_server_says_what_the_job_set(echo):
     parameters = httpx.get(f"{echo.url}/execution-parameters", trust_env=False).json()
     assert parameters == {"MaxConcurrentTransforms": 2, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": 1}
-    assert environment(None, None, None) == {"SAGEMAKER_BATCH": "true"}
+    assert job_environment(None, None, None) == {"SAGEMAKER_BATCH": "true"}
 
 
 def test_every_file_has_its_answer_and_failures_are_told(echo, tmp_path):
     source = folder_with(tmp_path / "in", a_json=b"{}", sub__b=b"b", c_json=b"bad", d=b"", big=bytes(1_000_001))
     outcomes = []
-    report = transform(echo, Job(source, Folder(tmp_path / "out")), outcomes.append)
+    report = run_job(echo, Job(source, Folder(tmp_path / "out")), outcomes.append)
     assert texts(Folder(tmp_path / "out")) == {
         "a.json.out": "application/json:{};",
         "sub/b.out": "application/octet-stream:b;",
@@ -98,10 +99,10 @@ def test_every_file_has_its_answer_and_failures_are_told(echo, tmp_path):
 def test_a_job_goes_on_where_it_ended(echo, tmp_path):
     source = folder_with(tmp_path / "in", a=b"1", b=b"2")
     target = folder_with(tmp_path / "out", a_out=b"kept")
-    report = transform(echo, Job(source, target), lambda _: None)
+    report = run_job(echo, Job(source, target), lambda _: None)
     assert (report.done, report.skipped) == (1, 1)
     assert texts(target) == {"a.out": "kept", "b.out": "application/octet-stream:2;"}
-    report = transform(echo, Job(source, target, overwrite=True), lambda _: None)
+    report = run_job(echo, Job(source, target, overwrite=True), lambda _: None)
     assert (report.done, report.skipped) == (2, 0)
     assert texts(target)["a.out"] == "application/octet-stream:1;"
 
@@ -110,7 +111,7 @@ def test_lines_are_sent_together_and_one_that_fails_fails_its_file(echo, tmp_pat
     long = b"x" * 600_000
     source = folder_with(tmp_path / "in", a_csv=b"1\n2\n3", b_csv=b"%b\n%b\n4\n" % (long, long), c_csv=b"1\nbad\n")
     job = Job(source, Folder(tmp_path / "out"), split_lines=True, assemble_lines=True)
-    report = transform(echo, job, lambda _: None)
+    report = run_job(echo, job, lambda _: None)
     out = texts(Folder(tmp_path / "out"))
     assert out["a.csv.out"] == "text/csv:1\n2\n3;\n"
     assert out["b.csv.out"] == f"text/csv:{long.decode()};\ntext/csv:{long.decode()}\n4;\n"
@@ -121,7 +122,7 @@ def test_s3_is_read_and_written(echo, moto, tmp_path):
     for key, body in {"in/a b.json": b"1", "in/sub/é.json": b"2", "in/folder/": b"", "inner/x": b"3"}.items():
         moto.put_object(Bucket="transforms", Key=key, Body=body)
     job = Job(place("s3://transforms/in"), place("s3://transforms/out"), split_lines=True)
-    report = transform(echo, job, lambda _: None)
+    report = run_job(echo, job, lambda _: None)
     assert (report.done, report.failures) == (2, {})
     assert place("s3://transforms/out").names() == ["a b.json.out", "sub/é.json.out"]
     stored = moto.get_object(Bucket="transforms", Key="out/sub/é.json.out")
@@ -135,7 +136,7 @@ def test_keys_do_not_lead_out_of_the_output_folder(echo, moto, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "out" / "link").symlink_to(tmp_path / "elsewhere")
-    report = transform(echo, Job(place("s3://transforms/hostile"), Folder(tmp_path / "out")), lambda _: None)
+    report = run_job(echo, Job(place("s3://transforms/hostile"), Folder(tmp_path / "out")), lambda _: None)
     assert sorted(report.failures) == sorted(set(keys) - {"a\\b", "fine"})
     assert "leads out of" in report.failures["link/x"]
     assert "Rename the object" in report.failures["../escape"]
@@ -146,16 +147,16 @@ def test_keys_do_not_lead_out_of_the_output_folder(echo, moto, tmp_path):
 
 def test_the_job_ends_with_its_server(tmp_path):
     source = Source("echo", handlers.write(tmp_path / "echo", ECHO))
-    with started([source], extra=environment(None, 1, None)) as (endpoint,):
+    with started([source], extra=job_environment(None, 1, None)) as (endpoint,):
         wait_until_ready([endpoint])
 
         def kill(_):
-            endpoint.process.kill()
-            endpoint.process.wait()
+            endpoint.server.kill()
+            endpoint.server.wait(10)
 
         job = Job(folder_with(tmp_path / "in", **{f"a{n}": b"1" for n in range(20)}), Folder(tmp_path / "out"))
-        with pytest.raises(EndpointFailed, match="signal 9"):
-            transform(endpoint, job, kill)
+        with pytest.raises(ServerFailed, match="signal 9"):
+            run_job(endpoint, job, kill)
     assert 1 <= len(Folder(tmp_path / "out").names()) < 20
 
 
@@ -216,7 +217,7 @@ def test_a_refused_request_is_sent_again_three_times(tmp_path, refusals, expecte
 
     source = folder_with(tmp_path / "in", a=b"1")
     with scripted(answer) as endpoint:
-        report = transform(endpoint, Job(source, Folder(tmp_path / "out")), lambda _: None)
+        report = run_job(endpoint, Job(source, Folder(tmp_path / "out")), lambda _: None)
     assert (texts(Folder(tmp_path / "out")).get("a.out") or report.failures["a"]) == expected
 
 
@@ -227,7 +228,7 @@ def test_a_refused_request_is_sent_again_three_times(tmp_path, refusals, expecte
 def test_what_is_no_error_of_ours_is_told_too(tmp_path, answered, message):
     source = folder_with(tmp_path / "in", a=b"1")
     with scripted(lambda _: answered) as endpoint:
-        report = transform(endpoint, Job(source, Folder(tmp_path / "out")), lambda _: None)
+        report = run_job(endpoint, Job(source, Folder(tmp_path / "out")), lambda _: None)
     assert report.failures["a"].startswith(message)
 
 
@@ -246,7 +247,7 @@ def test_as_many_are_in_flight_as_the_server_asks_for(tmp_path):
 
     source = folder_with(tmp_path / "in", a=b"1\n2\n3\n4\n", b=b"5\n6\n", **{f"c{n}": b"%d" % n for n in (7, 8, 9)})
     with scripted(answer, concurrency=3) as endpoint:
-        report = transform(endpoint, Job(source, Folder(tmp_path / "out"), split_lines=True), lambda _: None)
+        report = run_job(endpoint, Job(source, Folder(tmp_path / "out"), split_lines=True), lambda _: None)
     assert report.failures == {}
     assert set(most) == {3}
     assert texts(Folder(tmp_path / "out")) == {

@@ -6,6 +6,7 @@ import io
 import json
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from servers import Server
@@ -48,6 +49,14 @@ BATCHES = """
         if any(item["value"] < 0 for item in items):
             raise ValueError("a negative value")
         return [{"value": item["value"] * 10, "batch": len(items)} for item in items]
+"""
+
+NAMED = """
+def model_fn(model_dir):
+    return "{name}"
+
+def predict_fn(data, model):
+    return model
 """
 
 
@@ -135,6 +144,23 @@ def test_the_models_own_code_is_found(serve: Callable[..., Server], tmp_path) ->
     (tmp_path / "server0").rename(tmp_path / "kept")
     server = serve(SM_MODEL_DIR=str(tmp_path / "kept" / "model"), SAGEMAKER_SUBMIT_DIRECTORY="").ready()
     assert server.invoke("{}").json() == str(tmp_path / "kept" / "model")
+
+
+def test_the_environments_handler_goes_before_the_models_and_that_before_the_images(
+    serve: Callable[..., Server], tmp_path: Path
+) -> None:
+    names = {"job": "SAGEMAKER_SUBMIT_DIRECTORY", "image": "PIXELSERVE_FEATURE"}
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "own.py").write_text(NAMED.format(name=name))
+    given = {variable: str(tmp_path / name) for name, variable in names.items()} | {"SAGEMAKER_PROGRAM": "own.py"}
+    files = {"own.py": NAMED.format(name="model"), "inference.py": NAMED.format(name="another program")}
+    servers = {"job": serve(files=files, **given)}
+    del given["SAGEMAKER_SUBMIT_DIRECTORY"]
+    servers |= {"model": serve(files=files, **given), "image": serve(**given)}
+    assert {name: server.ready().invoke("1").json() for name, server in servers.items()} == {
+        name: name for name in servers
+    }
 
 
 def test_the_jobs_own_parameters_are_told(serve: Callable[..., Server]) -> None:

@@ -1,21 +1,56 @@
-"""Bytes, URLs and arrays of pictures: codecs, guarded fetch, tiling, resampling. Knows no network and no web server."""
+"""Bytes and arrays of pictures: codecs, tiling, resampling, sizes. Knows no web server."""
 
-from pixelserve.imaging.codecs import Header, decode, read_header
-from pixelserve.imaging.encoders import MEDIA_TYPES, encode
-from pixelserve.imaging.fetch import fetch
-from pixelserve.imaging.image import Image
-from pixelserve.imaging.inputs import load_image, read_base64
-from pixelserve.imaging.resample import resize
+from typing import TYPE_CHECKING
+
+from pixelserve.lazy import exports
+
+if TYPE_CHECKING:
+    from pixelserve.imaging.codecs import Header, decode, read_header
+    from pixelserve.imaging.encoders import encode, flatten, to_8_bit
+    from pixelserve.imaging.image import Image, Pixels
+    from pixelserve.imaging.inputs import load_image, read_base64
+    from pixelserve.imaging.requests import answer_type, read_request
+    from pixelserve.imaging.resample import resize
+    from pixelserve.imaging.sizes import Plan, check_input, check_ratio, plan_output
+    from pixelserve.imaging.tiling import Progress, Tiles, run_tiled
+else:
+    __getattr__ = exports(
+        __name__,
+        {
+            ".codecs": "Header decode read_header",
+            ".encoders": "encode flatten to_8_bit",
+            ".image": "Image Pixels",
+            ".inputs": "load_image read_base64",
+            ".requests": "answer_type read_request",
+            ".resample": "resize",
+            ".sizes": "Plan check_input check_ratio plan_output",
+            ".tiling": "Progress Tiles run_tiled",
+        },
+        moved={
+            "MEDIA_TYPES": "pixelserve.media_types:MEDIA_TYPES",
+            "fetch": "pixelserve.net:fetch",
+        },
+    )
 
 __all__ = [
-    "MEDIA_TYPES",
     "Header",
     "Image",
+    "Pixels",
+    "Plan",
+    "Progress",
+    "Tiles",
+    "answer_type",
+    "check_input",
+    "check_ratio",
     "decode",
     "encode",
-    "fetch",
+    "flatten",
     "load_image",
+    "plan_output",
     "read_base64",
     "read_header",
+    "read_request",
     "resize",
+    "run_tiled",
+    "to_8_bit",
 ]

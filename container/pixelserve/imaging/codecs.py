@@ -17,20 +17,19 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageCms, UnidentifiedImageError
 
-from pixelserve.errors import ImageTooLarge, InvalidImage, UnsupportedMediaType
+from pixelserve.errors import InvalidImage, UnsupportedMediaType
 from pixelserve.imaging.image import Image, Pixels
-from pixelserve.imaging.structure import vetted
-from pixelserve.settings import Settings
+from pixelserve.imaging.sizes import check_input, check_ratio
+from pixelserve.imaging.structure import check_structure
+from pixelserve.settings import Settings, settings
 
 try:
     import simplejpeg
 except ImportError:  # an optional accelerator: Pillow reads JPEG too
     simplejpeg = None
 
-FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
+_PILLOW_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
 READABLE = "JPEG, PNG, BMP, WebP or TIFF"
-BOMB_FLOOR_PIXELS = 4_000_000
-"""Below this many pixels a high ratio of decoded to encoded bytes does no harm."""
 
 Pillow.MAX_IMAGE_PIXELS = None  # the limits are ours, see `check_limits`
 warnings.filterwarnings("ignore", module=r"PIL\.")  # it warns of odd metadata in files that decode well
@@ -59,21 +58,21 @@ class Header:
 
 def read_header(data: bytes) -> Header:
     """The header, without decoding pixels. Raises UnsupportedMediaType for other formats, InvalidImage for damage."""
-    data = vetted(data)
+    data = check_structure(data)
     return _header(_open(data), data)
 
 
-def decode(data: bytes, settings: Settings) -> Image:
+def decode(data: bytes, limits: Settings | None = None) -> Image:
     """The picture upright (EXIF orientation applied), with its alpha, in sRGB where its profile can be converted.
 
     Grey stays grey, palettes are expanded, CMYK becomes RGB, 16-bit PNG and TIFF stay 16-bit (their profile is carried,
     not converted). Of several frames it is the first. Raises UnsupportedMediaType, InvalidImage, and ImageTooLarge for
-    max_pixels_in, max_edge and max_decode_ratio.
+    max_pixels_in, max_edge and max_decode_ratio of `limits` (default: the process's settings).
     """
-    data = vetted(data)
+    data = check_structure(data)
     file = _open(data)
     header = _header(file, data)
-    check_limits(header, len(data), settings)
+    check_limits(header, len(data), limits or settings())
     _check_samples(header)
     try:
         pixels, icc = _decode_pixels(file, header, data)
@@ -84,28 +83,14 @@ def decode(data: bytes, settings: Settings) -> Image:
 
 def check_limits(header: Header, size: int, settings: Settings) -> None:
     """Raises ImageTooLarge when the picture a header announces, in a file of `size` bytes, breaks a limit."""
-    pixels = header.width * header.height
-    announced = f"The image has {header.width} x {header.height} pixels"
-    if max(header.width, header.height) > settings.max_edge:
-        raise ImageTooLarge(
-            f"{announced}; the longest edge may have {settings.max_edge:,}. Shrink it, or raise PIXELSERVE_MAX_EDGE."
-        )
-    if pixels > settings.max_pixels_in:
-        raise ImageTooLarge(
-            f"{announced}, {pixels:,} in all; {settings.max_pixels_in:,} are allowed. Shrink it, or raise "
-            "PIXELSERVE_MAX_PIXELS_IN."
-        )
-    decoded = pixels * Pillow.getmodebands(header.mode) * header.depth // 8
-    if pixels > BOMB_FLOOR_PIXELS and decoded > settings.max_decode_ratio * size:
-        raise ImageTooLarge(
-            f"{announced} in a file of {size:,} bytes, more than {settings.max_decode_ratio:,} bytes for each stored "
-            "one. Save it in another format, or raise PIXELSERVE_MAX_DECODE_RATIO."
-        )
+    check_input(header.width, header.height, settings)
+    bits = Pillow.getmodebands(header.mode) * header.depth
+    check_ratio(header.width, header.height, bits, size, settings)
 
 
 def _open(data: bytes) -> Pillow.Image:
     try:
-        return Pillow.open(io.BytesIO(data), formats=FORMATS)
+        return Pillow.open(io.BytesIO(data), formats=_PILLOW_FORMATS)
     except UnidentifiedImageError:
         if _looks_known(data):
             raise InvalidImage("The image file is damaged or cut off. Send the whole file.") from None

@@ -13,6 +13,7 @@ from PIL import Image as Pillow
 
 from pixelserve.errors import OutputTooLarge
 from pixelserve.imaging.image import Image, Pixels
+from pixelserve.media_types import MEDIA_TYPES
 
 try:
     import simplejpeg
@@ -23,7 +24,7 @@ try:
 except ImportError:  # an optional accelerator
     isal_zlib = None  # type: ignore[assignment]
 
-MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp", "npy": "application/x-npy"}
+_FORMATS = {media_type: name for name, media_type in MEDIA_TYPES.items()}
 WEBP_EDGE = 16_383
 JPEG_EDGE = 65_500
 _PNG_COLOR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
@@ -34,9 +35,11 @@ def encode(image: Image, format: str, quality: int = 90) -> list[bytes | memoryv
     """The picture as a file, in parts to be sent or written one after another.
 
     png: lossless, 8 or 16 bit, alpha, profile. jpeg: 8 bit, alpha laid on white, 4:2:0. webp: 8 bit, alpha.
-    npy: the array (H, W, C) as it is, its memory not copied. `quality` (1 to 100) is for jpeg and webp.
+    npy: the array (H, W, C) as it is, its memory not copied. A format may be given as its media type, too. `quality`
+    (1 to 100) is for jpeg and webp.
     Raises OutputTooLarge for edges the format cannot hold, ValueError for another format.
     """
+    format = _FORMATS.get(format, format)
     if format == "npy":
         return [_npy_header(image.pixels), np.ascontiguousarray(image.pixels).data.cast("B")]
     if format == "png":

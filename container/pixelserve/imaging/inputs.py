@@ -9,7 +9,7 @@ from pixelserve.errors import BadRequest
 from pixelserve.imaging.codecs import decode
 from pixelserve.imaging.fetch import fetch
 from pixelserve.imaging.image import Image
-from pixelserve.settings import Settings
+from pixelserve.settings import Settings, settings
 
 
 def read_base64(text: str, param: str) -> bytes:
@@ -29,15 +29,17 @@ def read_base64(text: str, param: str) -> bytes:
     return data
 
 
-def load_image(settings: Settings, *, url: str | None, img: str | None, suffix: str = "") -> Image:
+def load_image(limits: Settings | None = None, *, url: str | None, img: str | None, suffix: str = "") -> Image:
     """The picture at `url` or in `img` (Base64); exactly one of them is to be given, else BadRequest.
 
-    `suffix` is that of the fields' names in the request. Raises what `fetch` and `decode` raise.
+    `limits` are the process's settings by default. `suffix` is that of the fields' names in the request. Raises
+    what `fetch` and `decode` raise.
     """
+    limits = limits or settings()
     if url is not None and img is not None:
         raise BadRequest(f"url{suffix} and img{suffix} are both given: give one of them.", param=f"img{suffix}")
     if url is not None:
-        return decode(fetch(url, settings), settings)
+        return decode(fetch(url, limits), limits)
     if img is not None:
-        return decode(read_base64(img, f"img{suffix}"), settings)
+        return decode(read_base64(img, f"img{suffix}"), limits)
     raise BadRequest("No image is given. Give its address as url, or its bytes in Base64 as img.", param="url")

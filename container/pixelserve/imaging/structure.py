@@ -24,7 +24,7 @@ _JPEG_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
 _EOI, _SOS = 0xD9, 0xDA
 
 
-def vetted(data: bytes) -> bytes:
+def check_structure(data: bytes) -> bytes:
     """The file as it may be decoded: a PNG without what does not matter for its pixels, any other as it is.
 
     Raises InvalidImage for a PNG that is cut off or damaged, and for a PNG or JPEG of more parts than a picture has.

@@ -1,5 +1,43 @@
-"""Endpoints on this machine. `local.runtime`, which needs the extra `server`, puts them behind the SageMaker API."""
+"""Endpoints on this machine, and the SageMaker Runtime API in front of them (which needs the extra `server`)."""
 
-from pixelserve.local.endpoints import Endpoint, EndpointFailed, LogLine, Source
+from typing import TYPE_CHECKING
 
-__all__ = ["Endpoint", "EndpointFailed", "LogLine", "Source"]
+from pixelserve.lazy import exports
+
+if TYPE_CHECKING:
+    from pixelserve.local import state
+    from pixelserve.local.asynchronous import AsyncPlaces
+    from pixelserve.local.endpoints import Endpoint, Source, check_name, started, wait_until_ready
+    from pixelserve.local.runtime import LocalRuntime, running
+    from pixelserve.local.transform import Job, Outcome, job_environment, run_job
+else:
+    __getattr__ = exports(
+        __name__,
+        {
+            ".asynchronous": "AsyncPlaces",
+            ".endpoints": "Endpoint Source check_name started wait_until_ready",
+            ".runtime": "LocalRuntime running",
+            ".state": "",
+            ".transform": "Job Outcome job_environment run_job",
+        },
+        moved={
+            "EndpointFailed": "pixelserve.processes:ServerFailed",
+            "LogLine": "pixelserve.observe:LogLine",
+        },
+    )
+
+__all__ = [
+    "AsyncPlaces",
+    "Endpoint",
+    "Job",
+    "LocalRuntime",
+    "Outcome",
+    "Source",
+    "check_name",
+    "job_environment",
+    "run_job",
+    "running",
+    "started",
+    "state",
+    "wait_until_ready",
+]

@@ -22,10 +22,11 @@ import httpx
 from pixelserve.errors import BadRequest, BodyTooLarge, DeadlineExceeded, Draining, PixelserveError, Unavailable
 from pixelserve.local.containers import ask
 from pixelserve.local.endpoints import Endpoint
-from pixelserve.local.faults import Answer, RuntimeFault, ValidationError, json_answer
-from pixelserve.local.storage import Place
-from pixelserve.serving.app import read_body
+from pixelserve.local.faults import Reply, RuntimeFault, ValidationError, json_reply
+from pixelserve.media_types import JSON
 from pixelserve.settings import settings
+from pixelserve.storage import Place
+from pixelserve.wire import read_body
 
 CONCURRENCY = 4
 """Invocations of one endpoint in work at once."""
@@ -100,7 +101,7 @@ class AsyncInvocations:
         self._tasks: set[asyncio.Task[None]] = set()
         self._computing: set[asyncio.Task[None]] = set()
 
-    async def take(self, endpoint: Endpoint, headers: dict[bytes, bytes], receive: Any) -> Answer:
+    async def take(self, endpoint: Endpoint, headers: dict[bytes, bytes], receive: Any) -> Reply:
         """202 with where the output will be. Raises RuntimeFault for what the service would not take."""
         invocation = await self._read(endpoint, headers, receive)
         if self._held[endpoint] >= QUEUE_LENGTH:
@@ -113,7 +114,7 @@ class AsyncInvocations:
         task.add_done_callback(self._tasks.discard)
         output = self._places.output
         inference_id = headers.get(_PREFIX + b"inference-id", invocation.id.encode()).decode(errors="replace")
-        return json_answer(
+        return json_reply(
             202,
             {"InferenceId": inference_id},
             [
@@ -218,9 +219,9 @@ def _model_failure(invocation: _Invocation, fault: RuntimeFault) -> _Output:
     message = str(fault.fields.get("OriginalMessage", fault))
     if not fault.fields.get("OriginalStatusCode"):
         return _failure(invocation, Unavailable(message))
-    return _Output(f"{invocation.id}-error.out", message.encode(), "application/json")
+    return _Output(f"{invocation.id}-error.out", message.encode(), JSON)
 
 
 def _failure(invocation: _Invocation, error: PixelserveError) -> _Output:
     body = json.dumps(error.body(invocation.id)).encode()
-    return _Output(f"{invocation.id}-error.out", body, "application/json")
+    return _Output(f"{invocation.id}-error.out", body, JSON)

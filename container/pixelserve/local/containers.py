@@ -6,8 +6,9 @@ import asyncio
 
 import httpx
 
-from pixelserve.local.endpoints import Endpoint, EndpointFailed
+from pixelserve.local.endpoints import PING_SECONDS, Endpoint
 from pixelserve.local.faults import ACCOUNT, RuntimeFault
+from pixelserve.processes import ServerFailed
 
 TIMED_OUT = "Your invocation timed out while waiting for a response from container primary."
 
@@ -49,15 +50,14 @@ async def _ask(
 async def state_of(client: httpx.AsyncClient, endpoint: Endpoint) -> dict[str, str]:
     """`{"state": "ready" | "not ready" | "failed", "reason"}` of an endpoint."""
     try:
-        endpoint.check_alive()
-        answer = await client.get(f"{endpoint.url}/ping", timeout=2.0)
-    except EndpointFailed as error:
-        return {"state": "failed", "reason": error.message}
+        ping = await client.get(f"{endpoint.url}/ping", timeout=PING_SECONDS)
     except httpx.TransportError:
-        return {"state": "not ready", "reason": "The server is starting."}
-    if answer.is_success:
-        return {"state": "ready", "reason": ""}
-    return {"state": "not ready", "reason": answer.json()["error"]["message"]}
+        ping = None
+    try:
+        error = endpoint.server.why_not_ready(ping)
+    except ServerFailed as failure:
+        return {"state": "failed", "reason": failure.message}
+    return {"state": "not ready", "reason": error.message} if error else {"state": "ready", "reason": ""}
 
 
 def _model_error(endpoint: Endpoint, status: int, original: str) -> RuntimeFault:

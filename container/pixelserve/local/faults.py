@@ -1,4 +1,4 @@
-"""Answers of the SageMaker Runtime API as ASGI sends them, and its errors."""
+"""Replies of the SageMaker Runtime API as ASGI sends them, and its errors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 ACCOUNT = "000000000000"
 
-Answer = tuple[int, list[tuple[bytes, bytes]], list[bytes]]
+Reply = tuple[int, list[tuple[bytes, bytes]], list[bytes]]
 """Status, headers and the body in pieces."""
 
 
@@ -21,8 +21,8 @@ class RuntimeFault(Exception):
         self.kind = kind
         self.fields: dict[str, Any] = {"Message": message} | fields
 
-    def answer(self) -> Answer:
-        return json_answer(self.status, self.fields, [(b"x-amzn-errortype", self.kind.encode())])
+    def reply(self) -> Reply:
+        return json_reply(self.status, self.fields, [(b"x-amzn-errortype", self.kind.encode())])
 
 
 class ValidationError(RuntimeFault):
@@ -32,5 +32,5 @@ class ValidationError(RuntimeFault):
         super().__init__(400, "ValidationError", message)
 
 
-def json_answer(status: int, value: Any, headers: Iterable[tuple[bytes, bytes]] = ()) -> Answer:
+def json_reply(status: int, value: Any, headers: Iterable[tuple[bytes, bytes]] = ()) -> Reply:
     return status, [(b"content-type", b"application/json"), *headers], [json.dumps(value).encode()]

@@ -21,21 +21,22 @@ import uvicorn
 import uvloop
 
 import pixelserve
-from pixelserve.errors import BodyTooLarge, Unavailable
+from pixelserve.errors import BodyTooLarge, ClientGone
 from pixelserve.local.asynchronous import MOST_SECONDS, AsyncInvocations, AsyncPlaces
 from pixelserve.local.containers import ask, state_of
-from pixelserve.local.endpoints import Endpoint, LogLine, Source, started, wait_until_ready
-from pixelserve.local.faults import ACCOUNT, Answer, RuntimeFault, ValidationError, json_answer
-from pixelserve.serving.app import read_body
-from pixelserve.serving.context import ClientGone
+from pixelserve.local.endpoints import Endpoint, Source, started, wait_until_ready
+from pixelserve.local.faults import ACCOUNT, Reply, RuntimeFault, ValidationError, json_reply
+from pixelserve.observe import LogLine
+from pixelserve.processes import Stop
 from pixelserve.settings import settings
+from pixelserve.wire import ATTRIBUTES, INFERENCE_ID, bind, read_body
 
 INVOCATION_SECONDS = 60.0
 TIMEOUT = "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS"
-ATTRIBUTES = b"x-amzn-sagemaker-custom-attributes"
+PORT_TAKEN = "Choose another with --port."
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-PASSED_ON = (b"content-type", b"accept", ATTRIBUTES, b"x-amzn-sagemaker-inference-id")
-PASSED_BACK = ("content-type", ATTRIBUTES.decode())
+PASSED_ON = (b"content-type", b"accept", ATTRIBUTES.encode(), INFERENCE_ID.encode())
+PASSED_BACK = ("content-type", ATTRIBUTES)
 
 
 class Runtime:
@@ -53,32 +54,50 @@ class Runtime:
         self._seconds = seconds
         self._asynchronous = asynchronous
         self._body_limit = settings().max_body_bytes
+        self._answering: set[asyncio.Task[Reply]] = set()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         request_id = str(uuid.uuid4())
+        answering = asyncio.ensure_future(self._reply(scope, receive, request_id))
+        self._answering.add(answering)
         try:
-            _refuse_web_pages(scope)
-            status, headers, parts = await self._route(scope, receive, request_id)
-        except RuntimeFault as fault:
-            status, headers, parts = fault.answer()
+            status, headers, parts = await answering
         except ClientGone:
             return
+        finally:
+            self._answering.discard(answering)
         headers.append((b"x-amzn-requestid", request_id.encode()))
         headers.append((b"content-length", str(sum(map(len, parts))).encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         for number, part in enumerate(parts, start=1):
             await send({"type": "http.response.body", "body": part, "more_body": number < len(parts)})
 
-    async def _route(self, scope: Any, receive: Any, request_id: str) -> Answer:
+    async def _reply(self, scope: Any, receive: Any, request_id: str) -> Reply:
+        try:
+            _refuse_web_pages(scope)
+            return await self._route(scope, receive, request_id)
+        except RuntimeFault as fault:
+            return fault.reply()
+        except asyncio.CancelledError:  # by `give_up`
+            return RuntimeFault(503, "ServiceUnavailable", "The runtime was stopped. Try your call again.").reply()
+
+    async def give_up(self, seconds: float) -> None:
+        """Answers 503 to the requests in work that are not answered within `seconds`."""
+        if self._answering:
+            await asyncio.wait(self._answering, timeout=seconds)
+        for answering in self._answering:
+            answering.cancel()
+
+    async def _route(self, scope: Any, receive: Any, request_id: str) -> Reply:
         match scope["method"], scope["path"].strip("/").split("/"):
             case "POST", ["endpoints", name, "invocations"]:
                 return await self._invoke(unquote(name), dict(scope["headers"]), receive, request_id)
             case "POST", ["endpoints", name, "async-invocations"]:
                 return await self._invoke_async(unquote(name), dict(scope["headers"]), receive)
             case "GET", ["ping"]:
-                return json_answer(200, {"status": "ready"})
+                return json_reply(200, {"status": "ready"})
             case "GET", [""]:
-                return json_answer(200, await self._overview())
+                return json_reply(200, await self._overview())
         raise RuntimeFault(
             404,
             "UnknownOperationException",
@@ -94,7 +113,7 @@ class Runtime:
                 f"Endpoint {name} of account {ACCOUNT} not found. Endpoints here: {', '.join(self._endpoints)}."
             ) from None
 
-    async def _invoke(self, name: str, headers: dict[bytes, bytes], receive: Any, request_id: str) -> Answer:
+    async def _invoke(self, name: str, headers: dict[bytes, bytes], receive: Any, request_id: str) -> Reply:
         endpoint = self._endpoint(name)
         try:
             body = await read_body(headers, receive, self._body_limit)
@@ -106,7 +125,7 @@ class Runtime:
         back = [(key.encode(), given[key].encode()) for key in PASSED_BACK if key in given]
         return 200, [*back, (b"x-amzn-invoked-production-variant", b"AllTraffic")], parts
 
-    async def _invoke_async(self, name: str, headers: dict[bytes, bytes], receive: Any) -> Answer:
+    async def _invoke_async(self, name: str, headers: dict[bytes, bytes], receive: Any) -> Reply:
         endpoint = self._endpoint(name)
         if self._asynchronous is None:
             raise ValidationError(
@@ -148,6 +167,14 @@ def _host_of(address: bytes) -> str:
         return ""
 
 
+class _Server(uvicorn.Server):
+    """uvicorn's server without handlers of signals: those of the process are the command's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
 class LocalRuntime:
     """The runtime on a listening socket, served from a thread between `start` and `close`."""
 
@@ -159,9 +186,10 @@ class LocalRuntime:
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         self._listener = listener
         self._places = places
-        self._server: uvicorn.Server | None = None
         self._thread = threading.Thread(target=lambda: uvloop.run(self._serve()), name="SageMaker runtime")
         self._up = threading.Event()
+        self._loop: asyncio.AbstractEventLoop
+        self._closing: asyncio.Event
 
     def environment(self) -> dict[str, str]:
         """The variables that point boto3 and the SageMaker SDK of a process here."""
@@ -179,8 +207,7 @@ class LocalRuntime:
 
     def close(self) -> None:
         """Ends the thread; requests in work get a second more, asynchronous ones get their failure file."""
-        if self._server is not None:
-            self._server.should_exit = True
+        self._loop.call_soon_threadsafe(self._closing.set)
         self._thread.join()
 
     async def _serve(self) -> None:
@@ -188,30 +215,26 @@ class LocalRuntime:
         headers = {"accept-encoding": "identity"}
         async with httpx.AsyncClient(trust_env=False, timeout=None, limits=limits, headers=headers) as client:
             asynchronous = AsyncInvocations(self._places, client) if self._places else None
+            runtime = Runtime(self.endpoints, client, asynchronous=asynchronous)
             config = uvicorn.Config(
-                Runtime(self.endpoints, client, asynchronous=asynchronous),
+                runtime,
                 lifespan="off",
                 ws="none",
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                timeout_graceful_shutdown=1,
+                timeout_graceful_shutdown=2,
             )
-            self._server = uvicorn.Server(config)
+            server = _Server(config)
+            serving = asyncio.create_task(server.serve([self._listener]))
+            self._loop, self._closing = asyncio.get_running_loop(), asyncio.Event()
             self._up.set()  # the socket listens already: what comes before the server runs waits in its backlog
-            await self._server.serve([self._listener])
+            await self._closing.wait()
+            await runtime.give_up(1.0)
+            server.should_exit = True
+            await serving
             if asynchronous is not None:
                 await asynchronous.close()
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises Unavailable saying what to do when the port is taken or the host is not ours."""
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        way_out = "Choose another host." if isinstance(error, socket.gaierror) else "Choose another with --port."
-        raise Unavailable(f"Cannot listen on {host}:{port}: {error.strerror}. {way_out}") from None
 
 
 @contextlib.contextmanager
@@ -223,18 +246,20 @@ def running(
     log: Callable[[Endpoint, LogLine], None] | None = None,
     progress: Callable[[Endpoint, str], None] | None = None,
     places: AsyncPlaces | None = None,
+    stop: Stop | None = None,
 ) -> Iterator[LocalRuntime]:
     """The sources as ready endpoints behind a runtime; port 0 picks a free one. All of it is stopped in the end.
 
     With `places` the endpoints are asynchronous too, and their servers allow an invocation the longest time of those.
-    Raises EndpointFailed with the reason when an endpoint does not become ready, Unavailable when the port is taken.
+    Raises ServerFailed with the reason when an endpoint does not become ready, Unavailable when the port is taken,
+    Stopped when `stop` is set before all are ready.
     """
     environment = {TIMEOUT: os.environ.get(TIMEOUT) or str(MOST_SECONDS)} if places else {}
-    with bind(host, port) as listener, started(sources, log, environment) as endpoints:
+    with bind(host, port, PORT_TAKEN) as listener, started(sources, log, environment) as endpoints:
         runtime = LocalRuntime(endpoints, listener, places)
         runtime.start()
         try:
-            wait_until_ready(endpoints, progress)
+            wait_until_ready(endpoints, progress, stop=stop)
             yield runtime
         finally:
             runtime.close()

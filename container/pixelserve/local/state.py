@@ -1,4 +1,4 @@
-"""Where running `pixelserve up` processes are noted, so that `pixelserve invoke` finds them."""
+"""Where running `pixelserve up` processes are written down, so that `pixelserve invoke` finds them."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def folder() -> Path:
 
 
 @contextlib.contextmanager
-def noted(url: str) -> Iterator[None]:
-    """Notes this process as serving at `url`."""
+def announce(url: str) -> Iterator[None]:
+    """While entered, other processes find this one at `url`."""
     note = folder() / f"up-{os.getpid()}.json"
     note.parent.mkdir(parents=True, exist_ok=True)
     note.write_text(json.dumps({"url": url, "pid": os.getpid()}))

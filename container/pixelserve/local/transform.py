@@ -18,9 +18,11 @@ from typing import BinaryIO, cast
 import httpx
 
 from pixelserve.errors import PixelserveError
-from pixelserve.local.endpoints import Endpoint, EndpointFailed
-from pixelserve.local.media import content_type_of
-from pixelserve.local.storage import Place
+from pixelserve.local.endpoints import Endpoint
+from pixelserve.media_types import content_type_of
+from pixelserve.processes import ServerFailed, Stop, Stopped
+from pixelserve.storage import Place
+from pixelserve.wire import read_error
 
 RETRIES = 3
 """The service's default: of a request that was answered 429 or 503."""
@@ -74,7 +76,7 @@ class Report:
     failures: dict[str, str] = field(default_factory=dict)
 
 
-def environment(strategy: str | None, concurrency: int | None, payload_megabytes: int | None) -> dict[str, str]:
+def job_environment(strategy: str | None, concurrency: int | None, payload_megabytes: int | None) -> dict[str, str]:
     """The variables that the service sets for a job; None leaves the choice to the server."""
     chosen = {
         "SAGEMAKER_BATCH_STRATEGY": strategy,
@@ -84,18 +86,18 @@ def environment(strategy: str | None, concurrency: int | None, payload_megabytes
     return {"SAGEMAKER_BATCH": "true"} | {name: str(value) for name, value in chosen.items() if value is not None}
 
 
-def transform(endpoint: Endpoint, job: Job, told: Callable[[Outcome], None]) -> Report:
-    """Stores `<name>.out` for every object that does not fail, and tells `told` of each.
+def run_job(endpoint: Endpoint, job: Job, progress: Callable[[Outcome], None], stop: Stop | None = None) -> Report:
+    """Stores `<name>.out` for every object that does not fail, and tells `progress` of each.
 
-    Raises EndpointFailed when the server ends, and what the places raise for being listed.
+    Raises ServerFailed when the server ends, Stopped when `stop` is set, and what the places raise for being listed.
     """
     limits = httpx.Limits(max_connections=None)
     with httpx.Client(base_url=endpoint.url, trust_env=False, timeout=SECONDS, limits=limits) as client:
-        run = _Run(endpoint, job, client, told)
+        run = _Run(endpoint, job, client, progress, stop or Stop())
         try:
             return run.all()
         finally:
-            run.stop()
+            run.give_up()
 
 
 class _Output:
@@ -116,11 +118,19 @@ _Pending = tuple[_Output, Future[httpx.Response] | None]
 class _Run:
     """One job on one server. Answers are waited for on the caller's thread, and asked for on as many as may be."""
 
-    def __init__(self, endpoint: Endpoint, job: Job, client: httpx.Client, told: Callable[[Outcome], None]) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        job: Job,
+        client: httpx.Client,
+        progress: Callable[[Outcome], None],
+        stop: Stop,
+    ) -> None:
         self._endpoint = endpoint
         self._job = job
         self._client = client
-        self._told = told
+        self._stop = stop
+        self._progress = progress
         self._report = Report()
         self._total = 0
         self._open: set[_Output] = set()
@@ -131,7 +141,7 @@ class _Run:
         self._single = parameters["BatchStrategy"] == "SINGLE_RECORD"
         self._pool = ThreadPoolExecutor(parameters["MaxConcurrentTransforms"], thread_name_prefix="transform")
 
-    def stop(self) -> None:
+    def give_up(self) -> None:
         """What waits is given up; what is in flight ends with the server."""
         self._stopped.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -139,8 +149,8 @@ class _Run:
             output.content.close()
 
     def all(self) -> Report:
-        names = self._job.source.names()
-        there = set() if self._job.overwrite else set(self._job.target.names())
+        names = self._stop.run_aside(self._job.source.names)
+        there = set() if self._job.overwrite else set(self._stop.run_aside(self._job.target.names))
         missing = [name for name in names if f"{name}.out" not in there]
         self._report.skipped = len(names) - len(missing)
         self._total = len(missing)
@@ -191,7 +201,7 @@ class _Run:
                 break
             if retries_left:
                 self._stopped.wait(_pause(answer))
-        raise TransformFailed(_message(answer))
+        raise TransformFailed(read_error(answer.status_code, answer.content).message)
 
     def _post(self, body: bytes, headers: dict[str, str]) -> httpx.Response:
         try:
@@ -206,8 +216,8 @@ class _Run:
             if answer is None:
                 self._finish(output)
             elif not output.error:
-                self._add(output, answer.result())
-        except EndpointFailed:
+                self._add(output, self._stop.result_of(answer))
+        except (ServerFailed, Stopped):
             raise
         except PixelserveError as error:
             output.error = error.message
@@ -232,7 +242,7 @@ class _Run:
             self._report.failures[output.name] = output.error
         else:
             self._report.done += 1
-        self._told(Outcome(output.name, output.number, self._total, size, output.error))
+        self._progress(Outcome(output.name, output.number, self._total, size, output.error))
 
 
 def records_of(stream: BinaryIO, limit: int, single: bool) -> Iterator[bytes]:
@@ -259,10 +269,3 @@ def _pause(answer: httpx.Response) -> int:
     """Seconds until a refused request may be sent again."""
     text = answer.headers.get("retry-after", "")
     return min(int(text), LONGEST_PAUSE) if text.isdecimal() and len(text) < 9 else 1
-
-
-def _message(answer: httpx.Response) -> str:
-    try:
-        return str(answer.json()["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        return f"The server answered {answer.status_code}."

@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 
 from pixelserve.errors import ImageTooLarge
-from pixelserve.imaging.encoders import flatten, to_8_bit
-from pixelserve.imaging.image import Image, Pixels
+from pixelserve.imaging import Image, Pixels, flatten, to_8_bit
 
 LONGEST_EDGE = 4096
 """Of pictures to segment or compare, as AI Solution Kit documents it."""

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pixelserve.imaging.image import Pixels
+from pixelserve.imaging import Pixels
 from pixelserve.models.inputs import resized
 
 Mask = NDArray[np.uint8]

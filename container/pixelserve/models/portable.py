@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from pixelserve.errors import CheckpointError
-from pixelserve.imaging.image import Pixels
+from pixelserve.imaging import Pixels
 
 SUFFIXES = (".onnx", ".xml", ".tflite", ".pth")
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelserve.errors import HandlerError
-from pixelserve.imaging.image import Image, Pixels
+from pixelserve.imaging import Image, Pixels
 from pixelserve.models import portable
 from pixelserve.models.inputs import as_rgb, centred
 from pixelserve.models.vlad import Vocabulary

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pixelserve.errors import CheckpointError, OutputTooLarge
-from pixelserve.imaging.image import Image, Pixels
-from pixelserve.imaging.resample import resize
-from pixelserve.imaging.tiling import Tiles, run_tiled
+from pixelserve.errors import CheckpointError
+from pixelserve.imaging import Image, Pixels, Plan, Progress, Tiles, plan_output, resize, run_tiled
 from pixelserve.models.checkpoints import SUFFIXES, NetworkInfo, load_network
 from pixelserve.models.devices import free_memory, is_out_of_memory, pick_device, pick_dtype
-from pixelserve.schema import TARGET_PIXELS, Target
+from pixelserve.schema import Target
 from pixelserve.settings import Settings
 
 EMBEDDED = ("sr_x2.safetensors", "sr_x4.safetensors")
@@ -32,8 +29,6 @@ FARTHEST_REACH = 64
 """Up to this reach tiles overlap by all of it and are exact; beyond it they overlap by FEATHER and fade."""
 FEATHER = 32
 PROBE_EDGE = 96
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -98,18 +93,6 @@ class _Halved(nn.Module):
         return functional.avg_pool2d(self.network(x), 2)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What becomes of a picture: the size of the answer, and the network's `factor` (2, 4, or 1 for none).
-
-    Where width and height are not the picture's times the factor, the network's result is resampled to them.
-    """
-
-    width: int
-    height: int
-    factor: int
-
-
 class Upscaler:
     """Enlarges pictures by 2 and 4. `upscale` is called from one thread; nothing changes after `warm_up`."""
 
@@ -146,25 +129,8 @@ class Upscaler:
         return self._passes[scale].network
 
     def plan(self, image: Image, scale: int = 2, target: Target | None = None) -> Plan:
-        """How `image` will be enlarged by `scale` (2 or 4) or to `target`.
-
-        For a target the aspect is kept and the area brought to that of the target, never shrunk. The factor is the
-        smallest that reaches the size, 4 for what none reaches. Raises OutputTooLarge above `max_pixels_out`.
-        """
-        ratio = float(scale)
-        if target is not None:
-            ratio = max(1.0, math.sqrt(TARGET_PIXELS[target] / (image.width * image.height)))
-        width, height = max(1, round(image.width * ratio)), max(1, round(image.height * ratio))
-        if width * height > self._settings.max_pixels_out:
-            raise OutputTooLarge(
-                f"The answer would have {width} x {height} pixels, {width * height:,} in all; "
-                f"{self._settings.max_pixels_out:,} are allowed. Ask for a smaller scale, send a smaller image, or "
-                "raise PIXELSERVE_MAX_PIXELS_OUT.",
-                param="scale" if target is None else "target",
-            )
-        if (width, height) == (image.width, image.height):
-            return Plan(width, height, 1)
-        return Plan(width, height, 2 if max(width / image.width, height / image.height) <= 2 else 4)
+        """How `image` will be enlarged by `scale` (2 or 4) or to `target`; raises OutputTooLarge."""
+        return plan_output(image.width, image.height, scale, target, self._settings)
 
     def seconds(self, image: Image, plan: Plan) -> float:
         """The time `upscale` will take, from the speed seen in `warm_up`."""

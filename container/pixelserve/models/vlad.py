@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from pixelserve.imaging.image import Pixels
+from pixelserve.imaging import Pixels
 
 Floats = NDArray[Any]
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pixelserve.errors import HandlerError, OutOfMemory, PixelserveError
-from pixelserve.serving.logs import log_failure
+from pixelserve.media_types import JSON
+from pixelserve.observe import log_failure
 
 Buffer = bytes | bytearray | memoryview
 Body = str | Buffer | Sequence[Buffer]
@@ -30,7 +31,7 @@ class Answer:
 
 
 def json_answer(value: Any) -> Answer:
-    return Answer([json.dumps(value).encode()], "application/json")
+    return Answer([json.dumps(value).encode()], JSON)
 
 
 def from_handler(result: Any, accept: str, attributes: str) -> Answer:
@@ -51,7 +52,7 @@ def from_handler(result: Any, accept: str, attributes: str) -> Answer:
         )
     if media_type is None:
         first = accept.partition(",")[0].partition(";")[0].strip()
-        media_type = "application/json" if first in ("", "*/*") else first
+        media_type = JSON if first in ("", "*/*") else first
     if not _fits_header(str(media_type)):
         raise HandlerError("output_fn returned a content type that is not visible ASCII.")
     return Answer(parts, str(media_type), attributes)
@@ -61,30 +62,27 @@ def _fits_header(text: str) -> bool:
     return len(text) <= 1024 and text.isascii() and text.isprintable()
 
 
-class _ForeignError(PixelserveError):
-    """An error that a handler raised with a status of its own (`status_code`, as sagemaker-inference's errors have)."""
-
-    code = "handler_error"
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status  # type: ignore[misc]
-        self.retryable = status in (429, 503, 504)  # type: ignore[misc]
-
-
 def as_error(error: BaseException, function: str) -> PixelserveError:
     """Any exception of a handler as the error a caller may see: no traceback, no text of unforeseen exceptions."""
     if isinstance(error, PixelserveError):
         return error
     status = getattr(error, "status_code", None)
     if isinstance(status, int) and 400 <= status < 600:
-        return _ForeignError(status, str(getattr(error, "message", error)))
+        return _with_status(status, str(getattr(error, "message", error)))
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return OutOfMemory("Memory ran out on this request. Send a smaller image, or use a larger instance.")
     return HandlerError(f"{function} raised {type(error).__name__}. The log has the details under this request id.")
 
 
-def told(error: BaseException, request_id: str, function: str) -> PixelserveError:
+def _with_status(status: int, message: str) -> HandlerError:
+    """An error that a handler raised with a status of its own (`status_code`, as sagemaker-inference's errors have)."""
+    error = HandlerError(message)
+    error.status = status
+    error.retryable = status in (429, 503, 504)
+    return error
+
+
+def explain(error: BaseException, request_id: str, function: str) -> PixelserveError:
     """What the caller is told of a handler's exception; what is not meant for callers goes to the log."""
     if not isinstance(error, PixelserveError):
         log_failure(error, request_id, function)

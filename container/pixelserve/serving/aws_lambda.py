@@ -1,8 +1,8 @@
 """The same handlers on AWS Lambda: `handler(event, context)` for the target `lambda` of the image.
 
 An event is an HTTP request (of a function URL, API Gateway or a load balancer) or, called directly, the JSON that would
-be the body of `POST /invocations`. Importing this module loads the model, so that it belongs to the start of a function
-instance and not to its first request.
+be the body of `POST /invocations`. `python -m pixelserve.serving.aws_lambda` is the runtime: it loads the model before
+it asks for the first event, so that loading belongs to the start of a function instance, not to its first request.
 """
 
 from __future__ import annotations
@@ -10,24 +10,31 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import time
+import sys
+from functools import lru_cache
 from typing import Any
 
 from pixelserve.errors import BadRequest, MethodNotAllowed, NotAcceptable, OutputTooLarge, PixelserveError
-from pixelserve.serving import logs
+from pixelserve.media_types import JSON
+from pixelserve.observe import configure
 from pixelserve.serving.answers import Answer, json_answer
 from pixelserve.serving.context import Context
 from pixelserve.serving.direct import Direct
 from pixelserve.settings import settings
+from pixelserve.wire import ATTRIBUTES, REQUEST_ID
 
 LARGEST_PAYLOAD = 6 * 1024 * 1024
 """Bytes of a synchronous answer; Lambda refuses larger ones without saying so to the caller."""
 SECONDS_TO_ANSWER = 0.5
 """Before Lambda ends the function, so that a time-out is told and not only suffered."""
-ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
+HANDLER = "pixelserve.serving.aws_lambda.handler"
 
-logs.configure(settings().log_level)
-_direct = Direct.load(settings())
+
+@lru_cache(maxsize=1)
+def load() -> Direct:
+    """The handler that the settings choose, its model loaded once. Raises HandlerError or OutOfMemory."""
+    configure(settings().log_level)
+    return Direct.load(settings())
 
 
 def handler(event: Any, context: Any) -> Any:
@@ -79,16 +86,8 @@ def _part(event: dict[str, Any], name: str, kind: type[Any]) -> Any:
 
 
 def _call(body: bytes, headers: dict[str, str], context: Any) -> Answer:
-    return _direct.answer(
-        body,
-        Context(
-            request_id=context.aws_request_id,
-            custom_attributes=headers.get(ATTRIBUTES, ""),
-            content_type=headers.get("content-type", "application/json"),
-            accept=headers.get("accept", "application/json"),
-            deadline=time.monotonic() + context.get_remaining_time_in_millis() / 1000 - SECONDS_TO_ANSWER,
-        ),
-    )
+    seconds = context.get_remaining_time_in_millis() / 1000 - SECONDS_TO_ANSWER
+    return load().answer(body, Context.from_headers(headers, context.aws_request_id, seconds, JSON))
 
 
 def _value(answer: Answer) -> Any:
@@ -106,7 +105,7 @@ def _value(answer: Answer) -> Any:
 def _encoded(answer: Answer) -> tuple[str, bool]:
     """The body as an event may carry it, and whether it is Base64."""
     body = b"".join(answer.parts)
-    if answer.media_type.startswith(("application/json", "text/")):
+    if answer.media_type.startswith((JSON, "text/")):
         with contextlib.suppress(UnicodeDecodeError):
             return body.decode(), False
     return base64.b64encode(body).decode(), True
@@ -124,16 +123,30 @@ def _check_size(size: int) -> None:
 def _http_answer(answer: Answer, error: PixelserveError | None, request_id: str, several: bool) -> dict[str, Any]:
     """The answer as an event; `several` as load balancers want headers that may have several values."""
     body, is_base64 = _encoded(answer)
-    headers = {"content-type": answer.media_type, "x-request-id": request_id}
+    headers = {"content-type": answer.media_type, REQUEST_ID: request_id}
     if answer.attributes:
         headers[ATTRIBUTES] = answer.attributes
     if error is not None and error.retry_after is not None:
         headers["retry-after"] = str(error.retry_after)
-    told = {"multiValueHeaders": {key: [value] for key, value in headers.items()}} if several else {}
+    multiple = {"multiValueHeaders": {key: [value] for key, value in headers.items()}} if several else {}
     return {
         "statusCode": 200 if error is None else error.status,
         "headers": headers,
-        **told,
+        **multiple,
         "body": body,
         "isBase64Encoded": is_base64,
     }
+
+
+def main() -> None:
+    """Loads the model, then serves events until Lambda ends the process."""
+    from awslambdaric.__main__ import main as run_runtime
+
+    from pixelserve.serving import aws_lambda  # by its name: the runtime looks the handler up there, not in __main__
+
+    aws_lambda.load()
+    run_runtime([sys.argv[0], HANDLER])
+
+
+if __name__ == "__main__":
+    main()

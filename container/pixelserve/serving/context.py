@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pixelserve.errors import DeadlineExceeded, PixelserveError
-
-
-class ClientGone(PixelserveError):
-    """The caller hung up; the answer has no reader. Logged as 499, never sent."""
-
-    status = 499
-    code = "client_gone"
+from pixelserve.errors import ClientGone, DeadlineExceeded
+from pixelserve.media_types import JSON
+from pixelserve.wire import ATTRIBUTES
 
 
 @dataclass(slots=True)
@@ -30,6 +26,17 @@ class Context:
     deadline: float = float("inf")
     answer_attributes: str = ""
     client_gone: bool = False
+
+    @classmethod
+    def from_headers(cls, headers: Mapping[str, str], request_id: str, seconds: float, accept: str = "*/*") -> Context:
+        """Of a request's headers, their names in lower case; `accept` is what an absent one means."""
+        return cls(
+            request_id=request_id,
+            custom_attributes=headers.get(ATTRIBUTES, ""),
+            content_type=headers.get("content-type", JSON),
+            accept=headers.get("accept", accept),
+            deadline=time.monotonic() + seconds,
+        )
 
     def seconds_left(self) -> float:
         """Seconds until the deadline; negative when it has passed."""

@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelserve.errors import BadRequest, HandlerError, NotAcceptable, UnsupportedMediaType
+from pixelserve.media_types import CSV, JSON, NPY, RAW, essence
 from pixelserve.serving.context import Context
-
-JSON, NPY, CSV, RAW = "application/json", "application/x-npy", "text/csv", "application/octet-stream"
 
 
 def input_fn(body: bytes, content_type: str, context: Context) -> Any:
@@ -25,7 +24,7 @@ def input_fn(body: bytes, content_type: str, context: Context) -> Any:
 
     Raises BadRequest for a body that is not what its content type says, UnsupportedMediaType for other types.
     """
-    kind = content_type.partition(";")[0].strip().lower()
+    kind = essence(content_type)
     if kind in (JSON, ""):
         try:
             return json.loads(body)
@@ -65,7 +64,7 @@ def output_fn(prediction: Any, accept: str, context: Context) -> tuple[bytes, st
     Raises NotAcceptable when none fits, HandlerError when the prediction cannot be written that way.
     """
     for part in (accept or JSON).split(","):
-        kind = part.partition(";")[0].strip().lower()
+        kind = essence(part)
         if kind in ("*/*", "application/*") and isinstance(prediction, bytes | bytearray):
             kind = RAW
         try:

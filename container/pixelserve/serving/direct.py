@@ -9,7 +9,7 @@ from typing import Any
 
 from pixelserve.errors import BadRequest
 from pixelserve.serving import handler
-from pixelserve.serving.answers import Answer, from_handler, told
+from pixelserve.serving.answers import Answer, explain, from_handler
 from pixelserve.serving.context import Context
 from pixelserve.serving.handler import Handler
 from pixelserve.settings import Settings
@@ -24,7 +24,7 @@ class Direct:
 
     @classmethod
     def load(cls, config: Settings) -> Direct:
-        """The handler that the settings choose. Raises HandlerError with the reason when it does not load."""
+        """The handler that the settings choose. Raises HandlerError or OutOfMemory when it does not load."""
         functions = handler.load(handler.locate(config))
         return cls(functions, handler.load_model(functions, config.model_folder()))
 
@@ -44,7 +44,7 @@ class Direct:
             result = self._functions.output_fn(prediction, context.accept, context)
             return from_handler(result, context.accept, context.answer_attributes)
         except BaseException as error:  # noqa: BLE001  a user's code may raise anything
-            raise told(error, context.request_id, stage) from None
+            raise explain(error, context.request_id, stage) from None
 
     def _predict(self, data: Any, context: Context) -> Any:
         if self._functions.predict_fn is not None:

@@ -22,12 +22,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from pixelserve.errors import DeadlineExceeded, HandlerError, PixelserveError, QueueFull
+from pixelserve.errors import ClientGone, DeadlineExceeded, HandlerError, PixelserveError, QueueFull
 from pixelserve.imaging.fetch import WAITING
-from pixelserve.serving.answers import Answer, from_handler, told
-from pixelserve.serving.context import ClientGone, Context
+from pixelserve.observe import Metrics
+from pixelserve.serving.answers import Answer, explain, from_handler
+from pixelserve.serving.context import Context
 from pixelserve.serving.handler import Handler, load_model
-from pixelserve.serving.metrics import Metrics
 from pixelserve.settings import Settings
 
 LIGHT_SECONDS = 0.0005
@@ -50,14 +50,18 @@ class Stage:
 
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """One request on its way; `data` is the body, then input_fn's result, then the prediction."""
+    """One request on its way. Each function's result takes the place of what it was made from, to free its memory."""
 
-    data: Any
+    body: bytes
     context: Context
     future: asyncio.Future[Answer]
+    data: Any = None
+    """What input_fn gave."""
+    prediction: Any = None
+    """What predict_fn gave."""
     queued: float = 0.0
     stage: str = "input_fn"
-    decoded: bool = False
+    is_decoded: bool = False
 
     def hang_up(self) -> None:
         """The caller has gone: the work on this request ends at its next step."""
@@ -73,7 +77,7 @@ class Engine:
         self._settings = settings
         self._metrics = metrics
         self._loop = asyncio.get_running_loop()
-        self._decoders = ThreadPoolExecutor(settings.queue_length, "decode", WAITING.set, (self._waits,))
+        self._decoders = ThreadPoolExecutor(settings.queue_length, "decode")
         self._decoding = threading.BoundedSemaphore(codec_threads)
         self._encoders = ThreadPoolExecutor(codec_threads, "encode")
         self._decode, self._predict, self._encode = (Stage(metrics.stage(s)) for s in ("decode", "predict", "encode"))
@@ -86,7 +90,7 @@ class Engine:
         self._begun: dict[int, float] = {}
 
     async def start(self, load: Callable[[], Handler]) -> None:
-        """Loads the handler and its model and warms it up. Raises HandlerError with the reason of a failure."""
+        """Loads the handler and its model and warms it up. Raises HandlerError or OutOfMemory with the reason."""
         ready: asyncio.Future[None] = self._loop.create_future()
         threading.Thread(target=self._run_device, args=(load, ready), name="device", daemon=True).start()
         await ready
@@ -175,7 +179,7 @@ class Engine:
         try:
             self._handler = load()
             self._model = load_model(self._handler, self._settings.model_folder())
-        except HandlerError as error:
+        except PixelserveError as error:
             self._loop.call_soon_threadsafe(ready.set_exception, error)
             return
         self._loop.call_soon_threadsafe(ready.set_result, None)
@@ -183,7 +187,7 @@ class Engine:
             batch = [self._device_queue.get()]
             if self._handler.predict_batch_fn is not None:
                 self._gather(batch)
-            if batch[0].decoded:
+            if batch[0].is_decoded:
                 self._work_on(batch)
             else:
                 self._work_through(batch[0])
@@ -218,7 +222,7 @@ class Engine:
         assert self._handler.predict_batch_fn is not None
         started = time.perf_counter()
         try:
-            with self._noted():
+            with self._watch_call():
                 results = self._handler.predict_batch_fn(
                     [ticket.data for ticket in group], self._model, [ticket.context for ticket in group]
                 )
@@ -235,10 +239,11 @@ class Engine:
             if isinstance(result, BaseException):
                 self._fail(ticket, result)
             else:
-                ticket.data = result
+                ticket.data, ticket.prediction = None, result
         return [ticket for ticket, result in zip(group, results, strict=True) if not isinstance(result, BaseException)]
 
     def _decode_and_enqueue(self, ticket: Ticket) -> None:
+        WAITING.set(self._lend_place)  # of this thread alone
         with self._decoding:
             decoded = self._attempt(ticket, self._decode_step)
         if decoded:
@@ -246,8 +251,8 @@ class Engine:
             self._device_queue.put(ticket)
 
     @contextlib.contextmanager
-    def _waits(self) -> Iterator[None]:
-        """Entered by a decode thread while it waits for a network."""
+    def _lend_place(self) -> Iterator[None]:
+        """Entered by a decode thread while it waits for a network: another may decode meanwhile."""
         self._decoding.release()
         self._loop.call_soon_threadsafe(self._count_fetching, 1)
         try:
@@ -257,7 +262,7 @@ class Engine:
             self._decoding.acquire()
 
     @contextlib.contextmanager
-    def _noted(self) -> Iterator[None]:
+    def _watch_call(self) -> Iterator[None]:
         """Entered for each call of the handler, so that one that never returns is noticed."""
         thread = threading.get_ident()
         self._begun[thread] = time.monotonic()
@@ -267,32 +272,41 @@ class Engine:
             del self._begun[thread]
 
     def _encode_and_leave(self, ticket: Ticket) -> None:
-        if self._attempt(ticket, self._encode_step):
-            self._loop.call_soon_threadsafe(self._leave, ticket, ticket.data)
+        try:
+            answer = self._encode_step(ticket)
+        except BaseException as error:  # noqa: BLE001  a user's code may raise anything
+            self._fail(ticket, error)
+        else:
+            self._loop.call_soon_threadsafe(self._leave, ticket, answer)
 
     def _decode_step(self, ticket: Ticket) -> None:
         started = time.perf_counter()
-        with self._noted():
-            ticket.data = self._handler.input_fn(ticket.data, ticket.context.content_type, ticket.context)
-        ticket.decoded = True
+        with self._watch_call():
+            ticket.data = self._handler.input_fn(ticket.body, ticket.context.content_type, ticket.context)
+        ticket.body = b""
+        ticket.is_decoded = True
         self._decode.record(time.perf_counter() - started)
 
     def _predict_step(self, ticket: Ticket) -> None:
         assert self._handler.predict_fn is not None
         ticket.stage = "predict_fn"
         started = time.perf_counter()
-        with self._noted():
-            ticket.data = self._handler.predict_fn(ticket.data, self._model, ticket.context)
+        with self._watch_call():
+            ticket.prediction = self._handler.predict_fn(ticket.data, self._model, ticket.context)
+        ticket.data = None
         self._predict.record(time.perf_counter() - started)
 
-    def _encode_step(self, ticket: Ticket) -> None:
+    def _encode_step(self, ticket: Ticket) -> Answer:
+        context = ticket.context
+        context.check()
         ticket.stage = "output_fn"
         started = time.perf_counter()
-        context = ticket.context
-        with self._noted():
-            result = self._handler.output_fn(ticket.data, context.accept, context)
-        ticket.data = from_handler(result, context.accept, context.answer_attributes)
+        with self._watch_call():
+            result = self._handler.output_fn(ticket.prediction, context.accept, context)
+        ticket.prediction = None
+        answer = from_handler(result, context.accept, context.answer_attributes)
         self._encode.record(time.perf_counter() - started)
+        return answer
 
     def _attempt(self, ticket: Ticket, step: Step) -> bool:
         """Whether the step went well; otherwise the ticket has left with its error."""
@@ -305,8 +319,9 @@ class Engine:
         return True
 
     def _fail(self, ticket: Ticket, error: BaseException) -> None:
-        ticket.data = None
-        self._loop.call_soon_threadsafe(self._leave, ticket, told(error, ticket.context.request_id, ticket.stage))
+        ticket.body, ticket.data, ticket.prediction = b"", None, None
+        reason = explain(error, ticket.context.request_id, ticket.stage)
+        self._loop.call_soon_threadsafe(self._leave, ticket, reason)
 
 
 def _name_batch_stage(ticket: Ticket) -> None:

@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pixelserve import features
-from pixelserve.errors import HandlerError, OutOfMemory, PixelserveError
+from pixelserve.errors import HandlerError, OutOfMemory, PixelserveError, State
 from pixelserve.serving import defaults
 from pixelserve.serving.answers import as_error
 from pixelserve.serving.context import Context
@@ -36,9 +35,6 @@ PARAMETERS = {
     "warmup_fn": ("model",),
     "transform_fn": ("model", "body", "content_type", "accept"),
 }
-
-
-MEMORY_RAN_OUT = "Memory ran out while the model loaded"
 
 
 @dataclass(frozen=True)
@@ -92,10 +88,8 @@ def locate(settings: Settings) -> Location:
     own = Path(settings.model_dir, "code")
     if (own / settings.program).is_file():
         return _location(own, settings.program, "code/ in the model folder")
-    if "/" in settings.feature:
-        return _location(Path(settings.feature), settings.program, "PIXELSERVE_FEATURE")
-    folder = features.handler_folder(features.feature(settings.feature))
-    return _location(folder, "inference.py", f"feature {settings.feature}")
+    program = settings.program if "/" in settings.feature else "inference.py"
+    return _location(settings.handler_folder(), program, "PIXELSERVE_FEATURE")
 
 
 def _location(folder: Path, program: str, origin: str) -> Location:
@@ -147,16 +141,18 @@ def load(location: Location) -> Handler:
 def load_model(functions: Handler, model_dir: str) -> Any:
     """What model_fn makes of `model_dir`, warmed up.
 
-    Raises HandlerError, with MEMORY_RAN_OUT where that was why, and what the handler raised as its cause.
+    Raises HandlerError, or OutOfMemory where that was why, with what the handler raised as its cause.
     """
     try:
         model = functions.model_fn(model_dir, Context("model_fn"))
         if functions.warmup_fn is not None:
             functions.warmup_fn(model, Context("warmup_fn"))
     except BaseException as error:
-        told = error.message if isinstance(error, PixelserveError) else f"{type(error).__name__}: {error}"
-        out_of_memory = isinstance(as_error(error, "model_fn"), OutOfMemory)
-        raise HandlerError(f"{MEMORY_RAN_OUT} ({told})." if out_of_memory else told) from error
+        reason = error.message if isinstance(error, PixelserveError) else f"{type(error).__name__}: {error}"
+        if isinstance(as_error(error, "model_fn"), OutOfMemory):
+            message = f"Memory ran out while the model loaded ({reason})."
+            raise OutOfMemory(message, state=State.OUT_OF_MEMORY) from error
+        raise HandlerError(reason, state=State.LOAD_FAILED) from error
     return model
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pixelserve import features
 from pixelserve.errors import NotFound
-from pixelserve.models.weights import weights
+from pixelserve.models import find_weights
 from pixelserve_deploy import console
 from pixelserve_deploy.errors import UsageError
 from pixelserve_deploy.image import Recipe, find_source
@@ -98,7 +98,7 @@ def _read_recipe(arguments: argparse.Namespace) -> Recipe:
         target=arguments.target,
         device=arguments.device,
         mms=arguments.mms,
-        weights=tuple(weights(name).name for name in arguments.weights),
+        weights=tuple(find_weights(name).name for name in arguments.weights),
         name=arguments.name,
         arguments={key: value for key, value in given.items() if value},
         network=arguments.network,

@@ -21,7 +21,7 @@ import httpx
 from pixelserve import features
 from pixelserve.errors import BadRequest, NotFound, PixelserveError, Unavailable
 from pixelserve.local import state
-from pixelserve.local.media import JSON, content_type_of
+from pixelserve.media_types import JSON, content_type_of
 from pixelserve_deploy import console
 from pixelserve_deploy.aws import make_client
 from pixelserve_deploy.errors import UsageError
@@ -154,8 +154,7 @@ def _send_here(endpoint: str, stack: ExitStack) -> Send:
     name = endpoint.replace("_", "-")
     url = state.find(name)
     if url is None:
-        from pixelserve.local import Source
-        from pixelserve.local.runtime import running
+        from pixelserve.local import Source, running
 
         source = Source.parse(endpoint)
         print(f"No `pixelserve up` has {source.name}: starting it for this call.", file=sys.stderr)

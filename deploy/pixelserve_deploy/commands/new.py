@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from pixelserve.errors import BadRequest
-from pixelserve.local.endpoints import checked_name
+from pixelserve.local import check_name
 from pixelserve_deploy.errors import UsageError
 from pixelserve_deploy.handlers import write_handler
 
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     folder: Path = arguments.name
     try:
-        endpoint = checked_name(folder.name.replace("_", "-"))
+        endpoint = check_name(folder.name.replace("_", "-"))
     except BadRequest as error:
         raise UsageError(error.message) from None
     for path in write_handler(folder, endpoint):

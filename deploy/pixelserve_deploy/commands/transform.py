@@ -16,10 +16,9 @@ from pathlib import Path
 
 from pixelserve import features
 from pixelserve.errors import NotFound
-from pixelserve.local import Source
-from pixelserve.local.endpoints import harmless, started, wait_until_ready
-from pixelserve.local.storage import place
-from pixelserve.local.transform import Job, Outcome, environment, transform
+from pixelserve.local import Job, Outcome, Source, job_environment, run_job, started, wait_until_ready
+from pixelserve.observe import harmless
+from pixelserve.storage import place
 from pixelserve_deploy import console
 from pixelserve_deploy.errors import UsageError
 
@@ -71,11 +70,11 @@ def run(arguments: argparse.Namespace) -> int:
         source = dataclasses.replace(source, model_dir=arguments.model_dir.resolve())
     if not job.source.names():
         raise NotFound(f"There is nothing in {job.source}.")
-    variables = environment(STRATEGIES.get(arguments.strategy), arguments.max_concurrent, arguments.max_payload)
+    variables = job_environment(STRATEGIES.get(arguments.strategy), arguments.max_concurrent, arguments.max_payload)
     with started([source], console.show_logs(logging.WARNING), variables) as (endpoint,):
         wait_until_ready([endpoint], console.show_starting)
         with console.show_items() as show:
-            report = transform(endpoint, job, lambda outcome: _show(outcome, show))
+            report = run_job(endpoint, job, lambda outcome: _show(outcome, show))
     kept = f", {report.skipped} there already" if report.skipped else ""
     print(f"{report.done} transformed{kept}, {len(report.failures)} failed.", file=sys.stderr)
     for name, error in report.failures.items():

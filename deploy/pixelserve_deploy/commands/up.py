@@ -15,10 +15,8 @@ from pathlib import Path
 
 from pixelserve import features
 from pixelserve.errors import NotFound
-from pixelserve.local import Source, state
-from pixelserve.local.asynchronous import AsyncPlaces
-from pixelserve.local.runtime import LocalRuntime, running
-from pixelserve.local.storage import place
+from pixelserve.local import AsyncPlaces, LocalRuntime, Source, running, state
+from pixelserve.storage import place
 from pixelserve_deploy import console
 from pixelserve_deploy.errors import UsageError
 
@@ -94,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
                 progress=console.show_starting,
                 places=places,
             ) as local,
-            state.noted(local.url),
+            state.announce(local.url),
         ):
             print(_explain_use(local, places), flush=True)
             while True:

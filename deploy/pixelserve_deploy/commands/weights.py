@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from pixelserve.models.weights import Weights, WeightsError, manifest, verify, weights
+from pixelserve.models import Weights, WeightsError, find_weights, manifest, verify
 from pixelserve_deploy import console, download
 from pixelserve_deploy.errors import UsageError
 
@@ -45,10 +45,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "fetch":
         if not arguments.names:
             raise UsageError("name what to fetch, as `pixelserve weights list` shows it")
-        for entry in map(weights, arguments.names):
+        for entry in map(find_weights, arguments.names):
             _fetch(entry, folder, arguments)
         return 0
-    return _verify([weights(name) for name in arguments.names], folder)
+    return _verify([find_weights(name) for name in arguments.names], folder)
 
 
 def _list(folder: Path) -> None:

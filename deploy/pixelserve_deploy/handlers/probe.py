@@ -15,10 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pixelserve.errors import HandlerError, PixelserveError
-from pixelserve.serving import handler
-from pixelserve.serving.answers import as_error, from_handler
-from pixelserve.serving.context import Context
-from pixelserve.serving.handler import Handler, Location
+from pixelserve.serving import Context, Handler, Location, as_error, from_handler, load
 from pixelserve_deploy.handlers.safety import find_unsafe_calls
 from pixelserve_deploy.handlers.sample import make_sample
 
@@ -69,7 +66,7 @@ class Probe:
             return None
         location = Location(self._folder, file, "check")
         try:
-            found = handler.load(location)
+            found = load(location)
         except HandlerError as error:
             self._record("problem", "import", error.message)
             return None

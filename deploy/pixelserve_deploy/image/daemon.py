@@ -14,7 +14,7 @@ import requests
 from docker.errors import DockerException, ImageNotFound
 
 from pixelserve.errors import PixelserveError, Unavailable
-from pixelserve.local.endpoints import harmless
+from pixelserve.observe import harmless
 from pixelserve_deploy.console import ShowLine
 
 PLATFORM = "linux/amd64"

@@ -11,6 +11,8 @@ from decimal import InvalidOperation, Overflow
 from pixelserve_deploy.commands.cost import compare, diff, estimate, from_benchmark, refresh, simulate, table
 from pixelserve_deploy.cost import CostError
 
+__all__ = ["ACTIONS", "EXAMPLES", "add_arguments", "run"]
+
 EXAMPLES = """\
   pixelserve cost table --policy documented-corrected --explain
   pixelserve cost estimate --requests 1M --codec webp -o bill.html

@@ -7,11 +7,12 @@ that died, and it is why the server is built on uvicorn: its protocol runs on an
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from email.utils import formatdate
 from functools import partial
 from typing import Any
@@ -21,7 +22,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from pixelserve.errors import BadRequest, HeadTooLarge, PixelserveError
-from pixelserve.serving.board import ANSWERING, BUSY, IDLE, Board
+from pixelserve.serving.native.board import ANSWERING, BUSY, IDLE, Board
 
 KEEP_ALIVE_SECONDS = 75
 """Longer than the idle time of common HTTP clients and proxies, so that it is they who close first."""
@@ -102,7 +103,7 @@ class Connection(HttpToolsProtocol):
         self.host = host
         self.slot = slot
         self.app = partial(host.app, self)
-        self.on_client_gone: Callable[[], None] | None = None
+        self._on_caller_gone: Callable[[], None] | None = None
         self._moved = time.monotonic()
         self._unsent = 0
         self._head_bytes = 0
@@ -151,6 +152,21 @@ class Connection(HttpToolsProtocol):
         elif time.monotonic() - self._moved > SILENCE_SECONDS:
             self.transport.abort()
 
+    @property
+    def is_draining(self) -> bool:
+        """Whether the next answer is the last one on this connection."""
+        return self.host.draining
+
+    @contextlib.contextmanager
+    def watch_caller(self, on_gone: Callable[[], None]) -> Iterator[None]:
+        """While entered, `on_gone` is called when the caller hangs up; what it sends meanwhile is read."""
+        self.flow.resume_reading()
+        self._on_caller_gone = on_gone
+        try:
+            yield
+        finally:
+            self._on_caller_gone = None
+
     def answer_begins(self) -> None:
         """Called before the first byte of an answer is written."""
         self.host.board[self.slot] = ANSWERING
@@ -171,6 +187,6 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self.host.board[self.slot] = IDLE
-        if self.on_client_gone is not None:
-            self.on_client_gone()
+        if self._on_caller_gone is not None:
+            self._on_caller_gone()
         self.host.closed(self.slot)

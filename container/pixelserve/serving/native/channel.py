@@ -1,6 +1,8 @@
 """Messages between the supervisor and a worker: one packet each on a SOCK_SEQPACKET pair.
 
-To the worker: CONNECTION (slot, with the accepted socket), DRAIN. From it: READY, FAILED (text), CLOSED (slot).
+To the worker: CONNECTION (slot, with the accepted socket), DRAIN. From it: READY, FAILED (state, text), CLOSED (slot).
+
+A packet is a byte of kind, four of slot, one of state (its place in `State`, 255 for none), and text.
 """
 
 from __future__ import annotations
@@ -9,8 +11,12 @@ import socket
 import struct
 from dataclasses import dataclass
 
+from pixelserve.errors import State
+
 CONNECTION, DRAIN, READY, FAILED, CLOSED = range(5)
-_HEAD = struct.Struct("!BI")
+_HEAD = struct.Struct("!BIB")
+_STATES = tuple(State)
+_NO_STATE = 255
 _MOST_TEXT = 8_000
 
 
@@ -18,6 +24,7 @@ _MOST_TEXT = 8_000
 class Message:
     kind: int
     slot: int
+    state: State | None
     text: str
     connection: socket.socket | None
 
@@ -28,10 +35,17 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 
 def send(
-    link: socket.socket, kind: int, text: str = "", *, slot: int = 0, pass_on: socket.socket | None = None
+    link: socket.socket,
+    kind: int,
+    text: str = "",
+    *,
+    slot: int = 0,
+    state: State | None = None,
+    pass_on: socket.socket | None = None,
 ) -> None:
     """Sends one message, with a socket where the kind has one. Raises OSError when the other side is gone."""
-    packet = _HEAD.pack(kind, slot) + text.encode()[:_MOST_TEXT]
+    code = _NO_STATE if state is None else _STATES.index(state)
+    packet = _HEAD.pack(kind, slot, code) + text.encode()[:_MOST_TEXT]
     socket.send_fds(link, [packet], [pass_on.fileno()] if pass_on is not None else [])
 
 
@@ -43,6 +57,7 @@ def receive(link: socket.socket) -> Message | None:
         return None
     if not packet:
         return None
-    kind, slot = _HEAD.unpack_from(packet)
+    kind, slot, code = _HEAD.unpack_from(packet)
+    state = None if code == _NO_STATE else _STATES[code]
     connection = socket.socket(fileno=descriptors[0]) if descriptors else None
-    return Message(kind, slot, packet[_HEAD.size :].decode(errors="replace"), connection)
+    return Message(kind, slot, state, packet[_HEAD.size :].decode(errors="replace"), connection)

@@ -7,33 +7,39 @@ import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
-from pixelserve.errors import (
-    BadRequest,
-    BodyTooLarge,
-    MethodNotAllowed,
-    NotFound,
-    PixelserveError,
-    QueueFull,
-    Unavailable,
-)
+from pixelserve import wire
+from pixelserve.errors import BadRequest, ClientGone, MethodNotAllowed, NotFound, PixelserveError, QueueFull
 from pixelserve.machine import cores
-from pixelserve.serving import metrics
+from pixelserve.observe import AccessLog, Metrics, log_failure, metrics
 from pixelserve.serving.answers import Answer, Buffer, json_answer
-from pixelserve.serving.connection import Connection
-from pixelserve.serving.context import ClientGone, Context
+from pixelserve.serving.context import Context
 from pixelserve.serving.engine import Engine
-from pixelserve.serving.logs import AccessLog, log_failure
-from pixelserve.serving.metrics import Metrics
 from pixelserve.settings import Settings
+
+
+class Connection(Protocol):
+    """What the contract asks of the connection that a request came on."""
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the next answer is the last one on it."""
+
+    def answer_begins(self) -> None:
+        """Called before the first byte of an answer is written."""
+
+    def watch_caller(self, on_gone: Callable[[], None]) -> AbstractContextManager[None]:
+        """While entered, `on_gone` is called when the caller hangs up."""
+
 
 Headers = list[tuple[bytes, bytes]]
 RequestHeaders = dict[bytes, bytes]
 Route = Callable[[Connection, RequestHeaders, str, Any], Awaitable[Answer]]
 
-ATTRIBUTES = b"x-amzn-sagemaker-custom-attributes"
-REQUEST_ID = b"x-request-id"
+ATTRIBUTES = wire.ATTRIBUTES.encode()
+REQUEST_ID = wire.REQUEST_ID.encode()
 SLICE_BYTES = 1 << 20
 """A large answer is written in slices of this size, each after the last has left, so that it is never copied whole."""
 
@@ -145,7 +151,7 @@ class Contract(ABC):
             raise QueueFull("Too many bodies are arriving at once. Try again in a second.", retry_after=1)
         self._arriving += size
         try:
-            return await read_body(headers, receive, limit)
+            return await wire.read_body(headers, receive, limit)
         finally:
             self._arriving -= size
 
@@ -176,30 +182,9 @@ class ModelApp(Contract):
     async def infer(self, connection: Connection, body: bytes, context: Context) -> Answer:
         if not body:
             raise BadRequest("The body is empty. Send the model's input in it.")
-        connection.flow.resume_reading()  # so that a caller who hangs up is noticed
         ticket = self._engine.submit(body, context)
-        connection.on_client_gone = ticket.hang_up
-        try:
+        with connection.watch_caller(ticket.hang_up):
             return await ticket.future
-        finally:
-            connection.on_client_gone = None
-
-
-class Lobby(Contract):
-    """The contract in the supervisor, for connections that come while no worker is ready: 503 with the reason."""
-
-    def __init__(self, settings: Settings, process_metrics: Metrics, reason: Callable[[], Unavailable]) -> None:
-        super().__init__(settings, process_metrics)
-        self._reason = reason
-
-    def ping(self) -> Answer:
-        raise self._reason()
-
-    def check_room(self) -> None:
-        """The reason comes after the body: it closes the connection, which would cut off a body on its way."""
-
-    async def infer(self, connection: Connection, body: bytes, context: Context) -> Answer:
-        raise self._reason()
 
 
 def execution_parameters(settings: Settings) -> dict[str, Any]:
@@ -217,44 +202,6 @@ def execution_parameters(settings: Settings) -> dict[str, Any]:
     }
 
 
-async def read_body(headers: dict[bytes, bytes], receive: Any, limit: int) -> bytes:
-    """The request's body. Raises BodyTooLarge above `limit` bytes, ClientGone when it ends early.
-
-    The rest of a body that is too large is read and dropped, up to four times the limit, so that the caller gets to
-    read the answer; a caller that asked with Expect: 100-continue is answered at once.
-    """
-    declared = int(headers.get(b"content-length", b"0"))
-    too_large = declared > limit
-    if too_large and (declared > 4 * limit or b"expect" in headers):
-        raise _body_too_large(limit)
-    chunks: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone("The client closed the connection before the whole body was there.")
-        size += len(message["body"])
-        too_large = too_large or size > limit
-        if too_large:
-            chunks.clear()
-            if size > 4 * limit:
-                raise _body_too_large(limit)
-        else:
-            chunks.append(message["body"])
-        if not message.get("more_body", False):
-            break
-    if too_large:
-        raise _body_too_large(limit)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-
-def _body_too_large(limit: int) -> BodyTooLarge:
-    return BodyTooLarge(
-        f"The body is larger than {limit:,} bytes. Send the image as a URL, compress it, use an asynchronous endpoint, "
-        "or raise PIXELSERVE_MAX_BODY_BYTES."
-    )
-
-
 async def respond(
     connection: Connection, send: Any, answer: Answer, request_id: str, error: PixelserveError | None
 ) -> None:
@@ -268,7 +215,7 @@ async def respond(
         headers.append((b"retry-after", str(error.retry_after).encode()))
     if answer.attributes:
         headers.append((ATTRIBUTES, answer.attributes.encode()))
-    if connection.host.draining:
+    if connection.is_draining:
         headers.append((b"connection", b"close"))
     connection.answer_begins()
     await send({"type": "http.response.start", "status": 200 if error is None else error.status, "headers": headers})

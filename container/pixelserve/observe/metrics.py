@@ -11,7 +11,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 
-from pixelserve.machine import scratch_folder
+from pixelserve.machine import memory_folder
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -24,7 +24,7 @@ def prepare() -> Iterator[None]:
     if DIRECTORY in os.environ:
         yield
         return
-    with tempfile.TemporaryDirectory(prefix="pixelserve-metrics-", dir=scratch_folder()) as folder:
+    with tempfile.TemporaryDirectory(prefix="pixelserve-metrics-", dir=memory_folder()) as folder:
         os.environ[DIRECTORY] = folder
         yield
         del os.environ[DIRECTORY]

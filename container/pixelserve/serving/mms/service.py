@@ -5,16 +5,19 @@ multi-model-server takes the only class of this module.
 
 from __future__ import annotations
 
+import logging
 import os
-import time
 from typing import Any
 
-from pixelserve.errors import NotReady, PixelserveError
-from pixelserve.serving import logs
+from pixelserve.errors import NotReady, PixelserveError, State
+from pixelserve.observe import configure
 from pixelserve.serving.answers import Answer, json_answer
 from pixelserve.serving.context import Context
 from pixelserve.serving.direct import Direct
 from pixelserve.settings import settings
+from pixelserve.wire import ATTRIBUTES
+
+logger = logging.getLogger("pixelserve.mms")
 
 
 class HandlerService:
@@ -22,19 +25,20 @@ class HandlerService:
 
     def __init__(self) -> None:
         self._direct: Direct | None = None
-        self._failure = NotReady("The model is loading.", retry_after=2)
+        self._failure = NotReady("The model is loading.", state=State.LOADING, retry_after=2)
 
     def initialize(self, mms_context: Any) -> None:
         """Loads the model. A failure is kept for `handle`: the Java server itself would go on as if nothing was."""
-        logs.configure(settings().log_level)
+        configure(settings().log_level)
         gpu = mms_context.system_properties.get("gpu_id")
         if gpu is not None:
             os.environ.setdefault("CUDA_VISIBLE_DEVICES", str(gpu))
         try:
             self._direct = Direct.load(settings())
         except PixelserveError as error:
-            logs.logger.error("the model did not load: %s", error.message, exc_info=error.__cause__)
-            self._failure = NotReady(f"The model did not load: {error.message}")
+            logger.error("the model did not load: %s", error.message, exc_info=error.__cause__)
+            state = error.state or State.LOAD_FAILED
+            self._failure = NotReady(f"The model did not load: {error.message}", state=state)
 
     def handle(self, data: list[dict[str, Any]], mms_context: Any) -> list[bytes]:
         """The body of each answer; its status and headers go into `mms_context`."""
@@ -52,18 +56,12 @@ class HandlerService:
             if error.retry_after is not None:
                 mms_context.set_response_header(index, "Retry-After", str(error.retry_after))
         if answer.attributes:
-            mms_context.set_response_header(index, "X-Amzn-SageMaker-Custom-Attributes", answer.attributes)
+            mms_context.set_response_header(index, ATTRIBUTES, answer.attributes)
         mms_context.set_response_content_type(index, answer.media_type)
         return b"".join(answer.parts)
 
     def _answer(self, body: bytes, headers: dict[str, Any], request_id: str) -> Answer:
         if self._direct is None:
             raise self._failure
-        context = Context(
-            request_id=request_id,
-            custom_attributes=headers.get("x-amzn-sagemaker-custom-attributes", ""),
-            content_type=headers.get("content-type", "application/json"),
-            accept=headers.get("accept", "*/*"),
-            deadline=time.monotonic() + settings().timeout,
-        )
+        context = Context.from_headers(headers, request_id, settings().timeout)
         return self._direct.answer(body, context)

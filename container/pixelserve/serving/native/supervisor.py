@@ -21,14 +21,16 @@ from typing import Any
 
 import uvloop
 
-from pixelserve.errors import NotReady, PixelserveError, Unavailable, WorkerLost
-from pixelserve.machine import gpus, reap_orphans, worker_environment
-from pixelserve.serving import channel, handler, metrics
-from pixelserve.serving.acceptor import Acceptor, bind
-from pixelserve.serving.answers import json_answer
-from pixelserve.serving.app import Lobby
-from pixelserve.serving.board import ANSWERING, BUSY, IDLE, Board
-from pixelserve.serving.connection import Host
+from pixelserve.errors import NotReady, PixelserveError, State, Unavailable, WorkerLost
+from pixelserve.machine import gpus
+from pixelserve.observe import metrics
+from pixelserve.processes import Stop, ending, reap_orphans, worker_environment
+from pixelserve.serving import handler
+from pixelserve.serving.native import channel
+from pixelserve.serving.native.acceptor import Acceptor, bind
+from pixelserve.serving.native.board import ANSWERING, BUSY, IDLE, Board
+from pixelserve.serving.native.connection import Host
+from pixelserve.serving.native.lobby import Lobby, answer_lost, hang_up
 from pixelserve.settings import Settings
 
 logger = logging.getLogger("pixelserve.supervisor")
@@ -46,6 +48,8 @@ class Worker:
     link: socket.socket
     pidfd: int
     ready: bool = False
+    has_said_why: bool = False
+    """Whether it has said why its model did not load."""
     slots: set[int] = field(default_factory=set)
 
 
@@ -60,23 +64,20 @@ class Supervisor:
         self._entering: dict[int, socket.socket] = {}
         self._workers: dict[int, Worker] = {}
         self._failures: dict[int, int] = {}
-        self._reason: Unavailable = NotReady("The server is starting.", retry_after=1)
+        self._reason: Unavailable = NotReady("The server is starting.", state=State.STARTING, retry_after=1)
         self._draining = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._metrics = metrics.Metrics()
         self._gpus = config.gpus or gpus()
         self._worker_count = config.workers or max(1, self._gpus)
 
-    async def run(self) -> int:
-        """Serves until SIGTERM or SIGINT, then drains. 0 when nothing was lost."""
+    async def run(self, stop: Stop) -> int:
+        """Serves until `stop`, then drains. 0 when nothing was lost."""
         self._loop = asyncio.get_running_loop()
         self._lobby = Host(Lobby(self._settings, self._metrics, self._why), self._board, self._release)
         self._lobby.draining = True  # its answers close their connections, so that callers come back to a worker
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(number, stop.set)
         starting = self._spawn(self._prepare_and_start())
-        await stop.wait()
+        await stop.wait_async()
         starting.cancel()
         return await self._drain()
 
@@ -124,7 +125,7 @@ class Supervisor:
             await self._install(location)
         except PixelserveError as error:
             logger.error("%s", error.message)
-            self._reason = NotReady(error.message)
+            self._reason = NotReady(error.message, state=State.LOAD_FAILED)
             return
         for index in range(self._worker_count):
             self._start(index)
@@ -136,7 +137,7 @@ class Supervisor:
         requirements = location.wanted_requirements(self._settings)
         if requirements is None:
             return
-        self._reason = NotReady(f"Installing {requirements}.", retry_after=5)
+        self._reason = NotReady(f"Installing {requirements}.", state=State.INSTALLING, retry_after=5)
         pip = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "pip", "install", "--no-input", "-r", str(requirements)),
             stdout=subprocess.PIPE,
@@ -155,7 +156,7 @@ class Supervisor:
         ours.setblocking(False)
         fds = (theirs.fileno(), self._board.fd)
         process = subprocess.Popen(
-            [sys.executable, "-m", "pixelserve.serving.worker", *map(str, fds), str(self._acceptor.slots)],
+            [sys.executable, "-m", "pixelserve.serving.native.worker", *map(str, fds), str(self._acceptor.slots)],
             pass_fds=fds,
             env=self._environment(index),
         )
@@ -163,8 +164,8 @@ class Supervisor:
         worker = self._workers[index] = Worker(index, process, ours, os.pidfd_open(process.pid))
         self._loop.add_reader(ours, self._on_message, worker)
         self._loop.add_reader(worker.pidfd, self._on_lost, worker)
-        if isinstance(self._reason, NotReady) and index not in self._failures:
-            self._reason = NotReady("The model is loading.", retry_after=2)
+        if self._reason.state in (State.STARTING, State.INSTALLING):
+            self._reason = NotReady("The model is loading.", state=State.LOADING, retry_after=2)
 
     def _environment(self, index: int) -> dict[str, str]:
         """A worker's environment: its share of the cores, and its GPU."""
@@ -183,7 +184,8 @@ class Supervisor:
             worker.slots.discard(message.slot)
             self._release(message.slot)
         elif message.kind == channel.FAILED:
-            self._reason = NotReady(f"The model did not load: {message.text}")
+            worker.has_said_why = True
+            self._reason = NotReady(f"The model did not load: {message.text}", state=message.state)
         elif message.kind == channel.READY:
             worker.ready = True
             self._failures.pop(worker.index, None)
@@ -205,14 +207,16 @@ class Supervisor:
         if self._draining:
             return
         self._metrics.worker_lost()
-        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        how = ending(code)
         failures = self._failures[worker.index] = self._failures.get(worker.index, 0) + 1
         pause = min(LONGEST_PAUSE, 0.1 * 4 ** (failures - 1))
         logger.error("worker %d ended (%s); the next starts in %.1f s", worker.index, how, pause)
         if worker.ready:
             self._reason = WorkerLost(f"The worker ended ({how}); another is being started.", retry_after=2)
-        elif not self._reason.message.startswith("The model did not load"):
-            self._reason = NotReady(f"The model did not load: the worker ended while loading ({how}).")
+        elif not worker.has_said_why:
+            state = State.OUT_OF_MEMORY if code == -signal.SIGKILL else State.LOAD_FAILED  # the kernel's way to say so
+            reason = f"The model did not load: the worker ended while loading ({how})."
+            self._reason = NotReady(reason, state=state)
         self._loop.call_later(pause, self._restart, worker.index)
 
     def _restart(self, index: int) -> None:
@@ -227,9 +231,9 @@ class Supervisor:
             self._place(connection, slot)
             return
         if state == BUSY:
-            self._spawn(_answer_lost(connection))
+            self._spawn(answer_lost(connection))
         else:
-            _hang_up(connection)
+            hang_up(connection)
             if state == ANSWERING:
                 logger.warning("an answer was cut off when its worker ended")
         self._release(slot)
@@ -270,39 +274,11 @@ class Supervisor:
         return task
 
 
-def _hang_up(connection: socket.socket) -> None:
-    """Closes the connection also where children of its worker still hold it."""
-    with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
-    connection.close()
-
-
-async def _answer_lost(connection: socket.socket) -> None:
-    """Answers a request whose worker died, then reads what its caller still sends so that the answer gets there."""
-    error = WorkerLost("The worker ended while it had this request. Send it again.", retry_after=1)
-    request_id = os.urandom(16).hex()
-    body = json_answer(error.body(request_id)).parts[0]
-    head = (
-        f"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
-        f"retry-after: 1\r\nx-request-id: {request_id}\r\nconnection: close\r\n\r\n"
-    )
-    loop = asyncio.get_running_loop()
-    connection.setblocking(False)
-    logger.warning("answered 503 for a worker that ended", extra={"fields": {"request_id": request_id}})
-    with contextlib.suppress(OSError, TimeoutError):
-        async with asyncio.timeout(5.0):
-            await loop.sock_sendall(connection, head.encode() + bytes(body))
-            connection.shutdown(socket.SHUT_WR)
-            while await loop.sock_recv(connection, 65536):
-                pass
-    _hang_up(connection)
-
-
-def run(config: Settings) -> int:
-    """Serves one model until SIGTERM; 0 after a clean drain, else 1. Raises Unavailable when the port is taken."""
+def run(config: Settings, stop: Stop) -> int:
+    """Serves one model until `stop`; 0 after a clean drain, else 1. Raises Unavailable when the port is taken."""
     with contextlib.closing(bind(config)) as listener, metrics.prepare():
-        return uvloop.run(_run(config, listener))
+        return uvloop.run(_run(config, listener, stop))
 
 
-async def _run(config: Settings, listener: socket.socket) -> int:
-    return await Supervisor(config, listener).run()
+async def _run(config: Settings, listener: socket.socket, stop: Stop) -> int:
+    return await Supervisor(config, listener).run(stop)

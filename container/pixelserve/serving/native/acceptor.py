@@ -9,7 +9,7 @@ import socket
 from collections import deque
 from collections.abc import Callable
 
-from pixelserve.errors import Unavailable
+from pixelserve import wire
 from pixelserve.settings import Settings
 
 logger = logging.getLogger("pixelserve.server")
@@ -55,20 +55,8 @@ class Acceptor:
 
 
 def bind(config: Settings) -> socket.socket:
-    """The listening socket, of a port or of `unix:PATH`. Raises Unavailable when the address cannot be had."""
-    try:
-        if config.host.startswith("unix:"):
-            listener = socket.socket(socket.AF_UNIX)
-            listener.bind(config.host.removeprefix("unix:"))
-            listener.listen(2048)
-        else:
-            family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-            listener = socket.create_server((config.host, config.port), family=family, backlog=2048)
-    except OSError as error:
-        raise Unavailable(
-            f"cannot listen on {config.host}:{config.port}: {error.strerror}. Set SAGEMAKER_BIND_TO_PORT to a free "
-            "port."
-        ) from None
+    """The listening socket that the settings name. Raises Unavailable when it cannot be had."""
+    listener = wire.bind(config.host, config.port, "Set SAGEMAKER_BIND_TO_PORT to a free port.")
     listener.setblocking(False)
     address = listener.getsockname()
     logger.info("listening on %s", address if isinstance(address, str) else f"{address[0]}:{address[1]}")

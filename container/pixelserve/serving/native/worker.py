@@ -16,14 +16,16 @@ from functools import partial
 
 import uvloop
 
-from pixelserve.errors import HandlerError
+from pixelserve.errors import PixelserveError, State
 from pixelserve.machine import cores
-from pixelserve.serving import channel, handler, logs
-from pixelserve.serving.app import ModelApp
-from pixelserve.serving.board import Board
-from pixelserve.serving.connection import Host
+from pixelserve.observe import Metrics, configure
+from pixelserve.processes import STOP_SIGNALS
+from pixelserve.serving import handler
+from pixelserve.serving.contract import ModelApp
 from pixelserve.serving.engine import Engine
-from pixelserve.serving.metrics import Metrics
+from pixelserve.serving.native import channel
+from pixelserve.serving.native.board import Board
+from pixelserve.serving.native.connection import Host
 from pixelserve.settings import settings
 
 logger = logging.getLogger("pixelserve.worker")
@@ -55,9 +57,9 @@ async def serve(link: socket.socket, board: Board) -> int:
     started = time.monotonic()
     try:
         await engine.start(partial(handler.load, location))
-    except HandlerError as error:
+    except PixelserveError as error:
         logger.error("the model did not load: %s", error.message, exc_info=error.__cause__)
-        channel.send(link, channel.FAILED, error.message)
+        channel.send(link, channel.FAILED, error.message, state=error.state or State.LOAD_FAILED)
         return EXIT_LOAD_FAILED
     logger.info("model loaded and warm in %.1f s", time.monotonic() - started)
     channel.send(link, channel.READY)
@@ -80,10 +82,10 @@ async def _exit_when_stuck(engine: Engine, timeout: float) -> None:
 
 
 def main() -> None:
-    """`python -m pixelserve.serving.worker LINK_FD BOARD_FD BOARD_SLOTS`, started by the supervisor only."""
+    """`python -m pixelserve.serving.native.worker LINK_FD BOARD_FD BOARD_SLOTS`, started by the supervisor only."""
     link_fd, board_fd, slots = (int(argument) for argument in sys.argv[1:])
-    logs.configure(settings().log_level)
-    for number in (signal.SIGTERM, signal.SIGINT):  # sent to the whole group: the supervisor tells us when to end
+    configure(settings().log_level)
+    for number in STOP_SIGNALS:  # sent to the whole group: the supervisor tells us when to end
         signal.signal(number, lambda *_: None)
     link = socket.socket(fileno=link_fd)
     code = uvloop.run(serve(link, Board(board_fd, slots)))

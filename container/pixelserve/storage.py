@@ -94,7 +94,7 @@ class Folder(Place):
     @contextlib.contextmanager
     def open(self, name: str) -> Iterator[tuple[BinaryIO, int, str]]:
         path = self.path / self._checked(name)
-        with _told(f"Cannot read {path}"):
+        with _explained(f"Cannot read {path}"):
             if not Path(os.path.realpath(path)).is_relative_to(self.path):
                 raise BadRequest(f"{name!r} leads out of {self.path} by a link. Copy the file there.")
             if not path.is_file():
@@ -107,7 +107,7 @@ class Folder(Place):
         if not path.is_relative_to(self.path):
             raise BadRequest(f"{name!r} leads out of {self.path} by a link. Remove the link.")
         unfinished = path.parent / f".{uuid.uuid4()}"
-        with _told(f"Cannot write {path}"):
+        with _explained(f"Cannot write {path}"):
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 with unfinished.open("xb") as file:
@@ -133,7 +133,7 @@ def _refuse_unless_missing(error: OSError) -> None:
 
 
 @contextlib.contextmanager
-def _told(what: str) -> Iterator[None]:
+def _explained(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -167,13 +167,13 @@ class Bucket(Place):
 
     def names(self) -> list[str]:
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.prefix)
-        with self._told(""):
+        with self._explained(""):
             keys = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
         return sorted(key.removeprefix(self.prefix) for key in keys if not key.endswith("/"))
 
     @contextlib.contextmanager
     def open(self, name: str) -> Iterator[tuple[BinaryIO, int, str]]:
-        with self._told(name):
+        with self._explained(name):
             answer = self._client.get_object(Bucket=self.bucket, Key=self.prefix + name)
             content_type = answer["ContentType"]
             with contextlib.closing(answer["Body"]) as body:
@@ -183,7 +183,7 @@ class Bucket(Place):
     def write(self, name: str, content: BinaryIO, content_type: str) -> None:
         from boto3.s3.transfer import TransferConfig
 
-        with self._told(name):
+        with self._explained(name):
             self._client.upload_fileobj(
                 content,
                 self.bucket,
@@ -196,7 +196,7 @@ class Bucket(Place):
         return isinstance(other, Bucket) and other.bucket == self.bucket and other.prefix.startswith(self.prefix)
 
     @contextlib.contextmanager
-    def _told(self, name: str) -> Iterator[None]:
+    def _explained(self, name: str) -> Iterator[None]:
         from boto3.exceptions import Boto3Error
         from botocore.exceptions import BotoCoreError, ClientError
 

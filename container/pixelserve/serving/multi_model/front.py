@@ -15,10 +15,8 @@ import json
 import logging
 import os
 import re
-import signal
 import socket
 import tempfile
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,30 +28,27 @@ import uvloop
 from pixelserve.errors import (
     AlreadyLoaded,
     BadRequest,
-    HandlerError,
+    ClientGone,
     MethodNotAllowed,
     NotFound,
     NotReady,
     OutOfMemory,
-    PixelserveError,
+    State,
     WorkerLost,
 )
-from pixelserve.machine import free_memory, reap_orphans, scratch_folder, total_memory
-from pixelserve.serving import metrics
-from pixelserve.serving.acceptor import Acceptor, bind
+from pixelserve.machine import free_memory, memory_folder, total_memory
+from pixelserve.observe import metrics
+from pixelserve.processes import Stop, reap_orphans, stop_all
 from pixelserve.serving.answers import Answer, json_answer
-from pixelserve.serving.app import ATTRIBUTES, REQUEST_ID, Contract, RequestHeaders, Route, read_body
-from pixelserve.serving.board import Board
-from pixelserve.serving.command import serve_command
-from pixelserve.serving.connection import Connection, Host
-from pixelserve.serving.context import ClientGone, Context
-from pixelserve.serving.handler import MEMORY_RAN_OUT
+from pixelserve.serving.context import Context
+from pixelserve.serving.contract import ATTRIBUTES, REQUEST_ID, Connection, Contract, RequestHeaders, Route
+from pixelserve.serving.multi_model.model import Model, size_of
+from pixelserve.serving.native import Acceptor, Board, Host, bind
 from pixelserve.settings import Settings
+from pixelserve.wire import read_body
 
 logger = logging.getLogger("pixelserve.models")
 
-LOAD_SECONDS = 480.0
-"""A model must be ready by then, as a container must."""
 RESERVE = 0.1
 """Part of all memory that must stay free beside a model's files when it is loaded."""
 PAGE = 100
@@ -61,105 +56,6 @@ ORDER_BYTES = 65_536
 """Of the JSON that names a model to load."""
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,255}")
 PASSED_ON = (b"content-type", b"accept", ATTRIBUTES)
-
-
-class Relayed(PixelserveError):
-    """A model's own error, passed on as it is."""
-
-    def __init__(self, status: int, body: dict[str, Any]) -> None:
-        error = body["error"]
-        super().__init__(error["message"], param=error["param"], retry_after=error.get("retry_after"))
-        self.status = status  # type: ignore[misc]
-        self.code = error["code"]  # type: ignore[misc]
-        self.retryable = error["retryable"]  # type: ignore[misc]
-
-
-class Model:
-    """One model's server process. `folder` is what `model_fn` gets, `url` how the caller named it."""
-
-    def __init__(self, name: str, url: str, folder: Path, sockets: Path) -> None:
-        self.name = name
-        self.url = url
-        self.ready = False
-        self.size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        self._folder = folder
-        self._socket = sockets / os.urandom(8).hex()
-        self._process: asyncio.subprocess.Process | None = None
-        self.client = httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(uds=str(self._socket), limits=httpx.Limits(max_connections=None)),
-            base_url="http://model",
-            headers={"accept-encoding": "identity"},
-            timeout=None,
-        )
-
-    @property
-    def pid(self) -> int | None:
-        return None if self._process is None else self._process.pid
-
-    @property
-    def has_ended(self) -> bool:
-        return self._process is not None and self._process.returncode is not None
-
-    async def start(self) -> None:
-        """Starts the server. It says itself when it is ready: `wait_until_ready`."""
-        environ = {
-            **os.environ,
-            "SAGEMAKER_MULTI_MODEL": "false",
-            "SM_MODEL_DIR": str(self._folder),
-            "PIXELSERVE_HOST": f"unix:{self._socket}",
-        }
-        self._process = await asyncio.create_subprocess_exec(*serve_command(), env=environ, start_new_session=True)
-
-    def kill(self) -> None:
-        """Ends the server at once."""
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-
-    async def wait_until_ready(self) -> None:
-        """Returns when the model is loaded and warm. Raises OutOfMemory or HandlerError with the reason if it fails."""
-        deadline = time.monotonic() + LOAD_SECONDS
-        while (error := await self._failing_ping()) is not None:
-            if self.has_ended:
-                raise HandlerError(f"{self.name} did not load: its server ended.")
-            if time.monotonic() > deadline:
-                raise HandlerError(f"{self.name} did not load within {LOAD_SECONDS:.0f} s: {error.message}")
-            if "signal 9" in error.message:  # the kernel's way of saying that memory is gone
-                raise _load_failure(self.name, MEMORY_RAN_OUT)
-            if error.retry_after is None:
-                raise _load_failure(self.name, error.message)
-            await asyncio.sleep(0.05)
-        self.ready = True
-
-    async def _failing_ping(self) -> PixelserveError | None:
-        """Why the model is not ready; None when it is."""
-        try:
-            answer = await self.client.get("/ping", timeout=5.0)
-        except httpx.TransportError:
-            return NotReady("The server is starting.", retry_after=1)
-        return None if answer.is_success else Relayed(answer.status_code, answer.json())
-
-    async def stop(self, seconds: float) -> int:
-        """Lets the model finish what it has within `seconds`; the exit code of its server. Ends all it has started."""
-        if self._process is None:
-            return 0
-        with contextlib.suppress(ProcessLookupError):
-            self._process.terminate()
-        try:
-            code = await asyncio.wait_for(self._process.wait(), seconds)
-        except TimeoutError:
-            code = 1
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        await self._process.wait()
-        await self.client.aclose()
-        self._socket.unlink(missing_ok=True)
-        return code
-
-
-def _load_failure(name: str, reason: str) -> PixelserveError:
-    kind = OutOfMemory if MEMORY_RAN_OUT in reason else HandlerError
-    return kind(f"{name} did not load: {reason}")
 
 
 class Models(Contract):
@@ -173,8 +69,8 @@ class Models(Contract):
         self._stopping: set[asyncio.Task[int]] = set()
 
     def pids(self) -> list[int]:
-        """The servers' processes."""
-        return [model.pid for model in self._running if model.pid is not None]
+        """The servers' processes that have not ended."""
+        return [model.server.pid for model in self._running if not model.server.has_ended]
 
     def ping(self) -> Answer:
         return json_answer({"status": "ready", "models": len(self._models)})
@@ -208,7 +104,7 @@ class Models(Contract):
         return super()._route(scope)
 
     async def _list(self, query: dict[str, list[str]], *_request: Any) -> Answer:
-        names = sorted(name for name, model in self._models.items() if model.ready)
+        names = sorted(name for name, model in self._models.items() if model.is_ready)
         after = query.get("next_page_token", [""])[0]
         try:
             limit = int(query.get("limit", [str(PAGE)])[0])
@@ -235,13 +131,12 @@ class Models(Contract):
         self._drop_if_ended(name)
         if name in self._models:
             raise AlreadyLoaded(f"{name} is loaded already. DELETE /models/{name} unloads it.", param="model_name")
-        model = Model(name, url, self._folder(url), self._sockets)
-        _check_memory(model.size + sum(other.size for other in self._models.values() if not other.ready))
-        self._models[name] = model
-        self._running.add(model)
+        folder = self._folder(url)
+        _check_memory(size_of(folder) + sum(other.size for other in self._models.values() if not other.is_ready))
         logger.info("loading %s", name)
+        model = self._models[name] = Model(name, url, folder, self._sockets)
+        self._running.add(model)
         try:
-            await model.start()
             await model.wait_until_ready()
         except BaseException:
             self._models.pop(name, None)
@@ -277,17 +172,14 @@ class Models(Contract):
         model = self._loaded(name)  # it may have been unloaded meanwhile
         passed = [(key, headers[key].strip()) for key in PASSED_ON if key in headers]
         passed.append((REQUEST_ID, request_id.encode()))
-        asking = asyncio.get_running_loop().create_task(_ask(model, body, passed))
-        connection.flow.resume_reading()  # so that a caller who hangs up is noticed
-        connection.on_client_gone = partial(_cancel, asking)
+        asking = asyncio.get_running_loop().create_task(model.ask(body, passed))
         try:
-            return await asking
+            with connection.watch_caller(partial(_cancel, asking)):
+                return await asking
         except asyncio.CancelledError:
             raise ClientGone("The client closed the connection.") from None
         except httpx.TransportError:
             raise WorkerLost(f"The server of {name} ended while it had this request.", retry_after=2) from None
-        finally:
-            connection.on_client_gone = None
 
     def _loaded(self, name: str) -> Model:
         """The model. Raises NotFound, also for one whose server has ended: the caller then loads it again."""
@@ -295,49 +187,42 @@ class Models(Contract):
         model = self._models.get(name)
         if model is None:
             raise NotFound(f"{name} is not loaded. POST /models loads it.")
-        if not model.ready:
-            raise NotReady(f"{name} is loading.", retry_after=2)
+        if not model.is_ready:
+            raise NotReady(f"{name} is loading.", state=State.LOADING, retry_after=2)
         return model
 
     def _drop_if_ended(self, name: str) -> None:
         """Forgets a model whose server has ended by itself, and ends what that left behind."""
         model = self._models.get(name)
-        if model is not None and model.ready and model.has_ended:
+        if model is not None and model.is_ready and model.server.has_ended:
             del self._models[name]
             stopping = asyncio.get_running_loop().create_task(self._stop(model, 0))
             self._stopping.add(stopping)
             stopping.add_done_callback(self._stopping.discard)
 
     async def _stop(self, model: Model, seconds: float) -> int:
-        code = await model.stop(seconds)
+        """Lets the model finish what it has within `seconds`; the exit code of its server."""
+        (code,) = await asyncio.to_thread(stop_all, [model.server], seconds)
+        await model.close()
         self._running.discard(model)
         return code
 
     def give_up_loading(self) -> None:
         """Ends what is still loading: nobody will ask it any more."""
         for model in self._running:
-            if not model.ready:
-                model.kill()
+            if not model.is_ready:
+                model.server.kill()
 
     async def stop(self, seconds: float) -> bool:
         """Ends all models within `seconds`; whether each had nothing left to do."""
-        codes = await asyncio.gather(*(self._stop(model, seconds) for model in self._models.values()))
-        await asyncio.gather(*self._stopping)
+        models = list(self._models.values())
+        codes = await asyncio.to_thread(stop_all, [model.server for model in models], seconds)
+        await asyncio.gather(*(model.close() for model in models), *self._stopping)
         return not any(codes)
 
 
 def _cancel(asking: asyncio.Task[Answer]) -> None:
     asking.cancel()
-
-
-async def _ask(model: Model, body: bytes, headers: list[tuple[bytes, bytes]]) -> Answer:
-    """The model's answer, in the pieces it came in. Raises Relayed for an error of the model's."""
-    async with model.client.stream("POST", "/invocations", content=body, headers=headers) as response:
-        parts = [piece async for piece in response.aiter_raw()]
-    if not response.is_success:
-        raise Relayed(response.status_code, json.loads(b"".join(parts)))
-    attributes = response.headers.get(ATTRIBUTES.decode(), "")
-    return Answer(parts or [b""], response.headers["content-type"], attributes)
 
 
 def _check_memory(needed: int) -> None:
@@ -354,26 +239,23 @@ def _described(model: Model) -> dict[str, str]:
     return {"modelName": model.name, "modelUrl": model.url}
 
 
-def run(config: Settings) -> int:
-    """Serves models until SIGTERM; 0 after a clean end, else 1. Raises Unavailable when the port is taken."""
+def run(config: Settings, stop: Stop) -> int:
+    """Serves models until `stop`; 0 after a clean end, else 1. Raises Unavailable when the port is taken."""
     with (
         contextlib.closing(bind(config)) as listener,
         metrics.prepare(),
-        tempfile.TemporaryDirectory(prefix="pixelserve-", dir=scratch_folder()) as sockets,
+        tempfile.TemporaryDirectory(prefix="pixelserve-", dir=memory_folder()) as sockets,
     ):
-        return uvloop.run(_serve(config, listener, Path(sockets)))
+        return uvloop.run(_serve(config, listener, Path(sockets), stop))
 
 
-async def _serve(config: Settings, listener: socket.socket, sockets: Path) -> int:
+async def _serve(config: Settings, listener: socket.socket, sockets: Path, stop: Stop) -> int:
     loop = asyncio.get_running_loop()
     models = Models(config, metrics.Metrics(), sockets)
     acceptor = Acceptor(listener, lambda connection, slot: host.adopt(connection, slot))
     host = Host(models, Board.create(acceptor.slots), acceptor.release)
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
     reaping = loop.create_task(reap_orphans(models.pids)) if os.getpid() == 1 else None
-    await stop.wait()
+    await stop.wait_async()
     acceptor.close()
     models.give_up_loading()
     deadline = loop.time() + config.drain_seconds

@@ -1,0 +1,72 @@
+"""The arithmetic of sizes: which pictures are taken, and how large an answer becomes. Needs no pixels, no libraries."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from pixelserve.errors import ImageTooLarge, OutputTooLarge
+from pixelserve.schema import TARGET_PIXELS, Target
+from pixelserve.settings import Settings
+
+BOMB_FLOOR_PIXELS = 4_000_000
+"""Below this many pixels a high ratio of decoded to encoded bytes does no harm."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What becomes of a picture: the size of the answer, and the network's `factor` (2, 4, or 1 for none).
+
+    Where width and height are not the picture's times the factor, the network's result is resampled to them.
+    """
+
+    width: int
+    height: int
+    factor: int
+
+
+def check_input(width: int, height: int, settings: Settings) -> None:
+    """Raises ImageTooLarge for a picture of more pixels than `max_pixels_in`, or a longer edge than `max_edge`."""
+    pixels = width * height
+    if max(width, height) > settings.max_edge:
+        raise ImageTooLarge(
+            f"The image has {width} x {height} pixels; the longest edge may have {settings.max_edge:,}. Shrink it, or "
+            "raise PIXELSERVE_MAX_EDGE."
+        )
+    if pixels > settings.max_pixels_in:
+        raise ImageTooLarge(
+            f"The image has {width} x {height} pixels, {pixels:,} in all; {settings.max_pixels_in:,} are allowed. "
+            "Shrink it, or raise PIXELSERVE_MAX_PIXELS_IN."
+        )
+
+
+def check_ratio(width: int, height: int, bits: int, size: int, settings: Settings) -> None:
+    """Raises ImageTooLarge for a decompression bomb: too many `bits` a pixel for a file of `size` bytes."""
+    pixels = width * height
+    if pixels > BOMB_FLOOR_PIXELS and pixels * bits // 8 > settings.max_decode_ratio * size:
+        raise ImageTooLarge(
+            f"The image has {width} x {height} pixels in a file of {size:,} bytes, more than "
+            f"{settings.max_decode_ratio:,} bytes for each stored one. Save it in another format, or raise "
+            "PIXELSERVE_MAX_DECODE_RATIO."
+        )
+
+
+def plan_output(width: int, height: int, scale: int, target: Target | None, settings: Settings) -> Plan:
+    """How a picture is enlarged by `scale` (2 or 4) or to `target`.
+
+    For a target the aspect is kept and the area brought to that of the target, never shrunk. The factor is the
+    smallest that reaches the size, 4 for what none reaches. Raises OutputTooLarge above `max_pixels_out`.
+    """
+    ratio = float(scale)
+    if target is not None:
+        ratio = max(1.0, math.sqrt(TARGET_PIXELS[target] / (width * height)))
+    wide, high = max(1, round(width * ratio)), max(1, round(height * ratio))
+    if wide * high > settings.max_pixels_out:
+        raise OutputTooLarge(
+            f"The answer would have {wide} x {high} pixels, {wide * high:,} in all; {settings.max_pixels_out:,} are "
+            "allowed. Ask for a smaller scale, send a smaller image, or raise PIXELSERVE_MAX_PIXELS_OUT.",
+            param="scale" if target is None else "target",
+        )
+    if (wide, high) == (width, height):
+        return Plan(wide, high, 1)
+    return Plan(wide, high, 2 if max(wide / width, high / height) <= 2 else 4)

@@ -1,0 +1,288 @@
+"""Server processes: starting one, what it waits for, its last words, its end. And the signals that ask this one to end.
+
+A signal sets a `Stop`; it raises nothing where it arrives, so that no lock of a library is left held. Every wait of a
+process that may be asked to end looks at its `Stop`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, wait
+from types import FrameType
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from pixelserve.errors import NotReady, PixelserveError, State
+from pixelserve.machine import cores
+from pixelserve.observe import LogLine
+from pixelserve.wire import read_error
+
+if TYPE_CHECKING:
+    import httpx
+
+T = TypeVar("T")
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+START_SECONDS = 480.0
+"""SageMaker gives a container 8 minutes to become healthy."""
+STOP_SECONDS = 30.0
+"""SageMaker kills a container 30 seconds after SIGTERM."""
+REAP_SECONDS = 5.0
+MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 20),  # glibc's own threshold grows with what it sees
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 20),
+    "THP_MEM_ALLOC_ENABLE": "1",  # torch: huge pages, which make that cheap
+}
+"""Environment of workers: large blocks go back to the system when they are freed."""
+_LAST_WORDS = 5
+_LOOK_SECONDS = 0.1
+"""Between two looks at a `Stop` while something else is waited for."""
+_SERVE = """\
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: end with the thread that started this
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("the parent has ended already")
+os.execv(sys.executable, [sys.executable, "-m", *sys.argv[2:]])
+"""
+
+
+class Stopped(PixelserveError):
+    """A signal asked this process to end while it waited for something."""
+
+    code = "stopped"
+
+
+class Stop:
+    """Set by the first signal that asks this process to end; `signal` is which."""
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+        self._heard, self._tell = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+
+    def __del__(self) -> None:
+        os.close(self._heard)
+        os.close(self._tell)
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[Self]:
+        """While entered, the signals set this. SIGHUP stays ignored where nohup started this process."""
+        under_nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        taken = [number for number in STOP_SIGNALS if not (under_nohup and number == signal.SIGHUP)]
+        before = {number: signal.signal(number, self._on_signal) for number in taken}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self.signal is None:
+            self.signal = signal.Signals(number)
+            os.write(self._tell, b"!")  # never read: whoever looks sees it
+
+    @property
+    def is_set(self) -> bool:
+        return self.signal is not None
+
+    def check(self) -> None:
+        """Raises Stopped when it is set."""
+        if self.is_set:
+            raise Stopped("Stopped.")
+
+    def wait(self, seconds: float) -> bool:
+        """Returns as soon as it is set, or after `seconds`; whether it is set."""
+        select.select([self._heard], [], [], max(0.0, seconds))
+        return self.is_set
+
+    async def wait_async(self) -> None:
+        """Returns when it is set; for the event loop of the main thread."""
+        loop = asyncio.get_running_loop()
+        heard = asyncio.Event()
+        loop.add_reader(self._heard, heard.set)
+        try:
+            await heard.wait()
+        finally:
+            loop.remove_reader(self._heard)
+
+    def result_of(self, future: Future[T]) -> T:
+        """The future's result. Raises what it raises, and Stopped when this is set before it is done."""
+        while not wait([future], _LOOK_SECONDS).done:
+            self.check()
+        return future.result()
+
+    def run_aside(self, work: Callable[[], T]) -> T:
+        """The result of `work`, which runs on a thread of its own and is left to itself when this is set.
+
+        For calls that block inside a library. Raises what `work` raises, and Stopped.
+        """
+        future: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(work())
+            except BaseException as error:  # noqa: BLE001  it is raised where the result is asked for
+                future.set_exception(error)
+
+        threading.Thread(target=run, name="aside", daemon=True).start()
+        return self.result_of(future)
+
+
+class ServerFailed(PixelserveError):
+    """A server process ended, or said that it will not become ready; the message has the reason and its last words."""
+
+    code = "server_failed"
+
+
+class ServerProcess:
+    """A server of this package in a process, and a session, of its own.
+
+    It ends with the thread that started it, however that ends, so that none is ever left behind. `log` is called with
+    each line it writes, from a thread of this object's own; without it the lines go where those of this process go, and
+    only what is written to standard error is kept as last words.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        environment: Mapping[str, str],
+        *,
+        module: str = "pixelserve.serving",
+        pass_fds: Sequence[int] = (),
+        log: Callable[[LogLine], None] | None = None,
+    ) -> None:
+        self.name = name
+        self._log = log
+        self._is_killed = False
+        self._last_words: deque[str] = deque(maxlen=_LAST_WORDS)
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _SERVE, str(os.getpid()), module],
+            stdin=subprocess.DEVNULL,
+            stdout=None if log is None else subprocess.PIPE,
+            stderr=subprocess.PIPE if log is None else subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+            pass_fds=pass_fds,
+        )
+        self._reader = threading.Thread(target=self._read_log, name=f"log of {name}", daemon=True)
+        self._reader.start()
+
+    def _read_log(self) -> None:
+        stream = self._process.stderr if self._log is None else self._process.stdout
+        assert stream is not None
+        with stream as lines:
+            for raw in lines:
+                if self._log is None:
+                    sys.stderr.buffer.write(raw)
+                    sys.stderr.flush()
+                line = LogLine.parse(raw.decode(errors="replace").rstrip("\n"))
+                if line.is_error:
+                    self._last_words.append(line.text)
+                if self._log is not None:
+                    self._log(line)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def check_alive(self) -> None:
+        """Raises ServerFailed when the process has ended."""
+        code = self._process.poll()
+        if code is not None:
+            self._reader.join(1.0)
+            by_kernel = code == -signal.SIGKILL and not self._is_killed  # its way of saying that memory is gone
+            state = State.OUT_OF_MEMORY if by_kernel else State.LOAD_FAILED
+            raise self._failure(f"The server process ended ({ending(code)}).", state)
+
+    def why_not_ready(self, ping: httpx.Response | None) -> PixelserveError | None:
+        """What the server is waiting for, by its answer to `/ping` (None: it gave none); None when it is ready.
+
+        Raises ServerFailed, with its state, when it has ended or waits in vain.
+        """
+        self.check_alive()
+        if ping is None:
+            return NotReady("The server is starting.", state=State.STARTING, retry_after=1)
+        if ping.status_code == 200:
+            return None
+        error = read_error(ping.status_code, ping.content)
+        if error.state is not None and error.state.is_final:
+            raise self._failure(error.message, error.state)
+        return error
+
+    def _failure(self, reason: str, state: State) -> ServerFailed:
+        return ServerFailed("\n".join([f"{self.name}: {reason}", *self._last_words]), state=state)
+
+    def kill(self) -> None:
+        """Ends the server, and all that it started, at once."""
+        self._is_killed = True
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def wait(self, seconds: float) -> int | None:
+        """The exit code, None when the process has not ended within `seconds`."""
+        try:
+            return self._process.wait(max(0.0, seconds))
+        except subprocess.TimeoutExpired:
+            return None
+
+    def terminate(self) -> None:
+        """Asks the server to drain and end."""
+        self._process.terminate()
+
+
+def stop_all(servers: Iterable[ServerProcess], seconds: float = STOP_SECONDS) -> list[int]:
+    """Asks all servers to end, and ends those that have not within `seconds`, and whatever they left; their exit codes.
+
+    An interrupt on the way does not leave a server behind.
+    """
+    ending_servers = list(servers)
+    deadline = time.monotonic() + seconds
+    codes = []
+    try:
+        for server in ending_servers:
+            server.terminate()
+        for server in ending_servers:
+            server.wait(deadline - time.monotonic())
+    finally:
+        for server in ending_servers:
+            code = server.wait(0)
+            server.kill()
+            codes.append(-signal.SIGKILL if code is None else code)
+            server.wait(STOP_SECONDS)
+    return codes
+
+
+def ending(code: int) -> str:
+    """How a process ended, in words: `code` is that of `subprocess`."""
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def worker_environment(compute_threads: int, workers: int) -> dict[str, str]:
+    """This process's environment with what a worker's lacks: memory given back when freed, its share of the cores."""
+    env = MEMORY | os.environ
+    env.setdefault("OMP_NUM_THREADS", str(compute_threads or max(1, cores() // workers)))
+    return env
+
+
+async def reap_orphans(own: Callable[[], Collection[int]]) -> None:
+    """Collects for ever what has ended and was left to a container's first process.
+
+    `own` gives the children that this process itself still waits for.
+    """
+    while True:
+        await asyncio.sleep(REAP_SECONDS)
+        with contextlib.suppress(ChildProcessError):
+            while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and ended.si_pid not in own():
+                os.waitpid(ended.si_pid, 0)

@@ -1,0 +1,96 @@
+"""The contract on the wire: header names, a listening socket, bodies within limits, another process's errors."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+from pixelserve.errors import BodyTooLarge, ClientGone, PixelserveError, State, Unavailable
+
+ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
+INFERENCE_ID = "x-amzn-sagemaker-inference-id"
+REQUEST_ID = "x-request-id"
+BACKLOG = 2048
+"""Connections that the kernel holds until they are accepted."""
+UNIX, DESCRIPTOR = "unix:", "fd:"
+"""Prefixes of a host that is the path of a socket, or the number of one that this process inherited."""
+
+
+def bind(host: str, port: int, remedy: str) -> socket.socket:
+    """A listening socket of an address, of `unix:PATH`, or `fd:NUMBER`: one that the parent process has bound.
+
+    Raises Unavailable with the reason and the remedy when it cannot be had.
+    """
+    try:
+        if host.startswith(DESCRIPTOR):
+            inherited = socket.socket(fileno=int(host.removeprefix(DESCRIPTOR)))
+            inherited.set_inheritable(False)
+            return inherited
+        if host.startswith(UNIX):
+            listener = socket.socket(socket.AF_UNIX)
+            listener.bind(host.removeprefix(UNIX))
+            listener.listen(BACKLOG)
+            return listener
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except socket.gaierror as error:
+        raise Unavailable(f"Cannot listen on {host}:{port}: {error.strerror}. Choose another host.") from None
+    except (OSError, OverflowError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise Unavailable(f"Cannot listen on {host}:{port}: {reason}. {remedy}") from None
+
+
+async def read_body(headers: Mapping[bytes, bytes], receive: Any, limit: int) -> bytes:
+    """The body of an ASGI request. Raises BodyTooLarge above `limit` bytes, ClientGone when it ends early.
+
+    The rest of a body that is too large is read and dropped, up to four times the limit, so that the caller gets to
+    read the answer; a caller that asked with Expect: 100-continue is answered at once.
+    """
+    declared = int(headers.get(b"content-length", b"0"))
+    is_too_large = declared > limit
+    if is_too_large and (declared > 4 * limit or b"expect" in headers):
+        raise _body_too_large(limit)
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone("The client closed the connection before the whole body was there.")
+        size += len(message["body"])
+        is_too_large = is_too_large or size > limit
+        if is_too_large:
+            chunks.clear()
+            if size > 4 * limit:
+                raise _body_too_large(limit)
+        else:
+            chunks.append(message["body"])
+        if not message.get("more_body", False):
+            break
+    if is_too_large:
+        raise _body_too_large(limit)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _body_too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(
+        f"The body is larger than {limit:,} bytes. Send the image as a URL, compress it, use an asynchronous endpoint, "
+        "or raise PIXELSERVE_MAX_BODY_BYTES."
+    )
+
+
+def read_error(status: int, body: bytes) -> PixelserveError:
+    """The error that another process answered: its status, code, message, state and whether to try again.
+
+    Of an answer that is not of our form only the status is known.
+    """
+    try:
+        given = json.loads(body)["error"]
+        error = PixelserveError(str(given["message"]), param=given.get("param"), retry_after=given.get("retry_after"))
+        error.code, error.retryable = str(given.get("code", error.code)), bool(given.get("retryable"))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        error, given = PixelserveError(f"The server answered {status}."), {}
+    error.status = status
+    error.state = next((state for state in State if state == given.get("state")), None)
+    return error

@@ -1,0 +1,83 @@
+"""Heads and bodies that no server should trust."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import pytest
+from handlers import ECHO
+from raw_http import connected, post, read_all
+from servers import Server, wait_for
+
+
+def test_a_head_without_end_is_431_and_garbage_400(echo: Server) -> None:
+    for data, status, code in (
+        (b"GET /ping HTTP/1.1\r\n" + b"a: b\r\n" * 12_000, 431, "head_too_large"),
+        (b"GET /" + b"x" * 70_000, 431, "head_too_large"),
+        (b"\x16\x03\x01 what\r\n\r\n", 400, "bad_request"),
+    ):
+        with connected(echo, data) as connection:
+            head, _, body = read_all(connection).partition(b"\r\n\r\n")
+            assert head.startswith(f"HTTP/1.1 {status}".encode())
+            assert json.loads(body)["error"]["code"] == code
+    large = {f"x-filler-{number}": "x" * 4_000 for number in range(10)}
+    assert echo.invoke("{}", **large).status_code == 200
+
+
+def test_a_wrong_method(echo: Server) -> None:
+    wrong = echo.client.get("/invocations")
+    assert (wrong.status_code, wrong.json()["error"]["message"]) == (405, "/invocations takes POST, not GET.")
+
+
+def test_the_limit_of_a_body_with_and_without_length(serve: Callable[..., Server]) -> None:
+    server = serve(ECHO, PIXELSERVE_MAX_BODY_BYTES="1000").ready()
+    bodies: list[bytes | Iterable[bytes]] = [b"x" * 2_000, (b"x" * 500 for _ in range(4))]
+    for body in bodies:
+        answer = server.client.post("/invocations", content=body, headers={"content-type": "application/json"})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (413, "body_too_large")
+    assert server.invoke("{}").status_code == 200
+
+
+def test_bodies_that_arrive_at_once_are_bounded(serve: Callable[..., Server]) -> None:
+    server = serve(ECHO, PIXELSERVE_QUEUE_LENGTH="2", PIXELSERVE_MAX_BODY_BYTES="1000000").ready()
+    half = post(b"[" + b" " * 499_999, length=1_000_000)
+    with connected(server, half), connected(server, half):
+        wait_for(lambda: server.invoke("{}").status_code == 429)
+        answer = server.invoke("{}")
+        assert (answer.json()["error"]["code"], answer.headers["retry-after"]) == ("queue_full", "1")
+    wait_for(lambda: server.invoke("{}").status_code == 200)
+
+
+def _npz() -> bytes:
+    file = io.BytesIO()
+    np.savez(file, a=np.zeros(3))
+    return file.getvalue()
+
+
+def _longer_than_it_is() -> bytes:
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": (10**9, 10**9)})
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(_npz(), id="npz"),
+        pytest.param(_longer_than_it_is(), id="longer than it is"),
+        pytest.param(b"\x93NUMPY\x01\x00", id="no header"),
+        pytest.param(b"\x93NUMPY\x01\x00\x06\x00{[]:1}", id="nonsense header"),
+        pytest.param(b"not npy", id="no npy"),
+    ],
+)
+def test_what_is_not_npy_is_400(echo: Server, body: bytes) -> None:
+    answer = echo.invoke(body, "application/x-npy")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_request")
+    assert "Traceback" not in echo.log_text()
+
+
+def test_deep_json_is_400(echo: Server) -> None:
+    assert echo.invoke("[" * 100_000).status_code == 400

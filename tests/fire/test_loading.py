@@ -1,0 +1,60 @@
+"""What is not loaded yet, or does not load: the server is there from the first moment on and says why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from handlers import BUSY, SLOW_TO_LOAD
+from raw_http import connected, post, read_all
+from servers import Server, wait_for
+
+PREDICT = "\n\ndef predict_fn(data, model):\n    return data\n"
+
+
+@pytest.mark.parametrize(
+    ("handler", "reason"),
+    [
+        ("import no_such_package", "No module named 'no_such_package'"),
+        ("def model_fn(model_dir):\n    return 1", "defines no predict_fn(data, model)"),
+        (
+            "def model_fn(model_dir):\n    return 1\n\ndef predict_fn(d):\n    return d",
+            "must take (data, model[, context])",
+        ),
+        (PREDICT, "defines no model_fn"),
+        ("import os\nos._exit(7)", "ended while loading (exit code 7)"),
+        ("def model_fn(model_dir):\n    raise SystemExit(1)" + PREDICT, "SystemExit"),
+    ],
+)
+def test_what_does_not_load_is_told_by_ping(serve: Callable[..., Server], handler: str, reason: str) -> None:
+    server = serve(handler)
+
+    def told() -> bool:
+        answer = server.ping()
+        return answer is not None and answer.status_code == 503 and reason in answer.json()["error"]["message"]
+
+    wait_for(told, what=reason)
+    assert server.invoke("{}").status_code == 503
+    assert server.process.poll() is None
+
+
+def test_no_handler_at_all(serve: Callable[..., Server]) -> None:
+    server = serve(SAGEMAKER_SUBMIT_DIRECTORY="/nowhere")
+    wait_for(lambda: (answer := server.ping()) and "No handler at /nowhere" in answer.text)
+
+
+def test_a_connection_made_while_loading_is_served_once_loaded(serve: Callable[..., Server]) -> None:
+    server = serve(SLOW_TO_LOAD.format(seconds=1.5))
+    wait_for(server.ping)
+    with connected(server) as connection:
+        server.ready()
+        connection.sendall(post(b"{}", extra="connection: close\r\n"))
+        assert read_all(connection).startswith(b"HTTP/1.1 200")
+
+
+def test_a_taken_port_is_one_clear_line(serve: Callable[..., Server]) -> None:
+    first = serve(BUSY)
+    wait_for(first.ping)
+    second = serve(BUSY, SAGEMAKER_BIND_TO_PORT=str(first.port))
+    assert second.exit_code(30) == 1
+    assert "Cannot listen on 127.0.0.1" in second.log_text()

@@ -1,0 +1,64 @@
+"""What a server writes of what went wrong, and what it does not."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+from handlers import BUSY
+from servers import Server, wait_for
+
+
+def test_a_failure_is_told_and_logged_under_the_callers_request_id(busy: Server) -> None:
+    answer = busy.invoke('{"raise": "ValueError"}', x_request_id="my-request-1")
+    assert answer.json() == {
+        "error": {
+            "code": "handler_error",
+            "message": "predict_fn raised ValueError. The log has the details under this request id.",
+            "param": None,
+            "retryable": False,
+        },
+        "request_id": "my-request-1",
+    }
+    failures = wait_for(lambda: [line for line in busy.log() if line.get("request_id") == "my-request-1"])
+    assert failures[0]["message"] == "predict_fn failed"
+    assert "inference.py" in failures[0]["traceback"]
+
+
+def test_healthy_pings_and_payloads_are_not_logged(serve: Callable[..., Server]) -> None:
+    server = serve(BUSY).ready()
+    for _ in range(3):
+        server.ping()
+    server.invoke('{"note": "PAYLOAD-MARK"}')
+    server.invoke('{"PAYLOAD-MARK')
+    wait_for(lambda: sum(line.get("path") == "/invocations" for line in server.log()) == 2)
+    assert "PAYLOAD-MARK" not in server.log_text()
+    assert all(line["status"] == 503 for line in server.log() if line.get("path") == "/ping")
+
+
+def test_the_last_request_is_logged_too(serve: Callable[..., Server]) -> None:
+    server = serve(BUSY).ready()
+    thread = threading.Thread(
+        target=server.invoke, args=('{"seconds": 1}',), kwargs={"x_request_id": "the-last", "connection": "close"}
+    )
+    thread.start()
+    wait_for(lambda: "pixelserve_requests_held 1.0" in server.client.get("/metrics").text)
+    assert server.terminate() == 0
+    thread.join()
+    assert any(line.get("request_id") == "the-last" and line["status"] == 200 for line in server.log())
+
+
+@pytest.mark.parametrize(
+    ("level", "levels", "detail"),
+    [
+        ("40", {"error"}, "(shown at level DEBUG: it may quote the payload)"),
+        ("10", {"debug", "info", "error"}, "the reason"),
+    ],
+)
+def test_the_log_level_is_kept(serve: Callable[..., Server], level: str, levels: set[str], detail: str) -> None:
+    server = serve(BUSY, SAGEMAKER_CONTAINER_LOG_LEVEL=level).ready()
+    server.invoke('{"raise": "ValueError", "text": "the reason"}')
+    failure = wait_for(lambda: [line for line in server.log() if line.get("exception") == "ValueError"])[0]
+    assert failure["detail"] == detail
+    assert {line["level"] for line in server.log()} <= levels

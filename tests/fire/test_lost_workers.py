@@ -1,0 +1,86 @@
+"""Workers that die: what they had is answered, what they had not goes on elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import httpx
+from handlers import BUSY
+from raw_http import connected, post, read_all
+from servers import Server, in_threads, wait_for
+
+
+def test_a_killed_worker_costs_its_requests_only(serve: Callable[..., Server]) -> None:
+    server = serve(BUSY, SAGEMAKER_MODEL_SERVER_WORKERS="2").ready()
+    wait_for(lambda: server.loaded() == 2)
+    answers: list[httpx.Response] = []
+
+    def call() -> None:
+        with httpx.Client(base_url=server.url, timeout=30, trust_env=False) as client:
+            answers.append(client.post("/invocations", json={"seconds": 0.3}))
+            answers.append(client.post("/invocations", json={"seconds": 0.3}))
+
+    threads = in_threads(6, call)
+    wait_for(lambda: len(answers) >= 1)
+    victim = server.workers()[0]
+    os.kill(victim, signal.SIGKILL)
+    for thread in threads:
+        thread.join()
+    statuses = Counter(answer.status_code for answer in answers)
+    assert len(answers) == 12
+    assert set(statuses) == {200, 503}
+    assert statuses[503] <= 3
+    lost = next(answer for answer in answers if answer.status_code == 503)
+    assert lost.json()["error"]["code"] == "worker_lost"
+    assert lost.headers["retry-after"] == "1"
+    wait_for(lambda: len(server.workers()) == 2 and victim not in server.workers())
+    assert server.ready().invoke("{}").status_code == 200
+
+
+def test_an_idle_connection_of_a_dead_worker_goes_on_with_another(serve: Callable[..., Server]) -> None:
+    server = serve(BUSY, SAGEMAKER_MODEL_SERVER_WORKERS="2").ready()
+    wait_for(lambda: server.loaded() == 2)
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection:
+
+        def pid() -> int:
+            connection.request("POST", "/invocations", b"{}", {"content-type": "application/json"})
+            return int(json.loads(connection.getresponse().read())["pid"])
+
+        first, held = pid(), connection.sock
+        time.sleep(0.1)  # the worker notes that it is idle just after its answer has left
+        os.kill(first, signal.SIGKILL)
+        wait_for(lambda: first not in server.workers())
+        assert pid() != first
+        assert connection.sock is held
+
+
+def test_a_child_of_the_handler_does_not_hide_the_end_of_its_worker(serve: Callable[..., Server]) -> None:
+    server = serve("""
+        import os, time
+
+        def model_fn(model_dir):
+            if os.fork() == 0:
+                time.sleep(15)
+                os._exit(0)
+
+        def predict_fn(data, model):
+            return data
+    """).ready()
+    os.kill(server.workers()[0], signal.SIGKILL)
+    wait_for(lambda: server.loaded() == 2, 10)
+    assert server.ready().invoke("{}").status_code == 200
+
+
+def test_a_cut_off_answer_ends_its_connection(serve: Callable[..., Server]) -> None:
+    server = serve(BUSY).ready()
+    with connected(server, post(b'{"bytes": 30000000}')) as connection:
+        connection.recv(1)
+        os.kill(server.workers()[0], signal.SIGKILL)
+        assert len(read_all(connection)) < 30_000_000

@@ -1,0 +1,48 @@
+"""HTTP by hand, for what no client would send or wait for."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+from servers import Server
+
+
+@contextlib.contextmanager
+def connected(server: Server, data: bytes = b"") -> Iterator[socket.socket]:
+    """A connection on which `data` has been sent."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        connection.sendall(data)
+        yield connection
+
+
+def post(body: bytes, length: int | None = None, extra: str = "") -> bytes:
+    """An invocation; `length` is what it claims to be long, `extra` further header lines."""
+    head = f"POST /invocations HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n{extra}"
+    return f"{head}content-length: {len(body) if length is None else length}\r\n\r\n".encode() + body
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """Until the other side closes."""
+    received = b""
+    with contextlib.suppress(ConnectionResetError):
+        while piece := connection.recv(1 << 20):
+            received += piece
+    return received
+
+
+def read_answers(connection: socket.socket, count: int) -> list[tuple[int, Any]]:
+    """The status and JSON of the next `count` answers, fewer when the connection ends before."""
+    answers: list[tuple[int, Any]] = []
+    with connection.makefile("rb", buffering=0) as file:  # what comes after them stays in the socket
+        while len(answers) < count and (first := file.readline()):
+            fields = [line.partition(b":") for line in iter(file.readline, b"\r\n")]
+            (length,) = [int(value) for name, _, value in fields if name.lower() == b"content-length"]
+            body = b""
+            while len(body) < length and (piece := file.read(length - len(body))):
+                body += piece
+            answers.append((int(first.split()[1]), json.loads(body)))
+    return answers
