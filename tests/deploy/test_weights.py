@@ -16,7 +16,7 @@ import pytest
 from pixelserve.errors import BadRequest, NotFound, Unavailable
 from pixelserve.features import FEATURES
 from pixelserve.models import weights as manifest_module
-from pixelserve.models.weights import Weights, WeightsError, manifest, verify, weights
+from pixelserve.models.weights import Weights, WeightsError, find_weights, manifest, verify
 from pixelserve_deploy import cli, download
 
 DATA = bytes(range(256)) * 4_000
@@ -197,11 +197,11 @@ def test_every_feature_of_the_manifest_is_served() -> None:
 
 def test_an_unknown_name_lists_those_there_are() -> None:
     with pytest.raises(NotFound, match="realesr-general-x4v3"):
-        weights("nothing")
+        find_weights("nothing")
 
 
 def test_the_yunet_of_the_assets_is_the_published_one(assets: Path) -> None:
-    verify(assets / "face" / "face_detection_yunet_2023mar.onnx", weights("yunet-2023mar"))
+    verify(assets / "face" / "face_detection_yunet_2023mar.onnx", find_weights("yunet-2023mar"))
 
 
 def test_the_command(entry: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
