@@ -1,7 +1,7 @@
 # One line each; `make help` lists them.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN = .venv/bin
-IN_TWO = -n 2 --dist loadgroup
+IN_TWO = -n 2
 
 .PHONY: help venv demo test coverage soak lint image sbom contract bench wheel clean
 

@@ -9,15 +9,24 @@ from typing import Any
 
 import pytest
 from servers import ROOT, Server
+from xdist.scheduler import LoadScopeScheduling
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in this hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps the tests of a file, and those of all files in fire/, in one process: they share servers and the cores."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            folder = item.path.parent.name
-            item.add_marker(pytest.mark.xdist_group(folder if folder == "fire" else item.path.stem))
+class Groups(LoadScopeScheduling):
+    """Gives the tests of one group to one process, which runs them one after the other."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        """The group of a test: those that use the Docker Engine, those in fire/, else those of its file."""
+        path = nodeid.partition("::")[0]
+        folder, _, name = path.removeprefix("tests/").rpartition("/")
+        if folder == "images" or name == "test_local_mode.py" or nodeid.endswith(("[image]", "[mms]")):
+            return "engine"
+        return folder if folder == "fire" else path
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
+    """pytest-xdist's own groups are names in the ids of tests, which pytest no longer lets it change."""
+    return Groups(config, log)
 
 
 @pytest.fixture

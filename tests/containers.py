@@ -14,8 +14,8 @@ from servers import ROOT, Served
 from pixelserve.errors import Unavailable
 from pixelserve_deploy.image import Recipe, build, connect
 
-NEEDS_ENGINE = [pytest.mark.xdist_group("docker"), pytest.mark.timeout(1200)]
-"""Marks of tests that use the Docker Engine: all in one process, and with time for the build of an image."""
+TIME_TO_BUILD = pytest.mark.timeout(1200)
+"""The mark of tests that use an image: the first of them builds it."""
 
 
 def engine_or_skip() -> docker.DockerClient:

@@ -12,7 +12,7 @@ import boto3
 import cv2
 import numpy as np
 import pytest
-from containers import NEEDS_ENGINE, built, engine_or_skip
+from containers import TIME_TO_BUILD, built, engine_or_skip
 from drawing import picture
 
 with warnings.catch_warnings():  # the SDK and what it imports warn of their own ends
@@ -33,7 +33,7 @@ def predict_fn(data, model):
 """
 
 pytestmark = [
-    *NEEDS_ENGINE,
+    TIME_TO_BUILD,
     pytest.mark.filterwarnings("ignore"),  # whatever the SDK's dependencies warn of
     pytest.mark.skipif(shutil.which("docker-compose") is None, reason="docker-compose is not here"),
 ]

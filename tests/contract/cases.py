@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
-from containers import NEEDS_ENGINE, Container
+from containers import TIME_TO_BUILD, Container
 from servers import Server
 
 Target = Server | Container
@@ -55,7 +55,7 @@ def contract(text: str, mms: Deviation | None = None, targets: tuple[str, ...] =
     A case with a deviation must break its line on multi-model-server, and in that way; see `line`.
     """
     reason = ""
-    marks = {name: [] if name == "native" else list(NEEDS_ENGINE) for name in targets}
+    marks = {name: [] if name == "native" else [TIME_TO_BUILD] for name in targets}
     if mms is not None:
         reason, shows = mms.reason, mms.shows
         broken = pytest.RaisesExc(LineBroken, check=lambda error: shows(error.seen))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import docker
 import pytest
-from containers import NEEDS_ENGINE, Container, recipe
+from containers import TIME_TO_BUILD, Container, recipe
 from servers import ROOT
 
 from pixelserve import __version__
@@ -23,7 +23,7 @@ from pixelserve_deploy import cli
 from pixelserve_deploy.image import ImageError, Recipe, build
 from pixelserve_deploy.image.builder import _copy_handler
 
-pytestmark = NEEDS_ENGINE
+pytestmark = TIME_TO_BUILD
 HANDLER = """
 import greeting
 

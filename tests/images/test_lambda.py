@@ -16,11 +16,11 @@ import docker
 import httpx
 import numpy as np
 import pytest
-from containers import NEEDS_ENGINE, built
+from containers import TIME_TO_BUILD, built
 from drawing import picture
 from servers import ROOT, wait_for
 
-pytestmark = NEEDS_ENGINE
+pytestmark = TIME_TO_BUILD
 SAM = "aws-sam-cli==1.170.0"
 EMULATOR = "samcli/local/rapid/aws-lambda-rie-x86_64"
 INVOKE = "/2015-03-31/functions/function/invocations"

@@ -1,8 +1,7 @@
-"""Pushing to a real registry (Docker's own), with ECR's control plane as botocore describes it."""
+"""Pushing to a real registry (Docker's own), with moto's server as the control plane of ECR."""
 
 from __future__ import annotations
 
-import base64
 import json
 import shutil
 import subprocess
@@ -14,16 +13,16 @@ import boto3
 import docker
 import httpx
 import pytest
-from botocore.stub import Stubber
-from containers import NEEDS_ENGINE
-from moto import mock_aws
+from containers import TIME_TO_BUILD
+from moto.ecr.models import Repository
+from moto.server import ThreadedMotoServer
 from servers import free_port, wait_for
 
 from pixelserve_deploy import cli
 from pixelserve_deploy.aws import Registry, RegistryError
 from pixelserve_deploy.image import ImageError, check_deployable, push
 
-pytestmark = NEEDS_ENGINE
+pytestmark = TIME_TO_BUILD
 OCI = "application/vnd.oci.image.manifest.v1+json"
 
 
@@ -102,10 +101,16 @@ def test_a_registry_that_refuses(client: docker.DockerClient, tag: str) -> None:
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A client of ECR, which stands on loopback for this test."""
+    server = ThreadedMotoServer("127.0.0.1", 0)
+    server.start()
+    host, port = server.get_host_and_port()
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
-    with mock_aws():
-        yield boto3.client("ecr", region_name="us-east-2")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_ECR", f"http://{host}:{port}")
+    yield boto3.client("ecr", region_name="us-east-2")
+    httpx.post(f"http://{host}:{port}/moto-api/reset", trust_env=False).raise_for_status()
+    server.stop()
 
 
 def test_the_repository_is_made_as_it_should_be(aws: Any) -> None:
@@ -132,31 +137,22 @@ def test_dry_run_says_what_would_be_done(aws: Any, capsys: pytest.CaptureFixture
 
 
 def test_the_command_logs_in_makes_pushes_and_is_idempotent(
-    registry: str, tag: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    aws: Any, registry: str, tag: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """ECR's answers are stubs that botocore checks against its service model; the registry behind them is real."""
-    ecr = boto3.client("ecr", region_name="us-east-2", aws_access_key_id="x", aws_secret_access_key="x")
-    token = base64.b64encode(b"AWS:secret").decode()
+    """The repositories of this ECR lie in the registry on loopback, which tells it of the image as ECR's own would."""
+    here = property(lambda made: f"{registry}/{made.name}", lambda made, address: None)
+    monkeypatch.setattr(Repository, "uri", here, raising=False)
     uri = f"{registry}/pixelserve-tiny"
-    name = {"repositoryNames": ["pixelserve-tiny"]}
-    found = {"repositories": [{"repositoryUri": uri}]}
-    image = {"repositoryName": "pixelserve-tiny", "imageIds": [{"imageTag": "1.0-abc"}]}
-    with Stubber(ecr) as stub:
-        stub.add_client_error("describe_repositories", "RepositoryNotFoundException", expected_params=name)
-        stub.add_response("create_repository", {"repository": {"repositoryUri": uri}})
-        stub.add_response("get_authorization_token", {"authorizationData": [{"authorizationToken": token}]})
-        stub.add_client_error("describe_images", "ImageNotFoundException", expected_params=image)
-        stub.add_response("describe_repositories", found, name)
-        stub.add_response("get_authorization_token", {"authorizationData": [{"authorizationToken": token}]})
-        stub.add_response("describe_images", {"imageDetails": []}, image)
-        monkeypatch.setattr(boto3.Session, "client", lambda self, service, **options: ecr)
-        assert cli.main(["push", tag, "--region", "us-east-2"]) == 0
-        assert capsys.readouterr().out == f"{uri}:1.0-abc\n"
-        assert cli.main(["push", tag, "--region", "us-east-2", "--json"]) == 0
-        said = capsys.readouterr()
-        stub.assert_no_pending_responses()
+    assert cli.main(["push", tag, "--region", "us-east-2"]) == 0
+    assert capsys.readouterr().out == f"{uri}:1.0-abc\n"
+    accept = {"accept": "application/vnd.docker.distribution.manifest.v2+json"}
+    manifest = httpx.get(f"http://{registry}/v2/pixelserve-tiny/manifests/1.0-abc", headers=accept, trust_env=False)
+    aws.put_image(repositoryName="pixelserve-tiny", imageManifest=manifest.text, imageTag="1.0-abc")
+    assert cli.main(["push", tag, "--region", "us-east-2", "--json"]) == 0
+    said = capsys.readouterr()
     assert json.loads(said.out) == {"image": f"{uri}:1.0-abc"}
     assert "is there already" in said.err
+    assert [found["repositoryName"] for found in aws.describe_repositories()["repositories"]] == ["pixelserve-tiny"]
 
 
 @pytest.mark.parametrize("tag", ["tiny", ":1", "host:5000/tiny"])
