@@ -1,4 +1,4 @@
-"""The README's table is that of the outcomes that were noted, and those are of the cases there are."""
+"""The table of docs/contract.md is that of the outcomes that were noted, and those are of the cases there are."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def _contract_table() -> ModuleType:
     return module
 
 
-def test_the_readme_shows_the_outcomes() -> None:
+def test_the_page_shows_the_outcomes() -> None:
     written = _contract_table()
-    shown = (ROOT / "README.md").read_text().partition(written.BEGIN)[2].partition(written.END)[0]
+    shown = written.PAGE.read_text().partition(written.BEGIN)[2].partition(written.END)[0]
     assert shown.strip() == written.table()
 
 
