@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shlex
@@ -37,14 +38,19 @@ class Reader:
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.folder = folder
         self._stack = stack
+        self._up: dict[tuple[str, ...], dict[str, str]] = {}
         self._environment = os.environ | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PIXELSERVE_STATE_DIR": str(folder / "state"),
             "SAGEMAKER_USER_CONFIG_OVERRIDE": str(ROOT / "notebooks" / "sagemaker.yaml"),
         }
 
+    def read(self, page: str) -> str:
+        """What the page's blocks print, all but those that are not run. Fails when one of their commands does."""
+        return "".join(self.run(block) for block in blocks(page) if block.name not in NOT_RUN)
+
     def run(self, block: Block) -> str:
-        """What the block prints. Fails when a command of it does."""
+        """What the block prints."""
         if block.language == "console":
             return "".join(map(self._run_line, block.text.splitlines()))
         if "def model_fn" in block.text:  # a handler, whose name is its docstring's first word
@@ -57,7 +63,7 @@ class Reader:
     def _run_line(self, line: str) -> str:
         words = shlex.split(line, comments=True)
         if words[:2] == ["pixelserve", "up"]:
-            self._environment |= self._stack.enter_context(self._serve(words[2:]))
+            self.serve(words[2:])
             return ""
         return self._finish(["bash", "-euc", line])
 
@@ -68,8 +74,15 @@ class Reader:
         assert done.returncode == 0, command
         return done.stdout
 
+    def serve(self, words: list[str]) -> None:
+        """Exports what an `up` says that has these endpoints; starts it where none runs yet."""
+        endpoints = tuple(itertools.takewhile(lambda word: not word.startswith("-"), words))
+        if endpoints not in self._up:
+            self._up[endpoints] = self._stack.enter_context(self._serving(words))
+        self._environment |= self._up[endpoints]
+
     @contextmanager
-    def _serve(self, words: list[str]) -> Iterator[dict[str, str]]:
+    def _serving(self, words: list[str]) -> Iterator[dict[str, str]]:
         """A running `up`, on a port that is free; what it says to export. Ctrl-C ends it."""
         command = ["pixelserve", "up", *words, "--port", "0"]
         with subprocess.Popen(
@@ -82,6 +95,7 @@ class Reader:
                 if len(exports) == EXPORTS:
                     break
             try:
+                assert len(exports) == EXPORTS, f"{command} said to export {exports}"
                 yield exports
             finally:
                 process.send_signal(signal.SIGINT)
@@ -89,18 +103,14 @@ class Reader:
         assert process.returncode == 0
 
 
-@pytest.fixture
-def reader(tmp_path: Path) -> Iterator[Reader]:
-    (tmp_path / "photos").mkdir()
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    folder = tmp_path_factory.mktemp("reader")
+    (folder / "photos").mkdir()
     for name in ("photo.jpg", "copy.jpg", "photos/first.jpg"):
-        cv2.imwrite(str(tmp_path / name), picture(48, 64))
+        cv2.imwrite(str(folder / name), picture(48, 64))
     with ExitStack() as stack:
-        yield Reader(tmp_path, stack)
-
-
-def run(reader: Reader, page: str) -> str:
-    """What the page's blocks print, all but those that are not run."""
-    return "".join(reader.run(block) for block in blocks(page) if block.name not in NOT_RUN)
+        yield Reader(folder, stack)
 
 
 def image(path: Path) -> tuple[int, ...]:
@@ -114,8 +124,16 @@ def test_what_is_not_run_is_on_a_page() -> None:
     assert len([name for name in names if name.startswith("README.md") and name not in NOT_RUN]) >= 4
 
 
+def test_the_first_hour(reader: Reader) -> None:
+    printed = reader.read("docs/getting-started.md")
+    assert "512\n" in printed
+    for name in ("large.png", "large.webp", "asynchronous.png"):
+        assert image(reader.folder / name) == (96, 128, 3)
+    assert image(reader.folder / "masks" / "photo.jpg.out") == (48, 64)
+
+
 def test_the_readme(reader: Reader) -> None:
-    printed = run(reader, "README.md")
+    printed = reader.read("README.md")
     assert image(reader.folder / "large.png") == (192, 256, 3)
     assert image(reader.folder / "person.png") == (48, 64, 4)
     assert image(reader.folder / "large" / "first.jpg.out") == (96, 128, 3)
@@ -126,16 +144,8 @@ def test_the_readme(reader: Reader) -> None:
     assert "<html" in (reader.folder / "bill.html").read_text()
 
 
-def test_the_first_hour(reader: Reader) -> None:
-    printed = run(reader, "docs/getting-started.md")
-    assert "512\n" in printed
-    for name in ("large.png", "large.webp", "asynchronous.png"):
-        assert image(reader.folder / name) == (96, 128, 3)
-    assert image(reader.folder / "masks" / "photo.jpg.out") == (48, 64)
-
-
 def test_an_own_model(reader: Reader) -> None:
-    printed = run(reader, "docs/own-model.md")
+    printed = reader.read("docs/own-model.md")
     assert printed.count("0 problems.") == 2
     assert "PROBLEM" not in printed
     assert "realesr-general-x4v3" in printed
@@ -143,9 +153,9 @@ def test_an_own_model(reader: Reader) -> None:
 
 
 def test_requests(reader: Reader) -> None:
-    reader.run(Block("", "console", "pixelserve up image-super-resolution"))
-    assert run(reader, "docs/requests.md") == "400 bad_request scale False\n"
+    reader.serve([])
+    assert reader.read("docs/requests.md") == "400 bad_request scale False\n"
 
 
 def test_costs(reader: Reader) -> None:
-    assert "never" in run(reader, "docs/cost.md")
+    assert "never" in reader.read("docs/cost.md")
