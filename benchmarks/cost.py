@@ -19,8 +19,7 @@ from pipeline import photograph
 from pixelserve.imaging import decode, encode
 from pixelserve.models.super_resolution import Upscaler
 from pixelserve.settings import Settings
-from pixelserve_deploy.cost.simulation import Fleet, simulate
-from pixelserve_deploy.cost.traces import diurnal
+from pixelserve_deploy.cost import Fleet, make_diurnal, simulate
 
 CODECS = ("jpeg", "webp", "png")
 QUALITY = 90
@@ -66,7 +65,7 @@ def simulation(times: int) -> dict[str, Any]:
     taken = []
     for _ in range(times):
         started = time.perf_counter()
-        simulate(diurnal(1_000_000, DAYS), Fleet(seconds=1.0))
+        simulate(make_diurnal(1_000_000, DAYS), Fleet(seconds=1.0))
         taken.append(time.perf_counter() - started)
     return {"task": f"simulate {DAYS} days by the minute", "ms": round(1000 * statistics.median(taken), 1),
             "of_sagemaker": "", "seconds": report.distribution(taken)}  # fmt: skip

@@ -23,7 +23,7 @@ import docker
 import httpx
 import report
 
-from pixelserve_deploy.image import Recipe, build, engine
+from pixelserve_deploy.image import Recipe, build, connect
 
 ROOT = Path(__file__).parents[1]
 KINDS: dict[str, dict[str, Any]] = {"cpu": {}, "cpu + mms": {"mms": True}, "lambda": {"target": "lambda"}}
@@ -141,7 +141,7 @@ def _call_until_refused(url: str, outcomes: Counter[str]) -> None:
 
 def main() -> None:
     report.parser(__doc__).parse_args()
-    client = engine()
+    client = connect()
     made = {kind: builds(client, kind) for kind in KINDS}
     rows = [row | {"rebuild_s": round(row["rebuild_s"], 1)} for _, row in made.values()]
     report.table(rows, ("image", "gigabytes", "cold_s", "rebuild_s"))

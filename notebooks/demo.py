@@ -12,11 +12,11 @@ import io
 import json
 import logging
 import os
-import signal
 import sys
 import time
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,8 @@ from skimage import data
 from skimage.metrics import peak_signal_noise_ratio
 
 from pixelserve.errors import PixelserveError
-from pixelserve.local import Endpoint, Source
-from pixelserve.local.runtime import LocalRuntime, running
+from pixelserve.local import Endpoint, LocalRuntime, Source, running
+from pixelserve.processes import Stop
 
 OUT = Path("build/demo")
 CROPS = {
@@ -198,13 +198,14 @@ def show_progress(endpoint: Endpoint, reason: str) -> None:
 
 
 def main() -> int:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that everything is stopped then too
     OUT.mkdir(parents=True, exist_ok=True)
     endpoints = ("image-super-resolution", "human-image-segmentation", "image-similarity")
-    with running(map(Source.parse, endpoints), progress=show_progress) as runtime:
-        enlarge_all(runtime)
-        cut_out(runtime)
-        compare(runtime)
+    with (
+        Stop().listening() as stop,
+        running(map(Source.parse, endpoints), progress=show_progress, stop=stop) as runtime,
+    ):
+        for show in (enlarge_all, cut_out, compare):
+            stop.run_aside(partial(show, runtime))
     print(f"\nEverything is stopped. Look at {OUT / 'side-by-side.png'} and {OUT / 'cut-out.png'}")
     return 0
 
@@ -212,7 +213,5 @@ def main() -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit("Stopped.")
     except PixelserveError as error:
         sys.exit(error.message)

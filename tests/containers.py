@@ -12,7 +12,7 @@ import pytest
 from servers import ROOT, Served
 
 from pixelserve.errors import Unavailable
-from pixelserve_deploy.image import Recipe, build, engine
+from pixelserve_deploy.image import Recipe, build, connect
 
 NEEDS_ENGINE = [pytest.mark.xdist_group("docker"), pytest.mark.timeout(1200)]
 """Marks of tests that use the Docker Engine: all in one process, and with time for the build of an image."""
@@ -21,7 +21,7 @@ NEEDS_ENGINE = [pytest.mark.xdist_group("docker"), pytest.mark.timeout(1200)]
 def engine_or_skip() -> docker.DockerClient:
     """The Docker Engine; the test is skipped where none answers."""
     try:
-        return engine()
+        return connect()
     except Unavailable as error:
         pytest.skip(error.message)
 

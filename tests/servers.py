@@ -104,7 +104,10 @@ class Server(Served):
     ) -> None:
         self.port = int(environ.get("SAGEMAKER_BIND_TO_PORT") or free_port())
         env = {**os.environ, "SAGEMAKER_BIND_TO_PORT": str(self.port), "SM_MODEL_DIR": str(folder / "model"), **environ}
-        env["PYTHONPATH"] = os.pathsep.join([str(ROOT / "container"), str(ROOT / "deploy")])
+        first = environ.get("PYTHONPATH")
+        env["PYTHONPATH"] = os.pathsep.join(
+            [*([first] if first else []), str(ROOT / "container"), str(ROOT / "deploy")]
+        )
         self.model_path = str(folder / "model")
         for name, text in (files or {}).items():
             (folder / "model" / "code").mkdir(parents=True, exist_ok=True)

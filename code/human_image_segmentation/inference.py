@@ -6,11 +6,8 @@ X-Amzn-SageMaker-Custom-Attributes. Out, by Accept: JSON `{"result": Base64 of a
 (H, W, 4).
 """
 
-import base64
-import json
-
-from pixelserve import JSON, Body, Context, Image, answer_type, encode, read_request
-from pixelserve.models.segmentation import Segmenter, cut_out
+from pixelserve import Body, Context, Image, answer_type, encode_answer, read_request
+from pixelserve.models import Segmenter, cut_out
 from pixelserve.schema import SegmentationRequest
 from pixelserve.settings import settings
 
@@ -32,8 +29,4 @@ def predict_fn(data: tuple[SegmentationRequest, Image], model: Segmenter) -> Ima
 
 
 def output_fn(prediction: Image, accept: str, context: Context) -> tuple[Body, str]:
-    media_type = answer_type(accept, context.content_type)
-    if media_type == JSON:
-        picture = b"".join(encode(prediction, "png"))
-        return json.dumps({"result": base64.b64encode(picture).decode()}), JSON
-    return encode(prediction, media_type), media_type
+    return encode_answer(prediction, answer_type(accept, context.content_type))

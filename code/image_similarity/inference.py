@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from pixelserve import JSON, BadRequest, Context, Image, NotAcceptable, is_json, load_image, read_request
-from pixelserve.models.similarity import Embedder, cosine, normalized
+from pixelserve.models import Embedder, cosine, normalized
 from pixelserve.schema import SimilarityRequest, parse_json
 from pixelserve.settings import settings
 

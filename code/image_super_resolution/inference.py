@@ -5,11 +5,7 @@ X-Amzn-SageMaker-Custom-Attributes (`scale=4;format=jpeg`). Out, by Accept: JSON
 `image/jpeg`, `image/webp`, or `application/x-npy` (H, W, C).
 """
 
-import base64
-import json
-
 from pixelserve import (
-    JSON,
     MEDIA_TYPES,
     BadRequest,
     Body,
@@ -18,10 +14,10 @@ from pixelserve import (
     Image,
     TooSlow,
     answer_type,
-    encode,
+    encode_answer,
     read_request,
 )
-from pixelserve.models.super_resolution import Upscaler
+from pixelserve.models import Upscaler
 from pixelserve.schema import SuperResolutionRequest
 from pixelserve.settings import settings
 
@@ -67,7 +63,4 @@ def output_fn(prediction: tuple[SuperResolutionRequest, Image], accept: str, con
     """What predict_fn gave, as the caller accepts it: the body, or its parts, and their type."""
     request, image = prediction
     media_type = answer_type(accept, context.content_type, MEDIA_TYPES[request.format])
-    if media_type == JSON:
-        picture = b"".join(encode(image, request.format, request.quality))
-        return json.dumps({"result": base64.b64encode(picture).decode()}), JSON
-    return encode(image, media_type, request.quality), media_type
+    return encode_answer(image, media_type, request.format, request.quality)

@@ -1,6 +1,6 @@
 """pixelserve: image models as SageMaker endpoints. What is exported here is enough to write a handler.
 
->>> from pixelserve import BadRequest, Context, Image, ImageRequest, answer_type, encode, read_request
+>>> from pixelserve import BadRequest, Context, Image, ImageRequest, answer_type, encode_answer, read_request
 
 Importing this package loads nothing from third parties; each name loads what it needs when it is first used.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         Unavailable,
         UnsupportedMediaType,
     )
-    from pixelserve.imaging import Image, answer_type, decode, encode, load_image, read_request, resize
+    from pixelserve.imaging import Image, answer_type, decode, encode, encode_answer, load_image, read_request, resize
     from pixelserve.media_types import JSON, MEDIA_TYPES, is_json
     from pixelserve.schema import ImageRequest
     from pixelserve.serving import Body, Context
@@ -40,7 +40,7 @@ else:
             ".errors": "BadRequest CheckpointError DeadlineExceeded HandlerError ImageTooLarge InvalidImage "
             "NotAcceptable NotFound OutOfMemory OutputTooLarge PixelserveError TooLarge TooSlow Unavailable "
             "UnsupportedMediaType",
-            ".imaging": "Image answer_type decode encode load_image read_request resize",
+            ".imaging": "Image answer_type decode encode encode_answer load_image read_request resize",
             ".media_types": "JSON MEDIA_TYPES is_json",
             ".schema": "ImageRequest",
             ".serving": "Body Context",
@@ -72,6 +72,7 @@ __all__ = [
     "answer_type",
     "decode",
     "encode",
+    "encode_answer",
     "is_json",
     "load_image",
     "read_request",

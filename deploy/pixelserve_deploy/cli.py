@@ -1,6 +1,8 @@
 """The `pixelserve` command. A subcommand is a module of `commands`, imported only when it is the one that runs.
 
-Such a module has a docstring (the help text), `EXAMPLES`, `add_arguments(parser)` and `run(arguments) -> exit code`.
+Such a module has a docstring (the help text), `EXAMPLES`, `add_arguments(parser)` and `run(arguments) -> exit code`. A
+signal ends a command where it stands, at the latest when what it is waiting for comes. Those that start servers take
+the `Stop` as a second argument, for they have something to end.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from typing import NoReturn
 
 import pixelserve
 from pixelserve.errors import PixelserveError
-from pixelserve_deploy.commands import UsageError
+from pixelserve.processes import Stop, Stopped
+from pixelserve_deploy import console
+from pixelserve_deploy.errors import UsageError
 
 COMMANDS = {
     "up": "serve endpoints on this machine behind the SageMaker Runtime API",
@@ -28,7 +32,9 @@ COMMANDS = {
     "weights": "list, fetch and verify published weights",
     "cost": "say what an endpoint costs before it is deployed",
 }
-EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
+WITH_SERVERS = ("up", "invoke", "transform")
+EXIT_FAILED, EXIT_SIGNAL = 1, 128
+"""To the second the number of the signal is added, as shells do."""
 
 
 EXTRAS = {
@@ -51,25 +57,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not words or words[0] not in COMMANDS:
         _without_command(words)
     name = words[0]
+    stop = Stop()
     try:
-        return _run(name, words[1:])
+        with stop.listening():
+            return _run(name, words[1:], stop)
+    except Stopped:
+        console.print_stopped()
+        return EXIT_SIGNAL + int(stop.signal or 0)
     except PixelserveError as error:
-        print(f"pixelserve {name}: {error.message}", file=sys.stderr)
+        console.print_error(f"pixelserve {name}", error.message)
         return EXIT_FAILED
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in EXTRAS:
             raise
-        print(f"pixelserve {name} needs {package}: pip install 'pixelserve[{EXTRAS[package]}]'", file=sys.stderr)
+        console.print_error(f"pixelserve {name} needs {package}", f"pip install 'pixelserve[{EXTRAS[package]}]'")
         return EXIT_FAILED
     except BrokenPipeError:  # of `pixelserve … | head`; what is still buffered has no reader
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
 
 
-def _run(name: str, words: list[str]) -> int:
+def _run(name: str, words: list[str], stop: Stop) -> int:
     command = importlib.import_module(f"pixelserve_deploy.commands.{name}")
     parser = argparse.ArgumentParser(
         prog=f"pixelserve {name}",
@@ -80,7 +89,9 @@ def _run(name: str, words: list[str]) -> int:
     command.add_arguments(parser)
     arguments = parser.parse_args(words)
     try:
-        return int(command.run(arguments))
+        if name in WITH_SERVERS:
+            return int(command.run(arguments, stop))
+        return int(stop.run_aside(lambda: command.run(arguments)))
     except UsageError as error:
         parser.error(str(error))
 

@@ -4,39 +4,37 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 
 from pixelserve.errors import BadRequest, Unavailable
 from pixelserve.local import state
-from pixelserve.models.weights import Weights, WeightsError, verify
+from pixelserve.models import Weights, WeightsError, verify
+from pixelserve_deploy.console import ShowBytes
 
 ATTEMPTS = 4
 _BLOCK = 1 << 18
 
-Progress = Callable[[int, int], None]
 
-
-def weights_folder() -> Path:
+def find_weights_folder() -> Path:
     """PIXELSERVE_WEIGHTS_DIR, else weights/ in the cache folder."""
     own = os.environ.get("PIXELSERVE_WEIGHTS_DIR")
     return Path(own).expanduser() if own else state.cache_folder() / "weights"
 
 
-def place_of(entry: Weights, folder: Path) -> Path:
+def locate_weights(entry: Weights, folder: Path) -> Path:
     """Where an entry's file belongs: a folder for each, so that it can serve as a model folder."""
     return folder / entry.name / entry.file
 
 
-def fetch(
+def fetch_weights(
     entry: Weights,
     folder: Path,
     *,
     mirror: str | None = None,
     offline: bool = False,
-    progress: Progress = lambda done, total: None,
+    progress: ShowBytes = lambda done, total: None,
     pause: float = 1.0,
 ) -> Path:
     """The entry's verified file in `folder`, downloaded unless it is there already.
@@ -45,7 +43,7 @@ def fetch(
     is resumed by the next call. `progress` gets bytes done and their total. Raises Unavailable when the file cannot be
     had (naming where to put it by hand), WeightsError when what came is not the entry's.
     """
-    path = place_of(entry, folder)
+    path = locate_weights(entry, folder)
     if path.exists():
         verify(path, entry)
         return path
@@ -72,7 +70,7 @@ def fetch(
     return path
 
 
-def _download(url: str, part: Path, entry: Weights, progress: Progress, pause: float) -> None:
+def _download(url: str, part: Path, entry: Weights, progress: ShowBytes, pause: float) -> None:
     """Fills `part` up to the entry's size. Raises Unavailable after some attempts without any progress."""
     failures = 0
     while True:
@@ -96,7 +94,7 @@ class _CutOffError(Exception):
     pass
 
 
-def _append(url: str, part: Path, entry: Weights, progress: Progress) -> None:
+def _append(url: str, part: Path, entry: Weights, progress: ShowBytes) -> None:
     start = _size(part)
     if start >= entry.size:
         return

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
-from pixelserve_deploy.cost.pricebook import PriceBook, book_of
+from pixelserve_deploy.cost.pricebook import PriceBook, find_book
 from pixelserve_deploy.cost.profile import UsageProfile
 
-BOOK: PriceBook = book_of("aws-2026-11")
+BOOK: PriceBook = find_book("aws-2026-11")
 PROFILE = UsageProfile(
     mode="realtime",
     region="us-east-2",

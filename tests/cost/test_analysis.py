@@ -9,33 +9,33 @@ from pathlib import Path
 import pytest
 from profiles import BOOK, profile
 
-from pixelserve_deploy.cost.defaults import answer_bytes, model, picture_bytes, pixels
-from pixelserve_deploy.cost.difference import differences, read
-from pixelserve_deploy.cost.documented import cases
+from pixelserve_deploy.cost.defaults import estimate_answer_bytes, estimate_picture_bytes, estimate_pixels, find_model
+from pixelserve_deploy.cost.difference import compare_bills, read_bills
+from pixelserve_deploy.cost.documented import load_cases
 from pixelserve_deploy.cost.engine import estimate
 from pixelserve_deploy.cost.errors import CostError, CurrencyMismatch
-from pixelserve_deploy.cost.levers import Measurement, levers
-from pixelserve_deploy.cost.modes import Scaling, placed
+from pixelserve_deploy.cost.levers import Measurement, pull_levers
+from pixelserve_deploy.cost.modes import Scaling, apply_mode
 from pixelserve_deploy.cost.policy import EXACT
-from pixelserve_deploy.cost.sensitivity import effects
+from pixelserve_deploy.cost.sensitivity import measure_effects
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
 
 def test_sensitivity_is_the_bill_made_again() -> None:
     def bill(job):
-        return estimate(placed(job, "realtime", Scaling()), BOOK, EXACT)
+        return estimate(apply_mode(job, "realtime", Scaling()), BOOK, EXACT)
 
-    found = {effect.what: effect for effect in effects(profile(), bill, Decimal("0.5"))}
+    found = {effect.what: effect for effect in measure_effects(profile(), bill, Decimal("0.5"))}
     assert found["size of an answer"].low == bill(profile(response_bytes=Decimal(2 * 10**6))).total
     assert found["requests"].high == bill(profile(requests=Decimal(1_500_000))).total
     assert found["price of the instance"].span == 730 * Decimal("0.7364")
-    spans = [effect.span for effect in effects(profile(), bill, Decimal("0.5"))]
+    spans = [effect.span for effect in measure_effects(profile(), bill, Decimal("0.5"))]
     assert spans == sorted(spans, reverse=True)
 
 
 def test_levers_begin_with_the_printed_bill() -> None:
-    found = levers(cases()[0], BOOK, Scaling(), Measurement("ml.c6i.xlarge", Decimal(2)))
+    found = pull_levers(load_cases()[0], BOOK, Scaling(), Measurement("ml.c6i.xlarge", Decimal(2)))
     totals = [lever.bill.total for lever in found]
     assert [str(total) for total in totals[:2]] == ["648.21", "653.16"]
     counted, month, same = totals[2:5]
@@ -43,19 +43,19 @@ def test_levers_begin_with_the_printed_bill() -> None:
     assert month - same == Decimal(5_333_336 - 4_000_000) * 10**6 / 10**9 * (Decimal("0.09") + Decimal("0.016"))
     assert totals[3] > totals[4] > totals[5] > totals[6] > totals[7] > totals[8] > totals[9] > totals[10]
     assert found[-1].bill.profile.instance == "ml.c6i.xlarge"
-    assert len(levers(cases()[0], BOOK, Scaling(), None)) == len(found) - 1
+    assert len(pull_levers(load_cases()[0], BOOK, Scaling(), None)) == len(found) - 1
 
 
 def test_measured_sizes_and_documented_defaults() -> None:
-    assert answer_bytes(Decimal(10**6), 2, "jpeg") == 2_590_000
+    assert estimate_answer_bytes(Decimal(10**6), 2, "jpeg") == 2_590_000
     rows = json.loads((RESULTS / "cost.json").read_text())["rows"]
     for row in rows:
         if row["task"] == "answer":
-            assert answer_bytes(Decimal(1), row["scale"], row["codec"]) == Decimal(str(row["of_request"]))
-    assert pixels(picture_bytes(Decimal(3))) == 3 * 10**6
-    assert model("image_similarity").memory_mb == 10240
+            assert estimate_answer_bytes(Decimal(1), row["scale"], row["codec"]) == Decimal(str(row["of_request"]))
+    assert estimate_pixels(estimate_picture_bytes(Decimal(3))) == 3 * 10**6
+    assert find_model("image_similarity").memory_mb == 10240
     with pytest.raises(CostError, match="Models: image-super-resolution, human-image-segmentation, image-similarity"):
-        model("face")
+        find_model("face")
 
 
 def _file(path, **changes):
@@ -66,8 +66,8 @@ def _file(path, **changes):
 
 def test_differences_are_by_line(tmp_path) -> None:
     (before,), (after,) = (
-        read(_file(tmp_path / "a.json")),
-        read(
+        read_bills(_file(tmp_path / "a.json")),
+        read_bills(
             _file(
                 tmp_path / "b.json",
                 total="12",
@@ -75,7 +75,7 @@ def test_differences_are_by_line(tmp_path) -> None:
             )
         ),
     )
-    lines, total = differences(before, after)
+    lines, total = compare_bills(before, after)
     assert [(line.name, line.before, line.after) for line in lines] == [("S, a", 10, 0), ("S, b", 0, 12)]
     assert (total.part, lines[1].part) == (Decimal("0.2"), None)
     assert total.exceeds(Decimal("0.19"))
@@ -84,9 +84,9 @@ def test_differences_are_by_line(tmp_path) -> None:
 
 
 def test_two_currencies_are_never_compared(tmp_path) -> None:
-    (before,), (after,) = read(_file(tmp_path / "a.json")), read(_file(tmp_path / "b.json", currency="CNY"))
+    (before,), (after,) = read_bills(_file(tmp_path / "a.json")), read_bills(_file(tmp_path / "b.json", currency="CNY"))
     with pytest.raises(CurrencyMismatch, match="x is in USD, x in CNY"):
-        differences(before, after)
+        compare_bills(before, after)
 
 
 @pytest.mark.parametrize(
@@ -95,11 +95,11 @@ def test_two_currencies_are_never_compared(tmp_path) -> None:
 )
 def test_bills_that_cannot_be_compared_are_refused(tmp_path, changes, expected) -> None:
     with pytest.raises(CostError, match=expected):
-        read(_file(tmp_path / "a.json", **changes))
+        read_bills(_file(tmp_path / "a.json", **changes))
 
 
 @pytest.mark.parametrize("content", ["{", "{}", "[1]", '[{"id": "x"}]'])
 def test_other_files_are_no_bills(tmp_path, content) -> None:
     (tmp_path / "other.json").write_text(content)
     with pytest.raises(CostError, match="is no bill"):
-        read(tmp_path / "other.json")
+        read_bills(tmp_path / "other.json")

@@ -16,8 +16,8 @@ import pytest
 
 from pixelserve_deploy import cli
 from pixelserve_deploy.commands.cost import ACTIONS
-from pixelserve_deploy.commands.cost_profile import number, part, size
-from pixelserve_deploy.cost.charts import ticks
+from pixelserve_deploy.options import parse_number, parse_part, parse_size
+from pixelserve_deploy.reports.charts import choose_ticks
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 PIPELINE = str(RESULTS / "pipeline.json")
@@ -356,7 +356,7 @@ def test_wrong_words_end_with_one_line_and_a_way_out(words, code, expected, caps
 
 
 def test_numbers_are_written_as_people_do() -> None:
-    assert [number(text) for text in ("1e6", "1 M", "250k", "1,000", "0.5", "5e-1")] == [
+    assert [parse_number(text) for text in ("1e6", "1 M", "250k", "1,000", "0.5", "5e-1")] == [
         10**6,
         10**6,
         250_000,
@@ -364,12 +364,12 @@ def test_numbers_are_written_as_people_do() -> None:
         Decimal("0.5"),
         Decimal("0.5"),
     ]
-    assert [size(text) for text in ("1MB", "100KB", "12", "2 GB")] == [10**6, 100_000, 12, 2 * 10**9]
-    assert [part(text) for text in ("10%", "0.1", "0")] == [Decimal("0.1"), Decimal("0.1"), 0]
+    assert [parse_size(text) for text in ("1MB", "100KB", "12", "2 GB")] == [10**6, 100_000, 12, 2 * 10**9]
+    assert [parse_part(text) for text in ("10%", "0.1", "0")] == [Decimal("0.1"), Decimal("0.1"), 0]
 
 
 @pytest.mark.parametrize("largest", [0.003, 1, 7, 999, 1000, 2_628_000])
 def test_axes_have_few_round_ticks_that_reach_the_end(largest) -> None:
-    found = ticks(largest)
+    found = choose_ticks(largest)
     assert 4 <= len(found) <= 9
     assert found[-1] >= largest > found[-2]

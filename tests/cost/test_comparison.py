@@ -8,11 +8,12 @@ from decimal import Decimal
 import pytest
 from profiles import BOOK, profile
 
-from pixelserve_deploy.cost.comparison import Question, break_even, break_evens, compare, compute
+from pixelserve_deploy.cost.comparison import compare, find_break_even, find_break_evens, price_machines
 from pixelserve_deploy.cost.errors import CostError
-from pixelserve_deploy.cost.modes import INSTANCE, MEMORY, Scaling, placed, reasons
+from pixelserve_deploy.cost.modes import INSTANCE, MEMORY, Scaling, apply_mode, find_obstacles
 from pixelserve_deploy.cost.policy import EXACT
-from pixelserve_deploy.cost.pricebook import book_of
+from pixelserve_deploy.cost.pricebook import find_book
+from pixelserve_deploy.cost.question import Question
 
 
 def question(memory: int = 4096, cpu: str | None = "4", book=BOOK, **changes) -> Question:
@@ -24,25 +25,25 @@ def question(memory: int = 4096, cpu: str | None = "4", book=BOOK, **changes) ->
 
 def test_the_break_evens_of_the_documents() -> None:
     """730 h x 0.736 = 537.28 against 266.8672 and 166.867 a million."""
-    documented = book_of("aws-2022-06")
+    documented = find_book("aws-2022-06")
     small, large = question(book=documented), question(10240, "1", book=documented)
-    assert compute(small, "realtime")(Decimal(10**6)) == Decimal("537.28")
-    assert compute(small, "lambda")(Decimal(10**6)) == Decimal("266.8672")
-    (point,) = break_evens(small, compare(small))
+    assert price_machines(small, "realtime")(Decimal(10**6)) == Decimal("537.28")
+    assert price_machines(small, "lambda")(Decimal(10**6)) == Decimal("266.8672")
+    (point,) = find_break_evens(small, compare(small))
     assert (point.mode, point.compute) == ("lambda", 2_013_286)
-    (point,) = break_evens(large, compare(large))
+    (point,) = find_break_evens(large, compare(large))
     assert (point.mode, point.compute) == ("lambda", None)
-    assert large.placed("realtime").capacity == 2_628_000
-    always = compute(large.of_one_instance(), "realtime")
-    assert break_even(always, compute(large, "lambda"), Decimal(10**7)) == 3_219_810
+    assert large.apply_mode("realtime").capacity == 2_628_000
+    always = price_machines(large.limit_to_one_instance(), "realtime")
+    assert find_break_even(always, price_machines(large, "lambda"), Decimal(10**7)) == 3_219_810
 
 
 def test_a_break_even_is_the_nearest_whole_volume() -> None:
     fixed, each = Decimal(10), Decimal(3)
-    assert break_even(lambda n: fixed, lambda n: each * n, Decimal(100)) == 3
-    assert break_even(lambda n: fixed + 1, lambda n: each * n, Decimal(100)) == 4
-    assert break_even(lambda n: fixed, lambda n: each * n, Decimal(3)) is None
-    assert break_even(lambda n: fixed, lambda n: each * n + 11, Decimal(100)) == 0
+    assert find_break_even(lambda n: fixed, lambda n: each * n, Decimal(100)) == 3
+    assert find_break_even(lambda n: fixed + 1, lambda n: each * n, Decimal(100)) == 4
+    assert find_break_even(lambda n: fixed, lambda n: each * n, Decimal(3)) is None
+    assert find_break_even(lambda n: fixed, lambda n: each * n + 11, Decimal(100)) == 0
 
 
 def test_the_cheapest_comes_first_and_the_impossible_last() -> None:
@@ -68,7 +69,7 @@ def test_async_takes_the_next_instance_and_says_so() -> None:
 
 
 def test_china_has_no_prices_of_instances() -> None:
-    book = book_of("aws-cn-2026-11")
+    book = find_book("aws-cn-2026-11")
     options = {option.mode: option for option in compare(question(book=book, region="cn-northwest-1"))}
     assert options["lambda"].bill.currency == "CNY"
     assert (
@@ -91,25 +92,25 @@ def test_china_has_no_prices_of_instances() -> None:
     ],
 )
 def test_limits_are_told_with_a_way_out(mode, changes, expected) -> None:
-    found = reasons(placed(profile(**changes), mode, Scaling()))
+    found = find_obstacles(apply_mode(profile(**changes), mode, Scaling()))
     assert expected.replace("1,000 MB", "1000 MB") in " ".join(found)
 
 
 def test_large_answers_go_by_links() -> None:
     large = profile(response_bytes=Decimal(50 * 10**6), delivery="s3")
-    assert reasons(placed(large, "realtime", Scaling())) == []
+    assert find_obstacles(apply_mode(large, "realtime", Scaling())) == []
 
 
 def test_hours_are_those_of_the_mode() -> None:
     scaling, job = Scaling(), profile(requests=Decimal(3_600_000))  # 1,000 busy hours
-    hours = {mode: placed(job, mode, scaling).hours for mode in ("realtime", "autoscaled", "batch")}
+    hours = {mode: apply_mode(job, mode, scaling).hours for mode in ("realtime", "autoscaled", "batch")}
     assert hours["realtime"] == 2 * 730
     assert hours["autoscaled"] == Decimal(1000) / Decimal("0.7")
     assert hours["batch"] == 1000 + Decimal("30.4375") * Decimal(10) / 60
-    assert placed(replace(job, requests=Decimal(0)), "async", scaling).hours == 0
-    assert placed(job, "realtime", Scaling(instances=1)).hours == 730
+    assert apply_mode(replace(job, requests=Decimal(0)), "async", scaling).hours == 0
+    assert apply_mode(job, "realtime", Scaling(instances=1)).hours == 730
 
 
 def test_seconds_must_be_known() -> None:
     with pytest.raises(CostError, match=r"on ml\.g4dn\.xlarge is not known: give --seconds"):
-        replace(question(), seconds={INSTANCE: None, MEMORY: None}).placed("realtime")
+        replace(question(), seconds={INSTANCE: None, MEMORY: None}).apply_mode("realtime")

@@ -11,9 +11,9 @@ import pytest
 
 import pixelserve_deploy.cost
 from pixelserve_deploy import cli
-from pixelserve_deploy.cost.documented import amount_text, cases, chosen
+from pixelserve_deploy.cost.documented import choose_cases, format_amount, load_cases
 from pixelserve_deploy.cost.errors import CostError
-from pixelserve_deploy.cost.policy import AS_DOCUMENTED, DOCUMENTED_CORRECTED, EXACT, policy_of
+from pixelserve_deploy.cost.policy import AS_DOCUMENTED, DOCUMENTED_CORRECTED, EXACT, find_policy
 
 PRINTED = {
     "image_super_resolution/us-east-2/sagemaker": ("648.21", "3.5 360 0.05 0.05 204.61 16 64"),
@@ -27,18 +27,18 @@ WRONG = "image_super_resolution/us-east-2/sagemaker"
 
 
 def test_all_31_lines_and_5_totals_are_as_printed() -> None:
-    found = {case.id: case.estimate(AS_DOCUMENTED) for case in cases()}
-    figures = {id: (str(bill.total), " ".join(map(amount_text, bill.lines))) for id, bill in found.items()}
+    found = {case.id: case.estimate(AS_DOCUMENTED) for case in load_cases()}
+    figures = {id: (str(bill.total), " ".join(map(format_amount, bill.lines))) for id, bill in found.items()}
     assert figures == PRINTED
     assert sum(len(bill.lines) for bill in found.values()) == 31
-    for case in cases():
+    for case in load_cases():
         assert case.as_printed(found[case.id]) == (len(case.rows), True)
         assert [row.printed for row in case.rows] == PRINTED[case.id][1].split()
         assert [row.amount_zh[1:] for row in case.rows] == PRINTED[case.id][1].split()
 
 
 def test_one_line_is_wrong_and_only_its_erratum_reproduces_it() -> None:
-    (case,) = chosen([WRONG])
+    (case,) = choose_cases([WRONG])
     assert str(case.estimate(AS_DOCUMENTED).total) == "648.21"
     assert str(replace(case, errata=()).estimate(AS_DOCUMENTED).total) == "653.16"
     corrected = case.estimate(DOCUMENTED_CORRECTED)
@@ -47,31 +47,31 @@ def test_one_line_is_wrong_and_only_its_erratum_reproduces_it() -> None:
     assert (line.key, line.amount) == ("logs", line.erratum.expected)
 
 
-@pytest.mark.parametrize("case", cases(), ids=lambda case: case.id)
+@pytest.mark.parametrize("case", load_cases(), ids=lambda case: case.id)
 def test_the_other_tables_have_nothing_to_correct(case) -> None:
     expected = "653.16" if case.id == WRONG else case.printed_total
     assert str(case.estimate(DOCUMENTED_CORRECTED).total) == expected
 
 
 def test_exact_counts_base64_and_rounds_nothing() -> None:
-    lines = {line.key: line.amount for line in chosen([WRONG])[0].estimate(EXACT).lines}
+    lines = {line.key: line.amount for line in choose_cases([WRONG])[0].estimate(EXACT).lines}
     assert lines["data-transfer-out"] == Decimal("5333336") * 10**6 / 10**9 * Decimal("0.09")
     assert lines["hosting"] == Decimal(10**6) / 3600 * Decimal("0.736")
-    (seconds,) = [line.amount for line in cases()[2].estimate(EXACT).lines if line.key == "lambda-duration"]
+    (seconds,) = [line.amount for line in load_cases()[2].estimate(EXACT).lines if line.key == "lambda-duration"]
     assert seconds == Decimal("266.6672")
 
 
 def test_names_choose_tables_and_wrong_ones_list_them() -> None:
-    assert [case.id for case in chosen(["image-similarity"])] == [case.id for case in cases()[3:]]
-    assert len(chosen(["image_similarity", "image_similarity/us-east-2"])) == 2
-    assert [case.id for case in chosen(["image_super"])] == [WRONG]
+    assert [case.id for case in choose_cases(["image-similarity"])] == [case.id for case in load_cases()[3:]]
+    assert len(choose_cases(["image_similarity", "image_similarity/us-east-2"])) == 2
+    assert [case.id for case in choose_cases(["image_super"])] == [WRONG]
     with pytest.raises(
         CostError, match=r"There is no table picture\. Tables: image_super_resolution/us-east-2/sagemaker"
     ):
-        chosen(["picture"])
+        choose_cases(["picture"])
     with pytest.raises(CostError, match="Policies: as-documented, documented-corrected, exact"):
-        policy_of("rounded")
-    assert policy_of("as_documented") is AS_DOCUMENTED
+        find_policy("rounded")
+    assert find_policy("as_documented") is AS_DOCUMENTED
 
 
 def test_the_json_is_the_documented_form(capsys) -> None:
@@ -108,4 +108,4 @@ def test_explain_names_formula_rounding_and_source(capsys) -> None:
 
 
 def test_the_packages_example_is_true() -> None:
-    assert doctest.testmod(pixelserve_deploy.cost) == (0, 2)
+    assert doctest.testmod(pixelserve_deploy.cost) == (0, 4)

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from profiles import BOOK, profile
 
-from pixelserve_deploy.cost.amounts import half_up, money, plain
+from pixelserve_deploy.cost.amounts import format_money, format_plain, round_half_up
 from pixelserve_deploy.cost.engine import estimate
 from pixelserve_deploy.cost.errors import CostError
-from pixelserve_deploy.cost.modes import MODES, Scaling, placed
+from pixelserve_deploy.cost.modes import MODES, Scaling, apply_mode
 from pixelserve_deploy.cost.policy import AS_DOCUMENTED, DOCUMENTED_CORRECTED, EXACT, POLICIES
-from pixelserve_deploy.cost.profile import BASE64, UsageProfile, encoded
+from pixelserve_deploy.cost.profile import BASE64, UsageProfile, encode_size
 
 NEAR = Decimal("1e-15")
 """Of 28 digits, what sums in another order may differ by."""
@@ -26,7 +26,7 @@ counts = st.integers(0, 10**9).map(Decimal)
 
 def bill(job: UsageProfile, mode: str = "realtime", policy=EXACT, **options):
     instance = "ml.g5.xlarge" if mode == "async" else job.instance
-    return estimate(placed(replace(job, instance=instance), mode, Scaling()), BOOK, policy, **options)
+    return estimate(apply_mode(replace(job, instance=instance), mode, Scaling()), BOOK, policy, **options)
 
 
 def line(found, key: str):
@@ -34,25 +34,25 @@ def line(found, key: str):
 
 
 def test_halves_go_up() -> None:
-    assert half_up(Decimal("0.5") * Decimal("0.69"), 2) == Decimal("0.35")
+    assert round_half_up(Decimal("0.5") * Decimal("0.69"), 2) == Decimal("0.35")
     assert round(0.5 * 0.69, 2) == 0.34  # what floats make of it
-    assert half_up(278 * Decimal("0.736"), 2) == Decimal("204.61")
+    assert round_half_up(278 * Decimal("0.736"), 2) == Decimal("204.61")
 
 
 def test_amounts_are_written_for_people() -> None:
-    assert [plain(Decimal(text)) for text in ("360.00", "1E+3", "0.000", "0.0000166667")] == [
+    assert [format_plain(Decimal(text)) for text in ("360.00", "1E+3", "0.000", "0.0000166667")] == [
         "360",
         "1000",
         "0",
         "0.0000166667",
     ]
-    assert money(Decimal("1815.6"), "CNY") == "¥1,815.60"
-    assert money(Decimal("-0.5"), "USD") == "-$0.50"
-    assert money(Decimal("0.0000274"), "USD") == "$0.000027"
+    assert format_money(Decimal("1815.6"), "CNY") == "¥1,815.60"
+    assert format_money(Decimal("-0.5"), "USD") == "-$0.50"
+    assert format_money(Decimal("0.0000274"), "USD") == "$0.000027"
 
 
 def test_base64_makes_four_bytes_of_three_begun() -> None:
-    assert [encoded(Decimal(size), BASE64) for size in (0, 1, 3, 4, 4_000_000)] == [0, 4, 4, 8, 5_333_336]
+    assert [encode_size(Decimal(size), BASE64) for size in (0, 1, 3, 4, 4_000_000)] == [0, 4, 4, 8, 5_333_336]
 
 
 def test_later_tiers_have_their_own_price() -> None:
@@ -148,7 +148,7 @@ def test_a_bill_never_falls_with_more_requests(job, more, mode, policy) -> None:
 @given(requests=counts, mode=modes, policy=policies, free=st.booleans())
 def test_a_total_is_the_sum_of_its_lines(requests, mode, policy, free) -> None:
     """Each line is what the job would cost if all other prices were nothing."""
-    job = placed(profile(requests=requests, instance="ml.g5.xlarge"), mode, Scaling())
+    job = apply_mode(profile(requests=requests, instance="ml.g5.xlarge"), mode, Scaling())
     found = estimate(job, BOOK, policy, free_tier=free)
     alone = Decimal(0)
     for item in found.lines:
@@ -176,7 +176,7 @@ def _share(job: UsageProfile, fraction: Decimal) -> UsageProfile:
 @given(requests=st.integers(0, 10**6), part=st.integers(1, 99), mode=modes)
 def test_a_period_in_two_costs_as_much_as_in_one(requests, part, mode) -> None:
     """Up to a million requests stay within the first tier of every price."""
-    whole = placed(profile(requests=Decimal(requests), instance="ml.g5.xlarge"), mode, Scaling())
+    whole = apply_mode(profile(requests=Decimal(requests), instance="ml.g5.xlarge"), mode, Scaling())
     fraction = Decimal(part) / 100
     halves = [estimate(_share(whole, share), BOOK, EXACT).total for share in (fraction, 1 - fraction)]
     assert abs(sum(halves) - estimate(whole, BOOK, EXACT).total) <= NEAR * max(halves) + NEAR

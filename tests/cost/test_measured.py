@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pixelserve_deploy.cost.errors import CostError
-from pixelserve_deploy.cost.measured import of_images, per_thousand, read, within
+from pixelserve_deploy.cost.measured import price_thousand, read_benchmark, select_images, select_within
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
@@ -38,17 +38,17 @@ def _result(rows: list[dict[str, object]]) -> dict[str, object]:
 
 
 def test_the_fastest_load_within_the_latency_counts(result) -> None:
-    benchmark = read(result)
-    assert [row.rate for row in within(benchmark, None, "p99")] == [10, 4]
-    assert [row.rate for row in within(benchmark, Decimal("0.5"), "p99")] == [4]
-    assert [row.rate for row in within(benchmark, Decimal("0.25"), "p50")] == [10, 4]
+    benchmark = read_benchmark(result)
+    assert [row.rate for row in select_within(benchmark, None, "p99")] == [10, 4]
+    assert [row.rate for row in select_within(benchmark, Decimal("0.5"), "p99")] == [4]
+    assert [row.rate for row in select_within(benchmark, Decimal("0.25"), "p50")] == [10, 4]
     with pytest.raises(CostError, match=r"has a p99 of 0\.1 s or less; the best has 0\.3 s \(network x, connections 1"):
-        within(benchmark, Decimal("0.1"), "p99")
+        select_within(benchmark, Decimal("0.1"), "p99")
 
 
 def test_a_thousand_images_cost_their_part_of_the_hour(result) -> None:
-    row = within(read(result), Decimal("0.5"), "p99")[0]
-    price = per_thousand(row, Decimal("3.6"), Decimal("0.5"))
+    row = select_within(read_benchmark(result), Decimal("0.5"), "p99")[0]
+    price = price_thousand(row, Decimal("3.6"), Decimal("0.5"))
     assert price.amount == Decimal(1000) / 4 / 3600 * Decimal("3.6") / Decimal("0.5")
     spread = (Decimal("0.3") - Decimal("0.25")) / Decimal("2.3263")  # wider than that of p90
     part = Decimal("1.96") * spread / 10 / Decimal("0.25")
@@ -68,23 +68,23 @@ def test_rows_are_those_of_the_job(tmp_path) -> None:
     ]
     rows = [{**_row(1, 10.0, 0.3), "scale": 2}, {**_row(1, 5.0, 0.3), "scale": 4}, _row(1, 1.0, 0.3)]
     path.write_text(json.dumps(_result([*others, *rows])))
-    assert [row.rate for row in of_images(read(path), 2).rows] == [10, 1]
-    assert [row.rate for row in of_images(read(path), 4).rows] == [5, 1]
-    assert [row.rate for row in of_images(read(path), None).rows] == [1]
+    assert [row.rate for row in select_images(read_benchmark(path), 2).rows] == [10, 1]
+    assert [row.rate for row in select_images(read_benchmark(path), 4).rows] == [5, 1]
+    assert [row.rate for row in select_images(read_benchmark(path), None).rows] == [1]
     path.write_text(json.dumps(_result(others)))
     with pytest.raises(CostError, match="has no row that prices this job"):
-        of_images(read(path), 2)
+        select_images(read_benchmark(path), 2)
 
 
 def test_times_are_in_proportion_to_the_pixels(result) -> None:
-    row = read(result).rows[0].at(Decimal(4 * 512 * 512))
+    row = read_benchmark(result).rows[0].at(Decimal(4 * 512 * 512))
     assert (row.rate, row.mean, row.times["p99"]) == (1, 1, Decimal("1.2"))
-    assert row.error == read(result).rows[0].error
+    assert row.error == read_benchmark(result).rows[0].error
 
 
 @pytest.mark.parametrize("name", ["pipeline", "serving", "codecs", "segmentation", "similarity"])
 def test_the_projects_own_results_are_read(name) -> None:
-    benchmark = read(RESULTS / f"{name}.json")
+    benchmark = read_benchmark(RESULTS / f"{name}.json")
     fields = json.loads((RESULTS / f"{name}.json").read_text())
     timed = [row for row in fields["rows"] if "seconds" in row]
     assert len(benchmark.rows) == len(timed) > 0
@@ -105,4 +105,4 @@ def test_the_projects_own_results_are_read(name) -> None:
 def test_other_files_are_refused(tmp_path, content, expected) -> None:
     (tmp_path / "other.json").write_text(content)
     with pytest.raises(CostError, match=expected):
-        read(tmp_path / "other.json")
+        read_benchmark(tmp_path / "other.json")

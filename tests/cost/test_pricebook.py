@@ -8,7 +8,7 @@ from importlib import resources
 import pytest
 
 from pixelserve_deploy.cost.errors import CostError, PriceMissing
-from pixelserve_deploy.cost.pricebook import book_of, books, newest, parse, written
+from pixelserve_deploy.cost.pricebook import find_book, find_newest_book, format_book, load_books, parse_book
 
 STATUSES = {"documented", "observed", "observed-or-equal", "observed-secondary", "derived", "unverified"}
 
@@ -17,7 +17,7 @@ def _text(name: str) -> str:
     return (resources.files("pixelserve_deploy.cost") / "data" / "pricebooks" / f"{name}.json").read_text("utf-8")
 
 
-@pytest.mark.parametrize("book", books().values(), ids=books())
+@pytest.mark.parametrize("book", load_books().values(), ids=load_books())
 def test_every_price_has_a_date_a_source_and_a_status(book) -> None:
     for price in [*book.prices.values(), *book.free.values()]:
         assert price.status in STATUSES
@@ -27,41 +27,41 @@ def test_every_price_has_a_date_a_source_and_a_status(book) -> None:
     assert book.currency == {"aws": "USD", "aws-cn": "CNY"}[book.partition]
 
 
-@pytest.mark.parametrize("name", books())
+@pytest.mark.parametrize("name", load_books())
 def test_a_file_is_what_its_book_writes(name) -> None:
-    assert written(parse(_text(name), name)) == _text(name)
+    assert format_book(parse_book(_text(name), name)) == _text(name)
 
 
 def test_a_missing_price_is_refused_by_name() -> None:
-    book = newest("cn-northwest-1")
+    book = find_newest_book("cn-northwest-1")
     with pytest.raises(PriceMissing, match=r"no price of AmazonSageMaker hosting ml\.g4dn\.xlarge in cn-northwest-1"):
         book.price("AmazonSageMaker", "cn-northwest-1", "hosting ml.g4dn.xlarge")
     with pytest.raises(PriceMissing, match=r"It has .*hosting ml\.g5\.xlarge"):
-        newest("us-east-2").price("AmazonSageMaker", "us-east-2", "hosting ml.p9.large")
+        find_newest_book("us-east-2").price("AmazonSageMaker", "us-east-2", "hosting ml.p9.large")
     with pytest.raises(PriceMissing, match=r"The book aws-2026-11 has it: --book aws-2026-11\."):
-        book_of("aws-2022-06").price("AmazonS3", "us-east-2", "put")
+        find_book("aws-2022-06").price("AmazonS3", "us-east-2", "put")
     with pytest.raises(PriceMissing, match=r"no prices of mars-1\. It has ap-northeast-1"):
-        book_of("aws-2026-11").price("AWSLambda", "mars-1", "requests")
+        find_book("aws-2026-11").price("AWSLambda", "mars-1", "requests")
 
 
 def test_unknown_regions_and_books_list_those_there_are() -> None:
     with pytest.raises(PriceMissing, match=r"prices of mars-1\. Regions: .*cn-north-1.*us-east-2"):
-        newest("mars-1")
+        find_newest_book("mars-1")
     with pytest.raises(CostError, match=r"no price book nowhere\. Books: .*aws-2022-06"):
-        book_of("nowhere")
+        find_book("nowhere")
 
 
 def test_the_later_book_has_the_later_price() -> None:
     key = ("AmazonSageMaker", "us-east-2", "hosting ml.g4dn.xlarge")
-    assert str(book_of("aws-2022-06").price(*key).first) == "0.736"
-    assert str(newest("us-east-2").price(*key).first) == "0.7364"
-    assert newest("us-east-2").find("AmazonSageMaker", "us-east-2", "async ml.g4dn.xlarge") is None
+    assert str(find_book("aws-2022-06").price(*key).first) == "0.736"
+    assert str(find_newest_book("us-east-2").price(*key).first) == "0.7364"
+    assert find_newest_book("us-east-2").find("AmazonSageMaker", "us-east-2", "async ml.g4dn.xlarge") is None
 
 
 def test_prices_changed_by_hand_are_noticed() -> None:
     text = _text("aws-2022-06").replace('"0.736"', '"0.0736"')
     with pytest.raises(CostError, match="the prices have changed since the book was written"):
-        parse(text, "mine.json")
+        parse_book(text, "mine.json")
 
 
 @pytest.mark.parametrize(
@@ -78,13 +78,13 @@ def test_a_wrong_file_says_what_is_wrong(change, expected) -> None:
     fields = json.loads(_text("aws-2022-06"))
     change(fields)
     with pytest.raises(CostError, match=expected):
-        parse(json.dumps(fields), "mine.json")
+        parse_book(json.dumps(fields), "mine.json")
     with pytest.raises(CostError, match="is no price book"):
-        parse("[]", "mine.json")
+        parse_book("[]", "mine.json")
 
 
 def test_ohio_has_virginias_prices_as_derived_ones_say() -> None:
-    prices = newest("us-east-2").prices
+    prices = find_newest_book("us-east-2").prices
     pairs = [
         (price, prices[price.service, "us-east-1", price.dimension])
         for price in prices.values()

@@ -14,23 +14,23 @@ from botocore.stub import Stubber
 from profiles import BOOK
 
 from pixelserve_deploy import cli
-from pixelserve_deploy.commands import cost_refresh
+from pixelserve_deploy.cost import pricelist
 from pixelserve_deploy.cost.errors import PriceMissing
-from pixelserve_deploy.cost.pricebook import book_of
+from pixelserve_deploy.cost.pricebook import find_book
 from pixelserve_deploy.cost.pricelist import (
     API_REGION,
     TRAFFIC,
     PriceRefused,
     Wanted,
-    client_for,
-    fetched,
-    hosting,
-    price_in,
+    fetch_products,
+    make_pricing_client,
+    pick_price,
+    want_hosting,
 )
-from pixelserve_deploy.cost.refresh import refreshed
+from pixelserve_deploy.cost.refresh import refresh_book
 
 REGION = "us-east-2"
-G4DN = hosting("ml.g4dn.xlarge")
+G4DN = want_hosting("ml.g4dn.xlarge")
 TODAY = datetime.date(2026, 11, 21)
 
 
@@ -101,9 +101,9 @@ def asked(*pages: list[dict[str, Any]], wanted: Wanted = G4DN, currency: str = "
             more = {"NextToken": f"page{number + 1}"} if number + 1 < len(pages) else {}
             answer = {"FormatVersion": "aws_v1", "PriceList": [json.dumps(row) for row in page], **more}
             stub.add_response("get_products", answer, expected)
-        found = fetched(client, wanted, region, wanted.service)
+        found = fetch_products(client, region, wanted, wanted.service)
         stub.assert_no_pending_responses()
-    return price_in(found, wanted, region, currency, "2026-11-21")
+    return pick_price(found, wanted, region, currency, "2026-11-21")
 
 
 def test_the_one_product_is_the_price() -> None:
@@ -166,7 +166,7 @@ def test_china_is_asked_in_china_and_read_as_yuan(monkeypatch) -> None:
     assert API_REGION == {"aws": "us-east-1", "aws-cn": "cn-northwest-1"}
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "none")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "none")
-    assert client_for("cn-north-1").meta.endpoint_url == "https://api.pricing.cn-northwest-1.amazonaws.com.cn"
+    assert make_pricing_client("cn-north-1").meta.endpoint_url == "https://api.pricing.cn-northwest-1.amazonaws.com.cn"
     row = product(dimension("5.1", currency="CNY"), regionCode="cn-northwest-1", usagetype="CNW1-Host:ml.g4dn.xlarge")
     assert asked([row], currency="CNY", region="cn-northwest-1").first == Decimal("5.1")
     with pytest.raises(PriceRefused, match="priced in CNY, and the book is in USD"):
@@ -195,10 +195,10 @@ def test_a_new_book_shows_changes_and_keeps_what_was_refused() -> None:
             instanceName=wanted.attributes["instanceName"],
             usagetype=f"USE2-{wanted.usage_type}".replace("\\", ""),
         )
-        return price_in([] if "g6" in wanted.dimension else [row], wanted, REGION, "USD", "2026-11-21")
+        return pick_price([] if "g6" in wanted.dimension else [row], wanted, REGION, "USD", "2026-11-21")
 
-    wants = [G4DN, hosting("ml.g4dn.2xlarge"), hosting("ml.g6.xlarge"), hosting("ml.g5.99xlarge")]
-    result = refreshed(BOOK, REGION, wants, look, TODAY)
+    wants = [G4DN, want_hosting("ml.g4dn.2xlarge"), want_hosting("ml.g6.xlarge"), want_hosting("ml.g5.99xlarge")]
+    result = refresh_book(BOOK, REGION, wants, look, TODAY)
     changes = {change.name.split()[2]: change for change in result.changes if "hosting" in change.name}
     assert (changes["ml.g4dn.xlarge"].large, changes["ml.g4dn.2xlarge"].large) == (True, False)
     assert changes["ml.g5.99xlarge"].before is None
@@ -213,7 +213,7 @@ def test_a_new_book_shows_changes_and_keeps_what_was_refused() -> None:
         assert (copy_of.first, copy_of.as_of, copy_of.marked) == (Decimal("0.95"), "2026-11-21", True)
         assert f"{kind} ml.g4dn.2xlarge" in " ".join(change.name for change in result.changes)
     with pytest.raises(PriceMissing, match="so no book is written"):
-        refreshed(BOOK, REGION, [hosting("ml.g6.xlarge")], look, TODAY)
+        refresh_book(BOOK, REGION, [want_hosting("ml.g6.xlarge")], look, TODAY)
 
 
 def offer(*rows: dict[str, Any]) -> dict[str, Any]:
@@ -239,7 +239,7 @@ def test_refresh_reads_a_downloaded_offer(tmp_path, capsys, monkeypatch) -> None
         "CHECK    AmazonSageMaker batch ml.g4dn.xlarge in us-east-2: 0.7364 to 0.9 USD (+22.2 %)",
         "prices read: 1; changed or new: 2",
     ]
-    assert book_of(str(new)).price("AmazonSageMaker", REGION, "hosting ml.g4dn.xlarge").first == Decimal("0.9")
+    assert find_book(str(new)).price("AmazonSageMaker", REGION, "hosting ml.g4dn.xlarge").first == Decimal("0.9")
     both = [*command, "--instance", "ml.g4dn.xlarge", "--instance", "ml.g5.xlarge"]
     assert cli.main([*both, "-o", str(new)]) == 1
     assert f"{new} exists already, and no price book is written over." in capsys.readouterr().err
@@ -252,7 +252,7 @@ def test_refresh_reads_a_downloaded_offer(tmp_path, capsys, monkeypatch) -> None
 
 def test_refresh_asks_the_api(tmp_path, capsys, monkeypatch) -> None:
     client = boto3.client("pricing", region_name="us-east-1", aws_access_key_id="none", aws_secret_access_key="none")
-    monkeypatch.setattr(cost_refresh, "client_for", lambda region: client)
+    monkeypatch.setattr(pricelist, "make_pricing_client", lambda region: client)
     with Stubber(client) as stub:
         for _ in TRAFFIC:
             stub.add_response("get_products", {"FormatVersion": "aws_v1", "PriceList": []})
@@ -280,5 +280,5 @@ def test_refresh_asks_the_api(tmp_path, capsys, monkeypatch) -> None:
 def test_one_products_form_is_not_changed_by_reading() -> None:
     row = product()
     before = copy.deepcopy(row)
-    price_in([row], G4DN, REGION, "USD", "2026-11-21")
+    pick_price([row], G4DN, REGION, "USD", "2026-11-21")
     assert row == before

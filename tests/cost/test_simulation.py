@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pixelserve_deploy.cost.errors import CostError
 from pixelserve_deploy.cost.simulation import Fleet, simulate
-from pixelserve_deploy.cost.traces import bursty, diurnal, read
+from pixelserve_deploy.cost.traces import make_bursty, make_diurnal, read_trace
 
 fleets = st.builds(
     lambda seconds, concurrency, least, more, utilisation, cold, cool, late, out: Fleet(
@@ -120,7 +120,7 @@ def test_instances_are_never_more_than_all_requests_need(trace, fleet) -> None:
     assert max(outcome.billed) <= max(fleet.least, -(-sum(trace) // fleet.concurrency))
 
 
-@pytest.mark.parametrize("make", [diurnal, bursty])
+@pytest.mark.parametrize("make", [make_diurnal, make_bursty])
 def test_generated_traces_have_exactly_the_requests(make) -> None:
     for requests, days in ((1_000_000, 30), (7, 2), (0, 1)):
         trace = make(requests, days)
@@ -130,19 +130,19 @@ def test_generated_traces_have_exactly_the_requests(make) -> None:
 
 
 def test_days_have_a_peak_and_bursts_stand_out() -> None:
-    day = diurnal(1_440_000, 1)
+    day = make_diurnal(1_440_000, 1)
     assert max(day) / min(day) == pytest.approx(4, rel=0.01)
-    assert max(bursty(1_440_000, 1)) > 3 * max(day)
-    assert bursty(1000, 3) == bursty(1000, 3)
+    assert max(make_bursty(1_440_000, 1)) > 3 * max(day)
+    assert make_bursty(1000, 3) == make_bursty(1000, 3)
 
 
 def test_csv_files_are_read(tmp_path) -> None:
     path = tmp_path / "trace.csv"
     path.write_text("minute,requests\n3,5\n1,2\n3,1\n")
-    assert read(path) == [2, 0, 6]
+    assert read_trace(path) == [2, 0, 6]
     start = datetime(2026, 11, 1, tzinfo=UTC)
     path.write_text(f"timestamp\n{start.isoformat()}\n2026-11-01T00:01:59+00:00\n2026-11-01T00:01:00Z\n")
-    assert read(path) == [1, 2]
+    assert read_trace(path) == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -165,9 +165,9 @@ def test_wrong_csv_files_say_where(tmp_path, text, expected) -> None:
     path = tmp_path / "trace.csv"
     path.write_text(text)
     with pytest.raises(CostError, match=expected):
-        read(path)
+        read_trace(path)
     with pytest.raises(CostError, match="Cannot read"):
-        read(tmp_path / "nowhere.csv")
+        read_trace(tmp_path / "nowhere.csv")
 
 
 @pytest.mark.parametrize(

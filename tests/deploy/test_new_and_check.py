@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from pixelserve_deploy import cli
-from pixelserve_deploy.probe import sample_body, unsafe_calls
+from pixelserve_deploy.handlers.safety import find_unsafe_calls
+from pixelserve_deploy.handlers.sample import make_sample
 
 
 @pytest.fixture
@@ -162,12 +163,12 @@ def test_prints_of_the_handler_do_not_mix_with_the_findings(check):
 def test_calls_that_run_hidden_code_are_found(tmp_path, call, is_unsafe):
     file = tmp_path / "inference.py"
     file.write_text(f"def model_fn(p):\n    return {call}\n")
-    assert [(line, in_request) for _, line, in_request, _ in unsafe_calls(file)] == [(2, False)] * is_unsafe
+    assert [(line, in_request) for _, line, in_request, _ in find_unsafe_calls(file)] == [(2, False)] * is_unsafe
 
 
 def test_the_sample_is_an_image_that_decodes():
     from pixelserve.imaging import decode, read_base64
     from pixelserve.settings import Settings
 
-    image = decode(read_base64(json.loads(sample_body())["img"], "img"), Settings())
+    image = decode(read_base64(json.loads(make_sample())["img"], "img"), Settings())
     assert (image.width, image.height) == (16, 16)

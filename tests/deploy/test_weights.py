@@ -16,7 +16,7 @@ import pytest
 from pixelserve.errors import BadRequest, NotFound, Unavailable
 from pixelserve.features import FEATURES
 from pixelserve.models import weights as manifest_module
-from pixelserve.models.weights import Weights, WeightsError, manifest, verify, weights
+from pixelserve.models.weights import Weights, WeightsError, find_weights, manifest, verify
 from pixelserve_deploy import cli, download
 
 DATA = bytes(range(256)) * 4_000
@@ -90,18 +90,18 @@ def at(entry: Weights, way: str) -> Weights:
 
 def test_a_file_is_fetched_once(entry: Weights, tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
-    path = download.fetch(entry, tmp_path, progress=lambda done, total: told.append((done, total)))
+    path = download.fetch_weights(entry, tmp_path, progress=lambda done, total: told.append((done, total)))
     assert path == tmp_path / "tiny" / "file.bin"
     assert path.read_bytes() == DATA
     assert told[-1] == (len(DATA), len(DATA))
-    assert download.fetch(entry, tmp_path) == path
+    assert download.fetch_weights(entry, tmp_path) == path
     assert len(Site.asked) == 1
     assert [file.name for file in path.parent.iterdir()] == ["file.bin"]
 
 
 @pytest.mark.parametrize("way", ["moved", "whole", "breaks", "busy"])
 def test_redirects_and_broken_connections_end_in_the_same_bytes(entry: Weights, way: str, tmp_path: Path) -> None:
-    assert download.fetch(at(entry, way), tmp_path, pause=0).read_bytes() == DATA
+    assert download.fetch_weights(at(entry, way), tmp_path, pause=0).read_bytes() == DATA
 
 
 def test_a_download_that_was_interrupted_goes_on_where_it_was(entry: Weights, tmp_path: Path) -> None:
@@ -110,12 +110,12 @@ def test_a_download_that_was_interrupted_goes_on_where_it_was(entry: Weights, tm
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        download.fetch(entry, tmp_path, progress=interrupt)
+        download.fetch_weights(entry, tmp_path, progress=interrupt)
     part = tmp_path / "tiny" / "file.bin.part"
     kept = part.stat().st_size
     assert 500_000 < kept < len(DATA)
     assert not (tmp_path / "tiny" / "file.bin").exists()
-    assert download.fetch(entry, tmp_path).read_bytes() == DATA
+    assert download.fetch_weights(entry, tmp_path).read_bytes() == DATA
     assert Site.asked[-1] == ("/good/file.bin", f"bytes={kept}-")
     assert not part.exists()
 
@@ -123,61 +123,61 @@ def test_a_download_that_was_interrupted_goes_on_where_it_was(entry: Weights, tm
 @pytest.mark.parametrize("way", ["other", "long"])
 def test_what_is_not_the_file_is_not_kept(entry: Weights, way: str, tmp_path: Path) -> None:
     with pytest.raises(WeightsError):
-        download.fetch(at(entry, way), tmp_path, pause=0)
+        download.fetch_weights(at(entry, way), tmp_path, pause=0)
     assert not any((tmp_path / "tiny").iterdir())
 
 
 def test_a_file_that_stays_too_short_is_told_and_kept_for_later(entry: Weights, tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="the connection ended after"):
-        download.fetch(at(entry, "short"), tmp_path, pause=0)
+        download.fetch_weights(at(entry, "short"), tmp_path, pause=0)
     assert (tmp_path / "tiny" / "file.bin.part").stat().st_size == len(DATA) - 10
-    assert download.fetch(entry, tmp_path).read_bytes() == DATA
+    assert download.fetch_weights(entry, tmp_path).read_bytes() == DATA
 
 
 def test_a_missing_file_names_the_mirror_option(entry: Weights, tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match=r"answered 404.*--mirror"):
-        download.fetch(at(entry, "missing"), tmp_path)
+        download.fetch_weights(at(entry, "missing"), tmp_path)
 
 
 def test_a_redirect_loop_is_told(entry: Weights, tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="cannot be fetched: Exceeded maximum allowed redirects"):
-        download.fetch(at(entry, "loop"), tmp_path, pause=0)
+        download.fetch_weights(at(entry, "loop"), tmp_path, pause=0)
 
 
 def test_a_mirror_that_is_no_url_and_a_folder_that_is_none_are_told(entry: Weights, tmp_path: Path) -> None:
     with pytest.raises(BadRequest, match="ftp://a is no http or https URL"):
-        download.fetch(entry, tmp_path, mirror="ftp://a")
+        download.fetch_weights(entry, tmp_path, mirror="ftp://a")
     (tmp_path / "file").write_text("")
     with pytest.raises(BadRequest, match="Choose another folder with --to"):
-        download.fetch(entry, tmp_path / "file")
+        download.fetch_weights(entry, tmp_path / "file")
 
 
 def test_a_mirror_is_asked_for_the_same_name(entry: Weights, site: str, tmp_path: Path) -> None:
     far = dataclasses.replace(entry, url="http://unreachable.invalid/releases/file.bin")
-    assert download.fetch(far, tmp_path, mirror=f"{site}/good/").read_bytes() == DATA
+    assert download.fetch_weights(far, tmp_path, mirror=f"{site}/good/").read_bytes() == DATA
     assert Site.asked == [("/good/file.bin", None)]
 
 
 def test_offline_nothing_is_asked_and_the_place_is_named(entry: Weights, tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match=re.escape(f"Put {entry.url} at {tmp_path}/tiny/file.bin")):
-        download.fetch(entry, tmp_path, offline=True)
+        download.fetch_weights(entry, tmp_path, offline=True)
     (tmp_path / "tiny").mkdir()
     (tmp_path / "tiny" / "file.bin").write_bytes(DATA)
-    assert download.fetch(entry, tmp_path, offline=True).read_bytes() == DATA
+    assert download.fetch_weights(entry, tmp_path, offline=True).read_bytes() == DATA
     assert not Site.asked
 
 
 def test_an_unreachable_site_is_told(entry: Weights, tmp_path: Path) -> None:
     nobody = dataclasses.replace(entry, url="http://127.0.0.1:9/file.bin")
     with pytest.raises(Unavailable, match="cannot be fetched"):
-        download.fetch(nobody, tmp_path, pause=0)
+        download.fetch_weights(nobody, tmp_path, pause=0)
 
 
 def test_a_damaged_file_in_place_is_told_not_replaced(entry: Weights, tmp_path: Path) -> None:
-    path = download.fetch(entry, tmp_path)
+    path = download.fetch_weights(entry, tmp_path)
     path.write_bytes(DATA[:-1] + b"!")
     with pytest.raises(WeightsError, match="another SHA-256"):
-        download.fetch(entry, tmp_path)
+        download.fetch_weights(entry, tmp_path)
     assert len(Site.asked) == 1
 
 
@@ -197,11 +197,11 @@ def test_every_feature_of_the_manifest_is_served() -> None:
 
 def test_an_unknown_name_lists_those_there_are() -> None:
     with pytest.raises(NotFound, match="realesr-general-x4v3"):
-        weights("nothing")
+        find_weights("nothing")
 
 
 def test_the_yunet_of_the_assets_is_the_published_one(assets: Path) -> None:
-    verify(assets / "face" / "face_detection_yunet_2023mar.onnx", weights("yunet-2023mar"))
+    verify(assets / "face" / "face_detection_yunet_2023mar.onnx", find_weights("yunet-2023mar"))
 
 
 def test_the_command(entry: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

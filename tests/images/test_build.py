@@ -20,7 +20,8 @@ from servers import ROOT
 from pixelserve import __version__
 from pixelserve.errors import BadRequest
 from pixelserve_deploy import cli
-from pixelserve_deploy.image import ImageError, Recipe, _copy_handler, build
+from pixelserve_deploy.image import ImageError, Recipe, build
+from pixelserve_deploy.image.builder import _copy_handler
 
 pytestmark = NEEDS_ENGINE
 HANDLER = """

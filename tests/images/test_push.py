@@ -20,8 +20,8 @@ from moto import mock_aws
 from servers import free_port, wait_for
 
 from pixelserve_deploy import cli
+from pixelserve_deploy.aws import Registry, RegistryError
 from pixelserve_deploy.image import ImageError, check_deployable, push
-from pixelserve_deploy.registry import Registry, RegistryError
 
 pytestmark = NEEDS_ENGINE
 OCI = "application/vnd.oci.image.manifest.v1+json"
@@ -149,7 +149,7 @@ def test_the_command_logs_in_makes_pushes_and_is_idempotent(
         stub.add_response("describe_repositories", found, name)
         stub.add_response("get_authorization_token", {"authorizationData": [{"authorizationToken": token}]})
         stub.add_response("describe_images", {"imageDetails": []}, image)
-        monkeypatch.setattr(boto3.Session, "client", lambda self, service: ecr)
+        monkeypatch.setattr(boto3.Session, "client", lambda self, service, **options: ecr)
         assert cli.main(["push", tag, "--region", "us-east-2"]) == 0
         assert capsys.readouterr().out == f"{uri}:1.0-abc\n"
         assert cli.main(["push", tag, "--region", "us-east-2", "--json"]) == 0

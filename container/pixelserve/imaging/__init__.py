@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from pixelserve.imaging.encoders import encode, flatten, to_8_bit
     from pixelserve.imaging.image import Image, Pixels
     from pixelserve.imaging.inputs import load_image, read_base64
-    from pixelserve.imaging.requests import answer_type, read_request
+    from pixelserve.imaging.requests import answer_type, encode_answer, read_request
     from pixelserve.imaging.resample import resize
     from pixelserve.imaging.sizes import Plan, check_input, check_ratio, plan_output
     from pixelserve.imaging.tiling import Progress, Tiles, run_tiled
@@ -21,7 +21,7 @@ else:
             ".encoders": "encode flatten to_8_bit",
             ".image": "Image Pixels",
             ".inputs": "load_image read_base64",
-            ".requests": "answer_type read_request",
+            ".requests": "answer_type encode_answer read_request",
             ".resample": "resize",
             ".sizes": "Plan check_input check_ratio plan_output",
             ".tiling": "Progress Tiles run_tiled",
@@ -44,6 +44,7 @@ __all__ = [
     "check_ratio",
     "decode",
     "encode",
+    "encode_answer",
     "flatten",
     "load_image",
     "plan_output",

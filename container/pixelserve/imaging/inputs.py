@@ -7,7 +7,6 @@ import binascii
 
 from pixelserve.errors import BadRequest
 from pixelserve.imaging.codecs import decode
-from pixelserve.imaging.fetch import fetch
 from pixelserve.imaging.image import Image
 from pixelserve.settings import Settings, settings
 
@@ -39,6 +38,8 @@ def load_image(limits: Settings | None = None, *, url: str | None, img: str | No
     if url is not None and img is not None:
         raise BadRequest(f"url{suffix} and img{suffix} are both given: give one of them.", param=f"img{suffix}")
     if url is not None:
+        from pixelserve.net import fetch  # its HTTP client takes a tenth of a second to load, and few requests need it
+
         return decode(fetch(url, limits), limits)
     if img is not None:
         return decode(read_base64(img, f"img{suffix}"), limits)

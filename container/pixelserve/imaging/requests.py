@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from typing import TypeVar
 
 from pixelserve.errors import BadRequest, NotAcceptable, UnsupportedMediaType
 from pixelserve.imaging.codecs import decode
+from pixelserve.imaging.encoders import encode
 from pixelserve.imaging.image import Image
 from pixelserve.imaging.inputs import load_image
 from pixelserve.media_types import JSON, MEDIA_TYPES, essence, is_json
@@ -48,3 +51,16 @@ def answer_type(accept: str, content_type: str, image_type: str = MEDIA_TYPES["p
         if kind == JSON or kind in MEDIA_TYPES.values():
             return kind
     raise NotAcceptable(f"Accept {accept} cannot be answered. Accept {JSON}, {', '.join(MEDIA_TYPES.values())}.")
+
+
+def encode_answer(
+    image: Image, media_type: str, format: str = "png", quality: int = 90
+) -> tuple[str | list[bytes | memoryview], str]:
+    """The picture as output_fn answers it in a type that `answer_type` chose: its file, or JSON with that in Base64.
+
+    `format` is that of the file in JSON, `quality` (1 to 100) for jpeg and webp. Raises what `encode` raises.
+    """
+    if media_type != JSON:
+        return encode(image, media_type, quality), media_type
+    file = b"".join(encode(image, format, quality))
+    return json.dumps({"result": base64.b64encode(file).decode()}), JSON

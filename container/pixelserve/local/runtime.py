@@ -21,7 +21,7 @@ import uvicorn
 import uvloop
 
 import pixelserve
-from pixelserve.errors import BodyTooLarge, ClientGone
+from pixelserve.errors import BodyTooLarge, ClientGone, Unavailable
 from pixelserve.local.asynchronous import MOST_SECONDS, AsyncInvocations, AsyncPlaces
 from pixelserve.local.containers import ask, state_of
 from pixelserve.local.endpoints import Endpoint, Source, started, wait_until_ready
@@ -33,6 +33,7 @@ from pixelserve.wire import ATTRIBUTES, INFERENCE_ID, bind, read_body
 
 INVOCATION_SECONDS = 60.0
 TIMEOUT = "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS"
+START_LOOK_SECONDS = 0.1
 PORT_TAKEN = "Choose another with --port."
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 PASSED_ON = (b"content-type", b"accept", ATTRIBUTES.encode(), INFERENCE_ID.encode())
@@ -167,14 +168,6 @@ def _host_of(address: bytes) -> str:
         return ""
 
 
-class _Server(uvicorn.Server):
-    """uvicorn's server without handlers of signals: those of the process are the command's."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 class LocalRuntime:
     """The runtime on a listening socket, served from a thread between `start` and `close`."""
 
@@ -201,9 +194,11 @@ class LocalRuntime:
         }
 
     def start(self) -> None:
-        """Returns when requests are answered."""
+        """Returns when requests are answered. Raises Unavailable when the thread ends instead."""
         self._thread.start()
-        self._up.wait()
+        while not self._up.wait(START_LOOK_SECONDS):
+            if not self._thread.is_alive():
+                raise Unavailable("The local runtime did not start. The lines above say why.")
 
     def close(self) -> None:
         """Ends the thread; requests in work get a second more, asynchronous ones get their failure file."""
@@ -225,7 +220,7 @@ class LocalRuntime:
                 server_header=False,
                 timeout_graceful_shutdown=2,
             )
-            server = _Server(config)
+            server = uvicorn.Server(config)
             serving = asyncio.create_task(server.serve([self._listener]))
             self._loop, self._closing = asyncio.get_running_loop(), asyncio.Event()
             self._up.set()  # the socket listens already: what comes before the server runs waits in its backlog

@@ -1,1 +1,35 @@
 """Networks and what runs them. Knows no HTTP: `code/<feature>/inference.py` puts a model behind the contract."""
+
+from typing import TYPE_CHECKING
+
+from pixelserve.lazy import exports
+
+if TYPE_CHECKING:
+    from pixelserve.models.segmentation import Segmenter, cut_out
+    from pixelserve.models.similarity import Embedder, cosine, normalized
+    from pixelserve.models.super_resolution import Upscaler
+    from pixelserve.models.weights import Weights, WeightsError, find_weights, manifest, verify
+else:
+    __getattr__ = exports(
+        __name__,
+        {
+            ".segmentation": "Segmenter cut_out",
+            ".similarity": "Embedder cosine normalized",
+            ".super_resolution": "Upscaler",
+            ".weights": "Weights WeightsError find_weights manifest verify",
+        },
+    )
+
+__all__ = [
+    "Embedder",
+    "Segmenter",
+    "Upscaler",
+    "Weights",
+    "WeightsError",
+    "cosine",
+    "cut_out",
+    "find_weights",
+    "manifest",
+    "normalized",
+    "verify",
+]

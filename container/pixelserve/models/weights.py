@@ -49,7 +49,7 @@ def manifest() -> tuple[Weights, ...]:
     return tuple(Weights(**entry) for entry in entries)
 
 
-def weights(name: str) -> Weights:
+def find_weights(name: str) -> Weights:
     """The entry of a name. Raises NotFound listing those there are."""
     for entry in manifest():
         if entry.name == name:

@@ -35,7 +35,8 @@ def configure(level: int) -> None:
     stream.setFormatter(JsonFormatter())
     logging.basicConfig(level=level, handlers=[stream], force=True)
     logging.captureWarnings(True)
-    logging.getLogger("httpx").setLevel(max(level, logging.WARNING))  # a line for each request it makes otherwise
+    for client in ("httpx", "httpcore"):  # a line for each request they make otherwise, signed URLs included
+        logging.getLogger(client).setLevel(max(level, logging.WARNING))
 
 
 def log_failure(error: BaseException, request_id: str, function: str) -> None:

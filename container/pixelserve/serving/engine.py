@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pixelserve.errors import ClientGone, DeadlineExceeded, HandlerError, PixelserveError, QueueFull
-from pixelserve.imaging.fetch import WAITING
+from pixelserve.net import WAITING
 from pixelserve.observe import Metrics
 from pixelserve.serving.answers import Answer, explain, from_handler
 from pixelserve.serving.context import Context

@@ -1,5 +1,3 @@
-"""The subcommands, one module each; see `cli`."""
+"""The subcommands, one module each, groups in folders; see `cli`. None imports another."""
 
-
-class UsageError(Exception):
-    """The command line contradicts itself: exit code 2."""
+__all__: list[str] = []

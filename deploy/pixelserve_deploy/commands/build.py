@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from pathlib import Path
 
 from pixelserve import features
 from pixelserve.errors import NotFound
-from pixelserve.models.weights import weights
-from pixelserve_deploy.commands import UsageError
-from pixelserve_deploy.image import Recipe, build, engine, find_source
+from pixelserve.models import find_weights
+from pixelserve_deploy import console
+from pixelserve_deploy.errors import UsageError
+from pixelserve_deploy.image import Recipe, find_source
 
 EXAMPLES = """\
   pixelserve build                                     the image with all three features
@@ -55,13 +55,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    recipe = _recipe(arguments)
+    recipe = _read_recipe(arguments)
     if arguments.dry_run:
         print(json.dumps({"tag": recipe.tag, "target": recipe.target, "arguments": recipe.build_arguments()}, indent=2))
         return 0
-    client = engine()
+    from pixelserve_deploy.image import build, connect
+
+    client = connect()
     started = time.monotonic()
-    tag = build(client, recipe, _silent if arguments.quiet else _show)
+    if arguments.quiet:
+        tag = build(client, recipe, lambda line: None)
+    else:
+        with console.show_lines(f"Building {recipe.tag}") as show:
+            tag = build(client, recipe, show)
     seconds, size = time.monotonic() - started, client.images.get(tag).attrs["Size"]
     if arguments.json:
         print(json.dumps({"tag": tag, "bytes": size, "seconds": round(seconds, 1)}))
@@ -73,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _recipe(arguments: argparse.Namespace) -> Recipe:
+def _read_recipe(arguments: argparse.Namespace) -> Recipe:
     """What the command line asks for. Raises UsageError or NotFound for what cannot be built."""
     if arguments.mms and arguments.target == "lambda":
         raise UsageError("--mms is a server: it does not go with --target lambda")
@@ -92,7 +98,7 @@ def _recipe(arguments: argparse.Namespace) -> Recipe:
         target=arguments.target,
         device=arguments.device,
         mms=arguments.mms,
-        weights=tuple(weights(name).name for name in arguments.weights),
+        weights=tuple(find_weights(name).name for name in arguments.weights),
         name=arguments.name,
         arguments={key: value for key, value in given.items() if value},
         network=arguments.network,
@@ -104,11 +110,3 @@ def _recipe(arguments: argparse.Namespace) -> Recipe:
             "inference.py."
         )
     return recipe
-
-
-def _show(line: str) -> None:
-    print(line, file=sys.stderr)
-
-
-def _silent(_line: str) -> None:
-    """Shows nothing."""

@@ -6,20 +6,22 @@ One line a check: ok, note (worth knowing) or PROBLEM (fails in production). The
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
+import contextlib
 import sys
 from pathlib import Path
 
 from pixelserve.errors import NotFound
-from pixelserve_deploy.commands import UsageError
+from pixelserve_deploy import console
+from pixelserve_deploy.errors import UsageError
+from pixelserve_deploy.handlers import check_handler
 
 EXAMPLES = """\
   pixelserve check my_model
   pixelserve check my_model --body photo.jpg --content-type image/jpeg --accept image/png
   pixelserve check my_model --body request.json --model-dir weights
 """
-LABELS = {"ok": "ok     ", "note": "note   ", "problem": "PROBLEM"}
+LABELS = {"ok": "ok      ", "note": "note    ", "problem": "PROBLEM "}
+STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,28 +40,19 @@ def run(arguments: argparse.Namespace) -> int:
     for path in filter(None, (arguments.body, arguments.model_dir)):
         if not path.exists():
             raise NotFound(f"There is no {path}.")
-    order = {
-        "folder": str(arguments.folder.resolve()),
-        "body": arguments.body and str(arguments.body),
-        "content_type": arguments.content_type or "application/json",
-        "accept": arguments.accept,
-        "model_dir": arguments.model_dir and str(arguments.model_dir.resolve()),
-    }
     problems = 0
-    command = [sys.executable, "-m", "pixelserve_deploy.probe", json.dumps(order)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as probe:
-        assert probe.stdout is not None
-        try:
-            for line in probe.stdout:
-                finding = json.loads(line)
-                problems += finding["kind"] == "problem"
-                print(f"{LABELS[finding['kind']]}  {finding['check']}: {finding['text']}", flush=True)
-        except BaseException:
-            probe.kill()
-            raise
-    if probe.returncode:
-        how = f"signal {-probe.returncode}" if probe.returncode < 0 else f"exit code {probe.returncode}"
-        print(f"{LABELS['problem']}  process: the handler ended its process ({how}); nothing in it may do that")
-        return 1
+    with contextlib.closing(
+        check_handler(
+            arguments.folder,
+            body=arguments.body,
+            content_type=arguments.content_type or "application/json",
+            accept=arguments.accept,
+            model_dir=arguments.model_dir,
+        )
+    ) as findings:
+        for finding in findings:
+            problems += finding.kind == "problem"
+            text = f"{finding.check}: {finding.text}"
+            console.print_labelled(LABELS[finding.kind], text, STYLES[finding.kind], sys.stdout)
     print(f"{problems} problem{'' if problems == 1 else 's'}.")
     return 1 if problems else 0

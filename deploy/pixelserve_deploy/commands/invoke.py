@@ -22,7 +22,11 @@ from pixelserve import features
 from pixelserve.errors import BadRequest, NotFound, PixelserveError, Unavailable
 from pixelserve.local import state
 from pixelserve.media_types import JSON, content_type_of
-from pixelserve_deploy.commands import UsageError
+from pixelserve.processes import Stop
+from pixelserve.wire import read_error
+from pixelserve_deploy import console
+from pixelserve_deploy.aws import make_client
+from pixelserve_deploy.errors import UsageError
 
 EXAMPLES = """\
   pixelserve invoke image-super-resolution photo.jpg --scale 4 -o large.png
@@ -66,21 +70,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", help="with --aws: the profile of your AWS configuration")
 
 
-def run(arguments: argparse.Namespace) -> int:
-    options = _options(arguments)
+def run(arguments: argparse.Namespace, stop: Stop) -> int:
+    options = _read_options(arguments)
     images = [_read(path) for path in arguments.images]
-    accept = _accept(arguments)
-    body, headers = _request(images, options, accept)
+    accept = _choose_accept(arguments)
+    body, headers = _build_request(images, options, accept)
     with ExitStack() as stack:
-        send = _on_aws(arguments) if arguments.aws else _here(arguments.endpoint, stack)
+        send = _send_to_aws(arguments) if arguments.aws else _send_here(arguments.endpoint, stack, stop)
         started = time.perf_counter()
-        answer, content_type = send(body, headers)
+        answer, content_type = stop.run_aside(lambda: send(body, headers))
         seconds = time.perf_counter() - started
     output = arguments.output
     if output is None and content_type == JSON:
         print(answer.decode())
         return 0
-    output = output or _output_beside(arguments.images[0], images[0], answer, content_type)
+    output = output or _name_output(arguments.images[0], images[0], answer, content_type)
     try:
         output.write_bytes(answer)
     except OSError as error:
@@ -90,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _options(arguments: argparse.Namespace) -> dict[str, Any]:
+def _read_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """The request's fields beside the images."""
     if len(arguments.images) > 2:
         raise UsageError("one image, or two to compare")
@@ -122,7 +126,7 @@ def _read(path: Path) -> bytes:
     return data
 
 
-def _accept(arguments: argparse.Namespace) -> str:
+def _choose_accept(arguments: argparse.Namespace) -> str:
     if arguments.accept:
         return str(arguments.accept)
     if arguments.output is None:
@@ -134,7 +138,7 @@ def _accept(arguments: argparse.Namespace) -> str:
         raise UsageError(f"-o {arguments.output}: name one of {', '.join(ACCEPTS)}, or give --accept") from None
 
 
-def _request(images: list[bytes], options: dict[str, Any], accept: str) -> tuple[bytes, dict[str, str]]:
+def _build_request(images: list[bytes], options: dict[str, Any], accept: str) -> tuple[bytes, dict[str, str]]:
     """One image for an image: its bytes, the options as attributes. Otherwise JSON with Base64 in it."""
     if len(images) == 1 and accept != JSON:
         attributes = ";".join(f"{key}={json.dumps(v) if not isinstance(v, str) else v}" for key, v in options.items())
@@ -147,18 +151,17 @@ def _request(images: list[bytes], options: dict[str, Any], accept: str) -> tuple
     return json.dumps(encoded | options).encode(), {"Content-Type": JSON, "Accept": accept}
 
 
-def _here(endpoint: str, stack: ExitStack) -> Send:
+def _send_here(endpoint: str, stack: ExitStack, stop: Stop) -> Send:
     """Sends to a running `up`, else to an endpoint started for as long as the stack is open."""
     name = endpoint.replace("_", "-")
     url = state.find(name)
     if url is None:
-        from pixelserve.local import Source
-        from pixelserve.local.runtime import running
-        from pixelserve_deploy.commands.up import show_progress
+        from pixelserve.local import Source, running
 
         source = Source.parse(endpoint)
         print(f"No `pixelserve up` has {source.name}: starting it for this call.", file=sys.stderr)
-        url, name = stack.enter_context(running([source], progress=show_progress)).url, source.name
+        local = stack.enter_context(running([source], progress=console.show_starting, stop=stop))
+        url, name = local.url, source.name
 
     def send(body: bytes, headers: dict[str, str]) -> Reply:
         try:
@@ -173,23 +176,18 @@ def _here(endpoint: str, stack: ExitStack) -> Send:
             raise Unavailable(f"No answer from {url}: {error or type(error).__name__}.") from None
         if not answer.is_success:
             fields = answer.json()
-            raise _failed(fields.get("OriginalMessage"), fields["Message"])
+            raise _read_failure(fields.get("OriginalStatusCode"), fields.get("OriginalMessage"), fields["Message"])
         return answer.content, answer.headers.get("content-type", "")
 
     return send
 
 
-def _on_aws(arguments: argparse.Namespace) -> Send:
-    import boto3
+def _send_to_aws(arguments: argparse.Namespace) -> Send:
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
 
     once = Config(read_timeout=SECONDS, retries={"total_max_attempts": 1})  # an invocation is not repeated unasked
-    try:
-        session = boto3.Session(profile_name=arguments.profile, region_name=arguments.region)
-        client = session.client("sagemaker-runtime", config=once)
-    except BotoCoreError as error:
-        raise BadRequest(f"{error} Give --region and --profile, or configure them.") from None
+    client = make_client("sagemaker-runtime", arguments.region, arguments.profile, once)
 
     def send(body: bytes, headers: dict[str, str]) -> Reply:
         attributes = {"CustomAttributes": headers[ATTRIBUTES]} if ATTRIBUTES in headers else {}
@@ -202,7 +200,9 @@ def _on_aws(arguments: argparse.Namespace) -> Send:
                 **attributes,
             )
         except ClientError as error:
-            raise _failed(error.response.get("OriginalMessage"), str(error)) from None
+            response = error.response
+            status, original = response.get("OriginalStatusCode"), response.get("OriginalMessage")
+            raise _read_failure(status, original, str(error)) from None
         except BotoCoreError as error:
             raise Unavailable(str(error)) from None
         return answer["Body"].read(), answer["ContentType"]
@@ -210,29 +210,27 @@ def _on_aws(arguments: argparse.Namespace) -> Send:
     return send
 
 
-def _failed(original: str | None, message: str) -> InvocationFailed:
-    """The container's own message where it has one, else the service's."""
-    try:
-        error = json.loads(original or "")["error"]
-        return InvocationFailed(str(error["message"]))
-    except (ValueError, KeyError, TypeError):
-        return InvocationFailed(original or message)
+def _read_failure(status: int | None, original: str | None, message: str) -> InvocationFailed:
+    """The container's own message where it answered one, else the service's."""
+    if not status or not original:
+        return InvocationFailed(message)
+    return InvocationFailed(read_error(status, original.encode()).message)
 
 
-def _output_beside(path: Path, image: bytes, answer: bytes, content_type: str) -> Path:
+def _name_output(path: Path, image: bytes, answer: bytes, content_type: str) -> Path:
     """`photo.x4.png` for photo.jpg enlarged 4 times, `photo.result.png` for other answers: never the image itself."""
-    before, after = _pixels(image), _pixels(answer)
+    before, after = _measure_pixels(image), _measure_pixels(answer)
     factor = after[0] // before[0] if before and after else 1
     what = f"x{factor}" if factor > 1 else "result"
     return path.with_name(f"{path.stem}.{what}{ENDINGS.get(content_type, '.out')}")
 
 
 def _describe(path: Path, data: bytes) -> str:
-    size = _pixels(data)
+    size = _measure_pixels(data)
     return f"{path} ({f'{size[0]}x{size[1]}, ' if size else ''}{len(data):,} bytes)"
 
 
-def _pixels(data: bytes) -> tuple[int, int] | None:
+def _measure_pixels(data: bytes) -> tuple[int, int] | None:
     """Width and height; None for what is no image, or where the extra `server` is not there to read it."""
     try:
         from pixelserve.imaging import read_header

@@ -6,12 +6,12 @@ It passes `pixelserve check` and runs under `pixelserve up` as it is; its model 
 from __future__ import annotations
 
 import argparse
-from importlib import resources
 from pathlib import Path
 
 from pixelserve.errors import BadRequest
-from pixelserve.local.endpoints import check_name
-from pixelserve_deploy.commands import UsageError
+from pixelserve.local import check_name
+from pixelserve_deploy.errors import UsageError
+from pixelserve_deploy.handlers import write_handler
 
 EXAMPLES = """\
   pixelserve new my_model
@@ -26,26 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     folder: Path = arguments.name
-    names = {"@FOLDER@": folder.name, "@ENDPOINT@": _endpoint(folder)}
     try:
-        folder.mkdir(parents=True)
-    except FileExistsError:
-        raise BadRequest(f"{folder} exists already; nothing was written. Choose another name.") from None
-    except OSError as error:
-        raise BadRequest(f"Cannot make {folder}: {error.strerror}.") from None
-    for template in resources.files("pixelserve_deploy").joinpath("templates/handler").iterdir():
-        text = template.read_text(encoding="utf-8")
-        for placeholder, name in names.items():
-            text = text.replace(placeholder, name)
-        path = folder / template.name.removesuffix(".tmpl")
-        path.write_text(text, encoding="utf-8")
+        endpoint = check_name(folder.name.replace("_", "-"))
+    except BadRequest as error:
+        raise UsageError(error.message) from None
+    for path in write_handler(folder, endpoint):
         print(f"wrote {path}")
     print(f"\nNext:\n  pixelserve check {folder}\n  pixelserve up {folder}")
     return 0
-
-
-def _endpoint(folder: Path) -> str:
-    try:
-        return check_name(folder.name.replace("_", "-"))
-    except BadRequest as error:
-        raise UsageError(error.message) from None

@@ -9,13 +9,10 @@ import argparse
 import json
 import sys
 
-import boto3
-from botocore.exceptions import BotoCoreError
-
-from pixelserve.errors import BadRequest
-from pixelserve_deploy import image
-from pixelserve_deploy.commands import UsageError
-from pixelserve_deploy.registry import Registry
+from pixelserve_deploy import console
+from pixelserve_deploy.aws import Registry, make_client
+from pixelserve_deploy.errors import UsageError
+from pixelserve_deploy.image import check_deployable, connect, find_local, push
 
 EXAMPLES = """\
   pixelserve push pixelserve:0.1.0-1a2b3c4d
@@ -39,11 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{arguments.tag}: write NAME:TAG")
     if "dirty" in version.split("-"):
         print("This image was built from files that are not committed.", file=sys.stderr)
-    try:
-        session = boto3.Session(profile_name=arguments.profile, region_name=arguments.region)
-        registry = Registry(session.client("ecr"))
-    except BotoCoreError as error:
-        raise BadRequest(f"{error} Give --region and --profile, or configure them.") from None
+    registry = Registry(make_client("ecr", arguments.region, arguments.profile))
     repository = arguments.repository or name
     uri = registry.find(repository)
     if arguments.dry_run:
@@ -57,12 +50,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _push(registry: Registry, repository: str, uri: str | None, tag: str, version: str) -> str:
     """The reference of the image in the registry, pushed unless it is there, and checked."""
-    client = image.engine()
-    image.find_local(client, tag)
+    client = connect()
+    find_local(client, tag)
     uri = uri or registry.create(repository)
     auth = registry.login()
     if registry.has(repository, version):
         print(f"{uri}:{version} is there already; tags are immutable.", file=sys.stderr)
-        image.check_deployable(client, f"{uri}:{version}", auth)
+        check_deployable(client, f"{uri}:{version}", auth)
         return f"{uri}:{version}"
-    return image.push(client, tag, uri, auth, lambda line: print(line, file=sys.stderr))
+    with console.show_lines(f"Pushing {uri}:{version}") as show:
+        return push(client, tag, uri, auth, show)

@@ -10,19 +10,17 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
-import signal
 import sys
 from pathlib import Path
 
 from pixelserve import features
 from pixelserve.errors import NotFound
-from pixelserve.local import Source
-from pixelserve.local.endpoints import started, wait_until_ready
-from pixelserve.local.transform import Job, Outcome, job_environment, run_job
+from pixelserve.local import Job, Outcome, Source, job_environment, run_job, started, wait_until_ready
 from pixelserve.observe import harmless
+from pixelserve.processes import Stop
 from pixelserve.storage import place
-from pixelserve_deploy.commands import UsageError
-from pixelserve_deploy.commands.up import show_from, show_progress
+from pixelserve_deploy import console
+from pixelserve_deploy.errors import UsageError
 
 EXAMPLES = """\
   pixelserve transform image-super-resolution photos large --accept image/webp
@@ -62,20 +60,20 @@ def _positive(text: str) -> int:
     return number
 
 
-def run(arguments: argparse.Namespace) -> int:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    job = _job(arguments)
+def run(arguments: argparse.Namespace, stop: Stop) -> int:
+    job = _read_job(arguments)
     source = Source.parse(arguments.endpoint)
     if arguments.model_dir is not None:
         if not arguments.model_dir.is_dir():
             raise NotFound(f"There is no folder {arguments.model_dir}.")
         source = dataclasses.replace(source, model_dir=arguments.model_dir.resolve())
-    if not job.source.names():
+    if not stop.run_aside(job.source.names):
         raise NotFound(f"There is nothing in {job.source}.")
     variables = job_environment(STRATEGIES.get(arguments.strategy), arguments.max_concurrent, arguments.max_payload)
-    with started([source], show_from(logging.WARNING), variables) as (endpoint,):
-        wait_until_ready([endpoint], show_progress)
-        report = run_job(endpoint, job, _show)
+    with started([source], console.show_logs(logging.WARNING), variables) as (endpoint,):
+        wait_until_ready([endpoint], console.show_starting, stop=stop)
+        with console.show_items() as show:
+            report = run_job(endpoint, job, lambda outcome: _show(outcome, show), stop)
     kept = f", {report.skipped} there already" if report.skipped else ""
     print(f"{report.done} transformed{kept}, {len(report.failures)} failed.", file=sys.stderr)
     for name, error in report.failures.items():
@@ -83,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if report.failures else 0
 
 
-def _job(arguments: argparse.Namespace) -> Job:
+def _read_job(arguments: argparse.Namespace) -> Job:
     """What the command line asks for. Raises UsageError when it contradicts itself."""
     if arguments.strategy == "MultiRecord" and arguments.split_type != "Line":
         raise UsageError("--strategy MultiRecord goes with --split-type Line")
@@ -106,9 +104,9 @@ def _job(arguments: argparse.Namespace) -> Job:
     return job
 
 
-def _show(outcome: Outcome) -> None:
+def _show(outcome: Outcome, show: console.ShowItem) -> None:
     result = f"failed: {outcome.error}" if outcome.error else f"{outcome.size:,} bytes"
-    print(_line(f"{outcome.number}/{outcome.total} {outcome.name}: {result}"), file=sys.stderr)
+    show(outcome.number, outcome.total, _line(f"{outcome.name}: {result}"), bool(outcome.error))
 
 
 def _line(text: str) -> str:

@@ -8,21 +8,16 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
-import signal
 import sys
-import textwrap
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from pixelserve import features
 from pixelserve.errors import NotFound
-from pixelserve.local import Endpoint, Source, state
-from pixelserve.local.asynchronous import AsyncPlaces
-from pixelserve.local.runtime import LocalRuntime, running
-from pixelserve.observe import LogLine
+from pixelserve.local import AsyncPlaces, LocalRuntime, Source, running, state
+from pixelserve.processes import Stop, Stopped
 from pixelserve.storage import place
-from pixelserve_deploy.commands import UsageError
+from pixelserve_deploy import console
+from pixelserve_deploy.errors import UsageError
 
 EXAMPLES = """\
   pixelserve up                                 all features
@@ -32,6 +27,8 @@ EXAMPLES = """\
   pixelserve up --async-output s3://my-bucket/results --async-input s3://my-bucket/photos
 """
 PORT = 8000
+LOOK_SECONDS = 0.2
+"""Between two looks at whether the servers still run."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-v", "--verbose", action="store_true", help="show all that endpoints log, not only warnings")
 
 
-def _chosen(names: list[str], model_dirs: list[str]) -> list[Source]:
+def _choose_sources(names: list[str], model_dirs: list[str]) -> list[Source]:
     """What the command line names. Raises UsageError for a --model-dir of none of it, NotFound for a missing folder."""
     sources = {source.name: source for source in map(Source.parse, names)}
     if len(sources) < len(names):
@@ -72,7 +69,7 @@ def _chosen(names: list[str], model_dirs: list[str]) -> list[Source]:
     return list(sources.values())
 
 
-def _places(arguments: argparse.Namespace) -> AsyncPlaces | None:
+def _read_places(arguments: argparse.Namespace) -> AsyncPlaces | None:
     if arguments.async_output is None:
         if arguments.async_input:
             raise UsageError("--async-input goes with --async-output")
@@ -80,12 +77,11 @@ def _places(arguments: argparse.Namespace) -> AsyncPlaces | None:
     return AsyncPlaces(place(arguments.async_output), [place(text) for text in arguments.async_input])
 
 
-def run(arguments: argparse.Namespace) -> int:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+def run(arguments: argparse.Namespace, stop: Stop) -> int:
     names = arguments.endpoints or [feature.endpoint for feature in features.FEATURES]
-    sources = _chosen(names, arguments.model_dir)
-    places = _places(arguments)
-    show_log = show_from(logging.INFO if arguments.verbose else logging.WARNING)
+    sources = _choose_sources(names, arguments.model_dir)
+    places = _read_places(arguments)
+    show_log = console.show_logs(logging.INFO if arguments.verbose else logging.WARNING)
     try:
         with (
             running(
@@ -93,36 +89,23 @@ def run(arguments: argparse.Namespace) -> int:
                 host=arguments.host,
                 port=arguments.port,
                 log=show_log,
-                progress=show_progress,
+                progress=console.show_starting,
                 places=places,
+                stop=stop,
             ) as local,
             state.announce(local.url),
         ):
-            print(_how_to_use(local, places), flush=True)
-            while True:
+            print(_explain_use(local, places), flush=True)
+            while not stop.wait(LOOK_SECONDS):
                 for endpoint in local.endpoints.values():
                     endpoint.check_alive()
-                time.sleep(0.2)
-    except KeyboardInterrupt:
-        print("Stopped.", file=sys.stderr)
-        return 0
+    except Stopped:  # while the endpoints started
+        pass
+    print("Stopped.", file=sys.stderr)
+    return 0
 
 
-def show_progress(endpoint: Endpoint, reason: str) -> None:
-    print(f"{endpoint.name}: {reason or 'ready.'}", file=sys.stderr)
-
-
-def show_from(level: int) -> Callable[[Endpoint, LogLine], None]:
-    """Shows what a handler prints itself, and what is logged at `level` or above."""
-
-    def show(endpoint: Endpoint, line: LogLine) -> None:
-        if line.level is None or line.level >= level:
-            print(textwrap.indent(line.text, f"{endpoint.name} | "), file=sys.stderr)
-
-    return show
-
-
-def _how_to_use(local: LocalRuntime, places: AsyncPlaces | None) -> str:
+def _explain_use(local: LocalRuntime, places: AsyncPlaces | None) -> str:
     exports = "\n".join(f"export {name}={value}" for name, value in local.environment().items())
     name = next(iter(local.endpoints))
     asynchronous = f"\nAsynchronous invocations write to {places.output}.\n" if places else ""

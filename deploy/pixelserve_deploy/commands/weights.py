@@ -7,9 +7,9 @@ import os
 import sys
 from pathlib import Path
 
-from pixelserve.models.weights import Weights, WeightsError, manifest, verify, weights
-from pixelserve_deploy import download
-from pixelserve_deploy.commands import UsageError
+from pixelserve.models import Weights, WeightsError, find_weights, manifest, verify
+from pixelserve_deploy import console, download
+from pixelserve_deploy.errors import UsageError
 
 EXAMPLES = """\
   pixelserve weights list
@@ -17,6 +17,7 @@ EXAMPLES = """\
   pixelserve weights fetch u2net-human-seg --mirror https://mirror.example/weights
   pixelserve weights verify                     all that are there
 """
+COLUMNS = ("NAME", "MB", "FETCHED", "FEATURE", "ABOUT", "LICENCE")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    folder = arguments.to or download.weights_folder()
+    folder = arguments.to or download.find_weights_folder()
     if arguments.action == "list":
         if arguments.names:
             raise UsageError("list takes no names")
@@ -44,57 +45,38 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "fetch":
         if not arguments.names:
             raise UsageError("name what to fetch, as `pixelserve weights list` shows it")
-        for entry in map(weights, arguments.names):
+        for entry in map(find_weights, arguments.names):
             _fetch(entry, folder, arguments)
         return 0
-    return _verify([weights(name) for name in arguments.names], folder)
+    return _verify([find_weights(name) for name in arguments.names], folder)
 
 
 def _list(folder: Path) -> None:
-    rows = [("NAME", "MB", "FETCHED", "FEATURE", "ABOUT", "LICENCE")]
+    rows = []
     for entry in manifest():
-        fetched = "yes" if download.place_of(entry, folder).exists() else "-"
+        fetched = "yes" if download.locate_weights(entry, folder).exists() else "-"
         rows.append((entry.name, f"{entry.size / 1e6:.1f}", fetched, entry.feature, entry.about, entry.licence))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    console.print_table(COLUMNS, rows, right={"MB"})
 
 
 def _fetch(entry: Weights, folder: Path, arguments: argparse.Namespace) -> None:
     print(f"{entry.name}: {entry.about}. Licence: {entry.licence}.", file=sys.stderr)
-    path = download.fetch(
-        entry, folder, mirror=arguments.mirror, offline=arguments.offline, progress=_progress_of(entry.name)
-    )
+    with console.show_bytes(entry.name) as show:
+        path = download.fetch_weights(entry, folder, mirror=arguments.mirror, offline=arguments.offline, progress=show)
     endpoint = entry.feature.replace("_", "-")
     print(path)
     if entry.alone:
         print(f"To serve it: pixelserve up {endpoint} --model-dir {endpoint}={path.parent}")
 
 
-def _progress_of(name: str) -> download.Progress:
-    """A line that is written over on a terminal, and one a tenth elsewhere."""
-    shown = -1
-
-    def show(done: int, total: int) -> None:
-        nonlocal shown
-        percent = 100 * done // total
-        if percent // (1 if sys.stderr.isatty() else 10) == shown:
-            return
-        shown = percent // (1 if sys.stderr.isatty() else 10)
-        end = "\r" if sys.stderr.isatty() and done < total else "\n"
-        print(f"{name}: {percent:3d} % of {total / 1e6:.1f} MB", end=end, file=sys.stderr, flush=True)
-
-    return show
-
-
 def _verify(chosen: list[Weights], folder: Path) -> int:
     """0 when all are right. Those named must be there; without names all that are there are checked."""
     code = 0
-    present = [entry for entry in manifest() if download.place_of(entry, folder).exists()]
+    present = [entry for entry in manifest() if download.locate_weights(entry, folder).exists()]
     if not (chosen or present):
         print(f"There are no weights in {folder}.")
     for entry in chosen or present:
-        path = download.place_of(entry, folder)
+        path = download.locate_weights(entry, folder)
         try:
             if not path.exists():
                 raise WeightsError(f"{path} is not there: pixelserve weights fetch {entry.name}")

@@ -1,36 +1,126 @@
 """The cost estimator: price books, one engine in Decimals, three policies, and what is built on them.
 
->>> from pixelserve_deploy.cost import AS_DOCUMENTED, cases
->>> [str(case.estimate(AS_DOCUMENTED).total) for case in cases()]
+>>> from pixelserve_deploy.cost import AS_DOCUMENTED, load_cases
+>>> [str(case.estimate(AS_DOCUMENTED).total) for case in load_cases()]
 ['648.21', '2001.83', '284.55', '1237.06', '176.35']
+
+What a caller of its own asks is a `Workload`:
+
+>>> from pixelserve_deploy.cost import Workload, build_question
+>>> str(build_question(Workload(book="aws-2022-06", policy="as-documented")).estimate("realtime").currency)
+'USD'
 """
 
-from pixelserve_deploy.cost.documented import DocumentedCase, cases
+from pixelserve_deploy.cost import bills, pricelist, views
+from pixelserve_deploy.cost.amounts import format_grouped, format_money, format_plain, round_half_up
+from pixelserve_deploy.cost.comparison import BreakEven, Option, compare, find_break_evens
+from pixelserve_deploy.cost.defaults import CODECS, cite_answer_sizes, find_model, load_models
+from pixelserve_deploy.cost.difference import Bill, Difference, compare_bills, read_bills
+from pixelserve_deploy.cost.documented import DocumentedCase, choose_cases, load_cases
 from pixelserve_deploy.cost.engine import Erratum, Estimate, LineItem, estimate
-from pixelserve_deploy.cost.errors import CostError, CurrencyMismatch, PriceMissing
-from pixelserve_deploy.cost.policy import AS_DOCUMENTED, DOCUMENTED_CORRECTED, EXACT, Policy
-from pixelserve_deploy.cost.pricebook import Price, PriceBook, Tier, book_of, books, newest
-from pixelserve_deploy.cost.profile import UsageProfile
+from pixelserve_deploy.cost.errors import CostError, CurrencyMismatch, PriceMissing, WorkloadError
+from pixelserve_deploy.cost.levers import Measurement, pull_levers
+from pixelserve_deploy.cost.measured import (
+    PERCENTILES,
+    Price1000,
+    price_thousand,
+    read_benchmark,
+    select_images,
+    select_within,
+)
+from pixelserve_deploy.cost.modes import INSTANCE, MODES, apply_mode, describe_change
+from pixelserve_deploy.cost.policy import AS_DOCUMENTED, DOCUMENTED_CORRECTED, EXACT, POLICIES, Policy, find_policy
+from pixelserve_deploy.cost.pricebook import (
+    Price,
+    PriceBook,
+    Tier,
+    find_book,
+    find_newest_book,
+    format_book,
+    load_books,
+)
+from pixelserve_deploy.cost.profile import BASE64, MONTH_HOURS, RAW, UsageProfile
+from pixelserve_deploy.cost.question import Question, Workload, build_question, cite_measurement, find_measured_row
+from pixelserve_deploy.cost.refresh import Change, name_book, refresh_book
+from pixelserve_deploy.cost.sensitivity import measure_effects
+from pixelserve_deploy.cost.simulation import Fleet, SimulationResult, simulate
+from pixelserve_deploy.cost.traces import MOST_DAYS, Trace, make_bursty, make_diurnal, read_trace
 
 __all__ = [
     "AS_DOCUMENTED",
+    "BASE64",
+    "CODECS",
     "DOCUMENTED_CORRECTED",
     "EXACT",
+    "INSTANCE",
+    "MODES",
+    "MONTH_HOURS",
+    "MOST_DAYS",
+    "PERCENTILES",
+    "POLICIES",
+    "RAW",
+    "Bill",
+    "BreakEven",
+    "Change",
     "CostError",
     "CurrencyMismatch",
+    "Difference",
     "DocumentedCase",
     "Erratum",
     "Estimate",
+    "Fleet",
     "LineItem",
+    "Measurement",
+    "Option",
     "Policy",
     "Price",
+    "Price1000",
     "PriceBook",
     "PriceMissing",
+    "Question",
+    "SimulationResult",
     "Tier",
+    "Trace",
     "UsageProfile",
-    "book_of",
-    "books",
-    "cases",
+    "Workload",
+    "WorkloadError",
+    "apply_mode",
+    "bills",
+    "build_question",
+    "choose_cases",
+    "cite_answer_sizes",
+    "cite_measurement",
+    "compare",
+    "compare_bills",
+    "describe_change",
     "estimate",
-    "newest",
+    "find_book",
+    "find_break_evens",
+    "find_measured_row",
+    "find_model",
+    "find_newest_book",
+    "find_policy",
+    "format_book",
+    "format_grouped",
+    "format_money",
+    "format_plain",
+    "load_books",
+    "load_cases",
+    "load_models",
+    "make_bursty",
+    "make_diurnal",
+    "measure_effects",
+    "name_book",
+    "price_thousand",
+    "pricelist",
+    "pull_levers",
+    "read_benchmark",
+    "read_bills",
+    "read_trace",
+    "refresh_book",
+    "round_half_up",
+    "select_images",
+    "select_within",
+    "simulate",
+    "views",
 ]

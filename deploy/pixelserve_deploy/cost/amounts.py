@@ -8,34 +8,34 @@ CENT = Decimal("0.01")
 SYMBOLS = {"USD": "$", "CNY": "¥"}
 
 
-def half_up(value: Decimal, places: int) -> Decimal:
+def round_half_up(value: Decimal, places: int) -> Decimal:
     """Rounded as bills are: a half goes up. Half-even and floats make 0.34 of 0.5 x 0.69."""
     return value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
 
 
-def ceiling(value: Decimal) -> Decimal:
+def round_up(value: Decimal) -> Decimal:
     """The next whole number."""
     return value.to_integral_value(ROUND_CEILING)
 
 
-def plain(value: Decimal) -> str:
+def format_plain(value: Decimal) -> str:
     """Without exponent and trailing zeros: 360, 0.0000166667."""
     return f"{value.normalize():f}" if value else "0"
 
 
-def grouped(value: Decimal) -> str:
+def format_grouped(value: Decimal) -> str:
     """The same with commas, and at most ten decimals."""
-    return f"{half_up(value, 10).normalize():,f}" if value else "0"
+    return f"{round_half_up(value, 10).normalize():,f}" if value else "0"
 
 
-def short(value: Decimal) -> str:
+def format_short(value: Decimal) -> str:
     """For reading: commas, and two decimals, or four below 1."""
-    return grouped(half_up(value, 2 if value >= 1 else 4))
+    return format_grouped(round_half_up(value, 2 if value >= 1 else 4))
 
 
-def money(value: Decimal, currency: str, places: int = 2) -> str:
+def format_money(value: Decimal, currency: str, places: int = 2) -> str:
     """With its symbol, to the cent; what is smaller than a cent with two digits of its own."""
     if 0 < abs(value) < CENT:
         places = -value.adjusted() + 1
     sign = "-" if value < 0 else ""
-    return f"{sign}{SYMBOLS[currency]}{half_up(abs(value), places):,f}"
+    return f"{sign}{SYMBOLS[currency]}{round_half_up(abs(value), places):,f}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from pixelserve_deploy.cost.errors import CostError
-from pixelserve_deploy.cost.files import data
+from pixelserve_deploy.cost.files import load_data
 
 CODECS = ("jpeg", "webp", "png")
 
@@ -31,42 +31,42 @@ class ModelDefaults:
 
 
 @functools.cache
-def models() -> Mapping[str, ModelDefaults]:
+def load_models() -> Mapping[str, ModelDefaults]:
     """The defaults by endpoint name."""
     found = {}
-    for name, fields in data("models.json").items():
+    for name, fields in load_data("models.json").items():
         amounts = ("request_bytes", "response_bytes", "seconds", "cpu_seconds")
         decimals = {key: None if fields[key] is None else Decimal(fields[key]) for key in amounts}
         found[name] = ModelDefaults(name=name, **{**fields, **decimals})
     return found
 
 
-def model(name: str) -> ModelDefaults:
+def find_model(name: str) -> ModelDefaults:
     """The defaults of a model. Raises CostError listing them."""
-    known = models().get(name.replace("_", "-"))
+    known = load_models().get(name.replace("_", "-"))
     if known is None:
         raise CostError(
-            f"Nothing is known of the model {name}. Models: {', '.join(models())}. "
+            f"Nothing is known of the model {name}. Models: {', '.join(load_models())}. "
             "For one of your own take the nearest and give its sizes and seconds."
         )
     return known
 
 
-def answer_bytes(request_bytes: Decimal, scale: int, codec: str) -> Decimal:
+def estimate_answer_bytes(request_bytes: Decimal, scale: int, codec: str) -> Decimal:
     """The size of a super-resolution answer, by the measured ratio to the JPEG that was sent."""
-    return request_bytes * Decimal(data("answers.json")["of_request"][str(scale)][codec])
+    return request_bytes * Decimal(load_data("answers.json")["of_request"][str(scale)][codec])
 
 
-def picture_bytes(megapixels: Decimal) -> Decimal:
+def estimate_picture_bytes(megapixels: Decimal) -> Decimal:
     """The size of a JPEG with the detail of a photograph."""
-    return megapixels * 10**6 * Decimal(data("answers.json")["request_bytes_per_pixel"])
+    return megapixels * 10**6 * Decimal(load_data("answers.json")["request_bytes_per_pixel"])
 
 
-def pixels(request_bytes: Decimal) -> Decimal:
+def estimate_pixels(request_bytes: Decimal) -> Decimal:
     """How many pixels such a JPEG of this size has."""
-    return request_bytes / Decimal(data("answers.json")["request_bytes_per_pixel"])
+    return request_bytes / Decimal(load_data("answers.json")["request_bytes_per_pixel"])
 
 
-def answers_source() -> str:
+def cite_answer_sizes() -> str:
     """Where the ratios come from."""
-    return str(data("answers.json")["source"])
+    return str(load_data("answers.json")["source"])

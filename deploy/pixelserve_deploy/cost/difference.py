@@ -45,7 +45,7 @@ class Difference:
         return self.after > self.before * (1 + limit)
 
 
-def read(path: Path) -> list[Bill]:
+def read_bills(path: Path) -> list[Bill]:
     """The bills of `--format json`. Raises CostError for other files."""
     try:
         found = [_bill(fields) for fields in json.loads(path.read_text("utf-8"))]
@@ -58,7 +58,7 @@ def read(path: Path) -> list[Bill]:
     return found
 
 
-def differences(before: Bill, after: Bill) -> tuple[list[Difference], Difference]:
+def compare_bills(before: Bill, after: Bill) -> tuple[list[Difference], Difference]:
     """The lines and the total. Raises CurrencyMismatch for two currencies."""
     if before.currency != after.currency:
         raise CurrencyMismatch(

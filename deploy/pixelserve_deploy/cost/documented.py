@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from pixelserve_deploy.cost.amounts import plain
+from pixelserve_deploy.cost.amounts import format_plain
 from pixelserve_deploy.cost.engine import Erratum, Estimate, LineItem, estimate
 from pixelserve_deploy.cost.errors import CostError
-from pixelserve_deploy.cost.files import data
+from pixelserve_deploy.cost.files import load_data
 from pixelserve_deploy.cost.policy import Policy
-from pixelserve_deploy.cost.pricebook import book_of
+from pixelserve_deploy.cost.pricebook import find_book
 from pixelserve_deploy.cost.profile import UsageProfile
 
 DECIMALS = ("requests", "seconds", "request_bytes", "response_bytes", "log_bytes", "image_gb")
@@ -45,7 +45,7 @@ class DocumentedCase:
 
     def estimate(self, policy: Policy) -> Estimate:
         """The table as the engine has it. Raises CostError where its lines are not those of the document."""
-        found = estimate(self.profile, book_of(self.book), policy, errata=self.errata, name=self.id)
+        found = estimate(self.profile, find_book(self.book), policy, errata=self.errata, name=self.id)
         if [line.key for line in found.lines] != [row.line for row in self.rows]:
             raise CostError(f"The rows of {self.id} are not the lines of its mode. Correct data/cases.json.")
         return found
@@ -58,34 +58,34 @@ class DocumentedCase:
     def as_printed(self, found: Estimate) -> tuple[int, bool]:
         """How many lines of an estimate read as printed, and whether the total does."""
         pairs = zip(found.lines, self.rows, strict=True)
-        total = plain(found.total) == plain(Decimal(self.printed_total))
-        return sum(amount_text(line) == row.printed for line, row in pairs), total
+        total = format_plain(found.total) == format_plain(Decimal(self.printed_total))
+        return sum(format_amount(line) == row.printed for line, row in pairs), total
 
 
-def amount_text(line: LineItem) -> str:
+def format_amount(line: LineItem) -> str:
     """An amount as the documents write it: the price itself where it is that of one unit, else without zeros."""
     if line.quantity == 1 and line.amount == line.unit_price:
         return f"{line.unit_price:f}"
-    return plain(line.amount)
+    return format_plain(line.amount)
 
 
 @functools.cache
-def cases() -> tuple[DocumentedCase, ...]:
+def load_cases() -> tuple[DocumentedCase, ...]:
     """The documented tables, in the order of the documents."""
-    errata: list[dict[str, Any]] = data("errata.json")
-    return tuple(_case(fields, errata) for fields in data("cases.json"))
+    errata: list[dict[str, Any]] = load_data("errata.json")
+    return tuple(_case(fields, errata) for fields in load_data("cases.json"))
 
 
-def chosen(names: Sequence[str]) -> list[DocumentedCase]:
+def choose_cases(names: Sequence[str]) -> list[DocumentedCase]:
     """The cases whose id begins with one of the names; all without names. Raises CostError listing them."""
     if not names:
-        return list(cases())
+        return list(load_cases())
     found = []
     for name in names:
         wanted = name.replace("-", "_").rstrip("/")
-        hits = [case for case in cases() if case.id.replace("-", "_").startswith(wanted)]
+        hits = [case for case in load_cases() if case.id.replace("-", "_").startswith(wanted)]
         if not hits:
-            raise CostError(f"There is no table {name}. Tables: {', '.join(case.id for case in cases())}.")
+            raise CostError(f"There is no table {name}. Tables: {', '.join(case.id for case in load_cases())}.")
         found += [case for case in hits if case not in found]
     return found
 

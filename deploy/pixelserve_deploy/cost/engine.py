@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from pixelserve_deploy.cost.amounts import grouped, half_up, plain
+from pixelserve_deploy.cost.amounts import format_grouped, format_plain, round_half_up
 from pixelserve_deploy.cost.errors import CostError
 from pixelserve_deploy.cost.policy import Policy
 from pixelserve_deploy.cost.pricebook import MARKED, Allowance, Price, PriceBook
 from pixelserve_deploy.cost.profile import UsageProfile
-from pixelserve_deploy.cost.usage import PER_MS_PLACES, Usage, usages
+from pixelserve_deploy.cost.usage import PER_MS_PLACES, Usage, list_usages
 
 UNITS = {"1M requests": "million", "1k requests": "thousand", "hour": "h"}
 """Units of price books as formulas call them."""
@@ -93,7 +93,7 @@ def estimate(
     """The bill. Raises PriceMissing for what the book does not have."""
     by_line = {erratum.line: erratum for erratum in errata if erratum.printed is not None}
     lines = [
-        _line(usage, profile, book, policy, free_tier, by_line.get(usage.key)) for usage in usages(profile, policy)
+        _line(usage, profile, book, policy, free_tier, by_line.get(usage.key)) for usage in list_usages(profile, policy)
     ]
     return Estimate(name, book.currency, policy, book.id, profile, tuple(lines))
 
@@ -110,14 +110,14 @@ def _line(
     free = min(usage.quantity, usage.counted(allowance.amount * profile.months)) if allowance else Decimal(0)
     parts = _parts(usage, price, policy, usage.quantity - free, profile.months)
     amount = sum((quantity * unit_price for quantity, unit_price in parts), Decimal(0))
-    sums = " + ".join(f"{grouped(quantity)} x {plain(unit_price)}" for quantity, unit_price in parts)
-    less = f" - {grouped(free)} free" if free else ""
+    sums = " + ".join(f"{format_grouped(quantity)} x {format_plain(unit_price)}" for quantity, unit_price in parts)
+    less = f" - {format_grouped(free)} free" if free else ""
     unit = UNITS.get(usage.unit, usage.unit)
-    formula = f"{usage.formula} = {grouped(usage.quantity)} {unit}{less}; {sums} = {grouped(amount)}"
+    formula = f"{usage.formula} = {format_grouped(usage.quantity)} {unit}{less}; {sums} = {format_grouped(amount)}"
     if policy.cents:
-        amount = half_up(amount, 2)
+        amount = round_half_up(amount, 2)
     if policy.errata and erratum is not None and erratum.printed is not None:
-        formula = f"{formula}; printed {plain(erratum.printed)}"
+        formula = f"{formula}; printed {format_plain(erratum.printed)}"
         amount = erratum.printed
     return LineItem(
         key=usage.key,
@@ -151,7 +151,7 @@ def _parts(
 ) -> list[tuple[Decimal, Decimal]]:
     """Quantities with their unit prices, one for each tier that is reached; always at least one."""
     if usage.factor is not None:
-        return [(quantity, half_up(price.first * usage.factor, PER_MS_PLACES))]
+        return [(quantity, round_half_up(price.first * usage.factor, PER_MS_PLACES))]
     if not policy.tiers:
         return [(quantity, price.first)]
     parts: list[tuple[Decimal, Decimal]] = []

@@ -9,6 +9,14 @@ class CostError(PixelserveError):
     """An estimate that cannot be made as asked."""
 
 
+class WorkloadError(CostError):
+    """Fields of a workload that contradict each other; `sentence` has a `{}` for each name of `fields`."""
+
+    def __init__(self, sentence: str, *fields: str) -> None:
+        super().__init__(sentence.format(*fields))
+        self.sentence, self.fields = sentence, fields
+
+
 class PriceMissing(CostError):
     """The price book has no such price; nothing is put in its place."""
 

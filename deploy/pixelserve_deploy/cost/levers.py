@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from pixelserve_deploy.cost.defaults import answer_bytes
+from pixelserve_deploy.cost.defaults import estimate_answer_bytes
 from pixelserve_deploy.cost.documented import DocumentedCase
 from pixelserve_deploy.cost.engine import Estimate, estimate
-from pixelserve_deploy.cost.modes import Scaling, placed
+from pixelserve_deploy.cost.modes import Scaling, apply_mode
 from pixelserve_deploy.cost.policy import AS_DOCUMENTED, DOCUMENTED_CORRECTED, EXACT
 from pixelserve_deploy.cost.pricebook import PriceBook
 from pixelserve_deploy.cost.profile import LINK, RAW, UsageProfile
@@ -32,14 +32,14 @@ class Measurement:
     seconds: Decimal
 
 
-def levers(case: DocumentedCase, book: PriceBook, scaling: Scaling, measured: Measurement | None) -> list[Lever]:
+def pull_levers(case: DocumentedCase, book: PriceBook, scaling: Scaling, measured: Measurement | None) -> list[Lever]:
     """The bills, from the printed one on; those from the third on have the prices of `book`."""
     exact = case.profile
-    month = placed(exact, "realtime", scaling)
+    month = apply_mode(exact, "realtime", scaling)
     jpeg, webp = (_answers(month, codec) for codec in ("jpeg", "webp"))
     link = replace(webp, delivery=LINK)
     inside = replace(link, egress=False)
-    queued = placed(inside, "async", scaling)
+    queued = apply_mode(inside, "async", scaling)
     rows = {
         "answers of the same size as JPEG bytes, not Base64": replace(month, response_encoding=RAW),
         "answers in JPEG, at the size measured": jpeg,
@@ -47,11 +47,11 @@ def levers(case: DocumentedCase, book: PriceBook, scaling: Scaling, measured: Me
         "WebP by links to S3, read over the internet": link,
         "WebP by links to S3, read in the region": inside,
         f"the same, asynchronous on {queued.instance}, scaled to zero": queued,
-        "the same, in one batch transform": placed(inside, "batch", scaling),
+        "the same, in one batch transform": apply_mode(inside, "batch", scaling),
     }
     if measured is not None:
         faster = replace(inside, instance=measured.instance, seconds=measured.seconds)
-        rows[f"the same, at measured speed on {measured.instance}"] = placed(faster, "batch", scaling)
+        rows[f"the same, at measured speed on {measured.instance}"] = apply_mode(faster, "batch", scaling)
     return [
         Lever("as the document prints it", case.estimate(AS_DOCUMENTED)),
         Lever("with its error corrected", case.estimate(DOCUMENTED_CORRECTED)),
@@ -62,5 +62,5 @@ def levers(case: DocumentedCase, book: PriceBook, scaling: Scaling, measured: Me
 
 
 def _answers(profile: UsageProfile, codec: str) -> UsageProfile:
-    size = answer_bytes(profile.request_bytes, SCALE, codec)
+    size = estimate_answer_bytes(profile.request_bytes, SCALE, codec)
     return replace(profile, response_encoding=RAW, response_bytes=size)

@@ -15,7 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from pixelserve_deploy.cost.amounts import grouped
+from pixelserve_deploy.cost.amounts import format_grouped
 from pixelserve_deploy.cost.errors import CostError
 
 SCHEMA = "pixelserve-benchmark/1"
@@ -84,7 +84,7 @@ class Price1000:
     high: Decimal
 
 
-def read(path: Path) -> Benchmark:
+def read_benchmark(path: Path) -> Benchmark:
     """The benchmark of a file. Raises CostError naming what it lacks."""
     try:
         fields = json.loads(path.read_text("utf-8"))
@@ -104,7 +104,7 @@ def read(path: Path) -> Benchmark:
     return benchmark
 
 
-def of_images(benchmark: Benchmark, scale: int | None) -> Benchmark:
+def select_images(benchmark: Benchmark, scale: int | None) -> Benchmark:
     """The rows that are pictures, at the scale if they have one. Raises CostError naming what would do."""
     rows = tuple(row for row in benchmark.rows if row.image and row.scale in (None, scale))
     if rows:
@@ -116,7 +116,7 @@ def of_images(benchmark: Benchmark, scale: int | None) -> Benchmark:
     )
 
 
-def within(benchmark: Benchmark, latency: Decimal | None, percentile: str) -> list[Row]:
+def select_within(benchmark: Benchmark, latency: Decimal | None, percentile: str) -> list[Row]:
     """The rows that meet the target, fastest first. Raises CostError with the best when none does."""
     rows = sorted(benchmark.rows, key=lambda row: -row.rate)
     fit = [row for row in rows if latency is None or row.times[percentile] <= latency]
@@ -124,13 +124,13 @@ def within(benchmark: Benchmark, latency: Decimal | None, percentile: str) -> li
         best = min(rows, key=lambda row: row.times[percentile])
         raise CostError(
             f"No row of {benchmark.name} has a {percentile} of {latency} s or less; the best has "
-            f"{grouped(best.times[percentile])} s ({best.label}). Measure with fewer connections, send smaller "
+            f"{format_grouped(best.times[percentile])} s ({best.label}). Measure with fewer connections, send smaller "
             "pictures, or allow more."
         )
     return fit
 
 
-def per_thousand(row: Row, hourly: Decimal, utilisation: Decimal) -> Price1000:
+def price_thousand(row: Row, hourly: Decimal, utilisation: Decimal) -> Price1000:
     """The instance's price for a thousand images at the row's rate, with the part of its time that it works."""
     amount = hourly / 3600 / row.rate / utilisation * 1000
     return Price1000(row, amount, amount * max(1 - row.error, Decimal(0)), amount * (1 + row.error))

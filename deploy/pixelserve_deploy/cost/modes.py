@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from pixelserve_deploy.cost.amounts import ceiling, grouped, half_up
+from pixelserve_deploy.cost.amounts import format_grouped, round_half_up, round_up
 from pixelserve_deploy.cost.policy import EXACT
-from pixelserve_deploy.cost.profile import LINK, MONTH_HOURS, RESPONSE, UsageProfile, encoded
-from pixelserve_deploy.cost.usage import DAYS, LINK_BYTES, answer_size
+from pixelserve_deploy.cost.profile import LINK, MONTH_HOURS, RESPONSE, UsageProfile, encode_size
+from pixelserve_deploy.cost.usage import DAYS, LINK_BYTES, measure_answer
 
 MB = Decimal(10**6)
 INSTANCE, MEMORY = "instance", "memory"
@@ -59,7 +59,7 @@ class Scaling:
     """What is billed around a start: loading, and waiting for the scale-in."""
 
 
-def placed(profile: UsageProfile, name: str, scaling: Scaling) -> UsageProfile:
+def apply_mode(profile: UsageProfile, name: str, scaling: Scaling) -> UsageProfile:
     """The profile in a mode, with its instance hours, and an instance that the mode has."""
     mode = MODES[name]
     profile = replace(profile, mode=name, hours=None)
@@ -69,13 +69,13 @@ def placed(profile: UsageProfile, name: str, scaling: Scaling) -> UsageProfile:
         return replace(profile, waits=None)
     if name == "async":
         profile = replace(profile, instance=ASYNC_INSTEAD.get(profile.instance, profile.instance))
-    return replace(profile, hours=_hours(profile, name, scaling))
+    return replace(profile, hours=_count_hours(profile, name, scaling))
 
 
-def _hours(profile: UsageProfile, name: str, scaling: Scaling) -> Decimal:
+def _count_hours(profile: UsageProfile, name: str, scaling: Scaling) -> Decimal:
     period = MONTH_HOURS * profile.months
     driven = profile.busy_hours / scaling.utilisation
-    needed = max(ceiling(driven / period), Decimal(1))
+    needed = max(round_up(driven / period), Decimal(1))
     if name == "realtime":
         return period * (needed if scaling.instances is None else scaling.instances)
     if name == "autoscaled":
@@ -85,38 +85,42 @@ def _hours(profile: UsageProfile, name: str, scaling: Scaling) -> Decimal:
     return min((profile.busy_hours if name == "batch" else driven) + around, period * needed)
 
 
-def reasons(profile: UsageProfile) -> list[str]:
-    """Why a placed profile cannot run in its mode; empty when it can."""
+def find_obstacles(profile: UsageProfile) -> list[str]:
+    """Why a profile cannot run in its mode; empty when it can."""
     mode = MODES[profile.mode]
     found = []
-    sizes = {"request": encoded(profile.request_bytes, profile.request_encoding), "answer": _carried(profile)}
+    sizes = {
+        "request": encode_size(profile.request_bytes, profile.request_encoding),
+        "answer": _measure_carried(profile),
+    }
     limit_mb, limit_s = mode.payload_mb, mode.seconds
     through = profile.gateway and mode.waits
     if through:
         limit_mb, limit_s = min(limit_mb, GATEWAY_MB), min(limit_s, GATEWAY_SECONDS)
     where = f"{mode.title}{' behind API Gateway' if through else ''}"
     found += [
-        f"{where} takes {limit_mb} MB; the {name} has {grouped(size / MB)} MB: send JPEG or WebP, or a link to S3"
+        f"{where} takes {limit_mb} MB; the {name} has {format_grouped(size / MB)} MB: "
+        "send JPEG or WebP, or a link to S3"
         for name, size in sizes.items()
         if size > limit_mb * MB
     ]
     longest = max(profile.seconds, profile.waits or profile.seconds)
     if longest > limit_s:
-        found.append(f"{where} ends after {limit_s} s; a request takes {grouped(half_up(longest, 2))} s")
+        found.append(f"{where} ends after {limit_s} s; a request takes {format_grouped(round_half_up(longest, 2))} s")
     if mode.most_memory_mb is not None and profile.memory_mb > mode.most_memory_mb:
         found.append(f"{mode.title} has {mode.most_memory_mb} MB at most, not {profile.memory_mb}: measure with less")
     return found
 
 
-def remark(asked: UsageProfile, given: UsageProfile) -> str | None:
-    """What placing changed that was asked for otherwise."""
+def describe_change(asked: UsageProfile, given: UsageProfile) -> str | None:
+    """What applying the mode changed that was asked for otherwise."""
     if given.mode == "async" and asked.instance != given.instance:
         return f"{asked.instance} is not offered for asynchronous endpoints; this is {given.instance}"
     return None
 
 
-def _carried(profile: UsageProfile) -> Decimal:
+def _measure_carried(profile: UsageProfile) -> Decimal:
     """Bytes of the answer on the connection to the mode itself."""
     if profile.delivery == RESPONSE:
-        return answer_size(profile, EXACT)
+        return measure_answer(profile, EXACT)
     return profile.response_bytes if profile.mode in ("async", "batch") else LINK_BYTES

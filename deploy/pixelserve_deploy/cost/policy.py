@@ -36,7 +36,7 @@ EXACT = Policy("exact", rounded_per_ms=False, whole_hours=False, cents=False, ti
 POLICIES = {policy.name: policy for policy in (AS_DOCUMENTED, DOCUMENTED_CORRECTED, EXACT)}
 
 
-def policy_of(name: str) -> Policy:
+def find_policy(name: str) -> Policy:
     """The policy of a name, spelt with hyphens or underscores. Raises CostError listing them."""
     try:
         return POLICIES[name.replace("_", "-")]

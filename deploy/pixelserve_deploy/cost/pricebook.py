@@ -17,6 +17,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from pixelserve_deploy.aws import find_partition
 from pixelserve_deploy.cost.errors import CostError, PriceMissing
 
 MARKED = frozenset({"derived", "unverified"})
@@ -103,7 +104,7 @@ class PriceBook:
     @property
     def sha256(self) -> str:
         """Of the prices and allowances, whatever their order in the file."""
-        return fingerprint(price_rows(self.prices.values()), allowance_rows(self.free.values()))
+        return fingerprint(list_price_rows(self.prices.values()), list_allowance_rows(self.free.values()))
 
     def find(self, service: str, region: str, dimension: str) -> Price | None:
         """The price, or None."""
@@ -122,7 +123,7 @@ class PriceBook:
         )
 
     def _instead(self, service: str, region: str, dimension: str) -> str:
-        holders = [book.id for book in books().values() if book.find(service, region, dimension)]
+        holders = [book.id for book in load_books().values() if book.find(service, region, dimension)]
         if holders:
             return f"The book {holders[-1]} has it: --book {holders[-1]}."
         kind = dimension.partition(" ")[0]
@@ -139,7 +140,7 @@ class PriceBook:
         return f": {', '.join(places)}" if places else ""
 
 
-def price_rows(prices: Iterable[Price]) -> list[dict[str, Any]]:
+def list_price_rows(prices: Iterable[Price]) -> list[dict[str, Any]]:
     """Prices as the file has them, in the order of their names."""
     rows = [
         {
@@ -162,7 +163,7 @@ def _tier_row(tier: Tier) -> dict[str, str | None]:
     return row if tier.status is None else {**row, "status": tier.status}
 
 
-def allowance_rows(allowances: Iterable[Allowance]) -> list[dict[str, Any]]:
+def list_allowance_rows(allowances: Iterable[Allowance]) -> list[dict[str, Any]]:
     """Allowances as the file has them."""
     rows = [{**vars(allowance), "amount": str(allowance.amount)} for allowance in allowances]
     return sorted(rows, key=lambda row: (row["service"], row["dimension"]))
@@ -174,7 +175,7 @@ def fingerprint(prices: list[dict[str, Any]], free: list[dict[str, Any]]) -> str
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def written(book: PriceBook) -> str:
+def format_book(book: PriceBook) -> str:
     """The book as a file: JSON with one price a line, so that differences of versions are readable."""
     head = {
         "id": book.id,
@@ -187,14 +188,14 @@ def written(book: PriceBook) -> str:
         "sha256": book.sha256,
     }
     parts = [f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in head.items()]
-    lists = {"free": allowance_rows(book.free.values()), "prices": price_rows(book.prices.values())}
+    lists = {"free": list_allowance_rows(book.free.values()), "prices": list_price_rows(book.prices.values())}
     for key, rows in lists.items():
         lines = ",\n".join(f"  {json.dumps(row, ensure_ascii=False)}" for row in rows)
         parts.append(f' "{key}": [\n{lines}\n ]' if rows else f' "{key}": []')
     return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
-def parse(text: str, name: str) -> PriceBook:
+def parse_book(text: str, name: str) -> PriceBook:
     """The book of a file's text. Raises CostError naming what is wrong with it."""
     try:
         fields = json.loads(text)
@@ -241,36 +242,31 @@ def _text(value: Decimal | None) -> str | None:
 
 
 @functools.cache
-def books() -> Mapping[str, PriceBook]:
+def load_books() -> Mapping[str, PriceBook]:
     """The books of the package by id, oldest first."""
     folder = resources.files("pixelserve_deploy.cost") / "data" / "pricebooks"
-    found = [parse(file.read_text("utf-8"), file.name) for file in folder.iterdir() if file.name.endswith(".json")]
+    found = [parse_book(file.read_text("utf-8"), file.name) for file in folder.iterdir() if file.name.endswith(".json")]
     return {book.id: book for book in sorted(found, key=lambda book: (book.effective_from, book.id))}
 
 
-def book_of(name: str) -> PriceBook:
+def find_book(name: str) -> PriceBook:
     """The book of an id, or of a file's path. Raises CostError listing the books."""
-    if name in books():
-        return books()[name]
+    if name in load_books():
+        return load_books()[name]
     path = Path(name)
     if not path.is_file():
-        raise CostError(f"There is no price book {name}. Books: {', '.join(books())}; or the path of a file.")
+        raise CostError(f"There is no price book {name}. Books: {', '.join(load_books())}; or the path of a file.")
     try:
-        return parse(path.read_text("utf-8"), name)
+        return parse_book(path.read_text("utf-8"), name)
     except (OSError, UnicodeDecodeError) as error:
         raise CostError(f"Cannot read {name}: {error}.") from None
 
 
-def partition_of(region: str) -> str:
-    """The partition of a region; `aws-cn` for China's two."""
-    return "aws-cn" if region.startswith("cn-") else "aws"
-
-
-def newest(region: str) -> PriceBook:
+def find_newest_book(region: str) -> PriceBook:
     """The newest book of the region's partition. Raises PriceMissing listing the regions when it has none of it."""
-    book = [book for book in books().values() if book.partition == partition_of(region)][-1]
+    book = [book for book in load_books().values() if book.partition == find_partition(region)][-1]
     if region not in book.regions:
-        known = sorted({name for other in books().values() for name in other.regions})
+        known = sorted({name for other in load_books().values() for name in other.regions})
         raise PriceMissing(
             f"No price book has prices of {region}. Regions: {', '.join(known)}. "
             f"`pixelserve cost refresh --region {region}` asks AWS for others."

@@ -15,8 +15,10 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
+from pixelserve.errors import Unavailable
+from pixelserve_deploy.aws import find_partition
 from pixelserve_deploy.cost.errors import CostError
-from pixelserve_deploy.cost.pricebook import Price, Tier, partition_of
+from pixelserve_deploy.cost.pricebook import Price, Tier
 
 Product = Mapping[str, Any]
 """One answer of get_products: product, serviceCode, terms, version."""
@@ -71,15 +73,17 @@ TRAFFIC = (
 )  # fmt: skip
 
 
-def hosting(instance: str) -> Wanted:
+def want_hosting(instance: str) -> Wanted:
     """The hour of an endpoint's instance."""
     attributes = {"instanceName": instance, "component": "Hosting"}
     return Wanted("AmazonSageMaker", f"hosting {instance}", "hour", attributes, f"Host:{re.escape(instance)}", ("Hrs",),
                   tiered=False)  # fmt: skip
 
 
-def fetched(client: Any, wanted: Wanted, region: str, code: str) -> list[Product]:
-    """What the API has, page by page; `client` is boto3's of `pricing`."""
+def fetch_products(client: Any, region: str, wanted: Wanted, code: str) -> list[Product]:
+    """What the API has, page by page; `client` is boto3's of `pricing`. Raises Unavailable when it does not answer."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
     filters = [
         {"Type": "TERM_MATCH", "Field": field, "Value": value}
         for field, value in {wanted.region_attribute: region, **wanted.attributes}.items()
@@ -87,14 +91,17 @@ def fetched(client: Any, wanted: Wanted, region: str, code: str) -> list[Product
     request: dict[str, Any] = {"ServiceCode": code, "Filters": filters, "FormatVersion": "aws_v1"}
     found: list[Product] = []
     while True:
-        answer = client.get_products(**request)
+        try:
+            answer = client.get_products(**request)
+        except (BotoCoreError, ClientError) as error:
+            raise Unavailable(f"The price list did not answer: {error} --from-file reads a downloaded offer.") from None
         found += [json.loads(text) for text in answer["PriceList"]]
         if not answer.get("NextToken"):
             return found
         request["NextToken"] = answer["NextToken"]
 
 
-def offered(paths: Iterable[Path]) -> list[Product]:
+def read_offers(paths: Iterable[Path]) -> list[Product]:
     """The products of downloaded offer files, in the API's form. Raises CostError for other files."""
     return [product for path in paths for product in _offer(path)]
 
@@ -113,7 +120,7 @@ def _offer(path: Path) -> Iterator[Product]:
         yield {**head, "product": product, "terms": {"OnDemand": terms.get(sku, {})}}
 
 
-def price_in(products: Iterable[Product], wanted: Wanted, region: str, currency: str, as_of: str) -> Price:
+def pick_price(products: Iterable[Product], wanted: Wanted, region: str, currency: str, as_of: str) -> Price:
     """The one price. Raises PriceRefused naming what there is instead."""
     name = f"{wanted.service} {wanted.dimension} in {region}"
     candidates = [product for product in products if wanted.matches(product, region)]
@@ -181,8 +188,8 @@ def _amount(text: str) -> Decimal:
         raise PriceRefused(f"{text!r} in the price list is no number.") from None
 
 
-def client_for(region: str) -> Any:
+def make_pricing_client(region: str) -> Any:
     """boto3's client of the price list that has the region. Raises ModuleNotFoundError without boto3."""
     import boto3
 
-    return boto3.client("pricing", region_name=API_REGION[partition_of(region)])
+    return boto3.client("pricing", region_name=API_REGION[find_partition(region)])

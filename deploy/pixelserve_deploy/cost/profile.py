@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from pixelserve_deploy.cost.amounts import ceiling
+from pixelserve_deploy.cost.amounts import round_up
 from pixelserve_deploy.cost.errors import CostError
 
 MONTH_HOURS = Decimal(730)
@@ -80,6 +80,6 @@ class UsageProfile:
         return MONTH_HOURS * self.months * 3600 * self.concurrency / self.seconds if self.seconds else Decimal("Inf")
 
 
-def encoded(size: Decimal, encoding: str) -> Decimal:
+def encode_size(size: Decimal, encoding: str) -> Decimal:
     """Bytes on the wire: Base64 makes four of every three begun."""
-    return 4 * ceiling(size / 3) if encoding == BASE64 else size
+    return 4 * round_up(size / 3) if encoding == BASE64 else size

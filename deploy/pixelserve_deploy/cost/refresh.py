@@ -35,7 +35,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Refreshed:
+class RefreshResult:
     """The new book, what changed, and the prices that the list refused: the book keeps the old ones of those."""
 
     book: PriceBook
@@ -43,9 +43,9 @@ class Refreshed:
     refused: tuple[str, ...]
 
 
-def refreshed(
+def refresh_book(
     old: PriceBook, region: str, wants: Sequence[Wanted], look: Callable[[Wanted], Price], today: datetime.date
-) -> Refreshed:
+) -> RefreshResult:
     """The old book with the region's prices as `look` finds them. Raises PriceMissing when it finds none."""
     prices = dict(old.prices)
     changes, refused = [], []
@@ -64,17 +64,17 @@ def refreshed(
         raise PriceMissing(f"The price list has none of the prices, so no book is written. {' '.join(refused)}")
     book = replace(
         old,
-        id=book_id(old, region, today),
+        id=name_book(old, region, today),
         effective_from=today.isoformat(),
         effective_to=None,
         retrieved_at=today.isoformat(),
         source=f"AWS Price List for {region} on {today.isoformat()}; the rest as in {old.id}",
         prices=prices,
     )
-    return Refreshed(book, tuple(changes), tuple(refused))
+    return RefreshResult(book, tuple(changes), tuple(refused))
 
 
-def book_id(old: PriceBook, region: str, today: datetime.date) -> str:
+def name_book(old: PriceBook, region: str, today: datetime.date) -> str:
     """What the new book is called."""
     return f"{old.partition}-{region}-{today:%Y-%m-%d}"
 

@@ -37,7 +37,7 @@ class Effect:
         return abs(self.high - self.low)
 
 
-def effects(base: UsageProfile, bill: Callable[[UsageProfile], Estimate], swing: Decimal) -> list[Effect]:
+def measure_effects(base: UsageProfile, bill: Callable[[UsageProfile], Estimate], swing: Decimal) -> list[Effect]:
     """Each of `VARIED` and `PRICES` lower and higher by the part `swing`, what moves the total most first.
 
     `bill` prices a profile, its hours worked out anew.

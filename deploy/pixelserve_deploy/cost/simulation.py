@@ -75,7 +75,7 @@ class Fleet:
 
 
 @dataclass
-class Outcome:
+class SimulationResult:
     """What became of the requests; `served` are those in time. The lists have one value a minute."""
 
     served: int = 0
@@ -100,9 +100,9 @@ class Outcome:
         return self.served + self.late + self.failed
 
 
-def simulate(trace: Sequence[int], fleet: Fleet) -> Outcome:
+def simulate(trace: Sequence[int], fleet: Fleet) -> SimulationResult:
     """Runs the trace through the fleet. Every request is served, late or failed in the end."""
-    outcome, scaler, queue = Outcome(), _Scaler(fleet), _Queue(fleet)
+    outcome, scaler, queue = SimulationResult(), _Scaler(fleet), _Queue(fleet)
     minute = 0
     while minute < len(trace) or queue.waiting or queue.running:
         arrived = trace[minute] if minute < len(trace) else 0
@@ -202,7 +202,7 @@ class _Queue:
         since = now - self._fleet.seconds
         while self._started and self._started[0][1] <= since + SLACK:
             self._started.popleft()
-        self.running = sum(_later(*starts, since) for starts in self._started)
+        self.running = sum(_count_later(*starts, since) for starts in self._started)
 
     def _expire(self, group: list[int]) -> None:
         """Fails those at the group's head that have waited longer than the time-out when the fleet is free."""
@@ -264,7 +264,7 @@ class _Queue:
             self.failed += count
 
 
-def _later(first: float, last: float, count: int, since: float) -> int:
+def _count_later(first: float, last: float, count: int, since: float) -> int:
     """How many of evenly spaced starts are after `since`."""
     if first > since or count == 1:
         return count

@@ -22,7 +22,7 @@ Trace = list[int]
 """Requests of each minute."""
 
 
-def read(path: Path) -> Trace:
+def read_trace(path: Path) -> Trace:
     """The trace of a CSV file with a header: `minute` (a whole number) or `timestamp` (ISO 8601), and `requests`.
 
     Without the column `requests` each row is one request. Minutes without rows are empty, and rows may come in any
@@ -30,12 +30,12 @@ def read(path: Path) -> Trace:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            return _binned(csv.DictReader(file), path)
+            return _count_by_minute(csv.DictReader(file), path)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CostError(f"Cannot read {path}: {error}.") from None
 
 
-def _binned(rows: csv.DictReader[str], path: Path) -> Trace:
+def _count_by_minute(rows: csv.DictReader[str], path: Path) -> Trace:
     columns = rows.fieldnames or []
     time = next((name for name in ("minute", "timestamp") if name in columns), None)
     if time is None:
@@ -68,14 +68,14 @@ def _minute_of(text: str) -> int:
     return math.floor(datetime.fromisoformat(text).timestamp() / 60)
 
 
-def diurnal(requests: int, days: int, peak: float = 4.0) -> Trace:
+def make_diurnal(requests: int, days: int, peak: float = 4.0) -> Trace:
     """Day and night, the busiest minute `peak` times the quietest; the sum is exactly `requests`."""
     middle, swing = (peak + 1) / 2, (peak - 1) / 2
     weights = [middle + swing * math.cos(2 * math.pi * (minute - PEAK_HOUR * 60) / DAY) for minute in range(DAY)] * days
     return spread(requests, weights)
 
 
-def bursty(
+def make_bursty(
     requests: int, days: int, bursts_a_day: float = 4, minutes: int = 10, share: float = 0.8, seed: int = 0
 ) -> Trace:
     """Quiet, but for bursts at random times that have `share` of all requests; the sum is exactly `requests`."""

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from pixelserve_deploy.cost.amounts import ceiling, grouped, short
+from pixelserve_deploy.cost.amounts import format_grouped, format_short, round_up
 from pixelserve_deploy.cost.errors import CostError
 from pixelserve_deploy.cost.policy import Policy
-from pixelserve_deploy.cost.profile import LINK, RESPONSE, UsageProfile, encoded
+from pixelserve_deploy.cost.profile import LINK, RESPONSE, UsageProfile, encode_size
 
 GB = Decimal(10**9)
 MILLION = Decimal(10**6)
@@ -54,29 +54,29 @@ class Usage:
 Meter = Callable[[UsageProfile, Policy], Usage | None]
 
 
-def calls(key: str, service: str, price: tuple[str, str]) -> Meter:
+def meter_calls(key: str, service: str, price: tuple[str, str]) -> Meter:
     """Counts requests by the million."""
 
     def meter(profile: UsageProfile, _policy: Policy) -> Usage:
-        count = grouped(profile.requests)
+        count = format_grouped(profile.requests)
         formula = f"{count} calls / 1e6"
         return Usage(key, service, f"{count} calls", price, profile.requests / MILLION, "1M requests", formula)
 
     return meter
 
 
-def per_call(key: str, service: str, text: str, price: tuple[str, str], size: Decimal, requests: Decimal) -> Usage:
+def count_bytes(key: str, service: str, text: str, price: tuple[str, str], size: Decimal, requests: Decimal) -> Usage:
     """Bytes of every request, in GB."""
-    formula = f"{grouped(requests)} x {grouped(size)} B / 1e9"
+    formula = f"{format_grouped(requests)} x {format_grouped(size)} B / 1e9"
     return Usage(key, service, f"{_size(size)} {text} per call", price, requests * size / GB, "GB", formula)
 
 
-def lambda_duration(profile: UsageProfile, policy: Policy) -> Usage:
+def meter_lambda_duration(profile: UsageProfile, policy: Policy) -> Usage:
     """Milliseconds, or GB-seconds, by the policy."""
     memory = Decimal(profile.memory_mb) / 1024
-    text = f"{profile.memory_mb} MB, {grouped(profile.seconds)} s"
+    text = f"{profile.memory_mb} MB, {format_grouped(profile.seconds)} s"
     price = ("AWSLambda", "duration")
-    count, seconds = grouped(profile.requests), grouped(profile.seconds)
+    count, seconds = format_grouped(profile.requests), format_grouped(profile.seconds)
     if policy.rounded_per_ms:
         quantity = profile.requests * profile.seconds * 1000
         formula = f"{count} x {seconds} s x 1000"
@@ -86,94 +86,97 @@ def lambda_duration(profile: UsageProfile, policy: Policy) -> Usage:
     return Usage("lambda-duration", LAMBDA, text, price, quantity, GB_SECOND, formula, BINARY_MEMORY)
 
 
-def serverless(profile: UsageProfile, _policy: Policy) -> Usage:
+def meter_serverless(profile: UsageProfile, _policy: Policy) -> Usage:
     """GB-seconds of serverless inference."""
     quantity = profile.requests * profile.seconds * Decimal(profile.memory_mb) / 1024
-    formula = f"{grouped(profile.requests)} x {grouped(profile.seconds)} s x {profile.memory_mb} MB / 1024"
-    text = f"serverless, {profile.memory_mb} MB, {grouped(profile.seconds)} s"
+    formula = (
+        f"{format_grouped(profile.requests)} x {format_grouped(profile.seconds)} s x {profile.memory_mb} MB / 1024"
+    )
+    text = f"serverless, {profile.memory_mb} MB, {format_grouped(profile.seconds)} s"
     price = ("AmazonSageMaker", "serverless")
     return Usage("serverless", SAGEMAKER, text, price, quantity, GB_SECOND, formula, BINARY_MEMORY)
 
 
-def gateway_calls(profile: UsageProfile, policy: Policy) -> Usage | None:
+def meter_gateway_calls(profile: UsageProfile, policy: Policy) -> Usage | None:
     """Calls of the gateway, if there is one."""
-    meter = calls("gateway-requests", GATEWAY, ("AmazonApiGateway", "requests"))
+    meter = meter_calls("gateway-requests", GATEWAY, ("AmazonApiGateway", "requests"))
     return meter(profile, policy) if profile.gateway else None
 
 
-def answers_out(profile: UsageProfile, policy: Policy) -> Usage | None:
+def meter_answers_out(profile: UsageProfile, policy: Policy) -> Usage | None:
     """What leaves AWS for the callers: by the gateway, or from S3 or the endpoint itself."""
     if not profile.egress:
         return None
     service = GATEWAY if profile.gateway and profile.delivery == RESPONSE else "AWS data transfer"
-    size = answer_size(profile, policy)
-    return per_call("data-transfer-out", service, "out", ("AWSDataTransfer", "out"), size, profile.answered)
+    size = measure_answer(profile, policy)
+    return count_bytes("data-transfer-out", service, "out", ("AWSDataTransfer", "out"), size, profile.answered)
 
 
-def logs(profile: UsageProfile, _policy: Policy) -> Usage:
+def meter_logs(profile: UsageProfile, _policy: Policy) -> Usage:
     """What is written to the log."""
     price = ("AmazonCloudWatch", "ingestion")
-    return per_call("logs", LOGS, "of logs", price, profile.log_bytes, profile.requests)
+    return count_bytes("logs", LOGS, "of logs", price, profile.log_bytes, profile.requests)
 
 
-def registry(profile: UsageProfile, _policy: Policy) -> Usage:
+def meter_registry(profile: UsageProfile, _policy: Policy) -> Usage:
     """The container image, kept for the period."""
     quantity = profile.image_gb * profile.months
-    formula = f"{grouped(profile.image_gb)} GB x {grouped(profile.months)} months"
-    text = f"{short(quantity)} GB-month"
+    formula = f"{format_grouped(profile.image_gb)} GB x {format_grouped(profile.months)} months"
+    text = f"{format_short(quantity)} GB-month"
     return Usage("registry", REGISTRY, text, ("AmazonECR", "storage"), quantity, "GB-month", formula)
 
 
-def instance_hours(kind: str) -> Meter:
+def meter_instance_hours(kind: str) -> Meter:
     """Hours of the profile's instance; `kind` is hosting, async or batch."""
 
     def meter(profile: UsageProfile, policy: Policy) -> Usage:
         hours = profile.busy_hours if profile.hours is None else profile.hours
-        formula = f"{grouped(hours)} h"
+        formula = f"{format_grouped(hours)} h"
         if profile.hours is None:
-            formula = f"{grouped(profile.requests)} x {grouped(profile.seconds)} s / 3600 / {profile.concurrency}"
+            count, seconds = format_grouped(profile.requests), format_grouped(profile.seconds)
+            formula = f"{count} x {seconds} s / 3600 / {profile.concurrency}"
             if policy.whole_hours:
-                hours, formula = ceiling(hours), f"{formula}, rounded up"
-        text = f"{short(hours)} h {profile.instance}"
+                hours, formula = round_up(hours), f"{formula}, rounded up"
+        text = f"{format_short(hours)} h {profile.instance}"
         price = ("AmazonSageMaker", f"{kind} {profile.instance}")
         return Usage("hosting", SAGEMAKER, text, price, hours, "hour", formula)
 
     return meter
 
 
-def data_in(profile: UsageProfile, policy: Policy) -> Usage:
+def meter_data_in(profile: UsageProfile, policy: Policy) -> Usage:
     """What the endpoint takes in."""
-    size = encoded(profile.request_bytes, profile.request_encoding) if policy.base64 else profile.request_bytes
-    return per_call("data-in", SAGEMAKER, "in", ("AmazonSageMaker", "data-in"), size, profile.requests)
+    size = encode_size(profile.request_bytes, profile.request_encoding) if policy.base64 else profile.request_bytes
+    return count_bytes("data-in", SAGEMAKER, "in", ("AmazonSageMaker", "data-in"), size, profile.requests)
 
 
-def data_out(profile: UsageProfile, policy: Policy) -> Usage:
+def meter_data_out(profile: UsageProfile, policy: Policy) -> Usage:
     """What the endpoint answers."""
-    size = LINK_BYTES if profile.delivery == LINK else answer_size(profile, policy)
-    return per_call("data-out", SAGEMAKER, "out", ("AmazonSageMaker", "data-out"), size, profile.answered)
+    size = LINK_BYTES if profile.delivery == LINK else measure_answer(profile, policy)
+    return count_bytes("data-out", SAGEMAKER, "out", ("AmazonSageMaker", "data-out"), size, profile.answered)
 
 
-def async_data(profile: UsageProfile, _policy: Policy) -> Usage:
+def meter_async_data(profile: UsageProfile, _policy: Policy) -> Usage:
     """Asynchronous endpoints read and write S3 and bill both ways as one."""
     size = profile.request_bytes + profile.response_bytes
     price = ("AmazonSageMaker", "async-data")
-    found = per_call("async-data", SAGEMAKER, "read and written", price, size, profile.requests)
+    found = count_bytes("async-data", SAGEMAKER, "read and written", price, size, profile.requests)
     if profile.answered == profile.requests:
         return found
     unanswered = profile.requests - profile.answered
-    less = f" - {grouped(unanswered)} x {grouped(profile.response_bytes)} B / 1e9"
+    less = f" - {format_grouped(unanswered)} x {format_grouped(profile.response_bytes)} B / 1e9"
     quantity = found.quantity - unanswered * profile.response_bytes / GB
     return replace(found, quantity=quantity, formula=found.formula + less)
 
 
-def objects(
+def meter_objects(
     kind: str, text: str, count: Callable[[UsageProfile], int], images: Callable[[UsageProfile], Decimal]
 ) -> Meter:
     """Requests to S3; `count` is how many for one image, and `images` how many images have them."""
 
     def meter(profile: UsageProfile, _policy: Policy) -> Usage | None:
         times = count(profile)
-        formula = f"{grouped(images(profile))} x {times} / 1000"
+        formula = f"{format_grouped(images(profile))} x {times} / 1000"
         quantity = images(profile) * times / THOUSAND
         usage = Usage(
             f"s3-{kind}", S3, f"{times} {text} per image", ("AmazonS3", kind), quantity, "1k requests", formula
@@ -183,13 +186,13 @@ def objects(
     return meter
 
 
-def kept(size: Callable[[UsageProfile], Decimal], images: Callable[[UsageProfile], Decimal]) -> Meter:
+def meter_storage(size: Callable[[UsageProfile], Decimal], images: Callable[[UsageProfile], Decimal]) -> Meter:
     """Pictures that lie in S3; `size` is bytes for one image, and `images` how many lie there."""
 
     def meter(profile: UsageProfile, _policy: Policy) -> Usage | None:
         held = size(profile)
-        days = grouped(profile.kept_days)
-        formula = f"{grouped(images(profile))} x {grouped(held)} B / 1e9 x {days} / {DAYS} days"
+        days = format_grouped(profile.kept_days)
+        formula = f"{format_grouped(images(profile))} x {format_grouped(held)} B / 1e9 x {days} / {DAYS} days"
         quantity = images(profile) * held / GB * profile.kept_days / DAYS
         usage = Usage(
             "s3-storage", S3, f"pictures kept for {days} days", ("AmazonS3", "storage"), quantity, "GB-month", formula
@@ -199,53 +202,53 @@ def kept(size: Callable[[UsageProfile], Decimal], images: Callable[[UsageProfile
     return meter
 
 
-def answer_size(profile: UsageProfile, policy: Policy) -> Decimal:
+def measure_answer(profile: UsageProfile, policy: Policy) -> Decimal:
     """Bytes that reach the caller for one request: from S3 a picture is never in Base64."""
     if profile.delivery == LINK:
         return profile.response_bytes + (0 if profile.mode == "batch" else LINK_BYTES)
-    return encoded(profile.response_bytes, profile.response_encoding) if policy.base64 else profile.response_bytes
+    return encode_size(profile.response_bytes, profile.response_encoding) if policy.base64 else profile.response_bytes
 
 
-def _asked(profile: UsageProfile) -> Decimal:
+def _count_requests(profile: UsageProfile) -> Decimal:
     return profile.requests
 
 
-def _answered(profile: UsageProfile) -> Decimal:
+def _count_answers(profile: UsageProfile) -> Decimal:
     return profile.answered
 
 
-def _linked(profile: UsageProfile) -> int:
+def _count_links(profile: UsageProfile) -> int:
     return 1 if profile.delivery == LINK else 0
 
 
-FRONT: tuple[Meter, ...] = (gateway_calls, answers_out, logs, registry)
+FRONT: tuple[Meter, ...] = (meter_gateway_calls, meter_answers_out, meter_logs, meter_registry)
 LINKED: tuple[Meter, ...] = (
-    objects("put", "PUT", _linked, _answered),
-    objects("get", "GET", _linked, _answered),
-    kept(lambda profile: profile.response_bytes * _linked(profile), _answered),
+    meter_objects("put", "PUT", _count_links, _count_answers),
+    meter_objects("get", "GET", _count_links, _count_answers),
+    meter_storage(lambda profile: profile.response_bytes * _count_links(profile), _count_answers),
 )
 FROM_S3: tuple[Meter, ...] = (
-    objects("put", "PUT", lambda _profile: 2, _asked),
-    objects("get", "GET", lambda _profile: 2, _asked),
-    kept(lambda profile: profile.request_bytes + profile.response_bytes, _asked),
+    meter_objects("put", "PUT", lambda _profile: 2, _count_requests),
+    meter_objects("get", "GET", lambda _profile: 2, _count_requests),
+    meter_storage(lambda profile: profile.request_bytes + profile.response_bytes, _count_requests),
 )
-HOSTED: tuple[Meter, ...] = (*FRONT, instance_hours("hosting"), data_in, data_out, *LINKED)
+HOSTED: tuple[Meter, ...] = (*FRONT, meter_instance_hours("hosting"), meter_data_in, meter_data_out, *LINKED)
 METERS: dict[str, tuple[Meter, ...]] = {
     "realtime": HOSTED,
     "autoscaled": HOSTED,
-    "async": (*FRONT, instance_hours("async"), async_data, *FROM_S3),
-    "serverless": (*FRONT, serverless, data_in, data_out, *LINKED),
+    "async": (*FRONT, meter_instance_hours("async"), meter_async_data, *FROM_S3),
+    "serverless": (*FRONT, meter_serverless, meter_data_in, meter_data_out, *LINKED),
     "lambda": (
-        calls("lambda-requests", LAMBDA, ("AWSLambda", "requests")),
-        lambda_duration,
+        meter_calls("lambda-requests", LAMBDA, ("AWSLambda", "requests")),
+        meter_lambda_duration,
         *FRONT,
         *LINKED,
     ),
-    "batch": (answers_out, logs, registry, instance_hours("batch"), *FROM_S3),
+    "batch": (meter_answers_out, meter_logs, meter_registry, meter_instance_hours("batch"), *FROM_S3),
 }
 
 
-def usages(profile: UsageProfile, policy: Policy) -> list[Usage]:
+def list_usages(profile: UsageProfile, policy: Policy) -> list[Usage]:
     """What the profile's mode is billed for. Raises CostError for an unknown mode."""
     if profile.mode not in METERS:
         raise CostError(f"There is no mode {profile.mode}. Modes: {', '.join(METERS)}.")
@@ -257,4 +260,4 @@ def _size(size: Decimal) -> str:
     for unit, step in (("GB", GB), ("MB", MILLION), ("KB", THOUSAND)):
         if size >= step:
             return f"{size / step:.4g} {unit}"
-    return f"{grouped(size)} B"
+    return f"{format_grouped(size)} B"

@@ -5,24 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from pixelserve_deploy.cost.amounts import grouped, half_up, money, short
-from pixelserve_deploy.cost.charts import Line, Panel, Swing, count, curves, timeline, tornado
-from pixelserve_deploy.cost.comparison import BreakEven, Option, Question, total
+from pixelserve_deploy.cost.amounts import format_grouped, format_money, format_short, round_half_up
+from pixelserve_deploy.cost.comparison import BreakEven, Option, price_whole
 from pixelserve_deploy.cost.engine import Estimate
 from pixelserve_deploy.cost.levers import Lever
 from pixelserve_deploy.cost.measured import Benchmark, Price1000
 from pixelserve_deploy.cost.modes import MODES
-from pixelserve_deploy.cost.report import Section, Table
+from pixelserve_deploy.cost.question import Question
 from pixelserve_deploy.cost.sensitivity import Effect
-from pixelserve_deploy.cost.simulation import Outcome
+from pixelserve_deploy.cost.simulation import SimulationResult
+from pixelserve_deploy.reports import (
+    Curve,
+    Panel,
+    Section,
+    Swing,
+    Table,
+    draw_curves,
+    draw_timeline,
+    draw_tornado,
+    format_count,
+)
 
 CURVE_STEPS = 32
-COMPARED = ("Mode", "A month", "A million", "Marked prices", "Notes")
+COMPARISON_COLUMNS = ("Mode", "A month", "A million", "Marked prices", "Notes")
 NEVER = "never"
 
 
-def comparison_table(options: Sequence[Option]) -> Table:
-    """The modes, cheapest first; `refusals` tells why some cannot run."""
+def build_comparison_table(options: Sequence[Option]) -> Table:
+    """The modes, cheapest first; `list_refusals` tells why some cannot run."""
     rows = []
     for option in options:
         bill = option.bill
@@ -33,16 +43,16 @@ def comparison_table(options: Sequence[Option]) -> Table:
         rows.append(
             (
                 MODES[option.mode].title,
-                money(bill.total, bill.currency),
-                money(million, bill.currency) if million is not None else "-",
+                format_money(bill.total, bill.currency),
+                format_money(million, bill.currency) if million is not None else "-",
                 "! " + ", ".join(bill.marked) if bill.marked else "",
                 _note(bill, option),
             )
         )
-    return Table(COMPARED, tuple(rows), frozenset(COMPARED[1:3]))
+    return Table(COMPARISON_COLUMNS, tuple(rows), frozenset(COMPARISON_COLUMNS[1:3]))
 
 
-def refusals(options: Sequence[Option]) -> tuple[str, ...]:
+def list_refusals(options: Sequence[Option]) -> tuple[str, ...]:
     """Why some modes cannot run."""
     return tuple(
         f"{reason if reason.startswith(MODES[option.mode].title) else f'{MODES[option.mode].title}: {reason}'}".rstrip(
@@ -57,71 +67,73 @@ def refusals(options: Sequence[Option]) -> tuple[str, ...]:
 
 def _note(bill: Estimate, option: Option) -> str:
     hours = bill.profile.hours
-    words = [f"{short(hours)} h {bill.profile.instance}"] if hours is not None else []
+    words = [f"{format_short(hours)} h {bill.profile.instance}"] if hours is not None else []
     if hours is None:
-        words.append(f"{bill.profile.memory_mb} MB, {short(bill.profile.seconds)} s")
+        words.append(f"{bill.profile.memory_mb} MB, {format_short(bill.profile.seconds)} s")
     return "; ".join([*words, *([option.remark] if option.remark else [])])
 
 
-def break_even_section(question: Question, options: Sequence[Option], found: Sequence[BreakEven]) -> Section:
+def build_break_even_section(question: Question, options: Sequence[Option], found: Sequence[BreakEven]) -> Section:
     """The volumes at which one instance that is always on costs no more than a mode."""
-    single = question.placed("realtime")
+    single = question.apply_mode("realtime")
     rows = tuple((MODES[point.mode].title, _volume(point.compute), _volume(point.whole)) for point in found)
     headers = ("Mode", "Machines alone", "Whole bill")
     notes = (
         "Below so many requests a month a mode costs less than one instance that is always on.",
-        f"One {single.instance} serves {grouped(half_up(single.capacity, 0))} requests a month at most; "
+        f"One {single.instance} serves {format_grouped(round_half_up(single.capacity, 0))} requests a month at most; "
         "'never' means that it would have to serve more.",
     )
     return Section(
         "Break-even with one instance that is always on",
         Table(headers, rows, frozenset(headers[1:])),
         notes,
-        lambda: _break_even_chart(question, options, found),
+        lambda: _draw_break_even(question, options, found),
     )
 
 
 def _volume(point: Decimal | None) -> str:
-    return NEVER if point is None else grouped(point)
+    return NEVER if point is None else format_grouped(point)
 
 
-def _break_even_chart(question: Question, options: Sequence[Option], found: Sequence[BreakEven]) -> str:
-    question = question.of_one_instance()
-    capacity = int(question.placed("realtime").capacity)
+def _draw_break_even(question: Question, options: Sequence[Option], found: Sequence[BreakEven]) -> str:
+    question = question.limit_to_one_instance()
+    capacity = int(question.apply_mode("realtime").capacity)
     currency = question.book.currency
     items = []
     for option in options:
         if option.bill is not None and option.mode != "autoscaled":
-            cost = total(question, option.mode)
+            cost = price_whole(question, option.mode)
             steps = [capacity * number // CURVE_STEPS for number in range(CURVE_STEPS + 1)]
             points = [(float(step), float(cost(Decimal(step)))) for step in steps]
-            items.append(Line(MODES[option.mode].title, points, dashed=option.mode != "realtime"))
-    always = total(question, "realtime")
+            items.append(Curve(MODES[option.mode].title, points, dashed=option.mode != "realtime"))
+    always = price_whole(question, "realtime")
     marks = [
-        (float(point.whole), float(always(point.whole)), count(float(point.whole)))
+        (float(point.whole), float(always(point.whole)), format_count(float(point.whole)))
         for point in found
         if point.whole is not None
     ]
-    return curves(
+    return draw_curves(
         items,
         "requests a month",
         f"{currency} a month",
-        lambda value: money(Decimal(round(value)), currency)[:-3],
+        lambda value: format_money(Decimal(round(value)), currency)[:-3],
         marks,
     )
 
 
-def sensitivity_section(base: Decimal, effects: Sequence[Effect], swing: Decimal, currency: str) -> Section:
+def build_sensitivity_section(base: Decimal, effects: Sequence[Effect], swing: Decimal, currency: str) -> Section:
     """What moves the total, the most first."""
-    percent = f"{grouped(100 * swing)} %"
+    percent = f"{format_grouped(100 * swing)} %"
     headers = ("What", f"{percent} less", f"{percent} more")
-    rows = tuple((effect.what, money(effect.low, currency), money(effect.high, currency)) for effect in effects)
+    rows = tuple(
+        (effect.what, format_money(effect.low, currency), format_money(effect.high, currency)) for effect in effects
+    )
     swings = [
         Swing(
             effect.what,
             float(effect.low),
             float(effect.high),
-            *(money(end, currency) for end in (effect.low, effect.high)),
+            *(format_money(end, currency) for end in (effect.low, effect.high)),
         )
         for effect in effects
     ]
@@ -129,19 +141,19 @@ def sensitivity_section(base: Decimal, effects: Sequence[Effect], swing: Decimal
         f"Sensitivity: the total when one thing is {percent} less or more",
         Table(headers, rows, frozenset(headers[1:])),
         (),
-        lambda: tornado(swings, float(base), money(base, currency)),
+        lambda: draw_tornado(swings, float(base), format_money(base, currency)),
     )
 
 
-def levers_section(levers: Sequence[Lever], notes: tuple[str, ...]) -> Section:
+def build_levers_section(levers: Sequence[Lever], notes: tuple[str, ...]) -> Section:
     """What remains of the first bill."""
     first = levers[0].bill
-    headers = ("The same job", "A month", f"Of {money(first.total, first.currency)}", "Marked prices")
+    headers = ("The same job", "A month", f"Of {format_money(first.total, first.currency)}", "Marked prices")
     rows = tuple(
         (
             lever.what,
-            money(lever.bill.total, lever.bill.currency),
-            f"{half_up(100 * lever.bill.total / first.total, 1)} %",
+            format_money(lever.bill.total, lever.bill.currency),
+            f"{round_half_up(100 * lever.bill.total / first.total, 1)} %",
             "! " + ", ".join(lever.bill.marked) if lever.bill.marked else "",
         )
         for lever in levers
@@ -149,7 +161,7 @@ def levers_section(levers: Sequence[Lever], notes: tuple[str, ...]) -> Section:
     return Section("What each lever leaves of the bill", Table(headers, rows, frozenset(headers[1:3])), notes)
 
 
-def simulation_section(title: str, trace: Sequence[int], outcome: Outcome, bill: Estimate) -> Section:
+def build_simulation_section(title: str, trace: Sequence[int], outcome: SimulationResult, bill: Estimate) -> Section:
     """What became of the traffic, and what it cost."""
     minutes = len(outcome.billed)
     offered = max(outcome.offered, 1)
@@ -159,7 +171,7 @@ def simulation_section(title: str, trace: Sequence[int], outcome: Outcome, bill:
         ("Offered", f"{outcome.offered:,}", ""),
         ("Instance hours billed", f"{outcome.instance_hours:,.1f}", ""),
         ("Utilisation of ready instances", "", f"{100 * outcome.utilisation:.1f} %"),
-        ("Cost of the period", money(bill.total, bill.currency), ""),
+        ("Cost of the period", format_money(bill.total, bill.currency), ""),
     ]
     headers = ("Requests", "Number", "Part")
     hours = minutes / 60
@@ -172,11 +184,11 @@ def simulation_section(title: str, trace: Sequence[int], outcome: Outcome, bill:
         f"{title}: {hours:,.0f} h by the minute",
         Table(headers, tuple(rows), frozenset(headers[1:])),
         (),
-        lambda: timeline(panels, "hours", hours),
+        lambda: draw_timeline(panels, "hours", hours),
     )
 
 
-def benchmark_section(
+def build_benchmark_section(
     benchmark: Benchmark, prices: Sequence[Price1000], currency: str, instance: str, status: str, notes: tuple[str, ...]
 ) -> Section:
     """A thousand images at each load that meets the target, the fastest first."""
@@ -184,11 +196,11 @@ def benchmark_section(
     rows = tuple(
         (
             price.row.label,
-            grouped(price.row.rate),
-            grouped(price.row.times["p50"]),
-            grouped(price.row.times["p99"]),
-            money(price.amount, currency, 4),
-            f"{money(price.low, currency, 4)} to {money(price.high, currency, 4)}",
+            format_grouped(price.row.rate),
+            format_grouped(price.row.times["p50"]),
+            format_grouped(price.row.times["p99"]),
+            format_money(price.amount, currency, 4),
+            f"{format_money(price.low, currency, 4)} to {format_money(price.high, currency, 4)}",
             status,
         )
         for price in prices

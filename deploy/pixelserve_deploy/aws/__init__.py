@@ -1,0 +1,21 @@
+"""Amazon Web Services: partitions, clients and the registry of images. Loaded on demand, for boto3 takes its time."""
+
+from typing import TYPE_CHECKING
+
+from pixelserve.lazy import exports
+
+if TYPE_CHECKING:
+    from pixelserve_deploy.aws.partition import find_partition
+    from pixelserve_deploy.aws.registry import Registry, RegistryError
+    from pixelserve_deploy.aws.session import make_client
+else:
+    __getattr__ = exports(
+        __name__,
+        {
+            ".partition": "find_partition",
+            ".registry": "Registry RegistryError",
+            ".session": "make_client",
+        },
+    )
+
+__all__ = ["Registry", "RegistryError", "find_partition", "make_client"]

@@ -1,0 +1,54 @@
+"""What an endpoint costs, before it is deployed: the documented tables to the cent, and estimates of your own.
+
+`pixelserve cost ACTION --help` explains one action.
+"""
+
+from __future__ import annotations
+
+import argparse
+from decimal import InvalidOperation, Overflow
+
+from pixelserve_deploy.commands.cost import compare, diff, estimate, from_benchmark, refresh, simulate, table
+from pixelserve_deploy.cost import CostError
+
+__all__ = ["EXAMPLES", "add_arguments", "run"]
+
+EXAMPLES = """\
+  pixelserve cost table --policy documented-corrected --explain
+  pixelserve cost estimate --requests 1M --codec webp -o bill.html
+  pixelserve cost compare --model human-image-segmentation --seconds 1
+  pixelserve cost simulate --generate bursty --requests 1M
+  pixelserve cost from-benchmark benchmarks/results/pipeline.json --instance ml.c6i.xlarge
+  pixelserve cost diff before.json after.json --fail-above 10%
+"""
+ACTIONS = {
+    "table": table,
+    "estimate": estimate,
+    "compare": compare,
+    "simulate": simulate,
+    "from-benchmark": from_benchmark,
+    "diff": diff,
+    "refresh": refresh,
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, module in ACTIONS.items():
+        description = module.__doc__ or ""
+        action = actions.add_parser(
+            name,
+            help=description.partition("\n")[0].replace("%", "%%"),
+            description=description,
+            epilog=f"examples:\n{module.EXAMPLES}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(action)
+        action.set_defaults(run_action=module.run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    try:
+        return int(arguments.run_action(arguments))
+    except (InvalidOperation, Overflow):
+        raise CostError("An amount has more digits than can be reckoned exactly. Give smaller numbers.") from None

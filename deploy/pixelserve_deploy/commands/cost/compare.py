@@ -1,0 +1,75 @@
+"""All modes side by side, the cheapest first, with why some cannot run and where they break even."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from pixelserve_deploy.cost import (
+    BreakEven,
+    Option,
+    bills,
+    build_question,
+    compare,
+    find_break_evens,
+    format_plain,
+    views,
+)
+from pixelserve_deploy.options import add_report, add_workload, read_workload, write_report
+from pixelserve_deploy.reports import Report, Section, Table
+
+EXAMPLES = """\
+  pixelserve cost compare --model human-image-segmentation --seconds 1
+  pixelserve cost compare --requests 200k --cpu-seconds 9 --codec jpeg --link
+  pixelserve cost compare --model image-similarity --seconds 1 --format json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_workload(parser)
+    add_report(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    question = build_question(read_workload(arguments))
+    options = compare(question)
+    found = find_break_evens(question, options)
+    table = views.build_comparison_table(options)
+    title = f"{arguments.model.replace('_', '-')} in {arguments.region}, prices {question.book.id}"
+    sections = [Section(title, table, (*views.list_refusals(options), *question.list_notes()))]
+    if found:
+        sections.append(views.build_break_even_section(question, options, found))
+    data = {
+        "currency": question.book.currency,
+        "policy": question.policy.name,
+        "modes": [_mode(option) for option in options],
+        "break_even": [_point(point) for point in found],
+    }
+    write_report(Report("Modes compared", tuple(sections), data, _flat(options)), arguments)
+    return 0
+
+
+def _flat(options: Sequence[Option]) -> Table:
+    """The CSV: plain figures, and the reasons beside the modes that cannot run."""
+    headers = ("mode", "currency", "total", "marked", "notes")
+    rows = []
+    for option in options:
+        bill = option.bill
+        figures = (bill.currency, format_plain(bill.total), " ".join(bill.marked)) if bill else ("", "", "")
+        notes = [*option.reasons, *([option.remark] if option.remark else [])]
+        rows.append((option.mode, *figures, "; ".join(notes)))
+    return Table(headers, tuple(rows))
+
+
+def _mode(option: Option) -> dict[str, object]:
+    bill = bills.build_estimate_data(option.bill, explain=False) if option.bill else None
+    return {"mode": option.mode, "possible": option.bill is not None, "reasons": list(option.reasons),
+            "remark": option.remark, "bill": bill}  # fmt: skip
+
+
+def _point(point: BreakEven) -> dict[str, str]:
+    volumes = {"machines": point.compute, "whole_bill": point.whole}
+    return {
+        "mode": point.mode,
+        **{name: views.NEVER if value is None else format_plain(value) for name, value in volumes.items()},
+    }

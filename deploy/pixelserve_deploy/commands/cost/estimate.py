@@ -1,0 +1,168 @@
+"""The bill of one job in one mode, for a month and for a million images.
+
+As HTML it has charts of the lines, the break-even, the sensitivity and a simulated week.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from decimal import Decimal
+
+from pixelserve_deploy.cost import (
+    INSTANCE,
+    MODES,
+    Estimate,
+    Fleet,
+    Measurement,
+    Question,
+    UsageProfile,
+    Workload,
+    apply_mode,
+    bills,
+    build_question,
+    cite_answer_sizes,
+    cite_measurement,
+    compare,
+    describe_change,
+    estimate,
+    find_break_evens,
+    find_measured_row,
+    find_model,
+    format_plain,
+    load_cases,
+    make_diurnal,
+    measure_effects,
+    pull_levers,
+    simulate,
+    views,
+)
+from pixelserve_deploy.errors import UsageError
+from pixelserve_deploy.options import add_report, add_workload, parse_part, read_workload, write_report
+from pixelserve_deploy.reports import Report, Section, Table
+
+EXAMPLES = """\
+  pixelserve cost estimate --requests 1M --codec webp
+  pixelserve cost estimate --model human-image-segmentation --mode lambda --region cn-northwest-1
+  pixelserve cost estimate --mode async --seconds 0.4 --explain
+  pixelserve cost estimate --measured benchmarks/results/pipeline.json --megapixels 0.25 --latency 3 \\
+    --instance ml.c6i.xlarge
+  pixelserve cost estimate --what-if
+  pixelserve cost estimate -o bill.html
+"""
+WEEK = Decimal(7)
+MONTH_DAYS = Decimal("30.4375")
+
+
+OF_WHAT_IF = frozenset({
+    "what_if", "format", "output", "explain", "book", "utilisation", "instances", "starts_a_day", "measured", "latency",
+    "percentile", "instance",
+})  # fmt: skip
+"""The options that --what-if heeds."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--mode", choices=MODES, default="realtime", help="default realtime")
+    add_workload(parser)
+    parser.add_argument("--swing", type=parse_part, default=Decimal("0.2"), metavar="PART",
+                        help="of the sensitivity (default 20%%)")  # fmt: skip
+    parser.add_argument("--explain", action="store_true", help="formula, rounding and source of each line")
+    parser.add_argument("--what-if", action="store_true",
+                        help="the documents' job in place of yours, with each lever pulled")  # fmt: skip
+    add_report(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if not 0 < arguments.swing <= 1:
+        raise UsageError("--swing is above 0 and at most 100%")
+    if arguments.what_if:
+        _refuse_idle_options(arguments)
+    workload = read_workload(arguments)
+    make_report = _pull_levers if arguments.what_if else _estimate
+    report = make_report(arguments, workload, build_question(workload))
+    write_report(report, arguments)
+    return 0
+
+
+def _estimate(arguments: argparse.Namespace, workload: Workload, question: Question) -> Report:
+    profile = question.require_mode(arguments.mode)
+    name = f"{arguments.model.replace('_', '-')}, {MODES[arguments.mode].title}, {arguments.region}"
+
+    def price(varied: UsageProfile) -> Estimate:
+        hours_anew = apply_mode(varied, arguments.mode, question.scaling)
+        return estimate(hours_anew, question.book, question.policy, free_tier=question.free_tier, name=name)
+
+    bill = price(profile)
+    found = measure_effects(profile, price, arguments.swing)
+    section = bills.build_estimate_section(bill, arguments.explain)
+    notes = [f"{changed}."] if (changed := describe_change(question.profile, bill.profile)) else []
+    if note := cite_measurement(workload, question.profile.request_bytes):
+        notes.append(note)
+    notes += question.list_notes()
+    if arguments.explain:
+        notes.append(f"Sizes and seconds that are not given: {find_model(arguments.model).source}.")
+    section = replace(section, notes=(*section.notes, *notes))
+    sections = [section, views.build_sensitivity_section(bill.total, found, arguments.swing, bill.currency)]
+    if MODES[arguments.mode].machine == INSTANCE:
+        sections += _find_break_even(question)
+    if arguments.mode in ("realtime", "autoscaled"):
+        sections.append(_simulate_week(question, bill))
+    data = bills.build_estimate_data(bill, arguments.explain)
+    return Report(
+        "Cost estimate", tuple(sections), [data], Table(bills.BILL_COLUMNS, tuple(bills.flatten_bill(data, bill)))
+    )
+
+
+def _find_break_even(question: Question) -> list[Section]:
+    options = compare(question)
+    found = find_break_evens(question, options)
+    return [views.build_break_even_section(question, options, found)] if found else []
+
+
+def _simulate_week(question: Question, bill: Estimate) -> Section:
+    """A week of the same volume as days and nights, through an endpoint that may grow as far as its peak needs."""
+    profile = bill.profile
+    requests = int(profile.requests * WEEK / MONTH_DAYS)
+    trace = make_diurnal(requests, int(WEEK))
+    least = question.scaling.instances or 1
+    fleet = Fleet(
+        float(profile.seconds), profile.concurrency, least, most=least, utilisation=float(question.scaling.utilisation)
+    ).reaching(max(trace))
+    outcome = simulate(trace, fleet)
+    hours = Decimal(str(outcome.instance_hours))
+    week = replace(profile, mode="autoscaled", requests=Decimal(requests), hours=hours, months=WEEK / MONTH_DAYS)
+    cost = estimate(week, question.book, question.policy, free_tier=question.free_tier)
+    return views.build_simulation_section("A week, autoscaled", trace, outcome, cost)
+
+
+def _refuse_idle_options(arguments: argparse.Namespace) -> None:
+    """Raises UsageError for options that would change nothing."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    given = {name for name, value in vars(parser.parse_args([])).items() if getattr(arguments, name) != value}
+    unmeasured = {"instance"} if arguments.measured is None else set()
+    idle = given - (OF_WHAT_IF - unmeasured)
+    if idle:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(idle))
+        raise UsageError(
+            f"--what-if is about the documents' job and does not heed {names}"
+            f"{' without --measured' if idle == {'instance'} else ''}: leave it out, or leave out --what-if"
+        )
+
+
+def _pull_levers(arguments: argparse.Namespace, workload: Workload, question: Question) -> Report:
+    job = load_cases()[0]
+    row = find_measured_row(workload, job.profile.request_bytes)
+    measured, notes = None, [f"Sizes of JPEG and WebP answers: {cite_answer_sizes()}."]
+    if row is not None:
+        measured = Measurement(question.profile.instance, row.seconds)
+    if note := cite_measurement(workload, job.profile.request_bytes):
+        notes.append(note)
+    found = pull_levers(job, question.book, question.scaling, measured)
+    section = views.build_levers_section(found, tuple(notes))
+    data = [bills.build_estimate_data(lever.bill, arguments.explain) | {"id": lever.what} for lever in found]
+    flat = [
+        (lever.what, lever.bill.currency, format_plain(lever.bill.total), " ".join(lever.bill.marked))
+        for lever in found
+    ]
+    return Report("What if", (section,), data, Table(("id", "currency", "total", "marked"), tuple(flat)))

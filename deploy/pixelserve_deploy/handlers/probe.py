@@ -1,0 +1,223 @@
+"""The process behind `pixelserve check`: runs a handler's functions as the server does and reports one finding a line.
+
+Findings are JSON on the standard output it was started with; what the handler itself prints goes to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from pixelserve.errors import HandlerError, PixelserveError
+from pixelserve.serving import Context, Handler, Location, as_error, from_handler, load
+from pixelserve_deploy.handlers.safety import find_unsafe_calls
+from pixelserve_deploy.handlers.sample import make_sample
+
+Record = Callable[[Literal["ok", "note", "problem"], str, str], None]
+"""Takes a finding: its kind, which check, and the text."""
+
+INVOCATION_SECONDS = 60.0
+UNKNOWN = "application/x-pixelserve-check"
+"""A media type that no handler can know."""
+
+
+class Probe:
+    """The checks of one handler, in the order in which the server would do these things."""
+
+    def __init__(self, order: dict[str, Any], record: Record) -> None:
+        self._folder = Path(order["folder"])
+        self._own_body = order["body"] is not None
+        self._body = Path(order["body"]).read_bytes() if self._own_body else make_sample()
+        self._content_type: str = order["content_type"]
+        self._accept: str = order["accept"]
+        self._model_dir: str | None = order["model_dir"]
+        self._record = record
+
+    def run(self) -> None:
+        """Ends early where nothing after a failure could be checked."""
+        found = self._import()
+        if found is None:
+            return
+        with tempfile.TemporaryDirectory() as empty:
+            model = self._load_model(found, Path(self._model_dir or empty))
+        if model is _FAILED:
+            return
+        data = self._attempt_sample("input_fn", found.input_fn, self._body, self._content_type, self._context())
+        if data is not _FAILED:
+            prediction = self._predict(found, data, model)
+            if prediction is not _FAILED:
+                self._write(found, prediction)
+        self._refusals(found, model)
+
+    def _context(self, content_type: str = "", accept: str = "") -> Context:
+        deadline = time.monotonic() + INVOCATION_SECONDS
+        return Context("check", content_type=content_type or self._content_type, accept=accept, deadline=deadline)
+
+    def _import(self) -> Handler | None:
+        file = self._folder / "inference.py"
+        if not file.is_file():
+            self._record("problem", "import", f"there is no inference.py in {self._folder}")
+            return None
+        location = Location(self._folder, file, "check")
+        try:
+            found = load(location)
+        except HandlerError as error:
+            self._record("problem", "import", error.message)
+            return None
+        self._record("ok", "import", f"defines {', '.join(sorted(found.defined))}; their parameters fit")
+        for absent in sorted({"input_fn", "output_fn"} - found.defined):
+            if "transform_fn" not in found.defined:
+                self._record("note", absent, "absent: the default for JSON, NPY, CSV and raw bytes is used")
+        if location.requirements:
+            self._record(
+                "note", "requirements.txt", "not installed at start unless PIXELSERVE_INSTALL_REQUIREMENTS=true"
+            )
+        for call, line, in_request, instead in find_unsafe_calls(file):
+            where = f"line {line}: {call} runs code hidden in the data"
+            if in_request:
+                self._record("problem", "safety", f"{where}, and the data is a caller's; {instead}")
+            else:
+                self._record("note", "safety", f"{where}; {instead}")
+        return found
+
+    def _load_model(self, found: Handler, model_dir: Path) -> Any:
+        before = sorted(model_dir.rglob("*"))
+        model = self._attempt("model_fn", found.model_fn, str(model_dir), self._context())
+        if model is _FAILED:
+            return _FAILED
+        if model is None:
+            self._record("problem", "model_fn", "returned None: return what predict_fn needs")
+        written = [path for path in sorted(model_dir.rglob("*")) if path not in before]
+        if written:
+            name = written[0].relative_to(model_dir)
+            self._record("problem", "model_fn", f"wrote {name} into model_dir, read-only on SageMaker: use tempfile")
+        if found.warmup_fn is not None and self._attempt("warmup_fn", found.warmup_fn, model, Context("")) is _FAILED:
+            return _FAILED
+        return model
+
+    def _predict(self, found: Handler, data: Any, model: Any) -> Any:
+        context = self._context(accept=self._accept)
+        attempt = self._attempt if "input_fn" in found.defined else self._attempt_sample
+        if found.predict_batch_fn is not None:
+            results = attempt("predict_batch_fn", found.predict_batch_fn, [data, data], model, [context, context])
+            if results is _FAILED:
+                return _FAILED
+            if not hasattr(results, "__len__") or len(results) != 2:
+                length = len(results) if hasattr(results, "__len__") else type(results).__name__
+                self._record("problem", "predict_batch_fn", f"2 items gave {length}: return a list, one result an item")
+                return _FAILED
+            return results[0]
+        assert found.predict_fn is not None
+        started = time.perf_counter()
+        prediction = attempt("predict_fn", found.predict_fn, data, model, context)
+        seconds = time.perf_counter() - started
+        if seconds > INVOCATION_SECONDS:
+            self._record(
+                "problem", "predict_fn", f"took {seconds:.0f} s; real-time endpoints end an invocation at 60 s"
+            )
+        return prediction
+
+    def _write(self, found: Handler, prediction: Any) -> None:
+        context = self._context(accept=self._accept)
+        result = self._attempt("output_fn", found.output_fn, prediction, self._accept, context)
+        if result is _FAILED:
+            return
+        try:
+            answer = from_handler(result, self._accept, "")
+        except PixelserveError as error:
+            self._record("problem", "output_fn", error.message)
+            return
+        self._record("ok", "answer", f"{answer.size:,} bytes of {answer.media_type}")
+        if "transform_fn" not in found.defined:
+            context = self._context(accept=UNKNOWN)
+            self._expect("accept", 406, "NotAcceptable", found.output_fn, prediction, UNKNOWN, context)
+
+    def _refusals(self, found: Handler, model: Any) -> None:
+        context = self._context(UNKNOWN, "*/*")
+        if "transform_fn" in found.defined:
+            assert found.predict_fn is not None
+            arguments: tuple[Any, ...] = (found.predict_fn, b"\0", model, context)
+        else:
+            arguments = (found.input_fn, b"\0", UNKNOWN, context)
+        self._expect("content type", 415, "UnsupportedMediaType", *arguments)
+
+    def _expect(self, check: str, status: int, name: str, function: Callable[..., Any], *arguments: Any) -> None:
+        """Notes whether an unknown media type is refused with the right status."""
+        advice = f"raise pixelserve.errors.{name} for what is not known"
+        try:
+            function(*arguments)
+        except Exception as error:  # noqa: BLE001  a handler may raise anything
+            got = as_error(error, check).status
+            if got == status:
+                self._record("ok", check, f"an unknown one is answered {status}")
+            else:
+                self._record("note", check, f"an unknown one is answered {got} ({_describe(error)}): {advice}")
+        else:
+            self._record("note", check, f"an unknown one ({UNKNOWN}) is taken as any other; {advice}")
+
+    def _attempt(self, check: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        """The function's result, or _FAILED after reporting what it raised and where."""
+        started = time.perf_counter()
+        try:
+            result = function(*arguments)
+        except Exception as error:  # noqa: BLE001  a handler may raise anything
+            self._record("problem", check, _describe(error) + self._locate(error))
+            return _FAILED
+        self._record("ok", check, f"returned {type(result).__name__} in {time.perf_counter() - started:.2f} s")
+        return result
+
+    def _attempt_sample(self, check: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        """As `_attempt`, but a function may refuse a sample that is not the user's own, which is only noted."""
+        if self._own_body:
+            return self._attempt(check, function, *arguments)
+        try:
+            result = function(*arguments)
+        except Exception as error:  # noqa: BLE001  a handler may raise anything
+            refused = as_error(error, check).status < 500
+            advice = "" if refused else "; a caller's mistake should be a 400: raise pixelserve.errors.BadRequest"
+            described = _describe(error) + self._locate(error)
+            self._record("note", check, f'does not take the sample {{"img": Base64}}: {described}{advice}')
+            self._record("note", "sample", "give one of yours to check the rest: --body FILE --content-type TYPE")
+            return _FAILED
+        self._record("ok", check, f"returned {type(result).__name__}")
+        return result
+
+    def _locate(self, error: Exception) -> str:
+        """The last line of the handler's own files that the error passed."""
+        place, frame = "", error.__traceback__
+        while frame is not None:
+            file = Path(frame.tb_frame.f_code.co_filename)
+            if file.is_relative_to(self._folder):
+                place = f" ({file.relative_to(self._folder)}, line {frame.tb_lineno})"
+            frame = frame.tb_next
+        return place
+
+
+_FAILED: Any = object()
+
+
+def _describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def main() -> None:
+    """`python -m pixelserve_deploy.handlers.probe ORDER`, started by `checking` only."""
+    findings = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+
+    def record(kind: str, check: str, text: str) -> None:
+        findings.write(json.dumps({"kind": kind, "check": check, "text": text}) + "\n")
+
+    Probe(json.loads(sys.argv[1]), record).run()
+    findings.flush()
+    os._exit(0)  # threads of the handler must not hold the process
+
+
+if __name__ == "__main__":
+    main()

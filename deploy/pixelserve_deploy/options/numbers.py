@@ -1,0 +1,43 @@
+"""Numbers as people write them on a command line."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from decimal import Decimal, InvalidOperation
+
+LARGEST = Decimal(10**12)
+STEPS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+
+
+def parse_number(text: str) -> Decimal:
+    """1000000, 1,000,000, 1e6, 1M or 250k."""
+    found = re.fullmatch(r"((?:\d+|\d{1,3}(?:,\d{3})+)(?:\.\d+)?(?:e[+-]?\d{1,3})?) ?([kmg]?)", text.strip().lower())
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number: write 1000000, 1e6, 1M or 250k")
+    value = Decimal(found[1].replace(",", "")) * STEPS[found[2]]
+    if value > LARGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is too large: {LARGEST:,f} is the most")
+    return value
+
+
+def parse_size(text: str) -> Decimal:
+    """Bytes: 1MB, 100KB or 123456; units are decimal."""
+    try:
+        return parse_number(re.sub(r"b$", "", text.strip().lower()))
+    except argparse.ArgumentTypeError as error:
+        if "too large" in str(error):
+            raise
+        raise argparse.ArgumentTypeError(f"{text!r} is no size: write 1MB, 100KB or a number of bytes") from None
+
+
+def parse_part(text: str) -> Decimal:
+    """10% or 0.1."""
+    percent = text.strip().endswith("%")
+    try:
+        value = Decimal(text.strip().rstrip("%"))
+        if not value.is_finite() or abs(value) > LARGEST:
+            raise InvalidOperation
+    except InvalidOperation:
+        raise argparse.ArgumentTypeError(f"{text!r} is no part: write 10% or 0.1") from None
+    return value / 100 if percent else value

@@ -1,0 +1,125 @@
+"""The options that describe a workload, and the workload of a command line."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pixelserve_deploy.cost import (
+    BASE64,
+    CODECS,
+    PERCENTILES,
+    POLICIES,
+    RAW,
+    Workload,
+    WorkloadError,
+    load_models,
+)
+from pixelserve_deploy.errors import UsageError
+from pixelserve_deploy.options.numbers import parse_number, parse_part, parse_size
+
+DEFAULTS = Workload()
+
+
+def add_workload(parser: argparse.ArgumentParser) -> None:
+    """The options of a job in any mode."""
+    add_simulated_workload(parser, "a month (default 1M)")
+    modes = parser.add_argument_group("the modes")
+    modes.add_argument("--cpu-seconds", type=parse_number, metavar="S", help="of one request on Lambda or serverless")
+    modes.add_argument("--memory", type=int, metavar="MB", help="of Lambda and serverless")
+    modes.add_argument("--instances", type=int, metavar="N", help="always on (default: as many as the load needs)")
+    modes.add_argument("--starts-a-day", type=parse_number, default=DEFAULTS.starts_a_day, metavar="N",
+                       help="how often an asynchronous endpoint wakes from zero (default 8)")  # fmt: skip
+
+
+def add_simulated_workload(parser: argparse.ArgumentParser, requests: str) -> None:
+    """The options of a job on instances that a simulation scales; `requests` explains --requests."""
+    parser.set_defaults(cpu_seconds=None, memory=None, instances=None, starts_a_day=DEFAULTS.starts_a_day)
+    job = parser.add_argument_group("the job")
+    job.add_argument("--model", default=DEFAULTS.model, metavar="NAME",
+                     help=f"whose sizes and seconds to begin with: {', '.join(load_models())}")  # fmt: skip
+    job.add_argument("--requests", type=parse_number, default=DEFAULTS.requests, metavar="N", help=requests)
+    job.add_argument("--request-bytes", type=parse_size, metavar="SIZE", help="one image sent, e.g. 1MB")
+    job.add_argument("--megapixels", type=parse_number, metavar="N", help="the same as a JPEG of so many pixels")
+    job.add_argument("--response-bytes", type=parse_size, metavar="SIZE", help="one answer, before Base64")
+    job.add_argument("--codec", choices=CODECS, help="the answer's size as measured for this codec, not as documented")
+    job.add_argument(
+        "--scale",
+        type=int,
+        choices=(2, 4),
+        default=DEFAULTS.scale,
+        help="the factor, of --codec and --measured (default 2)",
+    )
+    job.add_argument("--encoding", choices=(RAW, BASE64), help="of the answer: raw bytes, or Base64 in JSON")
+    job.add_argument(
+        "--request-encoding",
+        choices=(RAW, BASE64),
+        default=DEFAULTS.request_encoding,
+        help="of the request (default raw)",
+    )
+    job.add_argument(
+        "--log-bytes", type=parse_size, default=DEFAULTS.log_bytes, metavar="SIZE", help="a request (default 10KB)"
+    )
+    job.add_argument("--link", action="store_true", help="the answer is a link to S3, where the picture lies for a day")
+    job.add_argument(
+        "--in-region", action="store_true", help="callers are in the region: nothing is billed for leaving"
+    )
+    job.add_argument("--no-gateway", action="store_true", help="without an API Gateway in front")
+    machine = parser.add_argument_group("the machine")
+    machine.add_argument("--instance", metavar="TYPE", help="e.g. ml.g4dn.xlarge")
+    machine.add_argument("--seconds", type=parse_number, metavar="S", help="of one request on the instance")
+    machine.add_argument("--measured", type=Path, metavar="RESULT", help="the same, from a benchmark's JSON")
+    machine.add_argument("--latency", type=parse_number, metavar="S", help="with --measured: the most that is accepted")
+    machine.add_argument(
+        "--percentile", choices=PERCENTILES, default=DEFAULTS.percentile, help="of the latency (default p99)"
+    )
+    machine.add_argument(
+        "--concurrency", type=int, default=DEFAULTS.concurrency, metavar="N", help="requests at a time (default 1)"
+    )
+    machine.add_argument("--utilisation", type=parse_part, default=DEFAULTS.utilisation, metavar="PART",
+                         help="how full instances are driven (default 70%%)")  # fmt: skip
+    prices = parser.add_argument_group("the prices")
+    prices.add_argument("--region", default=DEFAULTS.region, help="default us-east-2")
+    prices.add_argument("--book", metavar="ID", help="a price book's id or file (default: the newest of the region)")
+    prices.add_argument("--policy", default=DEFAULTS.policy, help=f"{', '.join(POLICIES)} (default {DEFAULTS.policy})")
+    prices.add_argument("--no-tiers", action="store_true", help="the first tier's price for all")
+    prices.add_argument("--free-tier", action="store_true", help="take off what every month has free")
+
+
+def read_workload(arguments: argparse.Namespace) -> Workload:
+    """The workload of the options. Raises UsageError for options that contradict each other."""
+    try:
+        return Workload(
+            model=arguments.model,
+            requests=arguments.requests,
+            request_bytes=arguments.request_bytes,
+            megapixels=arguments.megapixels,
+            response_bytes=arguments.response_bytes,
+            codec=arguments.codec,
+            scale=arguments.scale,
+            encoding=arguments.encoding,
+            request_encoding=arguments.request_encoding,
+            log_bytes=arguments.log_bytes,
+            link=arguments.link,
+            in_region=arguments.in_region,
+            gateway=not arguments.no_gateway,
+            instance=arguments.instance,
+            seconds=arguments.seconds,
+            measured=arguments.measured,
+            latency=arguments.latency,
+            percentile=arguments.percentile,
+            concurrency=arguments.concurrency,
+            cpu_seconds=arguments.cpu_seconds,
+            memory_mb=arguments.memory,
+            utilisation=arguments.utilisation,
+            instances=arguments.instances,
+            starts_a_day=arguments.starts_a_day,
+            region=arguments.region,
+            book=arguments.book,
+            policy=arguments.policy,
+            tiers=not arguments.no_tiers,
+            free_tier=arguments.free_tier,
+        )
+    except WorkloadError as error:
+        options = (name.removesuffix("_mb").replace("_", "-") for name in error.fields)
+        raise UsageError(error.sentence.format(*(f"--{option}" for option in options))) from None

@@ -1,0 +1,52 @@
+"""The question of a bill as a value: what it leaves open is filled in, what contradicts itself is refused."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from pixelserve_deploy.cost import CostError, Workload, WorkloadError, build_question
+
+PIPELINE = Path(__file__).parents[2] / "benchmarks" / "results" / "pipeline.json"
+
+
+def test_a_question_of_the_documents_job_is_its_bill() -> None:
+    workload = Workload(book="aws-2022-06", policy="documented-corrected", encoding="raw")
+    bill = build_question(workload).estimate("realtime")
+    assert {line.key: line.amount for line in bill.lines}["hosting"] == Decimal("537.28")
+    assert bill.total == bill.per_million
+
+
+def test_what_is_left_open_is_the_models() -> None:
+    question = build_question(Workload(model="image_similarity", seconds=Decimal(1)))
+    assert question.profile.memory_mb == 10240
+    assert question.book.partition == "aws"
+    assert question.apply_mode("realtime").seconds == 1
+    assert build_question(Workload(model="image_similarity", memory_mb=2048)).profile.memory_mb == 2048
+
+
+def test_measured_seconds_are_those_of_the_fastest_load() -> None:
+    small = Workload(measured=PIPELINE, megapixels=Decimal("0.25"), instance="ml.c6i.xlarge")
+    question = build_question(small)
+    assert question.profile.waits is not None
+    assert 0 < question.apply_mode("realtime").seconds < question.profile.waits
+    with pytest.raises(CostError, match="behind API Gateway ends after 29 s"):
+        build_question(Workload(measured=PIPELINE, instance="ml.c6i.xlarge")).require_mode("realtime")
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"request_bytes": Decimal(1), "megapixels": Decimal(1)}, "request_bytes or megapixels, not both"),
+        ({"latency": Decimal(1)}, "latency goes with measured"),
+        ({"measured": PIPELINE, "concurrency": 2}, "measured or concurrency, not both: the measured rate"),
+        ({"utilisation": Decimal(2)}, "utilisation is above 0 and at most 100%"),
+        ({"memory_mb": 0}, "memory_mb is above 0"),
+        ({"model": "image-similarity", "codec": "webp"}, "codec knows the answers of image-super-resolution"),
+    ],
+)
+def test_contradictions_are_refused_in_the_words_of_the_fields(fields, expected) -> None:
+    with pytest.raises(WorkloadError, match=expected):
+        Workload(**fields)
