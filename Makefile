@@ -31,7 +31,7 @@ lint: venv    ## ruff, mypy and import-linter
 	$(BIN)/ruff check .
 	$(BIN)/mypy -p pixelserve -p pixelserve_deploy
 	for handler in code/*/inference.py; do $(BIN)/mypy $$handler || exit 1; done
-	PYTHONPATH=container:deploy $(BIN)/lint-imports --config setup.cfg
+	PYTHONPATH=container:deploy $(BIN)/lint-imports --no-cache --config setup.cfg
 	$(BIN)/hadolint Dockerfile
 
 image: venv    ## build the container image; BUILD="--mms" and other options of `pixelserve build`

@@ -11,7 +11,7 @@ from decimal import InvalidOperation, Overflow
 from pixelserve_deploy.commands.cost import compare, diff, estimate, from_benchmark, refresh, simulate, table
 from pixelserve_deploy.cost import CostError
 
-__all__ = ["EXAMPLES", "add_arguments", "run"]
+__all__ = ["ACTIONS", "EXAMPLES", "add_arguments", "run"]
 
 EXAMPLES = """\
   pixelserve cost table --policy documented-corrected --explain
