@@ -41,7 +41,7 @@ sbom: venv    ## build/sbom.json, the CycloneDX bill of materials of an image: m
 	mkdir -p build
 	$(BIN)/python tools/sbom $(or $(IMAGE),$(error IMAGE=NAME:TAG is missing)) build/sbom.json
 
-contract: venv    ## the conformance suite against process and images, and the README's table of its outcomes
+contract: venv    ## the conformance suite against process and images, and docs/contract.md's table of its outcomes
 	$(BIN)/python -m pytest tests/contract --contract-results docs/contract.json
 	$(BIN)/python tools/contract-table
 

@@ -1,29 +1,18 @@
-"""The README's table is that of the outcomes that were noted, and those are of the cases there are."""
+"""The table of docs/contract.md is that of the outcomes that were noted, and those are of the cases there are."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
-from importlib.machinery import SourceFileLoader
-from types import ModuleType
 
 import test_lifecycle
 import test_requests
+from documents import load_tool
 from servers import ROOT
 
 
-def _contract_table() -> ModuleType:
-    loader = SourceFileLoader("contract_table", str(ROOT / "tools" / "contract-table"))
-    spec = importlib.util.spec_from_loader("contract_table", loader)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
-    return module
-
-
-def test_the_readme_shows_the_outcomes() -> None:
-    written = _contract_table()
-    shown = (ROOT / "README.md").read_text().partition(written.BEGIN)[2].partition(written.END)[0]
+def test_the_page_shows_the_outcomes() -> None:
+    written = load_tool("contract-table")
+    shown = written.PAGE.read_text().partition(written.BEGIN)[2].partition(written.END)[0]
     assert shown.strip() == written.table()
 
 

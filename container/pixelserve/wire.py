@@ -9,6 +9,9 @@ from typing import Any
 
 from pixelserve.errors import BodyTooLarge, ClientGone, PixelserveError, State, Unavailable
 
+Headers = list[tuple[bytes, bytes]]
+"""As ASGI and httpx take them."""
+
 ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
 INFERENCE_ID = "x-amzn-sagemaker-inference-id"
 REQUEST_ID = "x-request-id"

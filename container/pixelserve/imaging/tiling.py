@@ -21,7 +21,7 @@ from pixelserve.imaging.image import Pixels
 
 SMALLEST_TILE = 32
 
-Network = Callable[[Pixels], Pixels]
+EnlargeTile = Callable[[Pixels], Pixels]
 Progress = Callable[[int, int], None]
 
 
@@ -53,7 +53,7 @@ class _Block:
 
 
 def run_tiled(
-    network: Network,
+    network: EnlargeTile,
     pixels: Pixels,
     tiles: Tiles,
     progress: Progress | None = None,
@@ -100,7 +100,7 @@ def _cuts(length: int, most: int, multiple: int) -> list[tuple[int, int]]:
     return [(start, min(part, length - start)) for start in range(0, length, part)]
 
 
-def _run_block(network: Network, pixels: Pixels, block: _Block, tiles: Tiles, out: Pixels) -> None:
+def _run_block(network: EnlargeTile, pixels: Pixels, block: _Block, tiles: Tiles, out: Pixels) -> None:
     overlap = math.ceil(tiles.overlap / tiles.multiple) * tiles.multiple
     top, left = max(0, block.top - overlap), max(0, block.left - overlap)
     bottom = min(pixels.shape[0], block.top + block.height + overlap)

@@ -9,10 +9,9 @@ import httpx
 from pixelserve.local.endpoints import PING_SECONDS, Endpoint
 from pixelserve.local.faults import ACCOUNT, RuntimeFault
 from pixelserve.processes import ServerFailed
+from pixelserve.wire import Headers
 
 TIMED_OUT = "Your invocation timed out while waiting for a response from container primary."
-
-Headers = list[tuple[bytes, bytes]]
 
 
 async def ask(

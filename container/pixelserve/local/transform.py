@@ -68,7 +68,7 @@ class Outcome:
 
 
 @dataclass
-class Report:
+class JobReport:
     """`skipped` objects had their output already."""
 
     done: int = 0
@@ -86,7 +86,7 @@ def job_environment(strategy: str | None, concurrency: int | None, payload_megab
     return {"SAGEMAKER_BATCH": "true"} | {name: str(value) for name, value in chosen.items() if value is not None}
 
 
-def run_job(endpoint: Endpoint, job: Job, progress: Callable[[Outcome], None], stop: Stop | None = None) -> Report:
+def run_job(endpoint: Endpoint, job: Job, progress: Callable[[Outcome], None], stop: Stop | None = None) -> JobReport:
     """Stores `<name>.out` for every object that does not fail, and tells `progress` of each.
 
     Raises ServerFailed when the server ends, Stopped when `stop` is set, and what the places raise for being listed.
@@ -131,7 +131,7 @@ class _Run:
         self._client = client
         self._stop = stop
         self._progress = progress
-        self._report = Report()
+        self._report = JobReport()
         self._total = 0
         self._open: set[_Output] = set()
         self._stopped = threading.Event()
@@ -148,7 +148,7 @@ class _Run:
         for output in self._open:
             output.content.close()
 
-    def all(self) -> Report:
+    def all(self) -> JobReport:
         names = self._stop.run_aside(self._job.source.names)
         there = set() if self._job.overwrite else set(self._stop.run_aside(self._job.target.names))
         missing = [name for name in names if f"{name}.out" not in there]

@@ -20,8 +20,8 @@ from pixelserve.serving.engine import Engine
 from pixelserve.settings import Settings
 
 
-class Connection(Protocol):
-    """What the contract asks of the connection that a request came on."""
+class Caller(Protocol):
+    """Who sent a request: what the contract asks of the connection that it came on."""
 
     @property
     def is_draining(self) -> bool:
@@ -30,13 +30,12 @@ class Connection(Protocol):
     def answer_begins(self) -> None:
         """Called before the first byte of an answer is written."""
 
-    def watch_caller(self, on_gone: Callable[[], None]) -> AbstractContextManager[None]:
+    def watch(self, on_gone: Callable[[], None]) -> AbstractContextManager[None]:
         """While entered, `on_gone` is called when the caller hangs up."""
 
 
-Headers = list[tuple[bytes, bytes]]
 RequestHeaders = dict[bytes, bytes]
-Route = Callable[[Connection, RequestHeaders, str, Any], Awaitable[Answer]]
+Route = Callable[[Caller, RequestHeaders, str, Any], Awaitable[Answer]]
 
 ATTRIBUTES = wire.ATTRIBUTES.encode()
 REQUEST_ID = wire.REQUEST_ID.encode()
@@ -69,21 +68,21 @@ class Contract(ABC):
         """Raises QueueFull when a request could not be taken; asked before its body is read."""
 
     @abstractmethod
-    async def infer(self, connection: Connection, body: bytes, context: Context) -> Answer:
+    async def infer(self, caller: Caller, body: bytes, context: Context) -> Answer:
         """The model's answer to `body`."""
 
     def counts(self, path: str) -> bool:
         """Whether requests to `path` are counted in this process."""
         return True
 
-    async def __call__(self, connection: Connection, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, caller: Caller, scope: Any, receive: Any, send: Any) -> None:
         started = time.perf_counter()
         headers: dict[bytes, bytes] = dict(scope["headers"])
         request_id = _request_id(headers)
         error: PixelserveError | None = None
         try:
             route = self._route(scope)
-            answer = await route(connection, headers, request_id, receive)
+            answer = await route(caller, headers, request_id, receive)
         except PixelserveError as raised:
             error = raised
         except Exception as fault:  # noqa: BLE001  a fault of ours must still be answered and logged
@@ -92,7 +91,7 @@ class Contract(ABC):
         if error is not None:
             answer = json_answer(error.body(request_id))
         if not isinstance(error, ClientGone):
-            await respond(connection, send, answer, request_id, error)
+            await respond(caller, send, answer, request_id, error)
         if scope["path"] == "/ping":
             self._log_ping(error)
         else:
@@ -129,9 +128,7 @@ class Contract(ABC):
     async def _ping(self, *_request: Any) -> Answer:
         return self.ping()
 
-    async def _invocations(
-        self, connection: Connection, headers: RequestHeaders, request_id: str, receive: Any
-    ) -> Answer:
+    async def _invocations(self, caller: Caller, headers: RequestHeaders, request_id: str, receive: Any) -> Answer:
         self.check_room()
         body = await self._read_body(headers, receive)
         context = Context(
@@ -141,7 +138,7 @@ class Contract(ABC):
             accept=headers.get(b"accept", b"*/*").decode("latin-1"),
             deadline=time.monotonic() + self._settings.timeout,
         )
-        return await self.infer(connection, body, context)
+        return await self.infer(caller, body, context)
 
     async def _read_body(self, headers: RequestHeaders, receive: Any) -> bytes:
         """The body, while all that are arriving fit in the memory that a full queue would take. Raises QueueFull."""
@@ -179,11 +176,11 @@ class ModelApp(Contract):
         """Writes the lines of the access log that still wait."""
         self._access_log.flush()
 
-    async def infer(self, connection: Connection, body: bytes, context: Context) -> Answer:
+    async def infer(self, caller: Caller, body: bytes, context: Context) -> Answer:
         if not body:
             raise BadRequest("The body is empty. Send the model's input in it.")
         ticket = self._engine.submit(body, context)
-        with connection.watch_caller(ticket.hang_up):
+        with caller.watch(ticket.hang_up):
             return await ticket.future
 
 
@@ -202,11 +199,9 @@ def execution_parameters(settings: Settings) -> dict[str, Any]:
     }
 
 
-async def respond(
-    connection: Connection, send: Any, answer: Answer, request_id: str, error: PixelserveError | None
-) -> None:
+async def respond(caller: Caller, send: Any, answer: Answer, request_id: str, error: PixelserveError | None) -> None:
     """Writes an answer; the last one on its connection when the process is draining."""
-    headers: Headers = [
+    headers: wire.Headers = [
         (b"content-type", answer.media_type.encode("latin-1")),
         (b"content-length", str(answer.size).encode()),
         (REQUEST_ID, request_id.encode()),
@@ -215,9 +210,9 @@ async def respond(
         headers.append((b"retry-after", str(error.retry_after).encode()))
     if answer.attributes:
         headers.append((ATTRIBUTES, answer.attributes.encode()))
-    if connection.is_draining:
+    if caller.is_draining:
         headers.append((b"connection", b"close"))
-    connection.answer_begins()
+    caller.answer_begins()
     await send({"type": "http.response.start", "status": 200 if error is None else error.status, "headers": headers})
     pieces = [piece for part in answer.parts for piece in _slices(part)]
     for number, piece in enumerate(pieces, start=1):

@@ -23,7 +23,7 @@ from pixelserve.errors import BadRequest, NotFound, PixelserveError, Unavailable
 from pixelserve.local import state
 from pixelserve.media_types import JSON, content_type_of
 from pixelserve.processes import Stop
-from pixelserve.wire import read_error
+from pixelserve.wire import ATTRIBUTES, read_error
 from pixelserve_deploy import console
 from pixelserve_deploy.aws import make_client
 from pixelserve_deploy.errors import UsageError
@@ -45,11 +45,10 @@ ACCEPTS = {
 }
 ENDINGS = {accept: ending for ending, accept in ACCEPTS.items() if ending != ".jpeg"}
 
-Reply = tuple[bytes, str]
+ModelAnswer = tuple[bytes, str]
 """The answer's body and content type."""
-Send = Callable[[bytes, dict[str, str]], Reply]
+Send = Callable[[bytes, dict[str, str]], ModelAnswer]
 """Takes the body and the headers Content-Type, Accept and the custom attributes."""
-ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 
 
 class InvocationFailed(PixelserveError):
@@ -163,7 +162,7 @@ def _send_here(endpoint: str, stack: ExitStack, stop: Stop) -> Send:
         local = stack.enter_context(running([source], progress=console.show_starting, stop=stop))
         url, name = local.url, source.name
 
-    def send(body: bytes, headers: dict[str, str]) -> Reply:
+    def send(body: bytes, headers: dict[str, str]) -> ModelAnswer:
         try:
             answer = httpx.post(
                 f"{url}/endpoints/{name}/invocations",
@@ -189,7 +188,7 @@ def _send_to_aws(arguments: argparse.Namespace) -> Send:
     once = Config(read_timeout=SECONDS, retries={"total_max_attempts": 1})  # an invocation is not repeated unasked
     client = make_client("sagemaker-runtime", arguments.region, arguments.profile, once)
 
-    def send(body: bytes, headers: dict[str, str]) -> Reply:
+    def send(body: bytes, headers: dict[str, str]) -> ModelAnswer:
         attributes = {"CustomAttributes": headers[ATTRIBUTES]} if ATTRIBUTES in headers else {}
         try:
             answer = client.invoke_endpoint(

@@ -11,6 +11,7 @@ What a caller of its own asks is a `Workload`:
 'USD'
 """
 
+from pixelserve.lazy import exports
 from pixelserve_deploy.cost import bills, pricelist, views
 from pixelserve_deploy.cost.amounts import format_grouped, format_money, format_plain, round_half_up
 from pixelserve_deploy.cost.comparison import BreakEven, Option, compare, find_break_evens
@@ -45,6 +46,17 @@ from pixelserve_deploy.cost.refresh import Change, name_book, refresh_book
 from pixelserve_deploy.cost.sensitivity import measure_effects
 from pixelserve_deploy.cost.simulation import Fleet, SimulationResult, simulate
 from pixelserve_deploy.cost.traces import MOST_DAYS, Trace, make_bursty, make_diurnal, read_trace
+
+__getattr__ = exports(
+    __name__,
+    {},
+    moved={
+        "book_of": "pixelserve_deploy.cost:find_book",
+        "books": "pixelserve_deploy.cost:load_books",
+        "cases": "pixelserve_deploy.cost:load_cases",
+        "newest": "pixelserve_deploy.cost:find_newest_book",
+    },
+)
 
 __all__ = [
     "AS_DOCUMENTED",

@@ -41,7 +41,7 @@ from pixelserve.observe import metrics
 from pixelserve.processes import Stop, reap_orphans, stop_all
 from pixelserve.serving.answers import Answer, json_answer
 from pixelserve.serving.context import Context
-from pixelserve.serving.contract import ATTRIBUTES, REQUEST_ID, Connection, Contract, RequestHeaders, Route
+from pixelserve.serving.contract import ATTRIBUTES, REQUEST_ID, Caller, Contract, RequestHeaders, Route
 from pixelserve.serving.multi_model.model import Model, size_of
 from pixelserve.serving.native import Acceptor, Board, Host, bind
 from pixelserve.settings import Settings
@@ -81,7 +81,7 @@ class Models(Contract):
     def counts(self, path: str) -> bool:
         return not path.endswith("/invoke")  # the model's own server does
 
-    async def infer(self, connection: Connection, body: bytes, context: Context) -> Answer:
+    async def infer(self, caller: Caller, body: bytes, context: Context) -> Answer:
         raise NotFound("There are several models here: POST /models/NAME/invoke.")
 
     def _route(self, scope: Any) -> Route:
@@ -120,7 +120,7 @@ class Models(Contract):
     async def _describe(self, name: str, *_request: Any) -> Answer:
         return json_answer(_described(self._loaded(name)))
 
-    async def _load(self, _connection: Connection, headers: RequestHeaders, _request_id: str, receive: Any) -> Answer:
+    async def _load(self, _caller: Caller, headers: RequestHeaders, _request_id: str, receive: Any) -> Answer:
         try:
             order = json.loads(await read_body(headers, receive, ORDER_BYTES))
             name, url = order["model_name"], order["url"]
@@ -165,7 +165,7 @@ class Models(Contract):
         return json_answer({"modelName": name})
 
     async def _invoke(
-        self, name: str, connection: Connection, headers: RequestHeaders, request_id: str, receive: Any
+        self, name: str, caller: Caller, headers: RequestHeaders, request_id: str, receive: Any
     ) -> Answer:
         self._loaded(name)
         body = await self._read_body(headers, receive)
@@ -174,7 +174,7 @@ class Models(Contract):
         passed.append((REQUEST_ID, request_id.encode()))
         asking = asyncio.get_running_loop().create_task(model.ask(body, passed))
         try:
-            with connection.watch_caller(partial(_cancel, asking)):
+            with caller.watch(partial(_cancel, asking)):
                 return await asking
         except asyncio.CancelledError:
             raise ClientGone("The client closed the connection.") from None

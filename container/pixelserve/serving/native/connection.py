@@ -158,7 +158,7 @@ class Connection(HttpToolsProtocol):
         return self.host.draining
 
     @contextlib.contextmanager
-    def watch_caller(self, on_gone: Callable[[], None]) -> Iterator[None]:
+    def watch(self, on_gone: Callable[[], None]) -> Iterator[None]:
         """While entered, `on_gone` is called when the caller hangs up; what it sends meanwhile is read."""
         self.flow.resume_reading()
         self._on_caller_gone = on_gone

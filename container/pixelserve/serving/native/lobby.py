@@ -13,7 +13,7 @@ from pixelserve.errors import Unavailable, WorkerLost
 from pixelserve.observe import Metrics
 from pixelserve.serving.answers import Answer, json_answer
 from pixelserve.serving.context import Context
-from pixelserve.serving.contract import Connection, Contract
+from pixelserve.serving.contract import Caller, Contract
 from pixelserve.settings import Settings
 
 logger = logging.getLogger("pixelserve.supervisor")
@@ -35,7 +35,7 @@ class Lobby(Contract):
     def check_room(self) -> None:
         """The reason comes after the body: it closes the connection, which would cut off a body on its way."""
 
-    async def infer(self, connection: Connection, body: bytes, context: Context) -> Answer:
+    async def infer(self, caller: Caller, body: bytes, context: Context) -> Answer:
         raise self._reason()
 
 
