@@ -135,7 +135,7 @@ def test_large_answer(busy: Target) -> None:
 def test_large_picture(start: Callable[..., Target]) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (800, 1000, 3), np.uint8)
     body = cv2.imencode(".jpg", noise)[1].tobytes()
-    server = start().ready()
+    server = start(SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS="600").ready()  # however busy the machine is
     answer = server.invoke(body, "image/jpeg", accept="image/png", x_amzn_sagemaker_custom_attributes="scale=4")
     assert len(answer.content) > 20_000_000
     assert cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_COLOR).shape == (3200, 4000, 3)
