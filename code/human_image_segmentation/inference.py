@@ -11,6 +11,9 @@ from pixelserve.models import Segmenter, cut_out
 from pixelserve.schema import SegmentationRequest
 from pixelserve.settings import settings
 
+PIPELINE = True
+"""Decoding and encoding run beside the network, for several requests at once."""
+
 
 def model_fn(model_dir: str) -> Segmenter:
     """A network in `model_dir` with its descriptor, else the classical default."""

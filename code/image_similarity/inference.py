@@ -13,6 +13,9 @@ from pixelserve.models import Embedder, cosine, normalized
 from pixelserve.schema import SimilarityRequest, parse_json
 from pixelserve.settings import settings
 
+PIPELINE = True
+"""Decoding and encoding run beside the network, for several requests at once."""
+
 
 def model_fn(model_dir: str) -> Embedder:
     """A network in `model_dir` with its descriptor, else the embedded default."""

@@ -21,6 +21,9 @@ from pixelserve.models import Upscaler
 from pixelserve.schema import SuperResolutionRequest
 from pixelserve.settings import settings
 
+PIPELINE = True
+"""Decoding and encoding run beside the network, for several requests at once."""
+
 
 def model_fn(model_dir: str) -> Upscaler:
     """Called once in each worker. `model_dir` is /opt/ml/model; without weights in it the embedded ones are used."""

@@ -111,7 +111,7 @@ def test_connections_beyond_the_limit_wait_until_one_closes(serve: Callable[...,
     """A third of the files that the process may open: see `acceptor`."""
     server = serve(ECHO, within=("prlimit", "--nofile=120")).ready()
     with contextlib.ExitStack() as stack:
-        held = [stack.enter_context(connected(server, GET_PING)) for _ in range(40)]
+        held = [stack.enter_context(connected(server, post(b"1"))) for _ in range(40)]
         assert [read_answers(connection, 1)[0][0] for connection in held] == [200] * 40
         with connected(server, post(b'"late"')) as late:
             late.settimeout(0.5)

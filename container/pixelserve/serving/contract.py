@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from pixelserve import wire
 from pixelserve.errors import BadRequest, ClientGone, MethodNotAllowed, NotFound, PixelserveError, QueueFull
 from pixelserve.machine import cores
+from pixelserve.media_types import JSON
 from pixelserve.observe import AccessLog, Metrics, log_failure, metrics
 from pixelserve.serving.answers import Answer, Buffer, json_answer
 from pixelserve.serving.context import Context
@@ -39,6 +40,8 @@ Route = Callable[[Caller, RequestHeaders, str, Any], Awaitable[Answer]]
 
 ATTRIBUTES = wire.ATTRIBUTES.encode()
 REQUEST_ID = wire.REQUEST_ID.encode()
+READY = Answer([b'{"status":"ready"}'], JSON)
+"""The answer of a healthy `/ping`."""
 SLICE_BYTES = 1 << 20
 """A large answer is written in slices of this size, each after the last has left, so that it is never copied whole."""
 
@@ -167,7 +170,7 @@ class ModelApp(Contract):
         self._engine = engine
 
     def ping(self) -> Answer:
-        return Answer([b'{"status":"ready"}'], "application/json")
+        return READY
 
     def check_room(self) -> None:
         self._engine.check_room()

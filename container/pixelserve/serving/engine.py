@@ -1,12 +1,14 @@
-"""The way of a request through a handler: decode threads -> batch -> device thread -> encode threads.
+"""The way of a request through a handler.
 
-One device thread owns the model: it loads it and makes every call of predict_fn, so a network's own threads stay one
-team. Decoding and encoding run beside it, so the device does not wait for codecs; a request that waits for a network
-(a URL to fetch) leaves its place among the decoders to others. A batch is what has gathered while the device was busy:
-no request waits for others to come.
+One device thread, in a worker the process's main thread, owns the model: it loads it and makes every call of
+predict_fn, so a network's own threads stay one team. By default it makes all calls of the handler, for one request
+after another, as a handler expects that keeps a request in a global, a connection of sqlite or an event loop.
 
-A handler that has shown to take less than the thread switches around it would cost (a small scorer) runs as a whole on
-the device thread.
+A handler that says so is pipelined: decode threads -> batch -> device thread -> encode threads, so that the device does
+not wait for codecs; a request that waits for a network (a URL to fetch) leaves its place among the decoders to others.
+One that has shown to take less than the thread switches around it would cost runs on the device thread all the same.
+
+A batch is what has gathered while the device was busy: no request waits for others to come.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ from pixelserve.serving.context import Context
 from pixelserve.serving.handler import Handler, load_model
 from pixelserve.settings import Settings
 
+SERIAL_WINDOW = 2
+"""Requests of a serial handler that are in work or next."""
 LIGHT_SECONDS = 0.0005
 """A handler whose stages take less than this together is light; the hand-overs it is spared take about as long."""
 
@@ -85,15 +89,16 @@ class Engine:
         self._device_queue: queue.SimpleQueue[Ticket] = queue.SimpleQueue()
         self._window = 2 * codec_threads + 1
         self._active = self._fetching = 0
+        self._loaded: asyncio.Future[None] = self._loop.create_future()
         self._handler: Handler
         self._model: Any = None
         self._begun: dict[int, float] = {}
 
-    async def start(self, load: Callable[[], Handler]) -> None:
-        """Loads the handler and its model and warms it up. Raises HandlerError or OutOfMemory with the reason."""
-        ready: asyncio.Future[None] = self._loop.create_future()
-        threading.Thread(target=self._run_device, args=(load, ready), name="device", daemon=True).start()
-        await ready
+    async def wait_until_loaded(self) -> None:
+        """Returns when `run_device` has a warm model. Raises HandlerError or OutOfMemory with the reason."""
+        await self._loaded
+        if not self._handler.is_pipelined:
+            self._window = SERIAL_WINDOW
         if self._handler.predict_batch_fn is not None:
             self._window += self._settings.batch_size
 
@@ -133,7 +138,10 @@ class Engine:
             self._waiting.remove(ticket)
 
     @property
-    def _is_light(self) -> bool:
+    def _goes_straight(self) -> bool:
+        """Whether a request goes to the device thread undecoded."""
+        if not self._handler.is_pipelined:
+            return True
         if self._predict.seconds is None or self._handler.predict_batch_fn is not None:
             return False
         return (self._decode.seconds or 0) + self._predict.seconds + (self._encode.seconds or 0) < LIGHT_SECONDS
@@ -154,7 +162,8 @@ class Engine:
             ticket = self._waiting.popleft()
             if not ticket.future.done():
                 self._active += 1
-                if self._is_light:
+                ticket.queued = time.perf_counter()
+                if self._goes_straight:
                     self._device_queue.put(ticket)
                 else:
                     self._decoders.submit(self._decode_and_enqueue, ticket)
@@ -175,22 +184,27 @@ class Engine:
 
     # From here on: the device thread and the codec threads.
 
-    def _run_device(self, load: Callable[[], Handler], ready: asyncio.Future[None]) -> None:
+    def run_device(self, load: Callable[[], Handler]) -> None:
+        """Loads the handler and its model, warms it up, and makes all calls of it that are not a codec's, for ever.
+
+        The thread that calls this is the device thread. It returns only when the model did not load.
+        """
         try:
             self._handler = load()
             self._model = load_model(self._handler, self._settings.model_folder())
         except PixelserveError as error:
-            self._loop.call_soon_threadsafe(ready.set_exception, error)
+            self._loop.call_soon_threadsafe(self._loaded.set_exception, error)
             return
-        self._loop.call_soon_threadsafe(ready.set_result, None)
+        self._loop.call_soon_threadsafe(self._loaded.set_result, None)
         while True:
             batch = [self._device_queue.get()]
             if self._handler.predict_batch_fn is not None:
                 self._gather(batch)
-            if batch[0].is_decoded:
-                self._work_on(batch)
-            else:
-                self._work_through(batch[0])
+            for ticket in batch:
+                self._metrics.queue_seconds(time.perf_counter() - ticket.queued)
+            encode = self._encode_aside if batch[0].is_decoded else self._encode_and_leave
+            for ticket in self._predict_batch([ticket for ticket in batch if self._decode_if_needed(ticket)]):
+                encode(ticket)
 
     def _gather(self, batch: list[Ticket]) -> None:
         while len(batch) < self._settings.batch_size:
@@ -199,16 +213,12 @@ class Engine:
             except queue.Empty:
                 return
 
-    def _work_on(self, batch: list[Ticket]) -> None:
-        for ticket in batch:
-            self._metrics.queue_seconds(time.perf_counter() - ticket.queued)
-        for ticket in self._predict_batch(batch):
-            self._encoders.submit(self._encode_and_leave, ticket)
+    def _decode_if_needed(self, ticket: Ticket) -> bool:
+        """Whether the ticket has its data; otherwise it has left with its error."""
+        return ticket.is_decoded or self._attempt(ticket, self._decode_step)
 
-    def _work_through(self, ticket: Ticket) -> None:
-        """All stages of a light handler's request."""
-        if self._attempt(ticket, self._decode_step) and self._attempt(ticket, self._predict_step):
-            self._encode_and_leave(ticket)
+    def _encode_aside(self, ticket: Ticket) -> None:
+        self._encoders.submit(self._encode_and_leave, ticket)
 
     def _predict_batch(self, batch: list[Ticket]) -> list[Ticket]:
         """The tickets of the batch that got a prediction; the others have left with their error."""

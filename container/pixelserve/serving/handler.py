@@ -37,6 +37,10 @@ PARAMETERS = {
 }
 
 
+PIPELINE = "PIPELINE"
+"""What a handler sets to True to have its stages run beside each other."""
+
+
 @dataclass(frozen=True)
 class Location:
     """Where a handler was found; `origin` says why there."""
@@ -65,11 +69,14 @@ class Handler:
 
     A transform_fn becomes the predict_fn between two functions that pass the body and the answer through. Exactly one
     of predict_fn and predict_batch_fn is used: the batch function where there is one (it gets the list of contexts).
-    `defined` holds the names that the file defines itself.
+    `defined` holds the names that the file defines itself. With `is_pipelined` (PIPELINE = True in the file) decoding
+    and encoding run beside the device, several requests at once; otherwise one thread makes every call, for one request
+    after another.
     """
 
     location: Location
     defined: frozenset[str]
+    is_pipelined: bool
     model_fn: Function
     input_fn: Function
     output_fn: Function
@@ -131,6 +138,7 @@ def load(location: Location) -> Handler:
     return Handler(
         location=location,
         defined=defined,
+        is_pipelined=getattr(module, PIPELINE, False) is True,
         model_fn=model_fn,
         input_fn=functions.pop("input_fn") or defaults.input_fn,
         output_fn=functions.pop("output_fn") or defaults.output_fn,

@@ -1,6 +1,7 @@
 """Messages between the supervisor and a worker: one packet each on a SOCK_SEQPACKET pair.
 
-To the worker: CONNECTION (slot, with the accepted socket), DRAIN. From it: READY, FAILED (state, text), CLOSED (slot).
+To the worker: CONNECTION (slot, with the accepted socket), DRAIN. From it: READY, FAILED (state, text), CLOSED (slot),
+RETURNED (slot: the connection is idle, and the supervisor has it again).
 
 A packet is a byte of kind, four of slot, one of state (its place in `State`, 255 for none), and text.
 """
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 
 from pixelserve.errors import State
 
-CONNECTION, DRAIN, READY, FAILED, CLOSED = range(5)
+CONNECTION, DRAIN, READY, FAILED, CLOSED, RETURNED = range(6)
 _HEAD = struct.Struct("!BIB")
 _STATES = tuple(State)
 _NO_STATE = 255

@@ -28,6 +28,9 @@ KEEP_ALIVE_SECONDS = 75
 """Longer than the idle time of common HTTP clients and proxies, so that it is they who close first."""
 SILENCE_SECONDS = 30.0
 """A caller that stops in the middle of a request, or of reading its answer, for this long is cut off."""
+RETURN_SECONDS = 0.1
+"""A connection that is idle for this long goes back to the process that accepted it, which can answer when this one
+cannot."""
 HEAD_BYTES = 65_536
 _SWEEP_SECONDS = 5.0
 _REASONS = {400: "Bad Request", 431: "Request Header Fields Too Large"}
@@ -36,12 +39,23 @@ App = Callable[["Connection", Any, Any, Any], Awaitable[None]]
 
 
 class Host:
-    """The connections of one process. `closed(slot)` is called when one has ended."""
+    """The connections of one process. `closed(slot)` is called when one has ended.
 
-    def __init__(self, app: App, board: Board, closed: Callable[[int], None]) -> None:
+    With `returned`, one that has been idle for RETURN_SECONDS ends here, open as it is, and `returned(slot)` is called:
+    another process has its socket too. Without it, it is closed after KEEP_ALIVE_SECONDS.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        board: Board,
+        closed: Callable[[int], None],
+        returned: Callable[[int], None] | None = None,
+    ) -> None:
         self.app = app
         self.board = board
         self.closed = closed
+        self.returned = returned
         self.draining = False
         self.state = ServerState()
         self.config = Config(
@@ -103,6 +117,9 @@ class Connection(HttpToolsProtocol):
         self.host = host
         self.slot = slot
         self.app = partial(host.app, self)
+        if host.returned is not None:
+            self.timeout_keep_alive = RETURN_SECONDS  # type: ignore[assignment]  # uvicorn's own is in whole seconds
+        self._is_returned = False
         self._on_caller_gone: Callable[[], None] | None = None
         self._moved = time.monotonic()
         self._unsent = 0
@@ -184,9 +201,17 @@ class Connection(HttpToolsProtocol):
         else:
             self.host.board[self.slot] = IDLE if self.cycle.response_complete and not self.pipeline else BUSY
 
+    def timeout_keep_alive_handler(self) -> None:
+        """uvicorn calls it when the connection has been idle for a while."""
+        self._is_returned = self.host.returned is not None and not self.transport.is_closing()
+        super().timeout_keep_alive_handler()  # closes this process's copy of the socket, which ends nothing
+
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self.host.board[self.slot] = IDLE
         if self._on_caller_gone is not None:
             self._on_caller_gone()
-        self.host.closed(self.slot)
+        if self._is_returned and self.host.returned is not None:
+            self.host.returned(self.slot)
+        else:
+            self.host.closed(self.slot)

@@ -9,11 +9,12 @@ import os
 import socket
 from collections.abc import Callable
 
-from pixelserve.errors import Unavailable, WorkerLost
+from pixelserve.errors import NotReady, Unavailable, WorkerLost
 from pixelserve.observe import Metrics
 from pixelserve.serving.answers import Answer, json_answer
 from pixelserve.serving.context import Context
-from pixelserve.serving.contract import Caller, Contract
+from pixelserve.serving.contract import READY, Caller, Contract
+from pixelserve.serving.native.waiting import hang_up
 from pixelserve.settings import Settings
 
 logger = logging.getLogger("pixelserve.supervisor")
@@ -23,27 +24,26 @@ ANSWER_SECONDS = 5.0
 
 
 class Lobby(Contract):
-    """The contract for connections that come while no worker is ready: 503 with the reason."""
+    """The contract in the supervisor: `/ping`, and 503 with the reason while no worker is ready.
 
-    def __init__(self, settings: Settings, process_metrics: Metrics, reason: Callable[[], Unavailable]) -> None:
+    `reason` is None while one is.
+    """
+
+    def __init__(self, settings: Settings, process_metrics: Metrics, reason: Callable[[], Unavailable | None]) -> None:
         super().__init__(settings, process_metrics)
         self._reason = reason
 
     def ping(self) -> Answer:
-        raise self._reason()
+        reason = self._reason()
+        if reason is not None:
+            raise reason
+        return READY
 
     def check_room(self) -> None:
         """The reason comes after the body: it closes the connection, which would cut off a body on its way."""
 
     async def infer(self, caller: Caller, body: bytes, context: Context) -> Answer:
-        raise self._reason()
-
-
-def hang_up(connection: socket.socket) -> None:
-    """Closes the connection also where children of its worker still hold it."""
-    with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
-    connection.close()
+        raise self._reason() or NotReady("The model has just become ready. Send it again.", retry_after=1)
 
 
 async def answer_lost(connection: socket.socket) -> None:

@@ -1,8 +1,9 @@
 """`serve`: binds the port at once, starts the workers, hands them connections, replaces them, drains, exits.
 
-The supervisor accepts every connection and passes it to the worker with the fewest, keeping a duplicate of the socket.
-While no worker is ready it answers by itself (the lobby), and when a worker dies it answers 503 on the connections that
-had a request in that worker, so a crash costs its callers those requests and nothing else.
+The supervisor accepts every connection, waits for its first request, and passes it to the worker with the fewest,
+keeping a duplicate of the socket; an idle connection comes back. It answers `/ping` by itself, whatever a handler does
+to its worker, and everything while no worker is ready (the lobby). When a worker dies it answers 503 on the connections
+that had a request in that worker, so a crash costs its callers those requests and nothing else.
 """
 
 from __future__ import annotations
@@ -29,12 +30,14 @@ from pixelserve.serving import handler
 from pixelserve.serving.native import channel
 from pixelserve.serving.native.acceptor import Acceptor, bind
 from pixelserve.serving.native.board import ANSWERING, BUSY, IDLE, Board
-from pixelserve.serving.native.connection import Host
-from pixelserve.serving.native.lobby import Lobby, answer_lost, hang_up
+from pixelserve.serving.native.connection import KEEP_ALIVE_SECONDS, SILENCE_SECONDS, Host
+from pixelserve.serving.native.lobby import Lobby, answer_lost
+from pixelserve.serving.native.waiting import WaitingConnections, hang_up
 from pixelserve.settings import Settings
 
 logger = logging.getLogger("pixelserve.supervisor")
 
+PULSE_SECONDS = 1.0
 LONGEST_PAUSE = 30.0
 """Seconds between two attempts at starting a worker that keeps failing."""
 
@@ -58,10 +61,9 @@ class Supervisor:
 
     def __init__(self, config: Settings, listener: socket.socket) -> None:
         self._settings = config
-        self._acceptor = Acceptor(listener, self._place)
-        self._board = Board.create(self._acceptor.slots)
+        self._acceptor = Acceptor(listener, self._wait)
         self._sockets: dict[int, socket.socket] = {}
-        self._entering: dict[int, socket.socket] = {}
+        self._waiting = WaitingConnections(self._begin, self._end)
         self._workers: dict[int, Worker] = {}
         self._failures: dict[int, int] = {}
         self._reason: Unavailable = NotReady("The server is starting.", state=State.STARTING, retry_after=1)
@@ -70,32 +72,43 @@ class Supervisor:
         self._metrics = metrics.Metrics()
         self._gpus = config.gpus or gpus()
         self._worker_count = config.workers or max(1, self._gpus)
+        self._board = Board.create(self._acceptor.slots, self._worker_count)
 
     async def run(self, stop: Stop) -> int:
         """Serves until `stop`, then drains. 0 when nothing was lost."""
         self._loop = asyncio.get_running_loop()
         self._lobby = Host(Lobby(self._settings, self._metrics, self._why), self._board, self._release)
         self._lobby.draining = True  # its answers close their connections, so that callers come back to a worker
-        starting = self._spawn(self._prepare_and_start())
+        starting, watching = self._spawn(self._prepare_and_start()), self._spawn(self._watch_pulses())
         await stop.wait_async()
         starting.cancel()
+        watching.cancel()
         return await self._drain()
 
     # Connections
 
-    def _place(self, connection: socket.socket, slot: int) -> None:
-        """Gives the connection to the ready worker with the fewest; without one it waits for its first request."""
+    def _wait(self, connection: socket.socket, slot: int, seconds: float = SILENCE_SECONDS) -> None:
+        """Lets the connection wait for a request."""
         self._board[slot] = IDLE
-        if not self._pass_on(connection, slot):
-            self._entering[slot] = connection
-            self._loop.add_reader(connection, self._enter, slot)
+        self._waiting.add(connection, slot, seconds)
 
-    def _enter(self, slot: int) -> None:
-        """A request came, or its caller went: to a worker if one is ready by now, else to the lobby."""
-        connection = self._entering.pop(slot)
-        self._loop.remove_reader(connection)
-        if not self._pass_on(connection, slot):
+    def _keep(self, slot: int) -> None:
+        """A worker's connection is idle: it waits for its next request, unless the server is ending."""
+        connection = self._sockets.pop(slot)
+        if self._draining:
+            self._end(connection, slot)
+        else:
+            self._wait(connection, slot, KEEP_ALIVE_SECONDS)
+
+    def _begin(self, connection: socket.socket, slot: int, is_ping: bool) -> None:
+        """A request begins: a worker gets it if it is not `/ping` and one is ready, else the lobby."""
+        if is_ping or not self._pass_on(connection, slot):
             self._lobby.adopt(connection, slot)
+
+    def _end(self, connection: socket.socket, slot: int) -> None:
+        """The caller of a waiting connection has gone."""
+        hang_up(connection)
+        self._acceptor.release(slot)
 
     def _pass_on(self, connection: socket.socket, slot: int) -> bool:
         """Whether a worker took the connection."""
@@ -155,8 +168,9 @@ class Supervisor:
         ours, theirs = channel.pair()
         ours.setblocking(False)
         fds = (theirs.fileno(), self._board.fd)
+        numbers = (*fds, self._acceptor.slots, self._worker_count, index)
         process = subprocess.Popen(
-            [sys.executable, "-m", "pixelserve.serving.native.worker", *map(str, fds), str(self._acceptor.slots)],
+            [sys.executable, "-m", "pixelserve.serving.native.worker", *map(str, numbers)],
             pass_fds=fds,
             env=self._environment(index),
         )
@@ -183,6 +197,9 @@ class Supervisor:
         if message.kind == channel.CLOSED:
             worker.slots.discard(message.slot)
             self._release(message.slot)
+        elif message.kind == channel.RETURNED:
+            worker.slots.discard(message.slot)
+            self._keep(message.slot)
         elif message.kind == channel.FAILED:
             worker.has_said_why = True
             self._reason = NotReady(f"The model did not load: {message.text}", state=message.state)
@@ -224,12 +241,12 @@ class Supervisor:
             self._start(index)
 
     def _rescue(self, slot: int) -> None:
-        """A connection of a dead worker: answered 503 with a request in work, moved to another worker when idle."""
-        connection = self._sockets.pop(slot)
+        """A connection of a dead worker: answered 503 with a request in work; an idle one waits for the next."""
         state = self._board[slot]
-        if state == IDLE and any(worker.ready for worker in self._workers.values()):
-            self._place(connection, slot)
+        if state == IDLE:
+            self._keep(slot)
             return
+        connection = self._sockets.pop(slot)
         if state == BUSY:
             self._spawn(answer_lost(connection))
         else:
@@ -238,8 +255,19 @@ class Supervisor:
                 logger.warning("an answer was cut off when its worker ended")
         self._release(slot)
 
-    def _why(self) -> Unavailable:
-        return self._reason
+    def _why(self) -> Unavailable | None:
+        """Why no worker is ready; None when one is."""
+        return None if any(worker.ready for worker in self._workers.values()) else self._reason
+
+    async def _watch_pulses(self) -> None:
+        """Ends workers that their handlers have stopped for three time-outs, so that successors take over."""
+        limit = 3 * self._settings.timeout + PULSE_SECONDS
+        while True:
+            await asyncio.sleep(PULSE_SECONDS)
+            for worker in self._workers.values():
+                if worker.ready and self._board.seconds_since_beat(worker.index) > limit:
+                    logger.critical("worker %d has not moved for %.0f s; it ends to be replaced", worker.index, limit)
+                    worker.process.kill()
 
     # The end
 
@@ -248,8 +276,8 @@ class Supervisor:
         self._draining = True
         logger.info("draining, up to %g s", self._settings.drain_seconds)
         self._acceptor.close()
-        for slot in list(self._entering):  # connections whose first request has not been read yet
-            self._enter(slot)
+        for connection, slot in self._waiting.take_all():  # those on whose way a request may be
+            self._begin(connection, slot, is_ping=False)
         workers = list(self._workers.values())
         for worker in workers:
             if worker.ready:

@@ -1,6 +1,7 @@
 """A worker process: loads the model, then serves the connections that the supervisor hands it.
 
-It talks with the supervisor over one SOCK_SEQPACKET socket, a message a packet; see `channel`.
+It talks with the supervisor over one SOCK_SEQPACKET socket, a message a packet; see `channel`. HTTP is spoken on a
+thread of its own: the main thread is the handler's, so that its signals and event loops work as in a program.
 """
 
 from __future__ import annotations
@@ -8,10 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import queue
 import signal
 import socket
 import sys
+import threading
 import time
+from collections.abc import Callable
 from functools import partial
 
 import uvloop
@@ -30,10 +34,13 @@ from pixelserve.settings import settings
 
 logger = logging.getLogger("pixelserve.worker")
 
-EXIT_REQUESTS_LOST, EXIT_LOAD_FAILED, EXIT_STUCK = 1, 3, 4
+EXIT_REQUESTS_LOST, EXIT_LOAD_FAILED, EXIT_STUCK, EXIT_FAILED = 1, 3, 4, 5
 
 
-async def serve(link: socket.socket, board: Board) -> int:
+Work = Callable[[], None]
+
+
+async def serve(link: socket.socket, board: Board, index: int, run_on_main: Callable[[Work], None]) -> int:
     """Runs until the supervisor says drain or goes away; returns the exit code."""
     config = settings()
     loop = asyncio.get_running_loop()
@@ -41,7 +48,12 @@ async def serve(link: socket.socket, board: Board) -> int:
     engine = Engine(config, metrics, config.codec_threads or min(8, cores()))
     location = handler.locate(config)
     app = ModelApp(engine, config, metrics)
-    host = Host(app, board, lambda slot: channel.send(link, channel.CLOSED, slot=slot))
+    host = Host(
+        app,
+        board,
+        closed=lambda slot: channel.send(link, channel.CLOSED, slot=slot),
+        returned=lambda slot: channel.send(link, channel.RETURNED, slot=slot),
+    )
     drain: asyncio.Future[None] = loop.create_future()
 
     def on_message() -> None:
@@ -56,14 +68,16 @@ async def serve(link: socket.socket, board: Board) -> int:
     loop.add_reader(link, on_message)
     started = time.monotonic()
     try:
-        await engine.start(partial(handler.load, location))
+        run_on_main(partial(engine.run_device, partial(handler.load, location)))
+        await engine.wait_until_loaded()
     except PixelserveError as error:
         logger.error("the model did not load: %s", error.message, exc_info=error.__cause__)
         channel.send(link, channel.FAILED, error.message, state=error.state or State.LOAD_FAILED)
         return EXIT_LOAD_FAILED
     logger.info("model loaded and warm in %.1f s", time.monotonic() - started)
+    board.beat(index)
     channel.send(link, channel.READY)
-    watch = loop.create_task(_exit_when_stuck(engine, config.timeout))
+    watch = loop.create_task(_watch_handler(engine, config.timeout, partial(board.beat, index)))
     await drain
     watch.cancel()
     await host.drain(config.drain_seconds)
@@ -71,10 +85,14 @@ async def serve(link: socket.socket, board: Board) -> int:
     return EXIT_REQUESTS_LOST if host.state.connections else 0
 
 
-async def _exit_when_stuck(engine: Engine, timeout: float) -> None:
-    """Ends the process when one call of the handler has run for three time-outs: it will not come back by itself."""
+async def _watch_handler(engine: Engine, timeout: float, beat: Callable[[], None]) -> None:
+    """Ends the process when one call of the handler has run for three time-outs: it will not come back by itself.
+
+    While a handler holds the interpreter's lock this does not run either; the supervisor then misses the beat.
+    """
     while True:
         await asyncio.sleep(min(1.0, timeout))
+        beat()
         if engine.busy_since is not None and time.monotonic() - engine.busy_since > 3 * timeout:
             logger.critical("the handler has not returned for %.0f s; this worker ends to be replaced", 3 * timeout)
             sys.stdout.flush()
@@ -82,15 +100,30 @@ async def _exit_when_stuck(engine: Engine, timeout: float) -> None:
 
 
 def main() -> None:
-    """`python -m pixelserve.serving.native.worker LINK_FD BOARD_FD BOARD_SLOTS`, started by the supervisor only."""
-    link_fd, board_fd, slots = (int(argument) for argument in sys.argv[1:])
+    """`python -m pixelserve.serving.native.worker LINK_FD BOARD_FD SLOTS WORKERS INDEX`, run by the supervisor only."""
+    link_fd, board_fd, slots, workers, index = (int(argument) for argument in sys.argv[1:])
     configure(settings().log_level)
     for number in STOP_SIGNALS:  # sent to the whole group: the supervisor tells us when to end
         signal.signal(number, lambda *_: None)
     link = socket.socket(fileno=link_fd)
-    code = uvloop.run(serve(link, Board(board_fd, slots)))
-    sys.stdout.flush()
-    os._exit(code)  # threads of a user's handler must not hold the process
+    board = Board(board_fd, slots, workers)
+    work: queue.SimpleQueue[Work] = queue.SimpleQueue()
+    http = threading.Thread(target=_serve_and_exit, args=(link, board, index, work.put), name="http", daemon=True)
+    http.start()
+    work.get()()
+    http.join()
+
+
+def _serve_and_exit(link: socket.socket, board: Board, index: int, run_on_main: Callable[[Work], None]) -> None:
+    """Ends the process whatever the main thread does: a handler's threads must not hold it."""
+    code = EXIT_FAILED
+    try:
+        code = uvloop.run(serve(link, board, index, run_on_main))
+    except BaseException:
+        logger.exception("the worker failed")
+    finally:
+        sys.stdout.flush()
+        os._exit(code)
 
 
 if __name__ == "__main__":

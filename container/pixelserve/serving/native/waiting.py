@@ -1,0 +1,69 @@
+"""Connections that wait for a request, in the supervisor: who gets each is decided when its first bytes are there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable
+
+PING = b"GET /ping"
+_SWEEP_SECONDS = 5.0
+
+
+class WaitingConnections:
+    """Connections that nobody reads. `arrived(connection, slot, is_ping)` is called when a request begins on one,
+    `gone(connection, slot)` when its caller has hung up or has been silent for too long.
+    """
+
+    def __init__(
+        self,
+        arrived: Callable[[socket.socket, int, bool], None],
+        gone: Callable[[socket.socket, int], None],
+    ) -> None:
+        self._arrived = arrived
+        self._gone = gone
+        self._held: dict[int, tuple[socket.socket, float]] = {}
+        self._loop = asyncio.get_running_loop()
+        self._sweep()
+
+    def add(self, connection: socket.socket, slot: int, seconds: float) -> None:
+        """Waits for its next request, at most `seconds`."""
+        self._held[slot] = connection, self._loop.time() + seconds
+        self._loop.add_reader(connection, self._look, slot)
+
+    def _look(self, slot: int) -> None:
+        connection = self._take(slot)
+        try:
+            first = connection.recv(len(PING) + 1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:  # a wake-up for nothing
+            self.add(connection, slot, _SWEEP_SECONDS)
+            return
+        except OSError:
+            first = b""
+        if first:
+            self._arrived(connection, slot, first[: len(PING)] == PING and first[len(PING) :] in (b" ", b"?"))
+        else:
+            self._gone(connection, slot)
+
+    def _take(self, slot: int) -> socket.socket:
+        connection, _until = self._held.pop(slot)
+        self._loop.remove_reader(connection)
+        return connection
+
+    def _sweep(self) -> None:
+        now = self._loop.time()
+        for slot in [slot for slot, (_, until) in self._held.items() if until < now]:
+            self._gone(self._take(slot), slot)
+        self._loop.call_later(_SWEEP_SECONDS, self._sweep)
+
+    def take_all(self) -> list[tuple[socket.socket, int]]:
+        """All of them; nobody waits for them any more."""
+        return [(self._take(slot), slot) for slot in list(self._held)]
+
+
+def hang_up(connection: socket.socket) -> None:
+    """Closes the connection also where children of its worker still hold it."""
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()
