@@ -174,6 +174,11 @@ class Connection(HttpToolsProtocol):
         """Whether the next answer is the last one on this connection."""
         return self.host.draining
 
+    def abort(self) -> None:
+        """Cuts the connection in the middle of an answer."""
+        self.cycle.disconnected = True  # so that uvicorn does not miss the rest
+        self.transport.abort()
+
     @contextlib.contextmanager
     def watch(self, on_gone: Callable[[], None]) -> Iterator[None]:
         """While entered, `on_gone` is called when the caller hangs up; what it sends meanwhile is read."""
