@@ -100,7 +100,9 @@ class Stop:
 
     def wait(self, seconds: float) -> bool:
         """Returns as soon as it is set, or after `seconds`; whether it is set."""
-        select.select([self._heard], [], [], max(0.0, seconds))
+        poll = select.poll()
+        poll.register(self._heard, select.POLLIN)
+        poll.poll(1000 * max(0.0, seconds))
         return self.is_set
 
     async def wait_async(self) -> None:
