@@ -90,7 +90,12 @@ def read_error(status: int, body: bytes) -> PixelserveError:
     """
     try:
         given = json.loads(body)["error"]
-        error = PixelserveError(str(given["message"]), param=given.get("param"), retry_after=given.get("retry_after"))
+        param, retry_after = given.get("param"), given.get("retry_after")
+        error = PixelserveError(
+            str(given["message"]),
+            param=param if isinstance(param, str) else None,
+            retry_after=retry_after if type(retry_after) is int and retry_after >= 0 else None,
+        )
         error.code, error.retryable = str(given.get("code", error.code)), bool(given.get("retryable"))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         error, given = PixelserveError(f"The server answered {status}."), {}

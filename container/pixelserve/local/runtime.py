@@ -55,18 +55,22 @@ class Runtime:
         self._seconds = seconds
         self._asynchronous = asynchronous
         self._body_limit = settings().max_body_bytes
-        self._answering: set[asyncio.Task[Reply]] = set()
+        self._answering: set[asyncio.Task[Any]] = set()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        request_id = str(uuid.uuid4())
-        answering = asyncio.ensure_future(self._reply(scope, receive, request_id))
-        self._answering.add(answering)
+        task = asyncio.current_task()
+        assert task is not None
+        self._answering.add(task)
         try:
-            status, headers, parts = await answering
-        except ClientGone:
+            await self._answer(scope, receive, send)
+        except (ClientGone, asyncio.CancelledError):  # by `give_up`, in the middle of an answer
             return
         finally:
-            self._answering.discard(answering)
+            self._answering.discard(task)
+
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+        request_id = str(uuid.uuid4())
+        status, headers, parts = await self._reply(scope, receive, request_id)
         headers.append((b"x-amzn-requestid", request_id.encode()))
         headers.append((b"content-length", str(sum(map(len, parts))).encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -83,7 +87,7 @@ class Runtime:
             return RuntimeFault(503, "ServiceUnavailable", "The runtime was stopped. Try your call again.").reply()
 
     async def give_up(self, seconds: float) -> None:
-        """Answers 503 to the requests in work that are not answered within `seconds`."""
+        """Ends what is not done within `seconds`: requests in work are answered 503, answers are cut off."""
         if self._answering:
             await asyncio.wait(self._answering, timeout=seconds)
         for answering in self._answering:
@@ -224,7 +228,8 @@ class LocalRuntime:
             serving = asyncio.create_task(server.serve([self._listener]))
             self._loop, self._closing = asyncio.get_running_loop(), asyncio.Event()
             self._up.set()  # the socket listens already: what comes before the server runs waits in its backlog
-            await self._closing.wait()
+            closing = asyncio.create_task(self._closing.wait())
+            await asyncio.wait({serving, closing}, return_when=asyncio.FIRST_COMPLETED)
             await runtime.give_up(1.0)
             server.should_exit = True
             await serving

@@ -144,7 +144,10 @@ def main() -> None:
 
     from pixelserve.serving import aws_lambda  # by its name: the runtime looks the handler up there, not in __main__
 
-    aws_lambda.load()
+    try:
+        aws_lambda.load()
+    except PixelserveError as error:
+        sys.exit(f"The model did not load: {error.message}")
     run_runtime([sys.argv[0], HANDLER])
 
 

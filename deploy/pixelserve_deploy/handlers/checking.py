@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from pixelserve.processes import command_of, describe_ending
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ def check_handler(
         "accept": accept,
         "model_dir": model_dir and str(model_dir.resolve()),
     }
-    command = [sys.executable, "-m", "pixelserve_deploy.handlers.probe", json.dumps(order)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as probe:
+    command = command_of("pixelserve_deploy.handlers.probe", json.dumps(order))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as probe:
         assert probe.stdout is not None
         try:
             for line in probe.stdout:
@@ -49,5 +50,5 @@ def check_handler(
             probe.kill()
             raise
     if probe.returncode:
-        how = f"signal {-probe.returncode}" if probe.returncode < 0 else f"exit code {probe.returncode}"
+        how = describe_ending(probe.returncode)
         yield Finding("problem", "process", f"the handler ended its process ({how}); nothing in it may do that")

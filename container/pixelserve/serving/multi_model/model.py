@@ -21,11 +21,11 @@ _PING_SECONDS = 5.0
 class Model:
     """`folder` is what `model_fn` gets, `url` how the caller named it. The server starts with this object."""
 
-    def __init__(self, name: str, url: str, folder: Path, sockets: Path) -> None:
+    def __init__(self, name: str, url: str, folder: Path, size: int, sockets: Path) -> None:
         self.name = name
         self.url = url
         self.is_ready = False
-        self.size = size_of(folder)
+        self.size = size
         self._socket = sockets / os.urandom(8).hex()
         environment = {
             **os.environ,
@@ -52,7 +52,7 @@ class Model:
                 await asyncio.sleep(_LOOK_SECONDS)
         except ServerFailed as failure:
             kind = OutOfMemory if failure.state is State.OUT_OF_MEMORY else HandlerError
-            raise kind(failure.message, state=failure.state) from None
+            raise kind(f"{self.name} did not load: {failure.reason}", state=failure.state) from None
         self.is_ready = True
 
     async def _ping(self) -> httpx.Response | None:
