@@ -51,13 +51,11 @@ class JsonObject(dict[str, Any]):
 
 
 def as_array(value: Any) -> Any:
-    """A JSON value as sagemaker-inference gives it: an ndarray; an object as JsonObject; ragged lists as they are."""
-    if isinstance(value, dict):
-        return JsonObject(value)
-    try:
-        return np.array(value)
-    except ValueError:  # the lists differ in length
-        return value
+    """A JSON value as sagemaker-inference gives it: an ndarray; an object as JsonObject.
+
+    Raises ValueError for lists that differ in length.
+    """
+    return JsonObject(value) if isinstance(value, dict) else np.array(value)
 
 
 def read_json(data: bytes) -> Any:

@@ -45,16 +45,17 @@ def _read(
 ) -> Any:
     kind = essence(content_type)
     data = body.encode() if isinstance(body, str) else body
-    if kind in (JSON, ""):
+    if kind in (JSON, "", *JSON_LINES):
         try:
-            return shape_json(arrays.read_json(data))
+            value = arrays.read_json_lines(data.decode()) if kind in JSON_LINES else arrays.read_json(data)
         except (ValueError, RecursionError) as error:
-            raise BadRequest(f"The body is not valid JSON: {error}.") from error
-    if kind in JSON_LINES:
+            raise BadRequest(
+                f"The body is not {'JSON Lines' if kind in JSON_LINES else 'valid JSON'}: {error}."
+            ) from error
         try:
-            return shape_json(arrays.read_json_lines(data.decode()))
-        except (ValueError, RecursionError) as error:
-            raise BadRequest(f"The body is not JSON Lines: {error}.") from error
+            return shape_json(value)
+        except ValueError as error:
+            raise BadRequest("The JSON is no array: its lists differ in length. Send rows of one length.") from error
     if kind in (NPY, NPZ):
         try:
             return arrays.read_npy(data) if kind == NPY else arrays.read_npz(data)
