@@ -50,6 +50,7 @@ async def serve(link: socket.socket, board: Board, index: int, run_on_main: Call
     app = ModelApp(engine, config, metrics)
     host = Host(
         app,
+        config,
         board,
         closed=lambda slot: channel.send(link, channel.CLOSED, slot=slot),
         returned=lambda slot: channel.send(link, channel.RETURNED, slot=slot),
