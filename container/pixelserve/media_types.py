@@ -17,7 +17,7 @@ _ALIASES = {"image/jpg": "image/jpeg"}
 """Names that are in use and not registered."""
 _OPEN = ("", RAW, "application/x-image")
 """Types that do not say what a body is."""
-_ENDINGS = {".json": JSON, ".csv": CSV}
+_ENDINGS = {".json": JSON, ".csv": CSV, ".jsonl": "application/jsonlines", ".npz": "application/x-npz"}
 
 
 def essence(media_type: str) -> str:
@@ -31,13 +31,17 @@ def is_json(content_type: str) -> bool:
 
 
 def content_type_of(data: bytes, name: str = "") -> str:
-    """The media type: of text by the file name's ending, else by the first bytes; unknown is left to the endpoint."""
+    """The media type: of text by the file name's ending, else by the first bytes; unknown is left to the endpoint.
+
+    Text that begins as JSON does is JSON.
+    """
     by_name = next((kind for ending, kind in _ENDINGS.items() if name.lower().endswith(ending)), None)
     if by_name is not None:
         return by_name
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "image/webp"
-    return next((kind for magic, kind in _MAGIC.items() if data.startswith(magic)), RAW)
+    told = next((kind for magic, kind in _MAGIC.items() if data.startswith(magic)), RAW)
+    return JSON if told == RAW and data[:64].lstrip()[:1] in (b"{", b"[") else told
 
 
 def resolve_type(content_type: str, body: bytes) -> str:
@@ -51,4 +55,4 @@ def resolve_type(content_type: str, body: bytes) -> str:
     told = content_type_of(body)
     if told.startswith("image/"):
         return told
-    return JSON if kind in _OPEN and body.lstrip()[:1] == b"{" else content_type
+    return JSON if kind in _OPEN and told == JSON else content_type

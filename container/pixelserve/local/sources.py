@@ -72,7 +72,9 @@ def open_source(text: str) -> Iterator[Source]:
     """
     name, equals, rest = text.partition("=")
     path = Path(rest if equals else text).expanduser().resolve()
-    if not path.is_file() or features.find(rest if equals else text) is not None:
+    with _explained(path):
+        is_archive = path.is_file() and features.find(rest if equals else text) is None
+    if not is_archive:
         yield Source.parse(text)
         return
     endpoint = check_name(name if equals else _name_of(path))
@@ -141,11 +143,21 @@ def _find_handler(path: Path, name: str) -> Source | None:
     For a handler at the folder's root an SM_MODEL_DIR of this process comes first.
     """
     programs = [program for program in (os.environ.get("SAGEMAKER_PROGRAM"), _PROGRAM) if program]
-    for folder, model_dir in ((path / "code", path), (path, None if os.environ.get("SM_MODEL_DIR") else path)):
-        for program in programs:
-            if (folder / program).is_file():
-                return Source(name, folder, model_dir, program)
+    with _explained(path):
+        for folder, model_dir in ((path / "code", path), (path, None if os.environ.get("SM_MODEL_DIR") else path)):
+            for program in programs:
+                if (folder / program).is_file():
+                    return Source(name, folder, model_dir, program)
     return None
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Raises BadRequest for a path that the system does not let this process look at."""
+    try:
+        yield
+    except OSError as error:
+        raise BadRequest(f"Cannot read {path}: {error.strerror}.") from None
 
 
 def _explain_absence(text: str, path: Path) -> str:
