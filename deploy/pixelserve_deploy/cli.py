@@ -23,7 +23,7 @@ from pixelserve_deploy.errors import UsageError
 
 COMMANDS = {
     "up": "serve endpoints on this machine behind the SageMaker Runtime API",
-    "invoke": "send images to an endpoint, here or on AWS",
+    "invoke": "send a request to an endpoint, here or on AWS",
     "transform": "send the files of a folder or S3 prefix to an endpoint, as batch transform does",
     "new": "write a handler to start from",
     "check": "run a handler against the contract and say what to change",

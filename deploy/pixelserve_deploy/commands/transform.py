@@ -20,6 +20,7 @@ from pixelserve.processes import Stop
 from pixelserve.storage import place
 from pixelserve_deploy import console
 from pixelserve_deploy.errors import UsageError
+from pixelserve_deploy.options import check_media_type
 
 EXAMPLES = """\
   pixelserve transform image-super-resolution photos large --accept image/webp
@@ -89,8 +90,7 @@ def _read_job(arguments: argparse.Namespace) -> Job:
     known = features.find(arguments.endpoint)
     accept = arguments.accept or (known.answer if known else "*/*")
     for header in (arguments.content_type, accept):
-        if not (header.isascii() and header.isprintable()):
-            raise UsageError(f"{header!r} is no content type: write one such as image/png")
+        check_media_type(header)
     job = Job(
         source=place(arguments.input),
         target=place(arguments.output),
