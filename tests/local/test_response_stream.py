@@ -32,7 +32,19 @@ def predict_fn(data, model, context):
     return data
 
 def output_fn(prediction, accept):
+    if prediction.startswith(b"slowly"):
+        return iterate(prediction), accept
     return [prediction] * 3, accept
+
+def iterate(prediction):
+    import pathlib, time
+    yield b"first"
+    file = pathlib.Path(prediction.removeprefix(b"slowly").decode())
+    while not file.exists():
+        time.sleep(0.01)
+    if file.read_text() == "fail":
+        raise ValueError("in the middle")
+    yield b"last"
 """
 
 
@@ -92,6 +104,22 @@ def test_an_error_before_the_stream_is_a_model_error(client):
     assert failure.value.response["OriginalStatusCode"] == 500
     with pytest.raises(ClientError, match="Endpoint nowhere of account"):
         client.invoke_endpoint_with_response_stream(EndpointName="nowhere", Body=b"x")
+
+
+@pytest.mark.parametrize("end", ["go", "fail"])
+def test_boto3_gets_what_a_handler_yields_when_it_yields_it(client, tmp_path, end):
+    signal = tmp_path / "signal"
+    answer = client.invoke_endpoint_with_response_stream(EndpointName="parts", Body=b"slowly" + bytes(signal))
+    stream = iter(answer["Body"])
+    assert next(stream)["PayloadPart"]["Bytes"] == b"first"
+    (tmp_path / "unfinished").write_text(end)
+    (tmp_path / "unfinished").rename(signal)
+    if end == "fail":
+        with pytest.raises(EventStreamError, match="ModelStreamError"):
+            next(stream)
+    else:
+        assert [event["PayloadPart"]["Bytes"] for event in stream] == [b"last"]
+    answer["Body"].close()
 
 
 class FakeEndpoint:

@@ -86,7 +86,11 @@ def test_code_comes_before_the_root_as_on_sagemaker(layout):
 
 def test_another_program_is_found_by_its_variable_and_else_named(layout, monkeypatch):
     (layout / "code" / "inference.py").rename(layout / "code" / "serve.py")
-    with pytest.raises(NotFound, match=r"There is no inference\.py in .*/code\. Set SAGEMAKER_PROGRAM to .* serve\.py"):
+    assert Source.parse(str(layout)).program == "serve.py"
+    handlers.write(layout / "code", handlers.BROKEN).joinpath("inference.py").rename(layout / "code" / "other.py")
+    with pytest.raises(
+        NotFound, match=r"no inference\.py in .*/code\. Set SAGEMAKER_PROGRAM to one of other.py, serve"
+    ):
         Source.parse(str(layout))
     monkeypatch.setenv("SAGEMAKER_PROGRAM", "serve.py")
     source = Source.parse(str(layout))

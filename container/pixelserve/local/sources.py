@@ -138,9 +138,9 @@ def _name_of(path: Path) -> str:
 
 
 def _find_handler(path: Path, name: str) -> Source | None:
-    """The handler in a folder, or in its code/ as SageMaker packs it; the folder has the weights.
+    """The handler in a folder, or in its code/ as SageMaker packs it, where a single file may have any name.
 
-    For a handler at the folder's root an SM_MODEL_DIR of this process comes first.
+    The folder has the weights; for a handler at its root an SM_MODEL_DIR of this process comes first.
     """
     programs = [program for program in (os.environ.get("SAGEMAKER_PROGRAM"), _PROGRAM) if program]
     with _explained(path):
@@ -148,7 +148,14 @@ def _find_handler(path: Path, name: str) -> Source | None:
             for program in programs:
                 if (folder / program).is_file():
                     return Source(name, folder, model_dir, program)
-    return None
+        others = _python_files(path / "code")
+    return Source(name, path / "code", path, others[0]) if len(others) == 1 else None
+
+
+def _python_files(folder: Path) -> list[str]:
+    """Names of the modules that could be a handler: neither tests nor what makes the folder a package."""
+    names = sorted(file.name for file in folder.glob("*.py"))
+    return [name for name in names if not name.startswith(("__", "test_")) and name not in ("setup.py", "conftest.py")]
 
 
 @contextlib.contextmanager
@@ -163,7 +170,7 @@ def _explained(path: Path) -> Iterator[None]:
 def _explain_absence(text: str, path: Path) -> str:
     if "://" in text:
         return f"{text} is not on this machine. Copy it here, and give the path."
-    others = sorted(file.name for file in (path / "code").glob("*.py"))
+    others = _python_files(path / "code")
     if others:
         return f"There is no inference.py in {path / 'code'}. Set SAGEMAKER_PROGRAM to one of {', '.join(others)}."
     return f"There is no inference.py in {path}. `pixelserve new NAME` writes a handler to start from."

@@ -87,7 +87,7 @@ def _read_job(arguments: argparse.Namespace) -> Job:
     """What the command line asks for. Raises UsageError when it contradicts itself."""
     if arguments.strategy == "MultiRecord" and arguments.split_type != "Line":
         raise UsageError("--strategy MultiRecord goes with --split-type Line")
-    known = features.find(arguments.endpoint)
+    known = features.find(arguments.endpoint.rpartition("=")[2])
     accept = arguments.accept or (known.answer if known else "*/*")
     for header in (arguments.content_type, accept):
         check_media_type(header)
