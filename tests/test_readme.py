@@ -146,7 +146,7 @@ def test_the_readme(reader: Reader) -> None:
 
 def test_an_own_model(reader: Reader) -> None:
     printed = reader.read("docs/own-model.md")
-    assert printed.count("0 problems.") == 2
+    assert printed.count("0 problems.") == 3
     assert "PROBLEM" not in printed
     assert "realesr-general-x4v3" in printed
     assert image(reader.folder / "blurred.png") == (48, 64, 3)

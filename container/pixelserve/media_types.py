@@ -16,12 +16,17 @@ _MAGIC = {
     b"MM\0*": "image/tiff",
     b"\x93NUMPY": NPY,
 }
-_ENDINGS = {".json": JSON, ".csv": CSV}
+_ALIASES = {"image/jpg": "image/jpeg"}
+"""Names that are in use and not registered."""
+_OPEN = ("", RAW, "application/x-image")
+"""Types that do not say what a body is."""
+_ENDINGS = {".json": JSON, ".csv": CSV, ".jsonl": "application/jsonlines", ".npz": "application/x-npz"}
 
 
 def essence(media_type: str) -> str:
-    """The type without its parameters, in lower case (WHATWG MIME Sniffing has the name)."""
-    return media_type.partition(";")[0].strip().lower()
+    """The type without its parameters, in lower case (WHATWG MIME Sniffing has the name); image/jpg is image/jpeg."""
+    kind = media_type.partition(";")[0].strip().lower()
+    return _ALIASES.get(kind, kind)
 
 
 def is_json(content_type: str) -> bool:
@@ -29,10 +34,28 @@ def is_json(content_type: str) -> bool:
 
 
 def content_type_of(data: bytes, name: str = "") -> str:
-    """The media type: of text by the file name's ending, else by the first bytes; unknown is left to the endpoint."""
+    """The media type: of text by the file name's ending, else by the first bytes; unknown is left to the endpoint.
+
+    Text that begins as JSON does is JSON.
+    """
     by_name = next((kind for ending, kind in _ENDINGS.items() if name.lower().endswith(ending)), None)
     if by_name is not None:
         return by_name
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "image/webp"
-    return next((kind for magic, kind in _MAGIC.items() if data.startswith(magic)), RAW)
+    told = next((kind for magic, kind in _MAGIC.items() if data.startswith(magic)), RAW)
+    return JSON if told == RAW and data[:64].lstrip()[:1] in (b"{", b"[") else told
+
+
+def resolve_type(content_type: str, body: bytes) -> str:
+    """The content type, or what the first bytes say where it leaves that open: "", application/octet-stream, x-image.
+
+    JSON is what an absent header means, so that a picture under that name is a picture.
+    """
+    kind = essence(content_type)
+    if kind not in (*_OPEN, JSON):
+        return content_type
+    told = content_type_of(body)
+    if told.startswith("image/"):
+        return told
+    return JSON if kind in _OPEN and told == JSON else content_type

@@ -1,8 +1,8 @@
 """The `pixelserve` command. A subcommand is a module of `commands`, imported only when it is the one that runs.
 
 Such a module has a docstring (the help text), `EXAMPLES`, `add_arguments(parser)` and `run(arguments) -> exit code`. A
-signal ends a command where it stands, at the latest when what it is waiting for comes. Those that start servers take
-the `Stop` as a second argument, for they have something to end.
+signal ends a command where it stands, at the latest when what it is waiting for comes. Those that start processes
+take the `Stop` as a second argument, for they have something to end.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pixelserve_deploy.errors import UsageError
 
 COMMANDS = {
     "up": "serve endpoints on this machine behind the SageMaker Runtime API",
-    "invoke": "send images to an endpoint, here or on AWS",
+    "invoke": "send a request to an endpoint, here or on AWS",
     "transform": "send the files of a folder or S3 prefix to an endpoint, as batch transform does",
     "new": "write a handler to start from",
     "check": "run a handler against the contract and say what to change",
@@ -32,7 +32,7 @@ COMMANDS = {
     "weights": "list, fetch and verify published weights",
     "cost": "say what an endpoint costs before it is deployed",
 }
-WITH_SERVERS = ("up", "invoke", "transform")
+WITH_PROCESSES = ("up", "invoke", "transform", "check")
 EXIT_FAILED, EXIT_SIGNAL = 1, 128
 """To the second the number of the signal is added, as shells do."""
 
@@ -89,7 +89,7 @@ def _run(name: str, words: list[str], stop: Stop) -> int:
     command.add_arguments(parser)
     arguments = parser.parse_args(words)
     try:
-        if name in WITH_SERVERS:
+        if name in WITH_PROCESSES:
             return int(command.run(arguments, stop))
         return int(stop.run_aside(lambda: command.run(arguments)))
     except UsageError as error:

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -101,7 +102,7 @@ def test_every_command_explains_itself_with_examples(command, capsys):
         (["inoke"], "there is no command inoke; did you mean invoke?"),
         (["zzz"], "there is no command zzz; commands: up, invoke, transform, new, check"),
         (["up", "--prot", "1"], "unrecognized arguments: --prot"),
-        (["invoke", "a", "b.png", "c.png", "d.png"], "one image, or two to compare"),
+        (["invoke", "a", "b.png", "c.png", "d.png"], "one file, or two images to compare"),
         (["invoke", "a", "b.png", "--set", "scale"], "--set scale: write KEY=VALUE"),
         (["invoke", "a", "b.png", "-o", "./b.png"], "-o b.png is the input; choose another name"),
         (["invoke", "a", __file__, "--set", "prompt=é"], "--set with letters beyond ASCII"),
@@ -264,3 +265,130 @@ def test_a_note_of_a_process_that_is_gone_is_removed(tmp_path):
     (note.parent / "up-2.json").write_text("cut o")
     assert state.find("anything") is None
     assert list(note.parent.iterdir()) == []
+
+
+ECHO = """
+import json
+from pathlib import Path
+
+def model_fn(model_dir):
+    weights = Path(model_dir, "weights.txt")
+    return weights.read_text() if weights.exists() else ""
+
+def input_fn(body, content_type, context):
+    return {"body": len(body), "type": content_type, "attributes": context.custom_attributes}
+
+def predict_fn(data, model):
+    return data | {"weights": model}
+
+def output_fn(prediction, accept):
+    if accept == "application/x-raw":
+        return b"\\xff" + json.dumps(prediction).encode(), accept
+    return json.dumps(prediction), "text/csv" if accept == "text/csv" else "application/json; charset=utf-8"
+"""
+
+
+@pytest.fixture(scope="module")
+def echo(tmp_path_factory):
+    """A running `up` of a model in SageMaker's layout, a feature under another name, and an archive."""
+    folder = tmp_path_factory.mktemp("models")
+    (folder / "echo_it" / "code").mkdir(parents=True)
+    (folder / "echo_it" / "code" / "inference.py").write_text(ECHO)
+    (folder / "echo_it" / "weights.txt").write_text("learnt")
+    with tarfile.open(folder / "model.tar.gz", "w:gz") as archive:
+        archive.add(folder / "echo_it", ".")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIXELSERVE_STATE_DIR", str(folder / "state"))
+        with up(folder / "echo_it", f"packed={folder / 'model.tar.gz'}", "alike=image_similarity") as (_, printed):
+            yield folder, printed
+
+
+@pytest.fixture
+def invoke(echo, monkeypatch, tmp_path, capfdbinary):
+    """`pixelserve invoke` with a file of the given content: the exit code, and what it printed."""
+    monkeypatch.setenv("PIXELSERVE_STATE_DIR", str(echo[0] / "state"))
+
+    def run(endpoint, name, content, *options):
+        (tmp_path / name).write_bytes(content)
+        code = cli.main(["invoke", endpoint, str(tmp_path / name), *map(str, options)])
+        return code, *capfdbinary.readouterr()
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options", "told", "attributes"),
+    [
+        ("request.json", b'{"a": 1}', [], "application/json", ""),
+        ("request", b"[1, 2]", [], "application/json", ""),
+        ("rows.csv", b"1,2\n", [], "text/csv", ""),
+        ("array.npy", b"\x93NUMPY\x01\x00", [], "application/x-npy", ""),
+        ("lines.jsonl", b'{"a": 1}\n{"a": 2}\n', ["--set", "k=v"], "application/jsonlines", "k=v"),
+        ("unknown", b"?", ["--set", "k=1"], "application/octet-stream", "k=1"),
+        ("photo.png", b"\x89PNG", ["--content-type", "image/x-mine", "--accept", "*/*"], "image/x-mine", ""),
+    ],
+)
+def test_invoke_sends_any_body_as_it_is(invoke, name, content, options, told, attributes):
+    code, printed, _ = invoke("echo-it", name, content, *options)
+    assert code == 0
+    said = {"body": len(content), "type": told, "attributes": attributes, "weights": "learnt"}
+    assert json.loads(printed) == said
+
+
+def test_invoke_adds_fields_to_a_json_object(invoke):
+    _, printed, _ = invoke("packed", "request.json", b'{"a": 1}', "--set", "b=[2]")
+    answer = json.loads(printed)
+    assert answer == {
+        "body": len(b'{"a": 1, "b": [2]}'),
+        "type": "application/json",
+        "attributes": "",
+        "weights": "learnt",
+    }
+    with pytest.raises(SystemExit):
+        invoke("packed", "request.json", b"[1]", "--set", "b=2")
+
+
+def test_invoke_prints_the_bytes_of_an_answer(invoke):
+    code, printed, _ = invoke("echo-it", "x", b"?", "--accept", "application/x-raw", "-o", "-")
+    assert code == 0
+    assert printed.startswith(b'\xff{"body": 1')
+
+
+def test_invoke_starts_an_endpoint_with_other_weights(invoke, echo, tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "weights.txt").write_text("others")
+    code, printed, said = invoke(str(echo[0] / "model.tar.gz"), "x.csv", b"1", "--model-dir", tmp_path / "other")
+    assert code == 0
+    assert json.loads(printed)["weights"] == "others"
+    assert b"Starting model with " in said
+
+
+def test_a_feature_is_served_under_another_name(invoke, echo, photo):
+    assert "with echo-it, packed, alike." in echo[1]
+    code, printed, _ = invoke("alike", "copy.png", photo.read_bytes(), "--accept", "application/json")
+    assert code == 0
+    assert len(json.loads(printed)["result"]) == 512
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["a", "b", "c", "--content-type", "x/y"], "--content-type goes with one file"),
+        (["a", "b", "--content-type", "é"], "'é' is no content type"),
+        (["a", "b", "--model-dir", "c", "--aws"], "--model-dir goes with an endpoint that is started here"),
+    ],
+)
+def test_invoke_refuses_what_contradicts_itself(arguments, expected, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["invoke", *arguments])
+    assert expected in capsys.readouterr().err
+
+
+def test_invoke_tells_a_name_that_sagemaker_does_not_take(photo, capsys):
+    assert cli.main(["invoke", "a.b", str(photo), "--aws", "--region", "eu-west-1"]) == 1
+    assert capsys.readouterr().err.startswith("pixelserve invoke: 'a.b' cannot be an endpoint's name")
+
+
+def test_a_folder_as_a_body_is_one_line(tmp_path, capsys):
+    assert cli.main(["invoke", "a", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == f"pixelserve invoke: Cannot read {tmp_path}: Is a directory.\n"

@@ -1,8 +1,10 @@
 """`pixelserve new` writes what `pixelserve check` passes, and check finds what fails in production."""
 
 import json
+import re
 import subprocess
 import sys
+import tarfile
 
 import pytest
 
@@ -96,10 +98,6 @@ def test_what_fails_in_production_is_a_problem(check, source, expected):
     ("source", "expected"),
     [
         (
-            "def model_fn(d):\n    return 1\ndef predict_fn(d, m):\n    return d['value']\n",
-            'predict_fn: does not take the sample {"img": Base64}: KeyError',
-        ),
-        (
             PASS + "def predict_fn(d, m):\n    return d\n",
             "content type: an unknown one (application/x-pixelserve-check)",
         ),
@@ -115,6 +113,141 @@ def test_what_is_worth_knowing_is_a_note(check, source, expected):
     code, printed = check(source)
     assert code == 0
     assert f"note     {expected}" in printed
+
+
+@pytest.mark.parametrize(
+    ("source", "noted", "unchecked"),
+    [
+        (
+            "def model_fn(d):\n    return 1\ndef predict_fn(d, m):\n    return d['value']\n",
+            'note     predict_fn: does not take the sample {"img": Base64}: KeyError',
+            "not checked output_fn: there is no prediction for it; give a request of yours: --body FILE",
+        ),
+        (
+            PASS.replace("return body", "raise ValueError(body)") + "def predict_fn(d, m):\n    return d\n",
+            "note     input_fn: does not take the sample",
+            "not checked predict_fn, output_fn: input_fn gave them nothing; give a request of yours",
+        ),
+        (
+            "def model_fn(d):\n    raise OSError('no weights')\ndef predict_fn(d, m):\n    return d\n",
+            "PROBLEM  model_fn: OSError: no weights",
+            "not checked all that a request goes through: the model did not load",
+        ),
+        ("import nothing_like_it\n", "PROBLEM  import: ", "not checked model_fn and all after it"),
+    ],
+)
+def test_what_never_ran_is_not_checked_and_fails(check, source, noted, unchecked):
+    code, printed = check(source)
+    assert code == 1
+    assert noted in printed
+    assert unchecked in printed
+    assert printed.endswith(", 1 not checked.\n")
+
+
+@pytest.mark.parametrize("end", ["sys.exit(0)", "os._exit(0)"])
+def test_a_handler_that_ends_its_process_well_was_not_checked(check, end):
+    code, printed = check(PASS + f"import os, sys\ndef predict_fn(d, m):\n    {end}\n")
+    assert code == 1
+    assert "PROBLEM  process: the handler ended its process (exit code 0)" in printed
+
+
+PIPELINED = """
+PIPELINE = True
+seen = None
+
+def model_fn(model_dir):
+    return 1
+
+def input_fn(body, content_type):
+    global seen
+    seen = body
+    return body
+
+def predict_fn(data, model):
+    return data
+
+def output_fn(prediction, accept):
+    return {}, "application/octet-stream"
+"""
+
+
+def test_a_pipelined_handler_that_mixes_requests_up_is_a_problem(check):
+    code, printed = check(PIPELINED.format("seen"))
+    assert code == 1
+    assert re.search(r"PROBLEM  concurrency: \d+ of 72 requests at once had another answer than alone", printed)
+    code, printed = check(PIPELINED.format("prediction"))
+    assert code == 0
+    assert "ok       concurrency: 72 requests at once had the same answers as alone" in printed
+
+
+@pytest.mark.parametrize(
+    ("result", "reason"),
+    [
+        ("b'always'", "no two requests have different answers"),
+        ("__import__('os').urandom(8)", "the same request differ"),
+    ],
+)
+def test_answers_that_tell_nothing_leave_a_pipelined_handler_unchecked(check, result, reason):
+    code, printed = check(PIPELINED.format(result))
+    assert code == 1
+    assert "not checked concurrency: " in printed
+    assert reason in printed
+
+
+def test_more_bodies_are_told_apart(check, tmp_path):
+    source = PIPELINED.format("prediction[:1]")  # the same for all that is made of one body
+    first, second = tmp_path / "first.txt", tmp_path / "second.txt"
+    first.write_text("a")
+    second.write_text("b")
+    assert "not checked concurrency" in check(source, "--body", first)[1]
+    assert "ok       concurrency: 24 requests" in check(source, "--body", first, "--body", second)[1]
+
+
+def test_a_serial_handler_is_said_to_be_one(check):
+    _, printed = check(PASS + "def predict_fn(d, m):\n    return d\n")
+    assert "ok       concurrency: requests run one after another, since PIPELINE is not True" in printed
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "told"),
+    [
+        ("photo", b"\xff\xd8\xff\xe0", "image/jpeg"),
+        ("request.json", b"[1]", "application/json"),
+        ("request", b' {"a": 1}', "application/json"),
+        ("rows.csv", b"1,2", "text/csv"),
+        ("unknown", b"?", "application/octet-stream"),
+    ],
+)
+def test_bodies_are_sniffed(check, tmp_path, name, body, told):
+    source = "def model_fn(d):\n    return 1\ndef input_fn(b, t):\n    return t\ndef predict_fn(d, m):\n    return d\n"
+    source += "def output_fn(p, a):\n    return b'x', p\n"
+    (tmp_path / name).write_bytes(body)
+    assert f"answer: 1 bytes of {told}" in check(source, "--body", tmp_path / name)[1]
+
+
+def test_sagemakers_layout_and_its_archive_are_checked(tmp_path, capsys):
+    code = tmp_path / "mine" / "code"
+    code.mkdir(parents=True)
+    (tmp_path / "mine" / "weights").write_text("learnt")
+    (code / "inference.py").write_text(
+        "def model_fn(model_dir):\n    return open(model_dir + '/weights').read()\n"
+        "def predict_fn(d, m):\n    return m\n"
+    )
+    with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "mine", ".")
+    for path in ("mine", "model.tar.gz"):
+        assert cli.main(["check", str(tmp_path / path)]) == 0
+        assert "ok       model_fn: returned str" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", ["--body", "--model-dir"])
+def test_a_mistake_of_the_users_own_is_one_line(tmp_path, capsys, option):
+    (tmp_path / "inference.py").write_text(PASS + "def predict_fn(d, m):\n    return d\n")
+    wrong = tmp_path if option == "--body" else tmp_path / "inference.py"
+    assert cli.main(["check", str(tmp_path), option, str(wrong)]) == 1
+    errors = capsys.readouterr().err
+    assert errors.startswith("pixelserve check: ")
+    assert errors.count("\n") == 1
 
 
 def test_a_body_of_ones_own_is_held_against_the_handler(check, tmp_path):
@@ -145,8 +278,10 @@ def test_requirements_are_noted(check, tmp_path):
 
 
 def test_prints_of_the_handler_do_not_mix_with_the_findings(check):
-    code, _ = check("print('hello')\n" + PASS + "def predict_fn(d, m):\n    print('there')\n    return d\n")
+    code, printed = check("print('hello')\n" + PASS + "def predict_fn(d, m):\n    print('there')\n    return d\n")
     assert code == 0
+    assert "hello" not in printed
+    assert "there" not in printed
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """`pixelserve transform` as a user types it: a folder of pictures, one that is none, and the same again."""
 
 import io
+import tarfile
 
 import pytest
 from PIL import Image
@@ -62,3 +63,16 @@ def test_a_folder_of_pictures(handler, tmp_path, capsys):
     (photos / "notes.txt").unlink()
     assert cli.main(command) == 0
     assert capsys.readouterr().err.splitlines()[-1] == "0 transformed, 2 there already, 0 failed."
+
+
+def test_an_archive_with_its_weights_beside_the_code(handler, tmp_path):
+    photos, small = tmp_path / "photos", tmp_path / "small"
+    photos.mkdir()
+    Image.new("RGB", (6, 4), "red").save(photos / "a.png")
+    with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as archive:
+        archive.add(handler, "code")
+        archive.add(tmp_path / "weights" / "size.txt", "size.txt")
+    command = ["transform", str(tmp_path / "model.tar.gz"), str(photos), str(small), "--accept", "image/png"]
+    assert cli.main(command) == 0
+    with Image.open(small / "a.png.out") as answer:
+        assert answer.size == (3, 3)

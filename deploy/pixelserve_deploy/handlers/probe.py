@@ -10,19 +10,24 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 from pixelserve.errors import HandlerError, PixelserveError
+from pixelserve.media_types import JSON
 from pixelserve.serving import Context, Handler, Location, as_error, from_handler, load
+from pixelserve_deploy.handlers.checking import END
+from pixelserve_deploy.handlers.overlap import Stages, run_overlapped
 from pixelserve_deploy.handlers.safety import find_unsafe_calls
-from pixelserve_deploy.handlers.sample import make_sample
+from pixelserve_deploy.handlers.sample import make_sample, vary
 
-Record = Callable[[Literal["ok", "note", "problem"], str, str], None]
+Record = Callable[[Literal["ok", "note", "problem", "unchecked"], str, str], None]
 """Takes a finding: its kind, which check, and the text."""
 
 INVOCATION_SECONDS = 60.0
+VARIANTS = 5
+"""Requests that are made of the one given, to be run beside it."""
 UNKNOWN = "application/x-pixelserve-check"
 """A media type that no handler can know."""
 
@@ -32,9 +37,11 @@ class Probe:
 
     def __init__(self, order: dict[str, Any], record: Record) -> None:
         self._folder = Path(order["folder"])
-        self._own_body = order["body"] is not None
-        self._body = Path(order["body"]).read_bytes() if self._own_body else make_sample()
-        self._content_type: str = order["content_type"]
+        self._file = self._folder / order["program"]
+        self._own_body = bool(order["bodies"])
+        requests = [(Path(path).read_bytes(), content_type) for path, content_type in order["bodies"]]
+        self._requests = requests or [(make_sample(), JSON)]
+        self._body, self._content_type = self._requests[0]
         self._accept: str = order["accept"]
         self._model_dir: str | None = order["model_dir"]
         self._record = record
@@ -43,28 +50,75 @@ class Probe:
         """Ends early where nothing after a failure could be checked."""
         found = self._import()
         if found is None:
+            self._record("unchecked", "model_fn and all after it", "the handler could not be imported")
             return
         with tempfile.TemporaryDirectory() as empty:
             model = self._load_model(found, Path(self._model_dir or empty))
-        if model is _FAILED:
-            return
+            if model is _FAILED:
+                self._record("unchecked", "all that a request goes through", "the model did not load")
+                return
+            if self._answer(found, model):
+                self._overlap(found, model)
+            self._refusals(found, model)
+
+    def _answer(self, found: Handler, model: Any) -> bool:
+        """Whether the request went through all stages."""
         data = self._attempt_sample("input_fn", found.input_fn, self._body, self._content_type, self._context())
-        if data is not _FAILED:
-            prediction = self._predict(found, data, model)
-            if prediction is not _FAILED:
-                self._write(found, prediction)
-        self._refusals(found, model)
+        if data is _FAILED:
+            self._record("unchecked", "predict_fn, output_fn", f"input_fn gave them nothing{self._advice}")
+            return False
+        prediction = self._predict(found, data, model)
+        if prediction is _FAILED:
+            self._record("unchecked", "output_fn", f"there is no prediction for it{self._advice}")
+            return False
+        return self._write(found, prediction)
+
+    @property
+    def _advice(self) -> str:
+        return "" if self._own_body else "; give a request of yours: --body FILE"
+
+    def _overlap(self, found: Handler, model: Any) -> None:
+        """Runs a pipelined handler with several requests at once, which must not get each other's answers."""
+        if not found.is_pipelined:
+            self._record("ok", "concurrency", "requests run one after another, since PIPELINE is not True")
+            return
+        content_type = self._content_type
+        bodies = [body for body, kind in self._requests if kind == content_type]
+        bodies += vary(self._body, content_type, VARIANTS)
+
+        def encode(prediction: Any, context: Context) -> bytes:
+            answer = from_handler(found.output_fn(prediction, self._accept, context), self._accept, "")
+            return b"".join([*answer.parts, *(answer.stream if isinstance(answer.stream, Iterator) else ())])
+
+        def predict(data: Any, context: Context) -> Any:
+            if found.predict_batch_fn is not None:
+                return found.predict_batch_fn([data], model, [context])[0]
+            assert found.predict_fn is not None
+            return found.predict_fn(data, model, context)
+
+        def decode(body: bytes, context: Context) -> Any:
+            return found.input_fn(body, content_type, context)
+
+        stages = Stages(decode, predict, encode, lambda: self._context(accept=self._accept))
+        overlap = run_overlapped(stages, bodies)
+        if overlap.reason:
+            self._record("unchecked", "concurrency", overlap.reason)
+        elif overlap.wrong:
+            self._record(
+                "problem",
+                "concurrency",
+                f"{overlap.wrong} of {overlap.answered} requests at once had another answer than alone: keep nothing "
+                "of a request outside its own data and context, or leave out PIPELINE = True",
+            )
+        else:
+            self._record("ok", "concurrency", f"{overlap.answered} requests at once had the same answers as alone")
 
     def _context(self, content_type: str = "", accept: str = "") -> Context:
         deadline = time.monotonic() + INVOCATION_SECONDS
         return Context("check", content_type=content_type or self._content_type, accept=accept, deadline=deadline)
 
     def _import(self) -> Handler | None:
-        file = self._folder / "inference.py"
-        if not file.is_file():
-            self._record("problem", "import", f"there is no inference.py in {self._folder}")
-            return None
-        location = Location(self._folder, file, "check")
+        location = Location(self._folder, self._file, "check")
         try:
             found = load(location)
         except HandlerError as error:
@@ -78,7 +132,7 @@ class Probe:
             self._record(
                 "note", "requirements.txt", "not installed at start unless PIXELSERVE_INSTALL_REQUIREMENTS=true"
             )
-        for call, line, in_request, instead in find_unsafe_calls(file):
+        for call, line, in_request, instead in find_unsafe_calls(self._file):
             where = f"line {line}: {call} runs code hidden in the data"
             if in_request:
                 self._record("problem", "safety", f"{where}, and the data is a caller's; {instead}")
@@ -87,13 +141,13 @@ class Probe:
         return found
 
     def _load_model(self, found: Handler, model_dir: Path) -> Any:
-        before = sorted(model_dir.rglob("*"))
+        before = _files(model_dir)
         model = self._attempt("model_fn", found.model_fn, str(model_dir), self._context())
         if model is _FAILED:
             return _FAILED
         if model is None:
             self._record("problem", "model_fn", "returned None: return what predict_fn needs")
-        written = [path for path in sorted(model_dir.rglob("*")) if path not in before]
+        written = [path for path in _files(model_dir) if path not in before]
         if written:
             name = written[0].relative_to(model_dir)
             self._record("problem", "model_fn", f"wrote {name} into model_dir, read-only on SageMaker: use tempfile")
@@ -123,20 +177,23 @@ class Probe:
             )
         return prediction
 
-    def _write(self, found: Handler, prediction: Any) -> None:
+    def _write(self, found: Handler, prediction: Any) -> bool:
+        """Whether there is an answer."""
         context = self._context(accept=self._accept)
         result = self._attempt("output_fn", found.output_fn, prediction, self._accept, context)
         if result is _FAILED:
-            return
+            return False
         try:
             answer = from_handler(result, context, found.author_of("output_fn"))
         except PixelserveError as error:
             self._record("problem", "output_fn", error.message)
-            return
-        self._record("ok", "answer", f"{answer.size:,} bytes of {answer.media_type}")
+            return False
+        whole = "" if answer.stream is None else ", the first part of a stream"
+        self._record("ok", "answer", f"{answer.size:,} bytes of {answer.media_type}{whole}")
         if "transform_fn" not in found.defined:
             context = self._context(accept=UNKNOWN)
             self._expect("accept", 406, "NotAcceptable", found.output_fn, prediction, UNKNOWN, context)
+        return True
 
     def _refusals(self, found: Handler, model: Any) -> None:
         context = self._context(UNKNOWN, "*/*")
@@ -183,7 +240,6 @@ class Probe:
             advice = "" if refused else "; a caller's mistake should be a 400: raise pixelserve.errors.BadRequest"
             described = _describe(error) + self._locate(error)
             self._record("note", check, f'does not take the sample {{"img": Base64}}: {described}{advice}')
-            self._record("note", "sample", "give one of yours to check the rest: --body FILE --content-type TYPE")
             return _FAILED
         self._record("ok", check, f"returned {type(result).__name__}")
         return result
@@ -202,6 +258,11 @@ class Probe:
 _FAILED: Any = object()
 
 
+def _files(folder: Path) -> list[Path]:
+    """What lies in a model's folder, without what Python writes beside the modules that it imports."""
+    return sorted(path for path in folder.rglob("*") if "__pycache__" not in path.parts)
+
+
 def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
@@ -215,6 +276,7 @@ def main() -> None:
         findings.write(json.dumps({"kind": kind, "check": check, "text": text}) + "\n")
 
     Probe(json.loads(sys.argv[1]), record).run()
+    record(END, "", "")
     findings.flush()
     os._exit(0)  # threads of the handler must not hold the process
 

@@ -22,7 +22,7 @@ UNSAFE_CALLS = {
 
 def find_unsafe_calls(file: Path) -> Iterator[tuple[str, int, bool, str]]:
     """(call, line, whether it is in a function that gets a caller's bytes, what to write instead) of a source file."""
-    for top in ast.parse(file.read_text()).body:
+    for top in ast.parse(file.read_bytes()).body:
         in_request = isinstance(top, ast.FunctionDef) and top.name in ("input_fn", "transform_fn")
         for node in ast.walk(top):
             if not isinstance(node, ast.Call):

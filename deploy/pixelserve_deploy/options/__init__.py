@@ -1,5 +1,6 @@
 """What several commands take on their command lines: types, groups of options, and what is made of them."""
 
+from pixelserve_deploy.options.inputs import check_media_type, read_input
 from pixelserve_deploy.options.numbers import parse_number, parse_part, parse_size
 from pixelserve_deploy.options.report import add_report, save_text, write_report
 from pixelserve_deploy.options.workload import add_simulated_workload, add_workload, read_workload
@@ -8,9 +9,11 @@ __all__ = [
     "add_report",
     "add_simulated_workload",
     "add_workload",
+    "check_media_type",
     "parse_number",
     "parse_part",
     "parse_size",
+    "read_input",
     "read_workload",
     "save_text",
     "write_report",

@@ -1,0 +1,94 @@
+"""Whether a handler mixes up requests when its stages run beside each other, as PIPELINE = True asks for."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from pixelserve.serving import Context
+
+THREADS = 8
+ROUNDS = 12
+SECONDS = 20.0
+"""Rounds that are likely to take longer in all are left out, but for the first two."""
+_SWITCH_SECONDS = 1e-5
+"""Between two looks of the interpreter at whether another thread should run: a five hundredth of its default."""
+
+
+@dataclass(frozen=True)
+class Stages:
+    """What a request goes through: `decode` and `encode` on threads, `predict` on the caller's own."""
+
+    decode: Callable[[bytes, Context], Any]
+    predict: Callable[[Any, Context], Any]
+    encode: Callable[[Any, Context], bytes]
+    make_context: Callable[[], Context]
+
+    def answer(self, body: bytes) -> bytes:
+        """The answer to one request, with nothing beside it."""
+        context = self.make_context()
+        return self.encode(self.predict(self.decode(body, context), context), context)
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """`answered` requests, of which `wrong` had another answer than alone; `reason` says why none could be told."""
+
+    answered: int = 0
+    wrong: int = 0
+    reason: str = ""
+
+
+def run_overlapped(stages: Stages, bodies: list[bytes]) -> Overlap:
+    """Answers each body alone, then all of them many times at once, and compares. Bodies that fail are left out."""
+    started = time.perf_counter()
+    expected: dict[bytes, bytes] = {}
+    for body in bodies:
+        try:
+            first, second = stages.answer(body), stages.answer(body)
+        except Exception:  # noqa: BLE001  a handler may raise anything
+            continue
+        if first != second:
+            return Overlap(reason="the answers to the same request differ")
+        expected[body] = first
+    if len(set(expected.values())) < 2:
+        return Overlap(reason="no two requests have different answers: give more of them, --body FILE --body FILE")
+    seconds = (time.perf_counter() - started) / 2
+    rounds = max(2, min(ROUNDS, int(SECONDS / max(seconds, 1e-3))))
+    requests = list(expected) * rounds
+    with _frequent_switches():
+        wrong = sum(answer != expected[body] for body, answer in zip(requests, _answers(stages, requests), strict=True))
+    return Overlap(len(requests), wrong)
+
+
+def _answers(stages: Stages, requests: list[bytes]) -> Iterator[bytes | None]:
+    """The answers in the order of the requests; None for one that failed, which it did not alone."""
+    contexts = [stages.make_context() for _ in requests]
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="overlap") as pool:
+        decoded = [pool.submit(stages.decode, body, context) for body, context in zip(requests, contexts, strict=True)]
+        encoded: list[Future[bytes] | None] = []
+        for data, context in zip(decoded, contexts, strict=True):
+            try:
+                encoded.append(pool.submit(stages.encode, stages.predict(data.result(), context), context))
+            except Exception:  # noqa: BLE001  a handler may raise anything
+                encoded.append(None)
+        for answer in encoded:
+            try:
+                yield None if answer is None else answer.result()
+            except Exception:  # noqa: BLE001  a handler may raise anything
+                yield None
+
+
+@contextmanager
+def _frequent_switches() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
