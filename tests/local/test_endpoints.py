@@ -1,7 +1,9 @@
 """Server processes on this machine: started, watched, stopped, and their failures told."""
 
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,7 +13,8 @@ import local_handlers as handlers
 import pytest
 
 from pixelserve.errors import BadRequest, NotFound
-from pixelserve.local.endpoints import Source, started, wait_until_ready
+from pixelserve.local.endpoints import JAVA_PORTS, _reserve_port, started, wait_until_ready
+from pixelserve.local.sources import Source
 from pixelserve.observe import LogLine
 from pixelserve.processes import ServerFailed
 
@@ -175,3 +178,32 @@ def test_a_line_that_is_not_of_our_log_is_kept_as_it_is(text):
 def test_a_log_line_puts_its_traceback_last():
     line = LogLine.parse('{"ts": 1, "level": "error", "logger": "x", "message": "m", "traceback": "t\\n", "id": 7}')
     assert line == LogLine(40, "m id=7\nt")
+
+
+def test_a_kept_port_is_for_one_server_that_may_reuse_it():
+    with _reserve_port() as keeper:
+        port = keeper.getsockname()[1]
+        assert port in JAVA_PORTS
+        with socket.socket() as other, pytest.raises(OSError):
+            other.bind(("127.0.0.1", port))
+        with socket.create_server(("127.0.0.1", port)) as server:  # which sets SO_REUSEADDR
+            assert server.getsockname()[1] == port
+
+
+@pytest.mark.skipif(not shutil.which("java"), reason="multi-model-server needs Java")
+@pytest.mark.xdist_group("multi-model-server")
+def test_two_endpoints_run_under_multi_model_server(tmp_path):
+    pytest.importorskip("sagemaker_inference")
+    folder = handlers.write(tmp_path, handlers.DOUBLER)
+    sources = [Source("first", folder), Source("second", folder)]
+    environment = {"PIXELSERVE_BACKEND": "mms", "SAGEMAKER_STARTUP_TIMEOUT": "10"}
+    with started(sources, extra=environment) as endpoints:
+        wait_until_ready(endpoints)
+        for endpoint in endpoints:
+            headers = {"accept": "application/json"}
+            answer = httpx.post(f"{endpoint.url}/invocations", json={"value": 4}, headers=headers, trust_env=False)
+            assert (answer.status_code, answer.text) == (200, "8")
+        assert all(int(endpoint.url.rpartition(":")[2]) <= 32_767 for endpoint in endpoints)
+        time.sleep(11)  # for so long sagemaker-inference looks for its server, and gives up where it sees two
+        for endpoint in endpoints:
+            endpoint.check_alive()

@@ -7,16 +7,18 @@ from pixelserve.lazy import exports
 if TYPE_CHECKING:
     from pixelserve.local import state
     from pixelserve.local.asynchronous import AsyncPlaces
-    from pixelserve.local.endpoints import Endpoint, Source, check_name, started, wait_until_ready
+    from pixelserve.local.endpoints import Endpoint, started, wait_until_ready
     from pixelserve.local.runtime import LocalRuntime, running
+    from pixelserve.local.sources import Source, check_name, open_source
     from pixelserve.local.transform import Job, Outcome, job_environment, run_job
 else:
     __getattr__ = exports(
         __name__,
         {
             ".asynchronous": "AsyncPlaces",
-            ".endpoints": "Endpoint Source check_name started wait_until_ready",
+            ".endpoints": "Endpoint started wait_until_ready",
             ".runtime": "LocalRuntime running",
+            ".sources": "Source check_name open_source",
             ".state": "",
             ".transform": "Job Outcome job_environment run_job",
         },
@@ -35,6 +37,7 @@ __all__ = [
     "Source",
     "check_name",
     "job_environment",
+    "open_source",
     "run_job",
     "running",
     "started",

@@ -4,58 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
+import random
+import socket
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from types import MappingProxyType
 
 import httpx
 
-from pixelserve import features
-from pixelserve.errors import BadRequest, NotFound, PixelserveError
+from pixelserve.errors import BadRequest, PixelserveError, Unavailable
+from pixelserve.local.sources import Source
 from pixelserve.observe import LogLine
 from pixelserve.processes import START_SECONDS, ServerFailed, ServerProcess, Stop, stop_all
 from pixelserve.wire import DESCRIPTOR, bind
 
 PING_SECONDS = 2.0
-_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
-
-
-@dataclass(frozen=True)
-class Source:
-    """What to serve under `name`: the folder of a handler, and its weights in `model_dir` when it takes any."""
-
-    name: str
-    folder: Path
-    model_dir: Path | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> Source:
-        """A feature's name, a handler's folder, or NAME=FOLDER. Raises NotFound or BadRequest saying what would do."""
-        name, equals, folder = text.partition("=")
-        path = Path(folder if equals else text).expanduser().resolve()
-        if (path / "inference.py").is_file():
-            return cls(check_name(name if equals else path.name.replace("_", "-")), path)
-        if equals or "/" in text or (path.is_dir() and features.find(text) is None):
-            raise NotFound(f"There is no inference.py in {path}. `pixelserve new NAME` writes a handler to start from.")
-        try:
-            feature = features.feature(text)
-        except NotFound as error:
-            raise NotFound(f"{error.message} A folder with an inference.py can be served too.") from None
-        return cls(feature.endpoint, features.handler_folder(feature))
-
-
-def check_name(name: str) -> str:
-    """The name. Raises BadRequest when SageMaker would not take it for an endpoint."""
-    if not _NAME.fullmatch(name):
-        raise BadRequest(
-            f"{name!r} cannot be an endpoint's name: SageMaker takes up to 63 letters, digits and hyphens. "
-            "Choose another; a folder can be served under one of your own with NAME=FOLDER."
-        )
-    return name
+HOST = "127.0.0.1"
+JAVA_PORTS = range(20_000, 32_768)
+"""Those that multi-model-server takes, without the low ones that others like."""
+_TRIES = 100
 
 
 class Endpoint:
@@ -72,29 +41,35 @@ class Endpoint:
         extra: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.name = source.name
-        with bind("127.0.0.1", 0, "Close other servers.") as listener:  # the server inherits it
-            port = listener.getsockname()[1]
-            self.url = f"http://127.0.0.1:{port}"
-            environment = {
-                **os.environ,
-                **extra,
-                "PIXELSERVE_HOST": f"{DESCRIPTOR}{listener.fileno()}",
-                "SAGEMAKER_BIND_TO_PORT": str(port),
-                "SAGEMAKER_SUBMIT_DIRECTORY": str(source.folder),
-                "SAGEMAKER_PROGRAM": "inference.py",
-                "PYTHONUNBUFFERED": "1",
-            }
-            environment.setdefault(
-                "SAGEMAKER_CONTAINER_LOG_LEVEL", "10"
-            )  # payloads may be quoted: whose they are is here
-            if source.model_dir is not None:
-                environment["SM_MODEL_DIR"] = str(source.model_dir)
-            self.server = ServerProcess(
-                self.name,
-                environment,
-                pass_fds=[listener.fileno()],
-                log=partial(log, self) if log is not None else _drop,
-            )
+        environment = {**os.environ, **extra}
+        is_java = environment.get("PIXELSERVE_BACKEND") == "mms"
+        self._listener = _reserve_port() if is_java else bind(HOST, 0, "Close other servers.")
+        port = self._listener.getsockname()[1]
+        self.url = f"http://{HOST}:{port}"
+        environment |= {
+            "PIXELSERVE_HOST": HOST if is_java else f"{DESCRIPTOR}{self._listener.fileno()}",
+            "SAGEMAKER_BIND_TO_PORT": str(port),
+            "SAGEMAKER_SUBMIT_DIRECTORY": str(source.folder),
+            "SAGEMAKER_PROGRAM": source.program,
+            "PYTHONUNBUFFERED": "1",
+        }
+        environment.setdefault("SAGEMAKER_CONTAINER_LOG_LEVEL", "10")  # payloads may be quoted: whose they are is here
+        if is_java:  # its command lies beside this interpreter, whose environment need not be activated
+            environment["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), environment.get("PATH", "")])
+        if source.model_dir is not None:
+            environment["SM_MODEL_DIR"] = str(source.model_dir)
+        self.server = ServerProcess(
+            self.name,
+            environment,
+            pass_fds=[] if is_java else [self._listener.fileno()],
+            log=partial(log, self) if log is not None else _drop,
+        )
+        if not is_java:
+            self._listener.close()  # the server has inherited it
+
+    def close(self) -> None:
+        """Gives back the port that was kept for a server which binds it by itself."""
+        self._listener.close()
 
     def check_alive(self) -> None:
         """Raises ServerFailed when the process has ended."""
@@ -107,6 +82,23 @@ class Endpoint:
         except httpx.TransportError:
             ping = None
         return self.server.why_not_ready(ping)
+
+
+def _reserve_port() -> socket.socket:
+    """A socket that keeps a port of JAVA_PORTS, and does not listen: a server that sets SO_REUSEADDR may bind it too.
+
+    This socket sets SO_REUSEADDR only when it has the port, so that no two of them get the same one.
+    """
+    for port in random.sample(JAVA_PORTS, _TRIES):
+        keeper = socket.socket()
+        try:
+            keeper.bind((HOST, port))
+        except OSError:
+            keeper.close()
+            continue
+        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return keeper
+    raise Unavailable(f"No port of {JAVA_PORTS[0]} to {JAVA_PORTS[-1]} is free for multi-model-server. Close others.")
 
 
 def _drop(_line: LogLine) -> None:
@@ -134,6 +126,8 @@ def started(
         yield endpoints
     finally:
         stop_all([endpoint.server for endpoint in endpoints])
+        for endpoint in endpoints:
+            endpoint.close()
 
 
 def wait_until_ready(

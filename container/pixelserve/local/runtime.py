@@ -24,8 +24,9 @@ import pixelserve
 from pixelserve.errors import BodyTooLarge, ClientGone, Unavailable
 from pixelserve.local.asynchronous import MOST_SECONDS, AsyncInvocations, AsyncPlaces
 from pixelserve.local.containers import ask, state_of
-from pixelserve.local.endpoints import Endpoint, Source, started, wait_until_ready
+from pixelserve.local.endpoints import Endpoint, started, wait_until_ready
 from pixelserve.local.faults import ACCOUNT, Reply, RuntimeFault, ValidationError, json_reply
+from pixelserve.local.sources import Source
 from pixelserve.observe import LogLine
 from pixelserve.processes import Stop
 from pixelserve.settings import settings

@@ -8,14 +8,13 @@ fails is listed at the end, and the exit code is 1 then.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import logging
 import sys
 from pathlib import Path
 
 from pixelserve import features
 from pixelserve.errors import NotFound
-from pixelserve.local import Job, Outcome, Source, job_environment, run_job, started, wait_until_ready
+from pixelserve.local import Job, Outcome, Source, job_environment, open_source, run_job, started, wait_until_ready
 from pixelserve.observe import harmless
 from pixelserve.processes import Stop
 from pixelserve.storage import place
@@ -31,7 +30,7 @@ STRATEGIES = {"SingleRecord": "SINGLE_RECORD", "MultiRecord": "MULTI_RECORD"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("endpoint", help="a feature, a handler's folder, NAME=FOLDER")
+    parser.add_argument("endpoint", help="a feature, a handler's folder, a model.tar.gz")
     parser.add_argument("input", metavar="INPUT", help="a folder or s3://BUCKET/PREFIX")
     parser.add_argument("output", metavar="OUTPUT", help="a folder or s3://BUCKET/PREFIX")
     parser.add_argument("--content-type", default="", help="of the inputs (default: by each one's content and name)")
@@ -62,11 +61,13 @@ def _positive(text: str) -> int:
 
 def run(arguments: argparse.Namespace, stop: Stop) -> int:
     job = _read_job(arguments)
-    source = Source.parse(arguments.endpoint)
-    if arguments.model_dir is not None:
-        if not arguments.model_dir.is_dir():
-            raise NotFound(f"There is no folder {arguments.model_dir}.")
-        source = dataclasses.replace(source, model_dir=arguments.model_dir.resolve())
+    with open_source(arguments.endpoint) as source:
+        if arguments.model_dir is not None:
+            source = source.with_weights(arguments.model_dir)
+        return _transform(job, source, arguments, stop)
+
+
+def _transform(job: Job, source: Source, arguments: argparse.Namespace, stop: Stop) -> int:
     if not stop.run_aside(job.source.names):
         raise NotFound(f"There is nothing in {job.source}.")
     variables = job_environment(STRATEGIES.get(arguments.strategy), arguments.max_concurrent, arguments.max_payload)

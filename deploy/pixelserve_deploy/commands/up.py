@@ -6,14 +6,14 @@ boto3 and the SageMaker SDK talk to them unchanged once the printed variables ar
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import logging
 import sys
+from collections.abc import Iterable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from pixelserve import features
-from pixelserve.errors import NotFound
-from pixelserve.local import AsyncPlaces, LocalRuntime, Source, running, state
+from pixelserve.local import AsyncPlaces, LocalRuntime, Source, open_source, running, state
 from pixelserve.processes import Stop, Stopped
 from pixelserve.storage import place
 from pixelserve_deploy import console
@@ -22,8 +22,9 @@ from pixelserve_deploy.errors import UsageError
 EXAMPLES = """\
   pixelserve up                                 all features
   pixelserve up image-super-resolution          one feature
-  pixelserve up ./my_model --model-dir my-model=./weights
-  pixelserve up a=./first b=./second --port 9000
+  pixelserve up ./my_model --model-dir ./weights
+  pixelserve up my-model=./model.tar.gz         what SageMaker would unpack
+  pixelserve up a=./first b=image-similarity --port 9000
   pixelserve up --async-output s3://my-bucket/results --async-input s3://my-bucket/photos
 """
 PORT = 8000
@@ -32,11 +33,20 @@ LOOK_SECONDS = 0.2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("endpoints", nargs="*", metavar="ENDPOINT", help="a feature, a handler's folder, NAME=FOLDER")
+    parser.add_argument(
+        "endpoints",
+        nargs="*",
+        metavar="ENDPOINT",
+        help="a feature, a handler's folder, a model.tar.gz; NAME=… serves it under another name",
+    )
     parser.add_argument("--port", type=int, default=PORT, help=f"port of the runtime, 0: a free one (default {PORT})")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     parser.add_argument(
-        "--model-dir", action="append", default=[], metavar="NAME=DIR", help="folder with the weights of an endpoint"
+        "--model-dir",
+        action="append",
+        default=[],
+        metavar="NAME=DIR",
+        help="folder with the weights of an endpoint (of a single one: DIR)",
     )
     parser.add_argument(
         "--async-output",
@@ -53,19 +63,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-v", "--verbose", action="store_true", help="show all that endpoints log, not only warnings")
 
 
-def _choose_sources(names: list[str], model_dirs: list[str]) -> list[Source]:
-    """What the command line names. Raises UsageError for a --model-dir of none of it, NotFound for a missing folder."""
-    sources = {source.name: source for source in map(Source.parse, names)}
-    if len(sources) < len(names):
+def _choose_sources(found: Iterable[Source], model_dirs: list[str]) -> list[Source]:
+    """The sources with their weights. Raises UsageError for a --model-dir of none, NotFound for a missing folder."""
+    given = list(found)
+    sources = {source.name: source for source in given}
+    if len(sources) < len(given):
         raise UsageError("two endpoints have the same name: choose another for one with NAME=FOLDER")
     for text in model_dirs:
         name, equals, folder = text.partition("=")
-        if not equals or name not in sources:
+        if not equals and len(sources) == 1:
+            name, folder = next(iter(sources)), text
+        if name not in sources:
             raise UsageError(f"--model-dir {text}: write NAME=DIR, with NAME one of {', '.join(sources)}")
-        path = Path(folder).expanduser().resolve()
-        if not path.is_dir():
-            raise NotFound(f"There is no folder {path}.")
-        sources[name] = dataclasses.replace(sources[name], model_dir=path)
+        sources[name] = sources[name].with_weights(Path(folder))
     return list(sources.values())
 
 
@@ -79,30 +89,33 @@ def _read_places(arguments: argparse.Namespace) -> AsyncPlaces | None:
 
 def run(arguments: argparse.Namespace, stop: Stop) -> int:
     names = arguments.endpoints or [feature.endpoint for feature in features.FEATURES]
-    sources = _choose_sources(names, arguments.model_dir)
-    places = _read_places(arguments)
-    show_log = console.show_logs(logging.INFO if arguments.verbose else logging.WARNING)
-    try:
-        with (
-            running(
-                sources,
-                host=arguments.host,
-                port=arguments.port,
-                log=show_log,
-                progress=console.show_starting,
-                places=places,
-                stop=stop,
-            ) as local,
-            state.announce(local.url),
-        ):
-            print(_explain_use(local, places), flush=True)
-            while not stop.wait(LOOK_SECONDS):
-                for endpoint in local.endpoints.values():
-                    endpoint.check_alive()
-    except Stopped:  # while the endpoints started
-        pass
+    with ExitStack() as archives:
+        sources = _choose_sources([archives.enter_context(open_source(name)) for name in names], arguments.model_dir)
+        with suppress(Stopped):  # while the endpoints started
+            _serve(sources, _read_places(arguments), arguments, stop)
     print("Stopped.", file=sys.stderr)
     return 0
+
+
+def _serve(sources: list[Source], places: AsyncPlaces | None, arguments: argparse.Namespace, stop: Stop) -> None:
+    """Serves until `stop` is set. Raises what `running` raises, ServerFailed when an endpoint ends."""
+    show_log = console.show_logs(logging.INFO if arguments.verbose else logging.WARNING)
+    with (
+        running(
+            sources,
+            host=arguments.host,
+            port=arguments.port,
+            log=show_log,
+            progress=console.show_starting,
+            places=places,
+            stop=stop,
+        ) as local,
+        state.announce(local.url),
+    ):
+        print(_explain_use(local, places), flush=True)
+        while not stop.wait(LOOK_SECONDS):
+            for endpoint in local.endpoints.values():
+                endpoint.check_alive()
 
 
 def _explain_use(local: LocalRuntime, places: AsyncPlaces | None) -> str:

@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from pixelserve.observe import configure
 from pixelserve.serving import handler
@@ -48,12 +49,27 @@ def main() -> int:
     model_server.MMS_CONFIG_FILE = str(scratch / "mms.properties")
     model_server.DEFAULT_MMS_LOG_FILE = str(log_config)
     model_server.REQUIREMENTS_PATH = str(requirements or "")
+    model_server._retrieve_mms_server_process = _find_java_server
     try:
         model_server.start_model_server("pixelserve.serving.mms.service")
     except Exception as error:  # noqa: BLE001  the toolkit raises Exception itself
         sys.stderr.write(f"serve: multi-model-server did not start: {error}\n")
         return 1
     return 0
+
+
+def _find_java_server() -> Any:
+    """The Java server, as a psutil.Process. Raises Exception, as the toolkit does, while it is not there.
+
+    The toolkit's own function looks at all processes of the machine, and gives up where another server runs.
+    """
+    import psutil
+    from sagemaker_inference.model_server import MMS_NAMESPACE
+
+    for process in psutil.Process().children(recursive=True):
+        if process.status() != psutil.STATUS_ZOMBIE and MMS_NAMESPACE in process.cmdline():
+            return process
+    raise Exception("the Java server is not running")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,157 @@
+"""What can be served: a feature, the folder of a handler, SageMaker's own layout of one, or a model.tar.gz of that."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from pixelserve import features
+from pixelserve.errors import BadRequest, NotFound
+
+_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
+_ARCHIVE_ENDINGS = (".tar.gz", ".tgz", ".tar")
+_PROGRAM = "inference.py"
+
+
+@dataclass(frozen=True)
+class Source:
+    """What to serve under `name`: `program` in `folder`, and its weights in `model_dir` when it takes any."""
+
+    name: str
+    folder: Path
+    model_dir: Path | None = None
+    program: str = _PROGRAM
+
+    @classmethod
+    def parse(cls, text: str) -> Source:
+        """A feature's name, a handler's folder, or NAME= and one of these.
+
+        The folder may have the layout of SageMaker's model artifacts: code/inference.py, and the weights beside code/.
+        SAGEMAKER_PROGRAM names another file than inference.py. Raises NotFound or BadRequest saying what would do.
+        """
+        name, equals, rest = text.partition("=")
+        if equals:
+            check_name(name)
+        place = rest if equals else text
+        path = Path(place).expanduser().resolve()
+        source = _find_handler(path, name if equals else _name_of(path))
+        if source is not None:
+            check_name(source.name)
+            return source
+        known = features.find(place)
+        if known is not None:
+            return cls(name if equals else known.endpoint, features.handler_folder(known))
+        if equals or "/" in place or path.is_dir():
+            raise NotFound(_explain_absence(place, path))
+        raise NotFound(
+            f"There is no feature {place}. Features: {', '.join(feature.name for feature in features.FEATURES)}. "
+            "A folder with an inference.py can be served too."
+        )
+
+    def with_weights(self, model_dir: Path) -> Source:
+        """The same with weights from elsewhere. Raises NotFound when there is no such folder."""
+        path = model_dir.expanduser().resolve()
+        if not path.is_dir():
+            raise NotFound(f"There is no folder {path}.")
+        return replace(self, model_dir=path)
+
+
+@contextlib.contextmanager
+def open_source(text: str) -> Iterator[Source]:
+    """What `Source.parse` takes, or the path of a model.tar.gz, which lies unpacked for as long as this is entered.
+
+    Raises what `Source.parse` and `unpack` raise.
+    """
+    name, equals, rest = text.partition("=")
+    path = Path(rest if equals else text).expanduser().resolve()
+    if not path.is_file() or features.find(rest if equals else text) is not None:
+        yield Source.parse(text)
+        return
+    endpoint = check_name(name if equals else _name_of(path))
+    with tempfile.TemporaryDirectory(prefix="pixelserve-model-") as scratch:
+        folder = Path(scratch).resolve()
+        unpack(path, folder)
+        source = _find_handler(folder, endpoint)
+        if source is None:
+            raise NotFound(f"There is neither code/inference.py nor inference.py in {path}. Put the handler there.")
+        yield replace(source, model_dir=folder)
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """The files of a tar archive, compressed or not, below `folder`.
+
+    Raises BadRequest for a member that is neither file nor folder, for one that would lie elsewhere, and for what is no
+    archive.
+    """
+    try:
+        with tarfile.open(archive) as members:
+            for member in members:
+                path = PurePosixPath(member.name)
+                if path.is_absolute() or ".." in path.parts:
+                    raise BadRequest(f"{member.name!r} in {archive} leads out of the archive. Pack it from its folder.")
+                if member.isdir():
+                    (folder / path).mkdir(parents=True, exist_ok=True)
+                elif member.isreg():
+                    _write_member(members, member, folder / path)
+                else:
+                    raise BadRequest(f"{member.name!r} in {archive} is a link or a device. Pack files and folders.")
+    except (tarfile.TarError, zlib.error, EOFError) as error:
+        reason = str(error).partition(":\n")[0]  # what each format says follows
+        raise BadRequest(f"{archive} is neither a folder nor a model.tar.gz that can be read: {reason}.") from None
+    except OSError as error:
+        raise BadRequest(f"Cannot unpack {archive}: {error.strerror or error}.") from None
+
+
+def _write_member(members: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
+    content = members.extractfile(member)
+    assert content is not None  # it is a file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with content, path.open("wb") as file:
+        shutil.copyfileobj(content, file)
+    path.chmod(0o644 | member.mode & 0o111)
+
+
+def check_name(name: str) -> str:
+    """The name. Raises BadRequest when SageMaker would not take it for an endpoint."""
+    if not _NAME.fullmatch(name):
+        raise BadRequest(
+            f"{name!r} cannot be an endpoint's name: SageMaker takes up to 63 letters, digits and hyphens. "
+            "Choose another; a folder can be served under one of your own with NAME=FOLDER."
+        )
+    return name
+
+
+def _name_of(path: Path) -> str:
+    """An endpoint's name made of a file's: what SageMaker does not take becomes a hyphen."""
+    stem = next((path.name.removesuffix(end) for end in _ARCHIVE_ENDINGS if path.name.endswith(end)), path.name)
+    return re.sub(r"[^a-zA-Z0-9]+", "-", stem).strip("-")[:63].rstrip("-")
+
+
+def _find_handler(path: Path, name: str) -> Source | None:
+    """The handler in a folder, or in its code/ as SageMaker packs it; the folder has the weights.
+
+    For a handler at the folder's root an SM_MODEL_DIR of this process comes first.
+    """
+    programs = [program for program in (os.environ.get("SAGEMAKER_PROGRAM"), _PROGRAM) if program]
+    for folder, model_dir in ((path / "code", path), (path, None if os.environ.get("SM_MODEL_DIR") else path)):
+        for program in programs:
+            if (folder / program).is_file():
+                return Source(name, folder, model_dir, program)
+    return None
+
+
+def _explain_absence(text: str, path: Path) -> str:
+    if "://" in text:
+        return f"{text} is not on this machine. Copy it here, and give the path."
+    others = sorted(file.name for file in (path / "code").glob("*.py"))
+    if others:
+        return f"There is no inference.py in {path / 'code'}. Set SAGEMAKER_PROGRAM to one of {', '.join(others)}."
+    return f"There is no inference.py in {path}. `pixelserve new NAME` writes a handler to start from."
