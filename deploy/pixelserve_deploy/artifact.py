@@ -57,17 +57,25 @@ def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
 def lay_out(handler: Path, model_dir: Path | None) -> dict[str, Path]:
     """The files of a model artifact by name: those of `model_dir`, and in code/ those of the handler's folder.
 
-    Raises BadRequest where the weights have a code/ that is not the handler's, and what `list_files` raises.
+    Where both are one folder, code/ gets its Python files and requirements.txt. Raises BadRequest where the weights
+    have a code/ that is not the handler's, and what `list_files` raises.
     """
+    own = list_files(handler)
+    if model_dir is not None and model_dir.resolve() == handler.resolve():
+        return {f"{CODE}/{name}" if _is_code(name) else name: path for name, path in own.items()}
     weights = list_files(model_dir) if model_dir is not None else {}
-    code = {f"{CODE}/{name}": path for name, path in list_files(handler).items()}
+    code = {f"{CODE}/{name}": path for name, path in own.items()}
     others = [name for name, path in weights.items() if name.startswith(f"{CODE}/") and code.get(name) != path]
     if others:
         raise BadRequest(
             f"{model_dir} has a {CODE}/ too, with {others[0]}, where the handler belongs. Rename it, or give "
             f"{model_dir} alone if that is the handler."
         )
-    return weights | code
+    return dict(sorted((weights | code).items()))
+
+
+def _is_code(name: str) -> bool:
+    return name.endswith(".py") or name == "requirements.txt"
 
 
 def add_files(archive: tarfile.TarFile, files: Mapping[str, Path]) -> None:

@@ -178,8 +178,9 @@ def _explain_weights(error: BaseException, model_dir: Path) -> str:
     else:
         return ""
     return (
-        f" (model_fn got the model folder {model_dir}, {found}. Pass the weights: `docker run -v FOLDER:/opt/ml/model:ro`"
-        ", `pixelserve build --model-dir FOLDER`, or `pixelserve up --model-dir NAME=FOLDER`.)"
+        f" (model_fn got the model folder {model_dir}, {found}. Pass the weights: "
+        "`docker run -v FOLDER:/opt/ml/model:ro`, `pixelserve build --model-dir FOLDER`, or "
+        "`pixelserve up --model-dir NAME=FOLDER`.)"
     )
 
 

@@ -56,7 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", default="pixelserve", help="name of the image (default: pixelserve)")
     parser.add_argument("--base", metavar="IMAGE", help="image to build on (default: as the Dockerfile says)")
     parser.add_argument(
-        "--torch-index", metavar="URL", help="package index to take torch from (default for cpu: PyTorch's of CPU builds)"
+        "--torch-index",
+        metavar="URL",
+        help="package index to take torch from (default for cpu: PyTorch's of CPU builds)",
     )
     parser.add_argument("--torch-find-links", metavar="URL", help="page or folder to take torch from instead")
     parser.add_argument("--mirror", metavar="URL", help="a folder with the published weights")
@@ -97,8 +99,10 @@ def _build(recipe: Recipe, arguments: argparse.Namespace) -> None:
         return
     print(f"{tag}: {size / 1e9:.2f} GB, built in {seconds:.0f} s")
     if recipe.target == "server":
-        print(f"To try it:  docker run --rm -p 127.0.0.1:8080:8080 {tag} serve")
-        print('            -v "$PWD/FOLDER:/opt/ml/model:ro" before the name mounts weights of FOLDER')
+        run_it = "docker run --rm -p 127.0.0.1:8080:8080"
+        print(f"To try it:  {run_it} {tag} serve")
+        if recipe.folder is not None and recipe.weights_folder is None and not recipe.weights:
+            print(f'With weights: {run_it} -v "$PWD/WEIGHTS:/opt/ml/model:ro" {tag} serve')
     print(f"To push it: pixelserve push {tag}")
 
 
@@ -117,7 +121,9 @@ def _open_recipe(arguments: argparse.Namespace) -> Iterator[Recipe]:
         feature = features.find(arguments.handler)
         is_feature = feature is not None and source.folder == features.handler_folder(feature)
         if not (source.folder / "inference.py").is_file():
-            raise BadRequest(f"{source.folder} has no inference.py, which the image serves. Rename its {source.program}.")
+            raise BadRequest(
+                f"{source.folder} has no inference.py, which the image serves. Rename its {source.program}."
+            )
         yield Recipe(
             source=find_source(arguments.source),
             handler=feature.name if feature is not None and is_feature else str(source.folder),

@@ -38,15 +38,38 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.model_dir is not None and not arguments.model_dir.is_dir():
         raise NotFound(f"There is no folder {arguments.model_dir}.")
     target = arguments.output.resolve()
+    is_archive = target.name.endswith(".tar.gz")
     with open_source(arguments.handler) as source:
-        handler, model_dir = source.folder, arguments.model_dir or source.model_dir
-        if model_dir == handler:  # weights beside inference.py: its folder is not in SageMaker's layout
-            model_dir = None
-        for folder in (handler, model_dir):
+        model_dir = arguments.model_dir or source.model_dir
+        for folder in (source.folder, model_dir):
             if folder is not None and target.is_relative_to(folder.resolve()):
                 raise BadRequest(f"{target} lies in {folder}, which is to be packed. Name an --output elsewhere.")
-        files = lay_out(handler, model_dir)
-        is_archive = target.name.endswith(".tar.gz")
+        files = lay_out(source.folder, model_dir)
+        rows = [(name, path.stat().st_size, _digest(path)) for name, path in files.items()]
         (write_archive if is_archive else write_folder)(files, target)
-    _report(target, files if is_archive else {name: target / name for name in files}, arguments)
+    if arguments.json:
+        print(json.dumps(_as_json(target, is_archive, rows), indent=2))
+        return 0
+    table = [(name, f"{size:,}", digest[:DIGITS]) for name, size, digest in rows]
+    console.print_table(("NAME", "BYTES", "SHA-256"), table, right={"BYTES"})
+    shown = arguments.output
+    unpacked = f"{len(rows)} files, {sum(size for _, size, _ in rows):,} bytes"
+    if is_archive:
+        print(f"{shown}: {unpacked}, {target.stat().st_size:,} compressed; SHA-256 {_digest(target)}")
+        print(f"To upload it: aws s3 cp {shown} s3://BUCKET/PREFIX/{target.name}")
+    else:
+        print(f"{shown}: {unpacked}")
+        print(f"To upload it: aws s3 cp --recursive {shown} s3://BUCKET/PREFIX/")
     return 0
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _as_json(target: Path, is_archive: bool, rows: list[tuple[str, int, str]]) -> dict[str, object]:
+    made: dict[str, object] = {"path": str(target)}
+    if is_archive:
+        made |= {"bytes": target.stat().st_size, "sha256": _digest(target)}
+    return made | {"files": [{"name": name, "bytes": size, "sha256": digest} for name, size, digest in rows]}

@@ -107,7 +107,7 @@ async def _watch_handler(engine: Engine, timeout: float, beat: Callable[[], None
 
 
 def main() -> None:
-    """`python -m pixelserve.serving.native.worker LINK_FD BOARD_FD SLOTS WORKERS INDEX IS_RETRY`, for the supervisor only."""
+    """`python -m pixelserve.serving.native.worker LINK_FD BOARD_FD SLOTS WORKERS INDEX IS_RETRY`: the supervisor's."""
     link_fd, board_fd, slots, workers, index, is_retry = (int(argument) for argument in sys.argv[1:])
     configure(settings().log_level)
     for number in STOP_SIGNALS:  # sent to the whole group: the supervisor tells us when to end
