@@ -24,8 +24,9 @@ COPY constraints.txt setup.cfg container/image/ ./
 RUN if [ "${MMS}" = true ]; then extra=mms; else extra=server; fi && \
     python requirements.py "${DEVICE}.txt" server "${extra}" && \
     export PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore && \
-    python -m pip install --no-deps ${TORCH_INDEX_URL:+--index-url "${TORCH_INDEX_URL}"} \
-      ${TORCH_FIND_LINKS:+--find-links "${TORCH_FIND_LINKS}"} "$(grep '^torch==' "${DEVICE}.txt")" && \
+    { python -m pip install --no-deps ${TORCH_INDEX_URL:+--index-url "${TORCH_INDEX_URL}"} \
+        ${TORCH_FIND_LINKS:+--find-links "${TORCH_FIND_LINKS}"} -r torch.txt || \
+      { echo "Name another place that has $(cat torch.txt): --torch-index or --torch-find-links." && exit 1; }; } && \
     python -m pip install -c constraints.txt -r requirements.txt && \
     rm -rf /usr/local/lib/python3.*/site-packages/torch/include /usr/local/lib/python3.*/site-packages/torch/test && \
     find /usr/local/lib/python3.*/site-packages/torch/bin -type f ! -name torch_shm_manager -delete

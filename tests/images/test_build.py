@@ -354,3 +354,10 @@ def test_a_step_that_fails_is_told_with_its_last_lines(client: docker.DockerClie
     wanted = recipe(handler=str(folder))
     with pytest.raises(ImageError, match=r"(?s)Building pixelserve-test:.* failed.*no-such-package-anywhere-at-all"):
         build(client, wanted, lambda line: None)
+
+
+def test_an_index_without_torch_is_told(client: docker.DockerClient, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["build", "--torch-index", "http://127.0.0.1:1/simple", "--network", "host", "-q"]
+    assert cli.main(words) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "Name another place that has torch==2.13.0+cpu: --torch-index or --torch-find-links." in said
