@@ -55,11 +55,36 @@ def test_a_mistake_in_json_is_named(body: bytes, param: str | None, message: str
 
 @pytest.mark.parametrize(
     ("attributes", "message"),
-    [("scale", "'scale': write them as key=value"), ("scale=3", "scale is 3"), ("size=3", "no field size")],
+    [
+        ("scale", "'scale': did you mean scale=VALUE"),
+        ("scale=3", "scale is 3"),
+        ("trace=a;scael=4", "'scael=4': did you mean scale=VALUE"),
+        ("Scale=4", "did you mean scale=VALUE"),
+        ("qualty=80", "did you mean quality=VALUE"),
+    ],
 )
 def test_a_mistake_in_attributes_is_named(attributes: str, message: str) -> None:
     with pytest.raises(BadRequest, match=message):
         parse_attributes(SuperResolutionRequest, attributes)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        "",
+        "c000b4f9-df62-4c85-a0bf-7c525f9104a4",
+        "trace id: 17",
+        "trace_id=4bf92f3577b34da6;user=me",
+        "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1",
+        "eyJhIjogMX0==",
+        '{"trace": "a=b", "face_id": 3}',
+        "size=3",
+        ";;=,",
+    ],
+)
+def test_opaque_attributes_are_left_alone(attributes: str) -> None:
+    assert parse_attributes(SuperResolutionRequest, attributes) == SuperResolutionRequest()
+    assert parse_attributes(SuperResolutionRequest, f"{attributes};scale=4").scale == 4
 
 
 def test_a_long_value_is_not_repeated() -> None:

@@ -8,7 +8,7 @@ In: JSON (`schema.SimilarityRequest`) with one image or two, or one image as `im
 import json
 from typing import Any
 
-from pixelserve import JSON, BadRequest, Context, Image, NotAcceptable, is_json, load_image, read_request
+from pixelserve import JSON, BadRequest, Context, Image, NotAcceptable, is_json, load_image, read_request, resolve_type
 from pixelserve.models import Embedder, cosine, normalized
 from pixelserve.schema import SimilarityRequest, parse_json
 from pixelserve.settings import settings
@@ -25,6 +25,7 @@ def model_fn(model_dir: str) -> Embedder:
 def input_fn(body: bytes, content_type: str, context: Context) -> tuple[SimilarityRequest, list[Image]]:
     if not any(kind.partition(";")[0].strip().lower() in (JSON, "*/*", "") for kind in context.accept.split(",")):
         raise NotAcceptable(f"Accept {context.accept} cannot be answered. Accept {JSON}.")
+    content_type = resolve_type(content_type, body)
     if is_json(content_type):
         request = parse_json(SimilarityRequest, body)
         if request.is_pair:

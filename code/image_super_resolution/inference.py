@@ -16,6 +16,7 @@ from pixelserve import (
     answer_type,
     encode_answer,
     read_request,
+    resolve_type,
 )
 from pixelserve.models import Upscaler
 from pixelserve.schema import SuperResolutionRequest
@@ -37,6 +38,7 @@ def warmup_fn(model: Upscaler) -> None:
 
 def input_fn(body: bytes, content_type: str, context: Context) -> tuple[SuperResolutionRequest, Image]:
     """Bytes to what predict_fn takes. Several of these run at once, beside the network."""
+    context.content_type = content_type = resolve_type(content_type, body)
     request, image = read_request(SuperResolutionRequest, body, content_type, context.custom_attributes)
     if request.face:
         raise BadRequest("face is true, but no face weights are supported yet. Leave it out.", param="face")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         UnsupportedMediaType,
     )
     from pixelserve.imaging import Image, answer_type, decode, encode, encode_answer, load_image, read_request, resize
-    from pixelserve.media_types import JSON, MEDIA_TYPES, is_json
+    from pixelserve.media_types import JSON, MEDIA_TYPES, is_json, resolve_type
     from pixelserve.schema import ImageRequest
     from pixelserve.serving import Body, Context
 else:
@@ -41,7 +41,7 @@ else:
             "NotAcceptable NotFound OutOfMemory OutputTooLarge PixelserveError TooLarge TooSlow Unavailable "
             "UnsupportedMediaType",
             ".imaging": "Image answer_type decode encode encode_answer load_image read_request resize",
-            ".media_types": "JSON MEDIA_TYPES is_json",
+            ".media_types": "JSON MEDIA_TYPES is_json resolve_type",
             ".schema": "ImageRequest",
             ".serving": "Body Context",
         },
@@ -77,4 +77,5 @@ __all__ = [
     "load_image",
     "read_request",
     "resize",
+    "resolve_type",
 ]

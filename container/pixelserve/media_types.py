@@ -13,12 +13,17 @@ _MAGIC = {
     b"MM\0*": "image/tiff",
     b"\x93NUMPY": NPY,
 }
+_ALIASES = {"image/jpg": "image/jpeg"}
+"""Names that are in use and not registered."""
+_OPEN = ("", RAW, "application/x-image")
+"""Types that do not say what a body is."""
 _ENDINGS = {".json": JSON, ".csv": CSV}
 
 
 def essence(media_type: str) -> str:
-    """The type without its parameters, in lower case (WHATWG MIME Sniffing has the name)."""
-    return media_type.partition(";")[0].strip().lower()
+    """The type without its parameters, in lower case (WHATWG MIME Sniffing has the name); image/jpg is image/jpeg."""
+    kind = media_type.partition(";")[0].strip().lower()
+    return _ALIASES.get(kind, kind)
 
 
 def is_json(content_type: str) -> bool:
@@ -33,3 +38,17 @@ def content_type_of(data: bytes, name: str = "") -> str:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "image/webp"
     return next((kind for magic, kind in _MAGIC.items() if data.startswith(magic)), RAW)
+
+
+def resolve_type(content_type: str, body: bytes) -> str:
+    """The content type, or what the first bytes say where it leaves that open: "", application/octet-stream, x-image.
+
+    JSON is what an absent header means, so that a picture under that name is a picture.
+    """
+    kind = essence(content_type)
+    if kind not in (*_OPEN, JSON):
+        return content_type
+    told = content_type_of(body)
+    if told.startswith("image/"):
+        return told
+    return JSON if kind in _OPEN and body.lstrip()[:1] == b"{" else content_type

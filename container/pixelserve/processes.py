@@ -40,7 +40,7 @@ START_SECONDS = 480.0
 """SageMaker gives a container 8 minutes to become healthy."""
 STOP_SECONDS = 30.0
 """SageMaker kills a container 30 seconds after SIGTERM."""
-REAP_SECONDS = 5.0
+REAP_SECONDS = 1.0
 MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 20),  # glibc's own threshold grows with what it sees
     "MALLOC_TRIM_THRESHOLD_": str(1 << 20),
@@ -103,7 +103,9 @@ class Stop:
 
     def wait(self, seconds: float) -> bool:
         """Returns as soon as it is set, or after `seconds`; whether it is set."""
-        select.select([self._heard], [], [], max(0.0, seconds))
+        poll = select.poll()
+        poll.register(self._heard, select.POLLIN)
+        poll.poll(1000 * max(0.0, seconds))
         return self.is_set
 
     async def wait_async(self) -> None:

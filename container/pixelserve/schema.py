@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from typing import Any, Literal, Self, TypeVar
 
@@ -23,6 +24,8 @@ class Request(BaseModel):
 
 
 R = TypeVar("R", bound=Request)
+_MISSPELT = 0.8
+"""How alike (difflib's ratio) a word and a field's name are from which on the one is taken for the other."""
 _LONGEST_SHOWN = 40
 """Characters of a caller's text that an error repeats."""
 
@@ -97,14 +100,19 @@ def parse_json(model: type[R], body: bytes) -> R:
 def parse_attributes(model: type[R], attributes: str) -> R:
     """The options of a raw body from X-Amzn-SageMaker-Custom-Attributes, `scale=4;format=jpeg`, as a request.
 
-    Raises BadRequest as `parse_json` does, also for a part that is not key=value.
+    Attributes are opaque to SageMaker, and may carry a trace id: what names no field of the request is left alone.
+    Raises BadRequest as `parse_json` does, also for what is likely a misspelt field.
     """
     values: dict[str, Any] = {}
-    for part in filter(None, (part.strip() for part in attributes.replace(",", ";").split(";"))):
-        key, equals, value = part.partition("=")
-        if not equals:
-            raise BadRequest(f"Custom attributes hold {part!r}: write them as key=value;key=value.")
-        values[key.strip()] = _plain(value.strip())
+    for part in attributes.replace(",", ";").split(";"):
+        key, equals, value = (text.strip() for text in part.partition("="))
+        if equals and key in model.model_fields:
+            values[key] = _plain(value)
+            continue
+        meant = difflib.get_close_matches(key.lower(), model.model_fields, 1, _MISSPELT)
+        if meant:
+            shown = part.strip()[:_LONGEST_SHOWN]
+            raise BadRequest(f"Custom attributes hold {shown!r}: did you mean {meant[0]}=VALUE?", param=meant[0])
     return parse(model, values)
 
 

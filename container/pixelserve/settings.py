@@ -110,6 +110,20 @@ class Settings:
         "Seconds given to work in flight after SIGTERM (SageMaker kills after 30).",
         most=86_400,
     )
+    silence_seconds: float = _var(
+        "PIXELSERVE_SILENCE_SECONDS",
+        30.0,
+        "A caller that stops in the middle of a request, or of reading its answer, for this long is cut off.",
+        least=0.1,
+        most=3_600,
+    )
+    keep_alive_seconds: int = _var(
+        "PIXELSERVE_KEEP_ALIVE_SECONDS",
+        75,
+        "Seconds that an idle connection is kept; longer than HTTP clients and proxies do, so that they close first.",
+        least=1,
+        most=3_600,
+    )
     log_level: int = _var(
         "SAGEMAKER_CONTAINER_LOG_LEVEL", 20, "Python logging level, as a number: 10 debug … 40 error."
     )

@@ -38,15 +38,16 @@ def test_a_slow_reader_does_not_hold_others_up(busy: Server) -> None:
 
 
 def test_callers_that_fall_silent_are_cut_off(serve: Callable[..., Server]) -> None:
-    server = serve("""
-        from pixelserve.serving.native import connection
-
+    server = serve(
+        """
         def model_fn(model_dir):
-            connection.SILENCE_SECONDS = 1.0
+            return None
 
         def predict_fn(data, model):
             return b"x" * 30_000_000
-    """).ready()
+    """,
+        PIXELSERVE_SILENCE_SECONDS="1",
+    ).ready()
     unread = post(b"{}", extra="accept: application/octet-stream\r\n")
     with (
         connected(server),

@@ -127,6 +127,26 @@ def test_the_request_may_hold_its_input_and_its_id(client, s3):
     assert stored(s3, answer["OutputLocation"])[0] == b"xx"
 
 
+def test_the_output_has_the_name_and_the_folder_of_the_request(client, s3):
+    answer = client.invoke_endpoint_async(
+        EndpointName="doubler",
+        Body=b"x",
+        ContentType="application/octet-stream",
+        Filename="mine.bin",
+        S3OutputPathExtension="/day-1/of_(two)/",
+    )
+    assert answer["OutputLocation"] == "s3://bucket/out/day-1/of_(two)/mine.bin"
+    assert answer["FailureLocation"] == f"s3://bucket/out/{answer['InferenceId']}-error.out"
+    assert stored(s3, answer["OutputLocation"])[0] == b"xx"
+
+
+def test_an_inline_input_may_have_128_000_bytes(client, s3):
+    answer = client.invoke_endpoint_async(
+        EndpointName="doubler", Body=bytes(128_000), ContentType="application/octet-stream"
+    )
+    assert len(stored(s3, answer["OutputLocation"])[0]) == 256_000
+
+
 def test_the_containers_error_body_is_the_failure_file(client, s3):
     answer = client.invoke_endpoint_async(EndpointName="doubler", Body=b"{}", ContentType="application/json")
     body, content_type = stored(s3, answer["FailureLocation"])
@@ -168,7 +188,11 @@ def test_an_input_that_is_too_large_is_a_failure_file(client, s3):
         ({"Body": b"x", "RequestTTLSeconds": 21_601}, "RequestTTLSeconds is not a number of 60 to 21,600"),
         ({"Body": b"x", "InvocationTimeoutSeconds": 3601}, "InvocationTimeoutSeconds is not a number of 1 to 3,600"),
         ({"Body": b"x", "InferenceId": "i" * 65}, "InferenceId is longer than 64"),
-        ({"Body": b"x", "Filename": "a.out"}, "Filename is not supported"),
+        ({"Body": b"x", "Filename": "a.b.out"}, "Filename 'a.b.out' is no value of up to 32 characters"),
+        ({"Body": b"x", "Filename": "a/b"}, "Filename 'a/b' is no value"),
+        ({"Body": b"x", "S3OutputPathExtension": "s3://bucket/x"}, "S3OutputPathExtension 's3://bucket/x' is no value"),
+        ({"Body": b"x", "S3OutputPathExtension": "a" * 513}, "is no value of up to 512 characters"),
+        ({"Body": b"x", "CustomAttributes": "a" * 1025}, "CustomAttributes is longer than 1,024"),
         ({"Body": b"x", "EndpointName": "nowhere"}, "Endpoint nowhere of account"),
     ],
 )

@@ -184,7 +184,7 @@ def test_a_kept_port_is_for_one_server_that_may_reuse_it():
     with _reserve_port() as keeper:
         port = keeper.getsockname()[1]
         assert port in JAVA_PORTS
-        with socket.socket() as other, pytest.raises(OSError):
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
             other.bind(("127.0.0.1", port))
         with socket.create_server(("127.0.0.1", port)) as server:  # which sets SO_REUSEADDR
             assert server.getsockname()[1] == port

@@ -31,6 +31,12 @@ with warnings.catch_warnings():  # the SDK and what it imports warn of their own
     from sagemaker.serializers import JSONSerializer
 
 
+OPERATIONS = {
+    "invoke_endpoint": "InvokeEndpoint",
+    "invoke_endpoint_with_response_stream": "InvokeEndpointWithResponseStream",
+}
+
+
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory):
     folder = handlers.write(tmp_path_factory.mktemp("handlers") / "doubler", handlers.DOUBLER)
@@ -110,6 +116,42 @@ def test_a_body_above_25_mb_is_refused(client):
     with pytest.raises(ClientError, match=r"Request Entity Too Large.*25,000,000") as failure:
         client.invoke_endpoint(EndpointName="doubler", Body=bytes(25_000_001), ContentType="application/octet-stream")
     assert failure.value.response["ResponseMetadata"]["HTTPStatusCode"] == 413
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"TargetModel": "model.tar.gz"}, "TargetModel is given, but endpoint doubler is not a multi-model endpoint"),
+        ({"TargetVariant": "blue"}, "Variant blue not found for endpoint doubler. Its only variant is AllTraffic."),
+        ({"TargetContainerHostname": "second"}, "TargetContainerHostname is given, but endpoint doubler has one"),
+        ({"InferenceComponentName": "part"}, "InferenceComponentName is given, but endpoint doubler has no"),
+        ({"EnableExplanations": "`true`"}, "EnableExplanations is given, but endpoint doubler has no explainer"),
+        ({"SessionId": "NEW_SESSION"}, "SessionId is given, but endpoint doubler has no stateful sessions"),
+        ({"CustomAttributes": "a" * 1025}, "CustomAttributes is longer than 1,024 characters"),
+        ({"CustomAttributes": "caf\xe9"}, "CustomAttributes holds something else than visible ASCII"),
+        ({"CustomAttributes": "a\tb"}, "CustomAttributes holds something else than visible ASCII"),
+        ({"ContentType": "a/" + "b" * 1024}, "ContentType is longer than 1,024 characters"),
+        ({"InferenceId": "i" * 65}, "InferenceId is longer than 64 characters"),
+    ],
+)
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_what_such_an_endpoint_does_not_take_is_a_validation_error(client, operation, arguments, message):
+    if (
+        not arguments.keys()
+        <= client.meta.service_model.operation_model(OPERATIONS[operation]).input_shape.members.keys()
+    ):
+        return  # the operation has no such member
+    with pytest.raises(ClientError) as failure:
+        getattr(client, operation)(**{"EndpointName": "doubler", "Body": b"x"}, **arguments)
+    answer = failure.value.response
+    assert (answer["Error"]["Code"], answer["ResponseMetadata"]["HTTPStatusCode"]) == ("ValidationError", 400)
+    assert message in answer["Error"]["Message"]
+
+
+def test_1024_visible_ascii_characters_are_attributes(client):
+    attributes = " ~".join(["!"] * 400)[:1017] + "@"
+    answer = client.invoke_endpoint(EndpointName="doubler", Body=b"{}", CustomAttributes=attributes, ContentType="a/b")
+    assert answer["CustomAttributes"] == "seen=" + attributes
 
 
 @pytest.mark.parametrize(

@@ -144,5 +144,5 @@ def test_an_archive_that_is_cut_off_is_told(layout, tmp_path):
 
 
 def test_what_is_not_here_is_told():
-    with pytest.raises(NotFound, match="s3://bucket/model.tar.gz is not on this machine. Copy it here"):
+    with pytest.raises(NotFound, match=r"s3://bucket/model\.tar\.gz is not on this machine\. Copy it here"):
         Source.parse("s3://bucket/model.tar.gz")

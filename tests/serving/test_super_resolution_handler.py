@@ -140,6 +140,31 @@ def test_a_target_is_reached(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"content-type": "application/octet-stream"},
+        {"content-type": "application/x-image"},
+        {"content-type": "image/jpg"},
+        {"content-type": "image/png", "x-amzn-sagemaker-custom-attributes": "c000b4f9-df62-4c85-a0bf-7c525f9104a4"},
+    ],
+)
+def test_a_picture_needs_no_exact_type_and_may_have_a_trace_id(server: Server, headers: dict[str, str]) -> None:
+    answer = httpx.post(f"{server.url}/invocations", content=png(), headers=headers, trust_env=False)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
+    answer = httpx.post(
+        f"{server.url}/invocations", content=png(), headers=headers | {"accept": "image/jpg"}, trust_env=False
+    )
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
+
+
+def test_json_may_come_without_its_type(server: Server) -> None:
+    answer = server.invoke(as_json(), "application/octet-stream", accept="application/json")
+    assert "result" in answer.json()
+    assert server.invoke(b"neither", "application/octet-stream").status_code == 415
+
+
+@pytest.mark.parametrize(
     ("body", "content_type", "headers", "status", "code", "message"),
     [
         ("{", "application/json", {}, 400, "bad_request", "not valid JSON"),
@@ -153,7 +178,7 @@ def test_a_target_is_reached(server: Server) -> None:
         ('{"url": "file:///etc/passwd"}', "application/json", {}, 400, "fetch_refused", "http"),
         (png()[:200], "image/png", {}, 400, "invalid_image", ""),
         (b"", "image/png", {}, 400, "bad_request", "empty"),
-        (png(), "image/png", {"x_amzn_sagemaker_custom_attributes": "scale"}, 400, "bad_request", "key=value"),
+        (png(), "image/png", {"x_amzn_sagemaker_custom_attributes": "scale"}, 400, "bad_request", "scale=VALUE"),
         (png(), "image/png", {"accept": "audio/mpeg"}, 406, "not_acceptable", "image/webp"),
         (png(), "image/png", {"x_amzn_sagemaker_custom_attributes": "url=https://example.com/a.png"}, 400,
          "bad_request", "body is the image already"),

@@ -35,7 +35,7 @@ PIECES = {
         *("on_response_complete", "send_400_response", "shutdown"),
         *("app", "cycle", "flow", "pipeline", "timeout_keep_alive", "timeout_keep_alive_handler", "transport"),
     },
-    RequestResponseCycle: {"more_body", "response_complete"},
+    RequestResponseCycle: {"disconnected", "more_body", "response_complete"},
     FlowControl: {"resume_reading"},
 }
 """Whose attributes and methods are used or overridden: all that stands in the code of serving."""

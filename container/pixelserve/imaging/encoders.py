@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 
 from pixelserve.errors import OutputTooLarge
 from pixelserve.imaging.image import Image, Pixels
-from pixelserve.media_types import MEDIA_TYPES
+from pixelserve.media_types import MEDIA_TYPES, essence
 
 try:
     import simplejpeg
@@ -39,7 +39,7 @@ def encode(image: Image, format: str, quality: int = 90) -> list[bytes | memoryv
     (1 to 100) is for jpeg and webp.
     Raises OutputTooLarge for edges the format cannot hold, ValueError for another format.
     """
-    format = _FORMATS.get(format, format)
+    format = _FORMATS.get(essence(format), format)
     if format == "npy":
         return [_npy_header(image.pixels), np.ascontiguousarray(image.pixels).data.cast("B")]
     if format == "png":

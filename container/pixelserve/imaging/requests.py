@@ -11,7 +11,7 @@ from pixelserve.imaging.codecs import decode
 from pixelserve.imaging.encoders import encode
 from pixelserve.imaging.image import Image
 from pixelserve.imaging.inputs import load_image
-from pixelserve.media_types import JSON, MEDIA_TYPES, essence, is_json
+from pixelserve.media_types import JSON, MEDIA_TYPES, essence, is_json, resolve_type
 from pixelserve.schema import ImageRequest, parse_attributes, parse_json
 from pixelserve.settings import Settings
 
@@ -23,9 +23,10 @@ def read_request(
 ) -> tuple[R, Image]:
     """The request and its picture: JSON that names or holds it, or the picture itself with options in `attributes`.
 
-    `limits` are the process's settings by default. Raises UnsupportedMediaType for other types, BadRequest, and
-    what `fetch` and `decode` raise.
+    Where the type leaves it open the bytes say which, see `resolve_type`. `limits` are the process's settings by
+    default. Raises UnsupportedMediaType for other types, BadRequest, and what `fetch` and `decode` raise.
     """
+    content_type = resolve_type(content_type, body)
     if is_json(content_type):
         request = parse_json(model, body)
         return request, load_image(limits, url=request.url, img=request.img)

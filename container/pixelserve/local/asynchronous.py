@@ -1,7 +1,8 @@
 """Asynchronous invocations: the request names its input, the answer where the output will be.
 
 The wire form is that of `InvokeEndpointAsync` in botocore's model of the SageMaker Runtime. An output is stored as
-`<id>.out`; what went wrong as `<id>-error.out` beside it, with the container's error body or one of the same form.
+`<id>.out`, or below S3OutputPathExtension and as Filename; what went wrong as `<id>-error.out`, with the container's
+error body or one of the same form.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import io
 import json
 import logging
+import re
 import time
 import uuid
 from collections import Counter, defaultdict
@@ -23,10 +25,11 @@ from pixelserve.errors import BadRequest, BodyTooLarge, DeadlineExceeded, Draini
 from pixelserve.local.containers import ask
 from pixelserve.local.endpoints import Endpoint
 from pixelserve.local.faults import Reply, RuntimeFault, ValidationError, json_reply
+from pixelserve.local.headers import PREFIX, matched, passed_on
 from pixelserve.media_types import JSON
 from pixelserve.settings import settings
 from pixelserve.storage import Place
-from pixelserve.wire import read_body
+from pixelserve.wire import INFERENCE_ID, Headers, read_body
 
 CONCURRENCY = 4
 """Invocations of one endpoint in work at once."""
@@ -37,13 +40,9 @@ INLINE_BYTES = 128_000
 MOST_SECONDS = 3_600
 """The service's limit for one invocation."""
 
-_PREFIX = b"x-amzn-sagemaker-"
-_PASSED_ON = {
-    _PREFIX + b"content-type": b"content-type",
-    _PREFIX + b"accept": b"accept",
-    _PREFIX + b"custom-attributes": _PREFIX + b"custom-attributes",
-    _PREFIX + b"inference-id": _PREFIX + b"inference-id",
-}
+_FILENAME = re.compile(r"(?!.*\..*\.)[a-zA-Z0-9][a-zA-Z0-9_.-]*")
+_PATH_EXTENSION = re.compile(r"(?!s3:|https:)[a-zA-Z0-9!_.*'()/-]+")
+"""Both are botocore's."""
 
 logger = logging.getLogger(__name__)
 
@@ -76,8 +75,9 @@ class _Invocation:
     """`source` is the input itself, or where it lies; `expires` is a `time.monotonic()` value."""
 
     id: str
+    output: str
     endpoint: Endpoint
-    headers: list[tuple[bytes, bytes]]
+    headers: Headers
     source: bytes | tuple[Place, str]
     expires: float
     seconds: int
@@ -112,33 +112,42 @@ class AsyncInvocations:
         task = asyncio.create_task(self._run(invocation))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        output = self._places.output
-        inference_id = headers.get(_PREFIX + b"inference-id", invocation.id.encode()).decode(errors="replace")
+        inference_id = dict(invocation.headers).get(INFERENCE_ID.encode(), invocation.id.encode()).decode()
+        url = self._places.output.url
         return json_reply(
             202,
             {"InferenceId": inference_id},
             [
-                (_PREFIX + b"outputlocation", output.url(f"{invocation.id}.out").encode()),
-                (_PREFIX + b"failurelocation", output.url(f"{invocation.id}-error.out").encode()),
+                (PREFIX + b"outputlocation", url(invocation.output).encode()),
+                (PREFIX + b"failurelocation", url(f"{invocation.id}-error.out").encode()),
             ],
         )
 
     async def _read(self, endpoint: Endpoint, headers: dict[bytes, bytes], receive: Any) -> _Invocation:
-        for unsupported in ("S3OutputPathExtension", "Filename"):
-            if _PREFIX + unsupported.lower().encode() in headers:
-                raise ValidationError(f"{unsupported} is not supported by the local runtime. Leave it out.")
-        if len(headers.get(_PREFIX + b"inference-id", b"")) > 64:
-            raise ValidationError("InferenceId is longer than 64 characters. Shorten it.")
+        passed = passed_on(endpoint.name, headers, [b"content-type", b"accept"])
         ttl = _number(headers, "RequestTTLSeconds", 21_600, 60, 21_600)
         seconds = _number(headers, "InvocationTimeoutSeconds", 900, 1, MOST_SECONDS)
+        identifier = str(uuid.uuid4())
         return _Invocation(
-            id=str(uuid.uuid4()),
+            id=identifier,
+            output=self._name_output(headers, identifier),
             endpoint=endpoint,
-            headers=[(name, headers[given].strip()) for given, name in _PASSED_ON.items() if given in headers],
+            headers=passed,
             source=await self._source(headers, receive),
             expires=time.monotonic() + ttl,
             seconds=seconds,
         )
+
+    def _name_output(self, headers: dict[bytes, bytes], identifier: str) -> str:
+        """The output's name below its place: S3OutputPathExtension, and Filename or one made of the identifier."""
+        extension = matched(headers, "S3OutputPathExtension", 512, _PATH_EXTENSION).strip("/")
+        filename = matched(headers, "Filename", 32, _FILENAME) or f"{identifier}.out"
+        name = f"{extension}/{filename}" if extension else filename
+        try:
+            self._places.output.url(name)
+        except BadRequest as error:
+            raise ValidationError(error.message) from None
+        return name
 
     async def _source(self, headers: dict[bytes, bytes], receive: Any) -> bytes | tuple[Place, str]:
         """The request's input. Raises ValidationError unless it is there exactly once, and where it may be."""
@@ -148,7 +157,7 @@ class AsyncInvocations:
             raise ValidationError(
                 f"The body is larger than {INLINE_BYTES:,} bytes. Store it and name it in InputLocation."
             ) from None
-        location = headers.get(_PREFIX + b"inputlocation", b"").decode(errors="replace")
+        location = headers.get(PREFIX + b"inputlocation", b"").decode(errors="replace")
         if bool(body) == bool(location):
             raise ValidationError("Give the input as InputLocation or as the body: one of the two.")
         return self._places.find(location) if location else body
@@ -197,7 +206,7 @@ class AsyncInvocations:
         except Exception:  # a fault of ours must not lose the invocation
             logger.exception("%s: %s failed in the runtime", invocation.endpoint.name, invocation.id)
             return _failure(invocation, PixelserveError("The runtime failed. Its log has the details."))
-        return _Output(f"{invocation.id}.out", b"".join(parts), given.get("content-type", "application/octet-stream"))
+        return _Output(invocation.output, b"".join(parts), given.get("content-type", "application/octet-stream"))
 
     async def close(self) -> None:
         """Ends what is waiting and in work; each gets its failure file. Outputs that are there are still written."""
@@ -208,7 +217,7 @@ class AsyncInvocations:
 
 
 def _number(headers: dict[bytes, bytes], name: str, default: int, least: int, most: int) -> int:
-    text = headers.get(_PREFIX + name.lower().encode(), str(default).encode())
+    text = headers.get(PREFIX + name.lower().encode(), str(default).encode())
     if not text.isdigit() or len(text) > len(str(most)) or not least <= int(text) <= most:
         raise ValidationError(f"{name} is not a number of {least:,} to {most:,}.")
     return int(text)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
 from typing import Any
+
+from pixelserve.wire import Headers
 
 ACCOUNT = "000000000000"
 
-Reply = tuple[int, list[tuple[bytes, bytes]], list[bytes]]
-"""Status, headers and the body in pieces."""
+Reply = tuple[int, Headers, list[bytes] | AsyncGenerator[bytes]]
+"""Status, headers and the body in pieces: all of them, or as they come."""
 
 
 class RuntimeFault(Exception):

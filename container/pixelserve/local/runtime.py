@@ -12,8 +12,8 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import httpx
@@ -23,56 +23,76 @@ import uvloop
 import pixelserve
 from pixelserve.errors import BodyTooLarge, ClientGone, Unavailable
 from pixelserve.local.asynchronous import MOST_SECONDS, AsyncInvocations, AsyncPlaces
-from pixelserve.local.containers import ask, state_of
+from pixelserve.local.containers import ask, ask_for_stream, state_of, stream_events
 from pixelserve.local.endpoints import Endpoint, started, wait_until_ready
+from pixelserve.local.event_stream import MEDIA_TYPE
 from pixelserve.local.faults import ACCOUNT, Reply, RuntimeFault, ValidationError, json_reply
+from pixelserve.local.headers import PREFIX, VARIANT, passed_on
 from pixelserve.local.sources import Source
 from pixelserve.observe import LogLine
 from pixelserve.processes import Stop
 from pixelserve.settings import settings
-from pixelserve.wire import ATTRIBUTES, INFERENCE_ID, bind, read_body
+from pixelserve.wire import ATTRIBUTES, Headers, bind, read_body
+
+T = TypeVar("T")
 
 INVOCATION_SECONDS = 60.0
+STREAM_SECONDS = 480.0
+"""The service's limit for an answer that streams; its beginning must be there within INVOCATION_SECONDS."""
 TIMEOUT = "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS"
 START_LOOK_SECONDS = 0.1
 PORT_TAKEN = "Choose another with --port."
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-PASSED_ON = (b"content-type", b"accept", ATTRIBUTES.encode(), INFERENCE_ID.encode())
 PASSED_BACK = ("content-type", ATTRIBUTES)
 
 
 class Runtime:
-    """The ASGI application. `seconds` is the longest an invocation may take, unless it is an asynchronous one."""
+    """The ASGI application.
+
+    `seconds` is the longest an invocation may take, unless it is an asynchronous one, or until its stream begins;
+    `stream_seconds` the longest that one may take then.
+    """
 
     def __init__(
         self,
         endpoints: Mapping[str, Endpoint],
         client: httpx.AsyncClient,
         seconds: float = INVOCATION_SECONDS,
+        stream_seconds: float = STREAM_SECONDS,
         asynchronous: AsyncInvocations | None = None,
     ) -> None:
         self._endpoints = endpoints
         self._client = client
         self._seconds = seconds
+        self._stream_seconds = stream_seconds
         self._asynchronous = asynchronous
         self._body_limit = settings().max_body_bytes
-        self._answering: set[asyncio.Task[Reply]] = set()
+        self._answering: set[asyncio.Task[Any]] = set()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         request_id = str(uuid.uuid4())
-        answering = asyncio.ensure_future(self._reply(scope, receive, request_id))
-        self._answering.add(answering)
         try:
-            status, headers, parts = await answering
+            status, headers, parts = await self._given_up_in_the_end(self._reply(scope, receive, request_id))
         except ClientGone:
             return
-        finally:
-            self._answering.discard(answering)
         headers.append((b"x-amzn-requestid", request_id.encode()))
-        headers.append((b"content-length", str(sum(map(len, parts))).encode()))
+        if isinstance(parts, list):
+            headers.append((b"content-length", str(sum(map(len, parts))).encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        for number, part in enumerate(parts, start=1):
-            await send({"type": "http.response.body", "body": part, "more_body": number < len(parts)})
+        if isinstance(parts, list):
+            for number, part in enumerate(parts, start=1):
+                await send({"type": "http.response.body", "body": part, "more_body": number < len(parts)})
+        else:
+            await self._given_up_in_the_end(_send_stream(parts, receive, send))
+
+    async def _given_up_in_the_end(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`, which `give_up` cancels."""
+        task = asyncio.ensure_future(work)
+        self._answering.add(task)
+        try:
+            return await task
+        finally:
+            self._answering.discard(task)
 
     async def _reply(self, scope: Any, receive: Any, request_id: str) -> Reply:
         try:
@@ -94,6 +114,8 @@ class Runtime:
         match scope["method"], scope["path"].strip("/").split("/"):
             case "POST", ["endpoints", name, "invocations"]:
                 return await self._invoke(unquote(name), dict(scope["headers"]), receive, request_id)
+            case "POST", ["endpoints", name, "invocations-response-stream"]:
+                return await self._invoke_stream(unquote(name), dict(scope["headers"]), receive, request_id)
             case "POST", ["endpoints", name, "async-invocations"]:
                 return await self._invoke_async(unquote(name), dict(scope["headers"]), receive)
             case "GET", ["ping"]:
@@ -104,7 +126,8 @@ class Runtime:
             404,
             "UnknownOperationException",
             f"There is no {scope['method']} {scope['path']} here. Routes: POST /endpoints/NAME/invocations, "
-            "POST /endpoints/NAME/async-invocations, GET /ping, GET /.",
+            "POST /endpoints/NAME/invocations-response-stream, POST /endpoints/NAME/async-invocations, GET /ping, "
+            "GET /.",
         )
 
     def _endpoint(self, name: str) -> Endpoint:
@@ -115,17 +138,29 @@ class Runtime:
                 f"Endpoint {name} of account {ACCOUNT} not found. Endpoints here: {', '.join(self._endpoints)}."
             ) from None
 
-    async def _invoke(self, name: str, headers: dict[bytes, bytes], receive: Any, request_id: str) -> Reply:
+    async def _invoke(self, name: str, given: dict[bytes, bytes], receive: Any, request_id: str) -> Reply:
         endpoint = self._endpoint(name)
+        headers = [*passed_on(name, given), (b"x-request-id", request_id.encode())]
+        body = await self._read(given, receive)
+        answered, parts = await ask(self._client, endpoint, body, headers, self._seconds)
+        return 200, _passed_back(answered), parts
+
+    async def _invoke_stream(self, name: str, given: dict[bytes, bytes], receive: Any, request_id: str) -> Reply:
+        endpoint = self._endpoint(name)
+        headers = [*passed_on(name, given, [b"accept"]), (b"x-request-id", request_id.encode())]
+        body = await self._read(given, receive)
+        response = await ask_for_stream(self._client, endpoint, body, headers, self._seconds)
+        back = [
+            (PREFIX + key if key == b"content-type" else key, value) for key, value in _passed_back(response.headers)
+        ]
+        back.append((b"content-type", MEDIA_TYPE.encode()))
+        return 200, back, stream_events(response, self._stream_seconds)
+
+    async def _read(self, given: dict[bytes, bytes], receive: Any) -> bytes:
         try:
-            body = await read_body(headers, receive, self._body_limit)
+            return await read_body(given, receive, self._body_limit)
         except BodyTooLarge as error:
             raise RuntimeFault(413, "413", f"Request Entity Too Large. {error.message}") from None
-        passed = [(key, headers[key].strip()) for key in PASSED_ON if key in headers]
-        passed.append((b"x-request-id", request_id.encode()))
-        given, parts = await ask(self._client, endpoint, body, passed, self._seconds)
-        back = [(key.encode(), given[key].encode()) for key in PASSED_BACK if key in given]
-        return 200, [*back, (b"x-amzn-invoked-production-variant", b"AllTraffic")], parts
 
     async def _invoke_async(self, name: str, headers: dict[bytes, bytes], receive: Any) -> Reply:
         endpoint = self._endpoint(name)
@@ -142,6 +177,25 @@ class Runtime:
             "pid": os.getpid(),
             "endpoints": dict(zip(self._endpoints, states, strict=True)),
         }
+
+
+def _passed_back(answered: httpx.Headers) -> Headers:
+    back = [(key.encode(), answered[key].encode()) for key in PASSED_BACK if key in answered]
+    return [*back, (b"x-amzn-invoked-production-variant", VARIANT.encode())]
+
+
+async def _send_stream(parts: AsyncGenerator[bytes], receive: Any, send: Any) -> None:
+    """Sends the parts as they come, until the caller hangs up."""
+    gone = asyncio.ensure_future(receive())  # the body is read: what comes now is the end
+    try:
+        async for part in parts:
+            if gone.done():
+                break
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        gone.cancel()
+        await parts.aclose()
 
 
 def _refuse_web_pages(scope: Any) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from pixelserve.errors import HandlerError, OutOfMemory, PixelserveError
@@ -18,15 +19,20 @@ Body = str | Buffer | Sequence[Buffer]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The body as consecutive buffers (sent without joining them), its media type, and custom attributes."""
+    """The body as consecutive buffers (sent without joining them), its media type, and custom attributes.
+
+    `stream` has what comes after the parts where a handler makes its answer piece by piece: its own iterator, or what
+    an engine makes of that for an event loop.
+    """
 
     parts: Sequence[Buffer]
     media_type: str
     attributes: str = ""
+    stream: Iterator[Buffer] | AsyncIterable[Buffer] | None = None
 
     @property
     def size(self) -> int:
-        """Bytes of the body."""
+        """Bytes of the parts."""
         return sum(memoryview(part).nbytes for part in self.parts)
 
 
@@ -37,14 +43,18 @@ def json_answer(value: Any) -> Answer:
 def from_handler(result: Any, accept: str, attributes: str) -> Answer:
     """output_fn's result as an Answer: a body, or (body, media type).
 
-    A body is bytes-like, str, or a list of bytes-like parts. Without a media type the first of `accept` is taken.
-    Raises HandlerError for anything else, and for a media type or attributes that no header can hold.
+    A body is bytes-like, str, a list of bytes-like parts, or an iterator of them, of which the first is made here.
+    Without a media type the first of `accept` is taken. Raises HandlerError for anything else, and for a media type or
+    attributes that no header can hold.
     """
     if not _fits_header(attributes):
         raise HandlerError("context.answer_attributes must be at most 1024 visible ASCII characters.")
     body, media_type = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
     if isinstance(body, str):
         body = body.encode()
+    stream = body if isinstance(body, Iterator) else None
+    if stream is not None:
+        body = list(islice(stream, 1))
     parts = body if isinstance(body, list) else [body]
     if not all(isinstance(part, bytes | bytearray | memoryview) for part in parts):
         raise HandlerError(
@@ -55,7 +65,7 @@ def from_handler(result: Any, accept: str, attributes: str) -> Answer:
         media_type = JSON if first in ("", "*/*") else first
     if not _fits_header(str(media_type)):
         raise HandlerError("output_fn returned a content type that is not visible ASCII.")
-    return Answer(parts, str(media_type), attributes)
+    return Answer(parts, str(media_type), attributes, stream)
 
 
 def _fits_header(text: str) -> bool:

@@ -18,6 +18,7 @@ from pixelserve.observe import AccessLog, Metrics, log_failure, metrics
 from pixelserve.serving.answers import Answer, Buffer, json_answer
 from pixelserve.serving.context import Context
 from pixelserve.serving.engine import Engine
+from pixelserve.serving.streams import Stream
 from pixelserve.settings import Settings
 
 
@@ -30,6 +31,9 @@ class Caller(Protocol):
 
     def answer_begins(self) -> None:
         """Called before the first byte of an answer is written."""
+
+    def abort(self) -> None:
+        """Cuts the connection, so that an answer which has ended too early is not taken for a whole one."""
 
     def watch(self, on_gone: Callable[[], None]) -> AbstractContextManager[None]:
         """While entered, `on_gone` is called when the caller hangs up."""
@@ -206,9 +210,11 @@ async def respond(caller: Caller, send: Any, answer: Answer, request_id: str, er
     """Writes an answer; the last one on its connection when the process is draining."""
     headers: wire.Headers = [
         (b"content-type", answer.media_type.encode("latin-1")),
-        (b"content-length", str(answer.size).encode()),
         (REQUEST_ID, request_id.encode()),
     ]
+    stream = answer.stream if isinstance(answer.stream, Stream) else None
+    if stream is None:
+        headers.append((b"content-length", str(answer.size).encode()))
     if error is not None and error.retry_after is not None:
         headers.append((b"retry-after", str(error.retry_after).encode()))
     if answer.attributes:
@@ -219,7 +225,23 @@ async def respond(caller: Caller, send: Any, answer: Answer, request_id: str, er
     await send({"type": "http.response.start", "status": 200 if error is None else error.status, "headers": headers})
     pieces = [piece for part in answer.parts for piece in _slices(part)]
     for number, piece in enumerate(pieces, start=1):
-        await send({"type": "http.response.body", "body": piece, "more_body": number < len(pieces)})
+        more = stream is not None or number < len(pieces)
+        await send({"type": "http.response.body", "body": piece, "more_body": more})
+    if stream is not None:
+        await _send_stream(caller, send, stream, request_id)
+
+
+async def _send_stream(caller: Caller, send: Any, stream: Stream, request_id: str) -> None:
+    """Sends the parts as they are made, each once the last has left; cuts the connection when they cannot go on."""
+    try:
+        with caller.watch(stream.cancel):
+            async for part in stream:
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+    except Exception as error:  # noqa: BLE001  the status has left already: it can only be told by cutting off
+        if not isinstance(error, ClientGone):
+            log_failure(error, request_id, "the answer's iterator")
+        caller.abort()
 
 
 def _slices(part: Buffer) -> Iterator[Buffer]:

@@ -5,6 +5,8 @@ For hosts that bring their own queue and processes: multi-model-server and AWS L
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from pixelserve.errors import BadRequest
@@ -42,7 +44,7 @@ class Direct:
             stage = "output_fn"
             context.check()
             result = self._functions.output_fn(prediction, context.accept, context)
-            return from_handler(result, context.accept, context.answer_attributes)
+            return _whole(from_handler(result, context.accept, context.answer_attributes))
         except BaseException as error:  # noqa: BLE001  a user's code may raise anything
             raise explain(error, context.request_id, stage) from None
 
@@ -54,3 +56,10 @@ class Direct:
         if isinstance(result, BaseException):
             raise result
         return result
+
+
+def _whole(answer: Answer) -> Answer:
+    """The answer with all that its handler makes piece by piece: these hosts cannot send it so."""
+    if not isinstance(answer.stream, Iterator):
+        return answer
+    return replace(answer, parts=[*answer.parts, *answer.stream], stream=None)

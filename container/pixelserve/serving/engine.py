@@ -21,7 +21,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pixelserve.errors import ClientGone, DeadlineExceeded, HandlerError, PixelserveError, QueueFull
@@ -30,6 +30,7 @@ from pixelserve.observe import Metrics
 from pixelserve.serving.answers import Answer, explain, from_handler
 from pixelserve.serving.context import Context
 from pixelserve.serving.handler import Handler, load_model
+from pixelserve.serving.streams import Stream
 from pixelserve.settings import Settings
 
 SERIAL_WINDOW = 2
@@ -287,7 +288,15 @@ class Engine:
         except BaseException as error:  # noqa: BLE001  a user's code may raise anything
             self._fail(ticket, error)
         else:
+            self._hand_over(ticket, answer)
+
+    def _hand_over(self, ticket: Ticket, answer: Answer) -> None:
+        if not isinstance(answer.stream, Iterator):
             self._loop.call_soon_threadsafe(self._leave, ticket, answer)
+            return
+        stream = Stream(self._loop)
+        self._loop.call_soon_threadsafe(self._leave, ticket, replace(answer, stream=stream))
+        stream.feed(answer.stream, self._watch_call)
 
     def _decode_step(self, ticket: Ticket) -> None:
         started = time.perf_counter()

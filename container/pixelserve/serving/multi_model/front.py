@@ -253,7 +253,7 @@ async def _serve(config: Settings, listener: socket.socket, sockets: Path, stop:
     loop = asyncio.get_running_loop()
     models = Models(config, metrics.Metrics(), sockets)
     acceptor = Acceptor(listener, lambda connection, slot: host.adopt(connection, slot))
-    host = Host(models, Board.create(acceptor.slots), acceptor.release)
+    host = Host(models, config, Board.create(acceptor.slots), acceptor.release)
     reaping = loop.create_task(reap_orphans(models.pids)) if os.getpid() == 1 else None
     await stop.wait_async()
     acceptor.close()

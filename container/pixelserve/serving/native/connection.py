@@ -23,16 +23,14 @@ from uvicorn.server import ServerState
 
 from pixelserve.errors import BadRequest, HeadTooLarge, PixelserveError
 from pixelserve.serving.native.board import ANSWERING, BUSY, IDLE, Board
+from pixelserve.settings import Settings
 
-KEEP_ALIVE_SECONDS = 75
-"""Longer than the idle time of common HTTP clients and proxies, so that it is they who close first."""
-SILENCE_SECONDS = 30.0
-"""A caller that stops in the middle of a request, or of reading its answer, for this long is cut off."""
 RETURN_SECONDS = 0.1
 """A connection that is idle for this long goes back to the process that accepted it, which can answer when this one
 cannot."""
 HEAD_BYTES = 65_536
-_SWEEP_SECONDS = 5.0
+_SWEEPS = 6
+"""Looks at each connection in the time in which a silent one is cut off."""
 _REASONS = {400: "Bad Request", 431: "Request Header Fields Too Large"}
 
 App = Callable[["Connection", Any, Any, Any], Awaitable[None]]
@@ -42,12 +40,13 @@ class Host:
     """The connections of one process. `closed(slot)` is called when one has ended.
 
     With `returned`, one that has been idle for RETURN_SECONDS ends here, open as it is, and `returned(slot)` is called:
-    another process has its socket too. Without it, it is closed after KEEP_ALIVE_SECONDS.
+    another process has its socket too. Without it, it is closed after `keep_alive_seconds` of the settings.
     """
 
     def __init__(
         self,
         app: App,
+        settings: Settings,
         board: Board,
         closed: Callable[[int], None],
         returned: Callable[[int], None] | None = None,
@@ -56,6 +55,7 @@ class Host:
         self.board = board
         self.closed = closed
         self.returned = returned
+        self.silence_seconds = settings.silence_seconds
         self.draining = False
         self.state = ServerState()
         self.config = Config(
@@ -65,7 +65,7 @@ class Host:
             log_config=None,
             access_log=False,
             proxy_headers=False,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_keep_alive=settings.keep_alive_seconds,
         )
         self.config.load()
         self._loop = asyncio.get_running_loop()
@@ -82,7 +82,7 @@ class Host:
         for connection in list(self.state.connections):
             assert isinstance(connection, Connection)
             connection.check_progress()
-        self._loop.call_later(_SWEEP_SECONDS, self._sweep)
+        self._loop.call_later(self.silence_seconds / _SWEEPS, self._sweep)
 
     def adopt(self, accepted: socket.socket, slot: int) -> None:
         """Serves HTTP on an accepted socket until it closes."""
@@ -166,13 +166,18 @@ class Connection(HttpToolsProtocol):
         if unsent != self._unsent or not (unsent or receiving):
             self._unsent = unsent
             self._moved = time.monotonic()
-        elif time.monotonic() - self._moved > SILENCE_SECONDS:
+        elif time.monotonic() - self._moved > self.host.silence_seconds:
             self.transport.abort()
 
     @property
     def is_draining(self) -> bool:
         """Whether the next answer is the last one on this connection."""
         return self.host.draining
+
+    def abort(self) -> None:
+        """Cuts the connection in the middle of an answer."""
+        self.cycle.disconnected = True  # so that uvicorn does not miss the rest
+        self.transport.abort()
 
     @contextlib.contextmanager
     def watch(self, on_gone: Callable[[], None]) -> Iterator[None]:

@@ -30,7 +30,8 @@ from pixelserve.serving import handler
 from pixelserve.serving.native import channel
 from pixelserve.serving.native.acceptor import Acceptor, bind
 from pixelserve.serving.native.board import ANSWERING, BUSY, IDLE, Board
-from pixelserve.serving.native.connection import KEEP_ALIVE_SECONDS, SILENCE_SECONDS, Host
+from pixelserve.serving.native.connection import Host
+from pixelserve.serving.native.installing import install
 from pixelserve.serving.native.lobby import Lobby, answer_lost
 from pixelserve.serving.native.waiting import WaitingConnections, hang_up
 from pixelserve.settings import Settings
@@ -77,7 +78,8 @@ class Supervisor:
     async def run(self, stop: Stop) -> int:
         """Serves until `stop`, then drains. 0 when nothing was lost."""
         self._loop = asyncio.get_running_loop()
-        self._lobby = Host(Lobby(self._settings, self._metrics, self._why), self._board, self._release)
+        lobby = Lobby(self._settings, self._metrics, self._why)
+        self._lobby = Host(lobby, self._settings, self._board, self._release)
         self._lobby.draining = True  # its answers close their connections, so that callers come back to a worker
         starting, watching = self._spawn(self._prepare_and_start()), self._spawn(self._watch_pulses())
         await stop.wait_async()
@@ -87,10 +89,9 @@ class Supervisor:
 
     # Connections
 
-    def _wait(self, connection: socket.socket, slot: int, seconds: float = SILENCE_SECONDS) -> None:
-        """Lets the connection wait for a request."""
-        self._board[slot] = IDLE
-        self._waiting.add(connection, slot, seconds)
+    def _wait(self, connection: socket.socket, slot: int) -> None:
+        """Lets a new connection wait for its first request."""
+        self._waiting.add(connection, slot, self._settings.silence_seconds)
 
     def _keep(self, slot: int) -> None:
         """A worker's connection is idle: it waits for its next request, unless the server is ending."""
@@ -98,7 +99,8 @@ class Supervisor:
         if self._draining:
             self._end(connection, slot)
         else:
-            self._wait(connection, slot, KEEP_ALIVE_SECONDS)
+            self._board[slot] = IDLE
+            self._waiting.add(connection, slot, self._settings.keep_alive_seconds)
 
     def _begin(self, connection: socket.socket, slot: int, is_ping: bool) -> None:
         """A request begins: a worker gets it if it is not `/ping` and one is ready, else the lobby."""
@@ -148,21 +150,9 @@ class Supervisor:
     async def _install(self, location: handler.Location) -> None:
         """The handler's requirements.txt, if that was asked for."""
         requirements = location.wanted_requirements(self._settings)
-        if requirements is None:
-            return
-        self._reason = NotReady(f"Installing {requirements}.", state=State.INSTALLING, retry_after=5)
-        pip = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "pip", "install", "--no-input", "-r", str(requirements)),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            output, _ = await pip.communicate()
-        except asyncio.CancelledError:
-            pip.kill()
-            raise
-        if pip.returncode:
-            raise NotReady(f"Installing {requirements} failed: {output.decode(errors='replace')[-1000:]}")
+        if requirements is not None:
+            self._reason = NotReady(f"Installing {requirements}.", state=State.INSTALLING, retry_after=5)
+            await install(requirements)
 
     def _start(self, index: int) -> None:
         ours, theirs = channel.pair()

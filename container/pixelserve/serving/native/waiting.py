@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 
 PING = b"GET /ping"
-_SWEEP_SECONDS = 5.0
+_SWEEP_SECONDS = 1.0
 
 
 class WaitingConnections:

@@ -56,6 +56,7 @@ async def serve(
     app = ModelApp(engine, config, metrics)
     host = Host(
         app,
+        config,
         board,
         closed=lambda slot: channel.send(link, channel.CLOSED, slot=slot),
         returned=lambda slot: channel.send(link, channel.RETURNED, slot=slot),

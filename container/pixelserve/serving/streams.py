@@ -1,0 +1,80 @@
+"""An answer that is made while it is sent: from a handler's iterator, on its thread, to the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager
+
+from pixelserve.errors import ClientGone, DeadlineExceeded
+from pixelserve.serving.answers import Buffer
+
+MOST_SECONDS = 480.0
+"""SageMaker gives a streamed answer 8 minutes."""
+_BUFFERED_BYTES = 16 << 20
+"""What may wait for a slow reader before the handler has to."""
+_LOOK_SECONDS = 0.5
+
+
+class Stream:
+    """The parts of one answer. `feed` is called on the handler's thread, all else on the event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._parts: asyncio.Queue[Buffer | BaseException | None] = asyncio.Queue()
+        self._waiting = 0
+        self._has_room = threading.Event()
+        self._has_room.set()
+        self._is_cancelled = False
+
+    def feed(self, parts: Iterator[Buffer], watch_call: Callable[[], AbstractContextManager[None]]) -> None:
+        """Hands the parts over as they come. Each step of the handler's is entered by `watch_call`.
+
+        Ends early when nobody reads any more. What the handler raises is raised where the parts are read.
+        """
+        deadline = time.monotonic() + MOST_SECONDS
+        last: BaseException | None = None
+        try:
+            while True:
+                with watch_call():
+                    part = next(parts, None)
+                if part is None:
+                    break
+                self._wait_for_room(deadline)
+                self._loop.call_soon_threadsafe(self._put, part)
+        except BaseException as error:  # noqa: BLE001  a user's code may raise anything
+            last = error
+        self._loop.call_soon_threadsafe(self._parts.put_nowait, last)
+
+    def _wait_for_room(self, deadline: float) -> None:
+        """Raises ClientGone when nobody reads any more, DeadlineExceeded when the reader is too slow."""
+        while True:
+            if self._is_cancelled:
+                raise ClientGone("The client closed the connection.")
+            if time.monotonic() > deadline:
+                raise DeadlineExceeded(f"The answer was not read within {MOST_SECONDS:.0f} s.")
+            if self._has_room.wait(_LOOK_SECONDS):
+                return
+
+    def _put(self, part: Buffer) -> None:
+        self._waiting += memoryview(part).nbytes
+        if self._waiting > _BUFFERED_BYTES:
+            self._has_room.clear()
+        self._parts.put_nowait(part)
+
+    def cancel(self) -> None:
+        """Nobody reads any more."""
+        self._is_cancelled = True
+        self._has_room.set()
+
+    async def __aiter__(self) -> AsyncIterator[Buffer]:
+        """The parts. Raises what the handler raised."""
+        while (part := await self._parts.get()) is not None:
+            if isinstance(part, BaseException):
+                raise part
+            self._waiting -= memoryview(part).nbytes
+            if self._waiting <= _BUFFERED_BYTES:
+                self._has_room.set()
+            yield part
