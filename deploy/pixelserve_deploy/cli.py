@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         package = (error.name or "").partition(".")[0]
         if package not in EXTRAS:
             raise
-        console.print_error(f"pixelserve {name} needs {package}", f"pip install 'pixelserve[{EXTRAS[package]}]'")
+        console.print_error(f"pixelserve {name} needs {package}", f"in a clone, pip install '.[{EXTRAS[package]}]'")
         return EXIT_FAILED
     except BrokenPipeError:  # of `pixelserve … | head`; what is still buffered has no reader
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
