@@ -269,7 +269,7 @@ def test_dry_run_shows_what_would_be_built(capsys: pytest.CaptureFixture[str]) -
     arguments = ["build", "image-similarity", "--device", "cuda", "--mms", "--base", "mine:1", "--dry-run"]
     assert cli.main(arguments) == 0
     plan = json.loads(capsys.readouterr().out)
-    assert re.fullmatch(rf"pixelserve:{re.escape(__version__)}-\w+(-dirty)?-image-similarity-cuda-mms", plan["tag"])
+    assert re.fullmatch(rf"pixelserve:{re.escape(__version__)}-\w+(-dirty)?-image_similarity-cuda-mms", plan["tag"])
     assert plan["target"] == "server"
     shown = {key: plan["arguments"][key] for key in ("DEVICE", "MMS", "FEATURE", "BASE")}
     assert shown == {"DEVICE": "cuda", "MMS": "true", "FEATURE": "image_similarity", "BASE": "mine:1"}
