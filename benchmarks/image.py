@@ -1,7 +1,7 @@
 """The container image: its size, seconds to build and to rebuild after a change of code, from `docker run` to healthy,
 and what `docker stop` under load costs on either back end.
 
-Needs a Docker Engine. torch comes from where a plain `pixelserve build` takes it, or from the page that TORCH_FIND_LINKS
+Needs a Docker Engine. torch comes from where a plain `pixelserve build` takes it, or from the page TORCH_FIND_LINKS
 names, as with `--torch-find-links`.
 """
 
