@@ -14,28 +14,45 @@ RUN if [ "${MMS}" = true ]; then \
     fi
 WORKDIR /opt/pixelserve/build
 ARG DEVICE=cpu
-# Where pip finds builds of torch beside its usual index; see pytorch.org for the one of CPU builds.
+# Where pip finds torch alone: a package index (empty: pip's usual one, as DEVICE=cuda needs it), a page or folder.
+ARG TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
 ARG TORCH_FIND_LINKS=
-ARG TORCH_INDEX_URL=
+# pip's own variables, for a mirror. They end with the build; the engine passes the variables of proxies by itself.
+ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
 COPY constraints.txt setup.cfg container/image/ ./
 RUN if [ "${MMS}" = true ]; then extra=mms; else extra=server; fi && \
     python requirements.py "${DEVICE}.txt" server "${extra}" && \
-    PIP_FIND_LINKS="${TORCH_FIND_LINKS}" PIP_EXTRA_INDEX_URL="${TORCH_INDEX_URL}" \
-      python -m pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore \
-      -c constraints.txt -r requirements.txt && \
+    export PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore && \
+    { python -m pip install --no-deps ${TORCH_INDEX_URL:+--index-url "${TORCH_INDEX_URL}"} \
+        ${TORCH_FIND_LINKS:+--find-links "${TORCH_FIND_LINKS}"} -r torch.txt || \
+      { echo "Name another place that has $(cat torch.txt): --torch-index or --torch-find-links." && exit 1; }; } && \
+    python -m pip install -c constraints.txt -r requirements.txt && \
     rm -rf /usr/local/lib/python3.*/site-packages/torch/include /usr/local/lib/python3.*/site-packages/torch/test && \
     find /usr/local/lib/python3.*/site-packages/torch/bin -type f ! -name torch_shm_manager -delete
 
 FROM packages AS wheel
-COPY . .
+ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
+COPY Dockerfile LICENSE README.md constraints.txt pyproject.toml setup.cfg ./
+COPY code code
+COPY container container
+COPY deploy deploy
 RUN python -m pip wheel --no-cache-dir --no-deps --wheel-dir /opt/pixelserve/wheel .
 
+# A handler and weights of the user's, where the build has them. The licence keeps COPY from failing without.
+FROM packages AS own
+COPY LICENSE own* /opt/pixelserve/own/
+RUN mkdir -p /opt/pixelserve/own/handler /opt/pixelserve/own/weights
+
 FROM packages AS server
+ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
 # Published weights by name (`pixelserve weights list`), verified; used while the model folder holds none.
 ARG WEIGHTS=
 ARG PIXELSERVE_WEIGHTS_MIRROR=
-# A handler of the user's, where the build has one: the licence only keeps COPY from failing without.
-COPY LICENSE handler* /opt/pixelserve/handler/
+COPY --from=own /opt/pixelserve/own/weights /opt/pixelserve/weights
+COPY --from=own /opt/pixelserve/own/handler /opt/pixelserve/handler
 RUN if [ -f /opt/pixelserve/handler/requirements.txt ]; then \
       python -m pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore \
         -c constraints.txt -r /opt/pixelserve/handler/requirements.txt; \
@@ -43,20 +60,21 @@ RUN if [ -f /opt/pixelserve/handler/requirements.txt ]; then \
 COPY --from=wheel /opt/pixelserve/wheel /opt/pixelserve/wheel
 RUN python -m pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore --no-deps --no-index \
       /opt/pixelserve/wheel/*.whl && \
-    mkdir -p /opt/pixelserve/weights /opt/ml/model /opt/ml/models && \
+    mkdir -p /opt/ml/model /opt/ml/models && \
     if [ -n "${WEIGHTS}" ]; then \
-      pixelserve weights fetch ${WEIGHTS} --to /opt/pixelserve/weights && \
-      find /opt/pixelserve/weights -mindepth 2 -type f -exec mv -t /opt/pixelserve/weights {} + && \
-      find /opt/pixelserve/weights -mindepth 1 -type d -delete; \
+      pixelserve weights fetch ${WEIGHTS} --to /opt/pixelserve/fetched && \
+      find /opt/pixelserve/fetched -type f -exec mv -t /opt/pixelserve/weights {} + && \
+      rm -r /opt/pixelserve/fetched; \
     fi
 WORKDIR /opt/pixelserve
 ARG FEATURE=image_super_resolution
+ARG IMAGE_WEIGHTS=/opt/pixelserve/weights
 ARG VERSION=unknown
 ARG REVISION=unknown
 ARG DEVICE=cpu
 ENV PIXELSERVE_HOST=0.0.0.0 \
     PIXELSERVE_FEATURE=${FEATURE} \
-    PIXELSERVE_IMAGE_WEIGHTS=/opt/pixelserve/weights \
+    PIXELSERVE_IMAGE_WEIGHTS=${IMAGE_WEIGHTS} \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -73,6 +91,8 @@ ENTRYPOINT ["python", "-m", "pixelserve.serving"]
 CMD ["serve"]
 
 FROM server AS lambda
+ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
 WORKDIR /opt/pixelserve/build
 RUN python -m pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore \
       -c constraints.txt awslambdaric

@@ -1,7 +1,8 @@
 """The container image: its size, seconds to build and to rebuild after a change of code, from `docker run` to healthy,
 and what `docker stop` under load costs on either back end.
 
-Needs a Docker Engine. TORCH_FIND_LINKS may name a page with builds of torch, as `pixelserve build --torch-find-links`.
+Needs a Docker Engine. torch comes from where a plain `pixelserve build` takes it, or from the page TORCH_FIND_LINKS
+names, as with `--torch-find-links`.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def builds(client: docker.DockerClient, kind: str) -> tuple[str, dict[str, Any]]
         source = Path(folder) / "source"
         shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".git", ".venv", "build", "*_cache"))
         tag, cold = timed_build(client, recipe(kind, source, cache=False))
-        with (source / "container" / "pixelserve" / "serving" / "worker.py").open("a") as module:
+        with (source / "container" / "pixelserve" / "serving" / "native" / "worker.py").open("a") as module:
             module.write(f"# changed at {time.time()}\n")
         tag, rebuilt = timed_build(client, recipe(kind, source))
     size = client.images.get(tag).attrs["Size"]

@@ -22,10 +22,12 @@ from servers import ROOT
 
 NOT_RUN = {
     "README.md: Two commands": "tests/test_demo.py runs the demo, and `make test` is this",
-    "README.md: Install": "it needs a package index; tests/test_wheel.py installs what it would",
+    "README.md: Install": "it takes gigabytes; tests/test_install.py runs it in `make soak`",
     "README.md: The container image": "it needs a Docker Engine and an account; tests/images has both, simulated",
     "docs/getting-started.md: 1. Install": "it needs a package index",
     "docs/own-model.md: Weights 2": "it needs a network; tests/deploy/test_weights.py fetches from a server of its own",
+    "docs/own-model.md: basicsr itself": "tests/test_install.py runs it in an environment of its own",
+    "docs/own-model.md: Into the image, and to S3": "it needs a Docker Engine; tests/images builds, packed models too",
 }
 PAGES = ("README.md", "docs/getting-started.md", "docs/own-model.md", "docs/requests.md", "docs/cost.md")
 EXPORT = re.compile(r"export (\w+)=(.*)\n")

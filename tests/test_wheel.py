@@ -2,53 +2,42 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
-import sysconfig
-import venv
 import zipfile
 from pathlib import Path
 
 import cv2
 import pytest
 from drawing import picture
+from servers import ROOT
+from wheels import build_wheel, environ_without_paths, install_wheel, tracked_files
 
-ROOT = Path(__file__).parents[1]
+from pixelserve_deploy.image.recipe import FILES
+
 PACKAGES = {
     "container/pixelserve/": "pixelserve/",
     "deploy/pixelserve_deploy/": "pixelserve_deploy/",
     "code/": "pixelserve_handlers/",
 }
+SOURCE = "pixelserve_deploy/image/source/"
+"""Where the wheel has what builds an image beside the packages."""
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("dist")
-    source = folder / "source"
-    for name in _files():
-        (source / name).parent.mkdir(parents=True, exist_ok=True)
-        (source / name).write_bytes((ROOT / name).read_bytes())
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(source)]
-    subprocess.run(command, check=True, capture_output=True, text=True)
-    return next(folder.glob("*.whl"))
-
-
-def _files() -> list[str]:
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    return [name for name in listed.splitlines() if (ROOT / name).is_file()]
+    return build_wheel(tmp_path_factory.mktemp("dist"))
 
 
 def test_the_wheel_holds_every_file_of_the_packages(wheel: Path) -> None:
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     expected = {
         target + name.removeprefix(folder)
-        for name in _files()
+        for name in tracked_files()
         for folder, target in PACKAGES.items()
         if name.startswith(folder)
     }
+    expected |= {SOURCE + name for name in tracked_files() if name in FILES or name.startswith("container/image/")}
     assert packed == expected
 
 
@@ -62,21 +51,15 @@ def test_up_and_invoke_work_from_the_wheel_in_an_empty_folder(wheel: Path, tmp_p
     """The environment holds the wheel; only what it needs comes from this one, and not its link to the source tree."""
     environment, empty = tmp_path / "env", tmp_path / "empty"
     empty.mkdir()
-    venv.create(environment, with_pip=False)
-    python = environment / "bin" / "python"
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(python)]
-    subprocess.run([*pip, "install", "--no-deps", "--no-index", str(wheel)], check=True, capture_output=True)
-    packages = next((environment / "lib").glob("python*/site-packages"))
-    (packages / "needed.pth").write_text(sysconfig.get_path("purelib"))
-    environ = {**os.environ, "PIXELSERVE_STATE_DIR": str(tmp_path / "state")}
-    environ.pop("PYTHONPATH", None)
+    programs = install_wheel(wheel, environment)
+    environ = environ_without_paths(PIXELSERVE_STATE_DIR=str(tmp_path / "state"))
     where = subprocess.check_output(
-        [python, "-c", "import pixelserve; print(pixelserve.__file__)"], text=True, cwd=empty, env=environ
+        [programs / "python", "-c", "import pixelserve; print(pixelserve.__file__)"], text=True, cwd=empty, env=environ
     )
     assert Path(where.strip()).is_relative_to(environment)
 
     cv2.imwrite(str(empty / "small.png"), picture(30, 40))
-    command = [str(environment / "bin" / "pixelserve"), "up", "--port", "0"]
+    command = [str(programs / "pixelserve"), "up", "--port", "0"]
     with subprocess.Popen(command, cwd=empty, env=environ, stdout=subprocess.PIPE, text=True) as up:
         try:
             assert up.stdout is not None

@@ -1,6 +1,7 @@
-"""Writes requirements.txt and constraints.txt for an image: `requirements.py DEVICE_FILE EXTRA...`.
+"""Writes torch.txt, requirements.txt and constraints.txt for an image: `requirements.py DEVICE_FILE EXTRA...`.
 
-The packages are those of setup.cfg with the extras named; the device's file replaces its own among them.
+The packages are those of setup.cfg with the extras named; the device's file replaces its own among them. torch.txt has
+torch alone, which is installed first.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ def main(device_file: str, *extras: str) -> None:
     replaced = {name_of(line) for line in device}
     constraints = Path("constraints.txt").read_text().splitlines()
     kept = [requirement for requirement in dict.fromkeys(wanted) if name_of(requirement) not in replaced]
+    Path("torch.txt").write_text(_lines([line for line in device if name_of(line) == "torch"]))
     Path("requirements.txt").write_text(_lines(kept + device))
     Path("constraints.txt").write_text(_lines([line for line in constraints if name_of(line) not in replaced]))
 

@@ -21,7 +21,7 @@ from concurrent.futures import Future, wait
 from types import FrameType
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from pixelserve.errors import NotReady, PixelserveError, State
+from pixelserve.errors import NotReady, PixelserveError, State, Unavailable
 from pixelserve.machine import cores
 from pixelserve.observe import LogLine
 from pixelserve.wire import read_error
@@ -31,7 +31,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+STOP_SIGNALS = tuple(
+    number
+    for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
+    if (number := getattr(signal, name, None)) is not None  # Windows has the first two
+)
 START_SECONDS = 480.0
 """SageMaker gives a container 8 minutes to become healthy."""
 STOP_SECONDS = 30.0
@@ -66,7 +70,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
-        self._heard, self._tell = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._heard, self._tell = os.pipe()
 
     def __del__(self) -> None:
         os.close(self._heard)
@@ -75,8 +79,7 @@ class Stop:
     @contextlib.contextmanager
     def listening(self) -> Iterator[Self]:
         """While entered, the signals set this. SIGHUP stays ignored where nohup started this process."""
-        under_nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-        taken = [number for number in STOP_SIGNALS if not (under_nohup and number == signal.SIGHUP)]
+        taken = [n for n in STOP_SIGNALS if not (n.name == "SIGHUP" and signal.getsignal(n) is signal.SIG_IGN)]
         before = {number: signal.signal(number, self._on_signal) for number in taken}
         try:
             yield self
@@ -138,6 +141,15 @@ class Stop:
         return self.result_of(future)
 
 
+def check_platform() -> None:
+    """Raises Unavailable where no server runs: everywhere but on Linux."""
+    if not sys.platform.startswith("linux"):
+        raise Unavailable(
+            f"The server needs Linux, and this is {sys.platform}. Run its image in Docker: `pixelserve build FOLDER`, "
+            "then `docker run --rm -p 127.0.0.1:8080:8080 IMAGE serve`."
+        )
+
+
 class ServerFailed(PixelserveError):
     """A server process ended, or said that it will not become ready.
 
@@ -168,6 +180,7 @@ class ServerProcess:
         pass_fds: Sequence[int] = (),
         log: Callable[[LogLine], None] | None = None,
     ) -> None:
+        check_platform()
         self.name = name
         self._log = log
         self._is_killed = self._is_reported = False

@@ -208,8 +208,8 @@ class Settings:
 
     def model_folder(self) -> str:
         """What model_fn gets: the model folder, or the image's own weights where that is empty or absent."""
-        own = Path(self.model_dir)
-        return self.image_weights if self.image_weights and not (own.is_dir() and any(own.iterdir())) else str(own)
+        has_own = not self.image_weights or _has_files(self.model_dir) or not _has_files(self.image_weights)
+        return self.model_dir if has_own else self.image_weights
 
     def handler_folder(self) -> Path:
         """Where PIXELSERVE_FEATURE's handler lies: the folder it names, or the one of that name that came with us.
@@ -232,6 +232,10 @@ def _other_timeouts(env: Mapping[str, str], values: Mapping[str, Any]) -> dict[s
             given = unit * float(_parse(name, env[name], 0.0))
             return {"timeout": _checked({**field.metadata, "env": name}, min(given, field.metadata["most"]))}
     return {}
+
+
+def _has_files(folder: str) -> bool:
+    return Path(folder).is_dir() and any(Path(folder).iterdir())
 
 
 def _parse(name: str, text: str, default: Any) -> Any:

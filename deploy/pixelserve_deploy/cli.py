@@ -17,7 +17,7 @@ from typing import NoReturn
 
 import pixelserve
 from pixelserve.errors import PixelserveError
-from pixelserve.processes import Stop, Stopped
+from pixelserve.processes import Stop, Stopped, check_platform
 from pixelserve_deploy import console
 from pixelserve_deploy.errors import UsageError
 
@@ -29,10 +29,13 @@ COMMANDS = {
     "check": "run a handler against the contract and say what to change",
     "build": "build the container image",
     "push": "push an image to Amazon ECR",
+    "package": "write a model's files as SageMaker takes them from S3",
     "weights": "list, fetch and verify published weights",
     "cost": "say what an endpoint costs before it is deployed",
 }
 WITH_PROCESSES = ("up", "invoke", "transform", "check")
+ONLY_SERVERS = ("up", "transform")
+"""Those that do nothing without a server of their own."""
 EXIT_FAILED, EXIT_SIGNAL = 1, 128
 """To the second the number of the signal is added, as shells do."""
 
@@ -71,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         package = (error.name or "").partition(".")[0]
         if package not in EXTRAS:
             raise
-        console.print_error(f"pixelserve {name} needs {package}", f"pip install 'pixelserve[{EXTRAS[package]}]'")
+        console.print_error(f"pixelserve {name} needs {package}", f"in a clone, pip install '.[{EXTRAS[package]}]'")
         return EXIT_FAILED
     except BrokenPipeError:  # of `pixelserve … | head`; what is still buffered has no reader
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -79,6 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(name: str, words: list[str], stop: Stop) -> int:
+    if name in ONLY_SERVERS:
+        check_platform()  # their packages may be missing elsewhere
     command = importlib.import_module(f"pixelserve_deploy.commands.{name}")
     parser = argparse.ArgumentParser(
         prog=f"pixelserve {name}",

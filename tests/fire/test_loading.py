@@ -58,3 +58,25 @@ def test_a_taken_port_is_one_clear_line(serve: Callable[..., Server]) -> None:
     second = serve(BUSY, SAGEMAKER_BIND_TO_PORT=str(first.port))
     assert second.exit_code(30) == 1
     assert "Cannot listen on 127.0.0.1" in second.log_text()
+
+
+MISSING = "def model_fn(model_dir):\n    return open(f'{model_dir}/weights.pt')" + PREDICT
+
+
+def test_missing_weights_are_told_once_with_the_folder_and_what_to_pass(serve: Callable[..., Server]) -> None:
+    """Later attempts are a line each, without a traceback."""
+    server = serve(MISSING)
+    wait_for(lambda: server.log_text().count("the next starts in") >= 3, what="three attempts")
+    log = server.log_text()
+    assert log.count('"traceback"') == 1
+    assert log.count("the model did not load") == 1
+    told = server.ping().json()["error"]["message"]
+    assert "FileNotFoundError" in told
+    assert "(model_fn got the model folder " in told
+    assert "Pass the weights: `docker run -v FOLDER:/opt/ml/model:ro`" in told
+
+
+def test_weights_are_not_named_where_they_are_not_why(serve: Callable[..., Server]) -> None:
+    server = serve("def model_fn(model_dir):\n    import no_such_package" + PREDICT)
+    wait_for(lambda: (answer := server.ping()) and "no_such_package" in answer.text)
+    assert "Pass the weights" not in server.ping().text

@@ -5,25 +5,34 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
+import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
+import cv2
 import docker
+import httpx
 import pytest
-from containers import TIME_TO_BUILD, Container, recipe
-from servers import ROOT
+from containers import TIME_TO_BUILD, Container, built, recipe
+from drawing import picture
+from servers import ROOT, wait_for
+from wheels import build_wheel, environ_without_paths, install_wheel
 
 from pixelserve import __version__
-from pixelserve.errors import BadRequest
 from pixelserve_deploy import cli
 from pixelserve_deploy.image import ImageError, Recipe, build
-from pixelserve_deploy.image.builder import _copy_handler
 
 pytestmark = TIME_TO_BUILD
+PUBLISHED = "http://127.0.0.1:8080"
+"""Where the printed line of `docker run` serves."""
+PROXY = "http://me:secret@proxy.example:3128"
 HANDLER = """
 import greeting
 
@@ -51,9 +60,20 @@ def options() -> list[str]:
     return ["--network", "host", *(["--torch-find-links", find_links] if find_links else [])]
 
 
+class Files(SimpleHTTPRequestHandler):
+    """Serves a folder, and keeps the paths that it was asked for."""
+
+    def __init__(self, *arguments: Any, asked: list[str], **options: Any) -> None:
+        self._asked = asked
+        super().__init__(*arguments, **options)
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        self._asked.append(self.path)
+
+
 @contextmanager
-def serving_files(folder: Path) -> Iterator[str]:
-    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+def serving_files(folder: Path, asked: list[str]) -> Iterator[str]:
+    handler = partial(Files, directory=str(folder), asked=asked)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
@@ -80,10 +100,155 @@ def test_a_handler_of_ones_own_lies_in_the_image(
         container.close()
 
 
+NEEDS_WEIGHTS = """
+from pathlib import Path
+
+def model_fn(model_dir):
+    return Path(model_dir, "bias.txt").read_text()
+
+def predict_fn(data, model):
+    return [model, data]
+"""
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """A folder of weights, which only its owner may read."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    (folder / "bias.txt").write_text("seven")
+    (folder / "bias.txt").chmod(0o600)
+    return folder
+
+
+def printed_line(said: str) -> str:
+    """The line of `docker run` that a build printed."""
+    return next(line.partition(":")[2] for line in said.splitlines() if line.startswith("To try it:"))
+
+
+def test_the_printed_line_serves_a_handler_with_its_weights(
+    client: docker.DockerClient, folder: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if shutil.which("docker") is None:
+        pytest.skip("the printed line needs the program docker")
+    (folder / "inference.py").write_text(NEEDS_WEIGHTS)
+    words = ["build", str(folder), "--model-dir", str(weights), "--name", "pixelserve-test-line", "-q"]
+    assert cli.main([*words, *options()]) == 0
+    line = printed_line(capsys.readouterr().out)
+    with subprocess.Popen(shlex.split(line)) as run, httpx.Client(base_url=PUBLISHED, trust_env=False) as caller:
+        try:
+            wait_for(lambda: _is_healthy(caller), what="the container of the printed line", seconds=60)
+            assert caller.post("/invocations", json=1).json() == ["seven", 1]
+        finally:
+            run.terminate()
+            assert run.wait(60) == 0
+
+
+def _is_healthy(caller: httpx.Client) -> bool:
+    try:
+        return caller.get("/ping").is_success
+    except httpx.TransportError:
+        return False
+
+
+def test_a_packaged_model_is_built_with_its_weights(
+    client: docker.DockerClient, folder: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "inference.py").write_text(NEEDS_WEIGHTS)
+    archive, unpacked = tmp_path / "model.tar.gz", tmp_path / "unpacked"
+    for output in (archive, unpacked):
+        assert cli.main(["package", str(folder), "--model-dir", str(weights), "-o", str(output)]) == 0
+    tags = []
+    for model in (archive, unpacked):
+        capsys.readouterr()
+        assert cli.main(["build", str(model), "--name", "pixelserve-test-layout", "--json", "-q", *options()]) == 0
+        tags.append(json.loads(capsys.readouterr().out)["tag"])
+    assert tags[0] == tags[1]
+    container = Container(client, tags[0], tmp_path, None, {}, user="1234")
+    try:
+        assert container.ready().invoke("2").json() == ["seven", 2]
+    finally:
+        container.close()
+
+
+def test_weights_that_are_missing_are_told_once(
+    client: docker.DockerClient, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "inference.py").write_text(NEEDS_WEIGHTS)
+    assert cli.main(["build", str(folder), "--name", "pixelserve-test-missing", "-q", *options()]) == 0
+    said = capsys.readouterr().out
+    tag = printed_line(said).split()[-2]
+    assert 'With weights: docker run --rm -p 127.0.0.1:8080:8080 -v "$PWD/WEIGHTS:/opt/ml/model:ro"' in said
+    container = Container(client, tag, tmp_path, None, {})
+    try:
+        wait_for(lambda: container.log_text().count("the next starts in") >= 3, what="three attempts", seconds=60)
+        assert container.log_text().count('"traceback"') == 1
+        told = container.ping().json()["error"]["message"]
+        assert "No such file or directory: '/opt/pixelserve/handler/bias.txt'" in told
+        assert "docker run -v FOLDER:/opt/ml/model:ro" in told
+    finally:
+        container.close()
+
+
+def test_a_cpu_image_has_nothing_of_cuda(client: docker.DockerClient) -> None:
+    program = (
+        "import importlib.metadata as m, torch; print(torch.version.cuda, *(d.name.lower() for d in m.distributions()))"
+    )
+    for fields in ({}, {"mms": True}, {"target": "lambda"}):
+        said = client.containers.run(built(client, **fields), ["-c", program], entrypoint="python", remove=True)
+        cuda, *names = said.decode().split()
+        assert cuda == "None"
+        assert "torch" in names
+        assert [name for name in names if name.startswith(("nvidia", "cuda", "triton"))] == []
+
+
+@pytest.fixture(scope="module")
+def from_wheel(
+    client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, list[str]]]:
+    """The tag of what the installed wheel built, with a mirror and a proxy set, and what the mirror was asked for."""
+    place = tmp_path_factory.mktemp("installed")
+    (place / "mirror").mkdir()
+    programs = install_wheel(build_wheel(place), place / "env")
+    asked: list[str] = []
+    with serving_files(place / "mirror", asked) as mirror:
+        environ = environ_without_paths(
+            PIP_EXTRA_INDEX_URL=f"{mirror}/simple", HTTP_PROXY=PROXY, http_proxy=PROXY, NO_PROXY="127.0.0.1"
+        )
+        words = [programs / "pixelserve", "build", "--name", "pixelserve-test-wheel", "--json", "-q", *options()]
+        done = subprocess.run(words, cwd=place, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    yield json.loads(done.stdout)["tag"], asked
+    client.images.remove(json.loads(done.stdout)["tag"], force=True)
+
+
+def test_build_works_from_the_installed_wheel(
+    client: docker.DockerClient, from_wheel: tuple[str, list[str]], tmp_path: Path
+) -> None:
+    tag, _ = from_wheel
+    assert tag == f"pixelserve-test-wheel:{__version__}"
+    container = Container(client, tag, tmp_path, None, {})
+    try:
+        answer = container.ready().invoke(cv2.imencode(".png", picture(30, 40))[1].tobytes(), "image/png")
+        assert answer.status_code == 200
+    finally:
+        container.close()
+
+
+def test_a_mirror_is_passed_on_and_a_proxys_secret_stays_out(
+    client: docker.DockerClient, from_wheel: tuple[str, list[str]]
+) -> None:
+    tag, asked = from_wheel
+    assert any("/simple/numpy" in path for path in asked)
+    image = client.images.get(tag)
+    assert "secret" not in json.dumps([image.history(), image.attrs])
+    assert [line for line in image.attrs["Config"]["Env"] if re.match("(?i)pip|.*proxy", line)] == []
+
+
 def test_published_weights_lie_in_the_image_until_the_model_brings_its_own(
     client: docker.DockerClient, folder: Path, tmp_path: Path, assets: Path
 ) -> None:
-    with serving_files(assets / "face") as mirror:
+    with serving_files(assets / "face", []) as mirror:
         wanted = recipe(handler=str(folder), weights=("yunet-2023mar",))
         arguments = {**wanted.arguments, "PIXELSERVE_WEIGHTS_MIRROR": mirror}
         tag = build(
@@ -104,7 +269,7 @@ def test_dry_run_shows_what_would_be_built(capsys: pytest.CaptureFixture[str]) -
     arguments = ["build", "image-similarity", "--device", "cuda", "--mms", "--base", "mine:1", "--dry-run"]
     assert cli.main(arguments) == 0
     plan = json.loads(capsys.readouterr().out)
-    assert re.fullmatch(rf"pixelserve:{re.escape(__version__)}-\w+(-dirty)?-image-similarity-cuda-mms", plan["tag"])
+    assert re.fullmatch(rf"pixelserve:{re.escape(__version__)}-\w+(-dirty)?-image_similarity-cuda-mms", plan["tag"])
     assert plan["target"] == "server"
     shown = {key: plan["arguments"][key] for key in ("DEVICE", "MMS", "FEATURE", "BASE")}
     assert shown == {"DEVICE": "cuda", "MMS": "true", "FEATURE": "image_similarity", "BASE": "mine:1"}
@@ -113,7 +278,8 @@ def test_dry_run_shows_what_would_be_built(capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["no_such_feature"], 1, "is no feature (image_super_resolution"),
+        (["no_such_feature"], 1, "no feature no_such_feature"),
+        (["--model-dir", "/nowhere"], 1, "no folder /nowhere"),
         (["--weights", "no-such-weights"], 1, "no-such-weights"),
         (["--target", "lambda", "--mms"], 2, "does not go with --target lambda"),
         (["--source", "/nowhere"], 1, "no Dockerfile"),
@@ -136,14 +302,34 @@ def test_tags_tell_handlers_apart(folder: Path) -> None:
     assert len({first, Recipe(ROOT, str(folder)).tag, Recipe(ROOT).tag, Recipe(ROOT, "image_similarity").tag}) == 4
 
 
-def test_what_is_hidden_in_a_handlers_folder_stays_out_of_the_image(folder: Path, tmp_path: Path) -> None:
-    (folder / ".env").write_text("SECRET=1")
-    (folder / "here.py").symlink_to("greeting.py")
-    _copy_handler(folder, tmp_path / "copy")
-    assert sorted(path.name for path in (tmp_path / "copy").iterdir()) == ["greeting.py", "here.py", "inference.py"]
-    (folder / "keys").symlink_to(tmp_path)
-    with pytest.raises(BadRequest, match="keys is a link out of the handler's folder"):
-        _copy_handler(folder, tmp_path / "other")
+@pytest.mark.parametrize("name", ["PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"])
+def test_a_mirror_with_a_password_is_refused(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(name, "https://mirror.example/simple https://me:secret@index.example/simple")
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["build", "--dry-run"])
+    said = capsys.readouterr().err
+    assert f"{name} has a user in its URL" in said
+    assert "secret" not in said
+
+
+def test_torch_comes_from_where_the_command_line_says(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a word the Dockerfile's own index stands."""
+    for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"):
+        monkeypatch.delenv(name, raising=False)
+    expected = {
+        (): None,
+        ("--device", "cuda"): "",
+        ("--torch-find-links", "https://a.example"): "",
+        ("--torch-index", "https://b.example/@scope"): "https://b.example/@scope",
+    }
+    for words, index in expected.items():
+        assert cli.main(["build", "--dry-run", *words]) == 0
+        assert json.loads(capsys.readouterr().out)["arguments"].get("TORCH_INDEX_URL") == index
+    assert "ARG TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu\n" in (ROOT / "Dockerfile").read_text()
 
 
 def test_credentials_do_not_get_into_the_images_history(capsys: pytest.CaptureFixture[str]) -> None:
@@ -168,3 +354,10 @@ def test_a_step_that_fails_is_told_with_its_last_lines(client: docker.DockerClie
     wanted = recipe(handler=str(folder))
     with pytest.raises(ImageError, match=r"(?s)Building pixelserve-test:.* failed.*no-such-package-anywhere-at-all"):
         build(client, wanted, lambda line: None)
+
+
+def test_an_index_without_torch_is_told(client: docker.DockerClient, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["build", "--torch-index", "http://127.0.0.1:1/simple", "--network", "host", "-q"]
+    assert cli.main(words) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "Name another place that has torch==2.13.0+cpu: --torch-index or --torch-find-links." in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import subprocess
 import sys
@@ -23,6 +24,15 @@ from servers import ROOT, wait_for
 pytestmark = TIME_TO_BUILD
 SAM = "aws-sam-cli==1.170.0"
 EMULATOR = "samcli/local/rapid/aws-lambda-rie-x86_64"
+WITH_WEIGHTS = """
+from pathlib import Path
+
+def model_fn(model_dir):
+    return int(Path(model_dir, "bias.txt").read_text())
+
+def predict_fn(data, model):
+    return {"sum": int(data["value"]) + model}
+"""
 INVOKE = "/2015-03-31/functions/function/invocations"
 
 
@@ -43,12 +53,20 @@ def emulator() -> Path:
 
 @pytest.fixture(scope="module")
 def function(client: docker.DockerClient, emulator: Path) -> Iterator[httpx.Client]:
+    with emulated(client, emulator, built(client, target="lambda")) as caller:
+        yield caller
+
+
+@contextlib.contextmanager
+def emulated(client: docker.DockerClient, emulator: Path, image: str) -> Iterator[httpx.Client]:
+    """A function of the image, as Lambda runs it: by a user without rights, on a root that is read-only."""
     container = client.containers.run(
-        built(client, target="lambda"),
+        image,
         ["python", "-m", "awslambdaric", "pixelserve.serving.aws_lambda.handler"],
         entrypoint="/emulator/aws-lambda-rie",
         volumes={str(emulator.parent): {"bind": "/emulator", "mode": "ro"}},
         read_only=True,
+        user="993:990",
         tmpfs={"/tmp": ""},
         environment={"AWS_LAMBDA_FUNCTION_TIMEOUT": "60"},
         detach=True,
@@ -167,3 +185,15 @@ def test_an_answer_beyond_lambdas_limit_says_what_to_do(function: httpx.Client) 
 def test_a_direct_call_that_fails_answers_the_error(function: httpx.Client) -> None:
     answer = call(function, {"scale": 3})
     assert answer["error"]["code"] == "bad_request"
+
+
+def test_weights_lie_in_the_image(client: docker.DockerClient, emulator: Path, tmp_path: Path) -> None:
+    """Nothing can be mounted on Lambda."""
+    model = tmp_path / "model"
+    (model / "code").mkdir(parents=True)
+    (model / "code" / "inference.py").write_text(WITH_WEIGHTS)
+    (model / "bias.txt").write_text("7")
+    (model / "bias.txt").chmod(0o600)
+    image = built(client, target="lambda", handler=str(model / "code"), model_dir=model)
+    with emulated(client, emulator, image) as caller:
+        assert call(caller, {"value": 3}) == {"sum": 10}

@@ -110,7 +110,7 @@ def load(path: Path, descriptor: Descriptor, threads: int) -> Network:
         run(descriptor.input_of(np.zeros((descriptor.height, descriptor.width, 3), np.uint8)))
     except ModuleNotFoundError as error:
         extra = "server" if error.name == "onnxruntime" else "openvino"
-        raise CheckpointError(f"{path.name} needs {error.name}: pip install 'pixelserve[{extra}]'.") from error
+        raise CheckpointError(f"{path.name} needs {error.name}: in a clone, pip install '.[{extra}]'.") from error
     except CheckpointError:
         raise
     except Exception as error:  # the runtimes raise kinds of their own

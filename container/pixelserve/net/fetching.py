@@ -185,7 +185,7 @@ def _fetch_s3(url: str, settings: Settings) -> bytes:
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError, ClientError
     except ImportError as error:
-        raise FetchFailed("s3:// URLs need boto3: pip install 'pixelserve[server]'.") from error
+        raise FetchFailed("s3:// URLs need boto3: in a clone, pip install '.[server]'.") from error
     config = Config(
         connect_timeout=settings.fetch_timeout, read_timeout=settings.fetch_timeout, retries={"total_max_attempts": 1}
     )

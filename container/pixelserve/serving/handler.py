@@ -345,5 +345,25 @@ def load_model(functions: Handler, model_dir: str) -> Any:
         if isinstance(as_error(error, "model_fn"), OutOfMemory):
             message = f"Memory ran out while the model loaded ({reason})."
             raise OutOfMemory(message, state=State.OUT_OF_MEMORY) from error
+        reason += _explain_weights(error, Path(model_dir))
         raise HandlerError(reason, state=State.LOAD_FAILED) from error
     return model
+
+
+def _explain_weights(error: BaseException, model_dir: Path) -> str:
+    """What to pass, where no weights may be why model_fn failed; else empty."""
+    if isinstance(error, ImportError) or not isinstance(error, Exception):
+        return ""
+    if not model_dir.is_dir():
+        found = "which is not there"
+    elif {path.name for path in model_dir.iterdir()} <= {"code"}:
+        found = "which holds no weights"
+    elif isinstance(error, FileNotFoundError):
+        found = "which does not hold that file"
+    else:
+        return ""
+    return (
+        f" (model_fn got the model folder {model_dir}, {found}. Pass the weights: "
+        "`docker run -v FOLDER:/opt/ml/model:ro`, `pixelserve build --model-dir FOLDER`, or "
+        "`pixelserve up --model-dir NAME=FOLDER`.)"
+    )

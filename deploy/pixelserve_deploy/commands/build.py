@@ -1,18 +1,24 @@
 """Build the container image that SageMaker runs, or the one for AWS Lambda.
 
-HANDLER is a feature's name or the folder of a handler, which then lies in the image with what its requirements.txt
-names. A model folder with code/inference.py still comes first.
+HANDLER is a feature, the folder of a handler, a folder in SageMaker's layout (code/inference.py, the weights beside
+code/) or a model.tar.gz of that. Handler and weights then lie in the image, with what its requirements.txt names. A
+model folder that is mounted, or that SageMaker brings, still comes first.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pixelserve import features
-from pixelserve.errors import NotFound
+from pixelserve.errors import BadRequest, NotFound
+from pixelserve.local import open_source
 from pixelserve.models import find_weights
 from pixelserve_deploy import console
 from pixelserve_deploy.errors import UsageError
@@ -20,11 +26,16 @@ from pixelserve_deploy.image import Recipe, find_source
 
 EXAMPLES = """\
   pixelserve build                                     the image with all three features
-  pixelserve build ./my_model                          with a handler of yours
-  pixelserve build --device cuda --torch-index URL     for GPUs
+  pixelserve build ./my_model --model-dir ./weights    with a handler of yours and its weights
+  pixelserve build ./model.tar.gz                      with a model as SageMaker takes it from S3
+  pixelserve build --device cuda                       for GPUs
   pixelserve build --mms                               with multi-model-server as second back end
   pixelserve build --target lambda --weights realesr-general-x4v3
 """
+MIRRORS = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL")
+"""pip's variables, which are passed on to the build: they stay in the image's history."""
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
+"""Variables that every Dockerfile takes; the engine keeps them out of history and environment."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,8 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         default="image_super_resolution",
         metavar="HANDLER",
-        help="a feature or a handler's folder (default: image_super_resolution)",
+        help="a feature, a handler's folder or a model.tar.gz (default: image_super_resolution)",
     )
+    parser.add_argument("--model-dir", type=Path, metavar="DIR", help="folder with the weights to put in")
     parser.add_argument("--target", choices=("server", "lambda"), default="server", help="what will run it")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="what torch and ONNX Runtime run on")
     parser.add_argument("--mms", action="store_true", help="add Java and multi-model-server (PIXELSERVE_BACKEND=mms)")
@@ -43,22 +55,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--name", default="pixelserve", help="name of the image (default: pixelserve)")
     parser.add_argument("--base", metavar="IMAGE", help="image to build on (default: as the Dockerfile says)")
-    parser.add_argument("--torch-index", metavar="URL", help="package index with the builds of torch to take")
-    parser.add_argument("--torch-find-links", metavar="URL", help="page or folder with such builds")
+    parser.add_argument(
+        "--torch-index",
+        metavar="URL",
+        help="package index to take torch from (default for cpu: PyTorch's of CPU builds)",
+    )
+    parser.add_argument("--torch-find-links", metavar="URL", help="page or folder to take torch from instead")
     parser.add_argument("--mirror", metavar="URL", help="a folder with the published weights")
     parser.add_argument("--network", help="network of the build's steps, such as host")
     parser.add_argument("--no-cache", action="store_true", help="repeat every step of the build")
-    parser.add_argument("--source", type=Path, metavar="DIR", help="clone of pixelserve to build (default: this one)")
+    parser.add_argument(
+        "--source", type=Path, metavar="DIR", help="clone of pixelserve to build (default: what is installed)"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print what would be built")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument("-q", "--quiet", action="store_true", help="do not show what the engine says")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    recipe = _read_recipe(arguments)
-    if arguments.dry_run:
-        print(json.dumps({"tag": recipe.tag, "target": recipe.target, "arguments": recipe.build_arguments()}, indent=2))
-        return 0
+    with _open_recipe(arguments) as recipe:
+        if arguments.dry_run:
+            plan = {"tag": recipe.tag, "target": recipe.target, "arguments": recipe.build_arguments()}
+            print(json.dumps(plan, indent=2))
+            return 0
+        _build(recipe, arguments)
+    return 0
+
+
+def _build(recipe: Recipe, arguments: argparse.Namespace) -> None:
+    """Builds, and prints what came of it."""
     from pixelserve_deploy.image import build, connect
 
     client = connect()
@@ -71,42 +96,63 @@ def run(arguments: argparse.Namespace) -> int:
     seconds, size = time.monotonic() - started, client.images.get(tag).attrs["Size"]
     if arguments.json:
         print(json.dumps({"tag": tag, "bytes": size, "seconds": round(seconds, 1)}))
-    else:
-        print(f"{tag}: {size / 1e9:.2f} GB, built in {seconds:.0f} s")
-        if recipe.target == "server":
-            print(f"To try it:  docker run --rm -p 127.0.0.1:8080:8080 {tag} serve")
-        print(f"To push it: pixelserve push {tag}")
-    return 0
+        return
+    print(f"{tag}: {size / 1e9:.2f} GB, built in {seconds:.0f} s")
+    if recipe.target == "server":
+        run_it = "docker run --rm -p 127.0.0.1:8080:8080"
+        print(f"To try it:  {run_it} {tag} serve")
+        if recipe.folder is not None and recipe.weights_folder is None and not recipe.weights:
+            print(f'With weights: {run_it} -v "$PWD/WEIGHTS:/opt/ml/model:ro" {tag} serve')
+    print(f"To push it: pixelserve push {tag}")
 
 
-def _read_recipe(arguments: argparse.Namespace) -> Recipe:
-    """What the command line asks for. Raises UsageError or NotFound for what cannot be built."""
+@contextlib.contextmanager
+def _open_recipe(arguments: argparse.Namespace) -> Iterator[Recipe]:
+    """What the command line asks for, and an archive unpacked for as long as this is entered.
+
+    Raises UsageError, NotFound or BadRequest for what cannot be built.
+    """
     if arguments.mms and arguments.target == "lambda":
         raise UsageError("--mms is a server: it does not go with --target lambda")
+    if arguments.model_dir is not None and not arguments.model_dir.is_dir():
+        raise NotFound(f"There is no folder {arguments.model_dir}.")
+    given = _read_arguments(arguments)
+    with open_source(arguments.handler) as source:
+        feature = features.find(arguments.handler)
+        is_feature = feature is not None and source.folder == features.handler_folder(feature)
+        if not (source.folder / "inference.py").is_file():
+            raise BadRequest(
+                f"{source.folder} has no inference.py, which the image serves. Rename its {source.program}."
+            )
+        yield Recipe(
+            source=find_source(arguments.source),
+            handler=feature.name if feature is not None and is_feature else str(source.folder),
+            model_dir=arguments.model_dir or source.model_dir,
+            target=arguments.target,
+            device=arguments.device,
+            mms=arguments.mms,
+            weights=tuple(find_weights(name).name for name in arguments.weights),
+            name=arguments.name,
+            arguments=given,
+            network=arguments.network,
+            cache=not arguments.no_cache,
+        )
+
+
+def _read_arguments(arguments: argparse.Namespace) -> dict[str, str]:
+    """Build arguments that the command line, or this process's environment, gives.
+
+    Raises UsageError for a user in the URL of one that would stay in the image's history.
+    """
     given = {
         "BASE": arguments.base,
         "TORCH_INDEX_URL": arguments.torch_index,
         "TORCH_FIND_LINKS": arguments.torch_find_links,
         "PIXELSERVE_WEIGHTS_MIRROR": arguments.mirror,
+        **{name: os.environ.get(name) for name in MIRRORS},
     }
-    for name, url in given.items():
-        if url and "@" in url and "://" in url:
+    for name, urls in given.items():
+        if any(urlsplit(url).username is not None for url in (urls or "").split()):
             raise UsageError(f"{name} has a user in its URL, which would stay in the image's history: leave it out")
-    recipe = Recipe(
-        source=find_source(arguments.source),
-        handler=arguments.handler,
-        target=arguments.target,
-        device=arguments.device,
-        mms=arguments.mms,
-        weights=tuple(find_weights(name).name for name in arguments.weights),
-        name=arguments.name,
-        arguments={key: value for key, value in given.items() if value},
-        network=arguments.network,
-        cache=not arguments.no_cache,
-    )
-    if recipe.folder is None and features.find(recipe.handler) is None:
-        raise NotFound(
-            f"{recipe.handler} is no feature ({', '.join(f.name for f in features.FEATURES)}) and no folder with an "
-            "inference.py."
-        )
-    return recipe
+    given |= {name: os.environ.get(name) for name in PROXIES}
+    return {key: value for key, value in given.items() if value}

@@ -10,7 +10,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -87,8 +87,7 @@ class Probe:
         bodies += vary(self._body, content_type, VARIANTS)
 
         def encode(prediction: Any, context: Context) -> bytes:
-            answer = from_handler(found.output_fn(prediction, self._accept, context), self._accept, "")
-            return b"".join([*answer.parts, *(answer.stream if isinstance(answer.stream, Iterator) else ())])
+            return b"".join(from_handler(found.output_fn(prediction, self._accept, context), context).joined().parts)
 
         def predict(data: Any, context: Context) -> Any:
             if found.predict_batch_fn is not None:

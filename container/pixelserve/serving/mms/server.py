@@ -38,9 +38,7 @@ def run(config: Settings, stop: Stop) -> int:
             "that a caller names."
         )
     if shutil.which("multi-model-server") is None or shutil.which("java") is None:
-        raise SettingsError(
-            "PIXELSERVE_BACKEND=mms needs Java 17 and pip install 'pixelserve[mms]': build the image with --mms."
-        )
+        raise SettingsError("PIXELSERVE_BACKEND=mms needs Java 17 and the extra mms: build the image with --mms.")
     if config.port > HIGHEST_PORT:
         raise SettingsError(f"SAGEMAKER_BIND_TO_PORT is {config.port}: multi-model-server takes up to {HIGHEST_PORT}.")
     location = handler.locate(config)

@@ -158,7 +158,8 @@ class Supervisor:
         ours, theirs = channel.pair()
         ours.setblocking(False)
         fds = (theirs.fileno(), self._board.fd)
-        numbers = (*fds, self._acceptor.slots, self._worker_count, index)
+        is_retry = self._reason.state in (State.LOAD_FAILED, State.OUT_OF_MEMORY)
+        numbers = (*fds, self._acceptor.slots, self._worker_count, index, int(is_retry))
         process = subprocess.Popen(
             [sys.executable, "-m", "pixelserve.serving.native.worker", *map(str, numbers)],
             pass_fds=fds,
@@ -216,6 +217,8 @@ class Supervisor:
             return
         self._metrics.worker_lost()
         how = describe_ending(code)
+        if worker.has_said_why:
+            how = f"{how}: {self._reasons[worker.index].message}"
         failures = self._failures[worker.index] = self._failures.get(worker.index, 0) + 1
         pause = min(LONGEST_PAUSE, 0.1 * 4 ** (failures - 1))
         logger.error("worker %d ended (%s); the next starts in %.1f s", worker.index, how, pause)

@@ -15,9 +15,10 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from types import FrameType
+from typing import Any
 
 import uvloop
 
@@ -41,8 +42,13 @@ EXIT_REQUESTS_LOST, EXIT_LOAD_FAILED, EXIT_STUCK, EXIT_FAILED = 1, 3, 4, 5
 Work = Callable[[], None]
 
 
-async def serve(link: socket.socket, board: Board, index: int, run_on_main: Callable[[Work], None]) -> int:
-    """Runs until the supervisor says drain or goes away; returns the exit code."""
+async def serve(
+    link: socket.socket, board: Board, index: int, is_retry: bool, run_on_main: Callable[[Work], None]
+) -> int:
+    """Runs until the supervisor says drain or goes away; returns the exit code.
+
+    With `is_retry` a model that does not load is the supervisor's to log: its traceback is in the log already.
+    """
     config = settings()
     loop = asyncio.get_running_loop()
     metrics = Metrics()
@@ -73,7 +79,8 @@ async def serve(link: socket.socket, board: Board, index: int, run_on_main: Call
         run_on_main(partial(engine.run_device, partial(handler.load, location)))
         await engine.wait_until_loaded()
     except PixelserveError as error:
-        logger.error("the model did not load: %s", error.message, exc_info=error.__cause__)
+        if not is_retry:
+            logger.error("the model did not load: %s", error.message, exc_info=error.__cause__)
         channel.send(link, channel.FAILED, error.message, state=error.state or State.LOAD_FAILED)
         return EXIT_LOAD_FAILED
     logger.info("model loaded and warm in %.1f s", time.monotonic() - started)
@@ -102,8 +109,8 @@ async def _watch_handler(engine: Engine, timeout: float, beat: Callable[[], None
 
 
 def main() -> None:
-    """`python -m pixelserve.serving.native.worker LINK_FD BOARD_FD SLOTS WORKERS INDEX`, run by the supervisor only."""
-    link_fd, board_fd, slots, workers, index = (int(argument) for argument in sys.argv[1:])
+    """`python -m pixelserve.serving.native.worker LINK_FD BOARD_FD SLOTS WORKERS INDEX IS_RETRY`: the supervisor's."""
+    link_fd, board_fd, slots, workers, index, is_retry = (int(argument) for argument in sys.argv[1:])
     configure(settings().log_level)
     for number in STOP_SIGNALS:
         signal.signal(number, _stay)
@@ -111,7 +118,8 @@ def main() -> None:
     link = socket.socket(fileno=link_fd)
     board = Board(board_fd, slots, workers)
     work: queue.SimpleQueue[Work] = queue.SimpleQueue()
-    http = threading.Thread(target=_serve_and_exit, args=(link, board, index, work.put), name="http", daemon=True)
+    serving = partial(serve, link, board, index, bool(is_retry), work.put)
+    http = threading.Thread(target=_serve_and_exit, args=(serving,), name="http", daemon=True)
     http.start()
     work.get()()
     http.join()
@@ -128,11 +136,11 @@ def _take_signals() -> None:
             signal.signal(number, signal.SIG_DFL)
 
 
-def _serve_and_exit(link: socket.socket, board: Board, index: int, run_on_main: Callable[[Work], None]) -> None:
+def _serve_and_exit(serving: Callable[[], Coroutine[Any, Any, int]]) -> None:
     """Ends the process whatever the main thread does: a handler's threads must not hold it."""
     code = EXIT_FAILED
     try:
-        code = uvloop.run(serve(link, board, index, run_on_main))
+        code = uvloop.run(serving())
     except BaseException:
         logger.exception("the worker failed")
     finally:
