@@ -221,7 +221,7 @@ def test_sigterm_while_a_model_loads_does_not_wait_for_it(server: Server, root: 
     wait_for(lambda: invoke(server, "slow").status_code == 503)
     assert server.terminate() == 0
     caller.join()
-    assert answers == [500]
+    assert answers == [503]
 
 
 def test_sigterm_loses_nothing_and_leaves_nobody(server: Server, root: Path) -> None:
