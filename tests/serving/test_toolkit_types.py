@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -55,6 +56,12 @@ def test_json_and_csv_are_str_other_bodies_a_bytearray(
     direct: Callable[..., Called], content_type: str, expected: str
 ) -> None:
     assert json.loads(direct(BODY).body("1", content_type))[0] == expected
+
+
+def test_binary_without_a_content_type_reaches_the_handler(serve: Callable[..., Server]) -> None:
+    server = serve(BODY).ready()
+    answers = [server.client.post("/invocations", content=body).json()[0] for body in (b"\xff\xd8", b"text")]
+    assert answers == ["bytearray", "str"]
 
 
 def test_a_body_that_is_not_utf8_is_the_callers_mistake(direct: Callable[..., Called]) -> None:
@@ -132,6 +139,20 @@ def test_a_hostile_npz_is_refused(direct: Callable[..., Called], data: bytes) ->
 )
 def test_what_is_not_what_its_type_says_is_400(direct: Callable[..., Called], content_type: str, body: str) -> None:
     with pytest.raises(BadRequest):
+        direct(ECHO)(body, content_type)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/json", json.dumps(["x" * 1_000_000, *range(10_000)])),
+        ("text/csv", "x" * 1_000_000 + "\n1" * 10_000),
+    ],
+)
+def test_a_long_string_among_many_elements_takes_no_memory_for_each(
+    direct: Callable[..., Called], content_type: str, body: str
+) -> None:
+    with pytest.raises(BadRequest, match=r"more than [\d,]+ bytes of memory"):
         direct(ECHO)(body, content_type)
 
 
@@ -283,3 +304,22 @@ def test_a_handler_needs_neither_the_toolkit_nor_torch(tmp_path: Path) -> None:
         "assert not {'torch', 'sagemaker_inference', 'scipy'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+def test_lambda_agrees_on_accept(tmp_path: Path) -> None:
+    (tmp_path / "inference.py").write_text(BODY)
+    script = (
+        "from pixelserve.serving import aws_lambda\n"
+        "class Lambda: aws_request_id = 'a'; get_remaining_time_in_millis = lambda self: 60_000\n"
+        "event = {'httpMethod': 'POST', 'path': '/invocations', 'body': '1', 'headers': {}}\n"
+        "print(aws_lambda.handler([1], Lambda()), aws_lambda.handler(event, Lambda())['headers']['content-type'])\n"
+    )
+    environ = {
+        "SAGEMAKER_SUBMIT_DIRECTORY": str(tmp_path),
+        "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "application/x-own",
+        "SM_MODEL_DIR": str(tmp_path),
+    }
+    ran = subprocess.run(
+        [sys.executable, "-c", script], env=os.environ | environ, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert ran.stdout.splitlines()[-1] == "['str', 'application/x-own'] application/x-own"

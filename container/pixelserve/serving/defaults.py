@@ -28,7 +28,7 @@ _WRITERS: dict[str, tuple[str, Callable[[Any], bytes]]] = {
 
 def input_fn(body: bytes, content_type: str, context: Context) -> Any:
     """For pipelined handlers: JSON -> its value; CSV -> float ndarray (rows, columns); the rest as `array_input_fn`."""
-    return _read(body, content_type, lambda value: value, _read_rows)
+    return _read(body, content_type, lambda value, _source: value, _read_rows)
 
 
 def array_input_fn(body: str | bytes, content_type: str, context: Context) -> Any:
@@ -41,7 +41,7 @@ def array_input_fn(body: str | bytes, content_type: str, context: Context) -> An
 
 
 def _read(
-    body: str | bytes, content_type: str, shape_json: Callable[[Any], Any], read_csv: Callable[[str], Any]
+    body: str | bytes, content_type: str, shape_json: Callable[[Any, bytes], Any], read_csv: Callable[[str], Any]
 ) -> Any:
     kind = essence(content_type)
     data = body.encode() if isinstance(body, str) else body
@@ -53,9 +53,9 @@ def _read(
                 f"The body is not {'JSON Lines' if kind in JSON_LINES else 'valid JSON'}: {error}."
             ) from error
         try:
-            return shape_json(value)
+            return shape_json(value, data)
         except ValueError as error:
-            raise BadRequest("The JSON is no array: its lists differ in length. Send rows of one length.") from error
+            raise BadRequest(f"The JSON is no array: {error}. Send rows of one length.") from error
     if kind in (NPY, NPZ):
         try:
             return arrays.read_npy(data) if kind == NPY else arrays.read_npz(data)
