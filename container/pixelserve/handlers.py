@@ -11,7 +11,11 @@ PACKAGE = "pixelserve_handlers"
 
 
 def find_handler(name: str) -> Path:
-    """The folder of this name that has an inference.py. Raises NotFound listing those there are."""
+    """The folder of this name that has an inference.py; hyphens stand for underscores, as in endpoints' names.
+
+    Raises NotFound listing those there are.
+    """
+    name = name.replace("-", "_")
     folders = _folders()
     for folder in folders:
         if (folder / name / "inference.py").is_file():

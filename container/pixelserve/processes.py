@@ -46,7 +46,7 @@ MEMORY = {
 _LAST_WORDS = 5
 _LOOK_SECONDS = 0.1
 """Between two looks at a `Stop` while something else is waited for."""
-_SERVE = """\
+_RUN_MODULE = """\
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: end with the thread that started this
 if os.getppid() != int(sys.argv[1]):
@@ -139,9 +139,16 @@ class Stop:
 
 
 class ServerFailed(PixelserveError):
-    """A server process ended, or said that it will not become ready; the message has the reason and its last words."""
+    """A server process ended, or said that it will not become ready.
+
+    The message has the reason and, for the one at the screen, its last words; `reason` is what callers may be told.
+    """
 
     code = "server_failed"
+
+    def __init__(self, name: str, reason: str, last_words: Iterable[str] = (), state: State | None = None) -> None:
+        super().__init__("\n".join([f"{name}: {reason}", *last_words]), state=state)
+        self.reason = reason
 
 
 class ServerProcess:
@@ -163,10 +170,10 @@ class ServerProcess:
     ) -> None:
         self.name = name
         self._log = log
-        self._is_killed = False
+        self._is_killed = self._is_reported = False
         self._last_words: deque[str] = deque(maxlen=_LAST_WORDS)
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _SERVE, str(os.getpid()), module],
+            command_of(module),
             stdin=subprocess.DEVNULL,
             stdout=None if log is None else subprocess.PIPE,
             stderr=subprocess.PIPE if log is None else subprocess.STDOUT,
@@ -182,14 +189,18 @@ class ServerProcess:
         assert stream is not None
         with stream as lines:
             for raw in lines:
-                if self._log is None:
-                    sys.stderr.buffer.write(raw)
-                    sys.stderr.flush()
-                line = LogLine.parse(raw.decode(errors="replace").rstrip("\n"))
-                if line.is_error:
-                    self._last_words.append(line.text)
-                if self._log is not None:
-                    self._log(line)
+                with contextlib.suppress(Exception):  # read to the end whatever happens: the server would block
+                    self._pass_on(raw)
+
+    def _pass_on(self, raw: bytes) -> None:
+        line = LogLine.parse(raw.decode(errors="replace").rstrip("\n"))
+        if line.is_error:
+            self._last_words.append(line.text)
+        if self._log is not None:
+            self._log(line)
+        else:
+            sys.stderr.buffer.write(raw)
+            sys.stderr.flush()
 
     @property
     def pid(self) -> int:
@@ -203,10 +214,11 @@ class ServerProcess:
         """Raises ServerFailed when the process has ended."""
         code = self._process.poll()
         if code is not None:
-            self._reader.join(1.0)
-            by_kernel = code == -signal.SIGKILL and not self._is_killed  # its way of saying that memory is gone
-            state = State.OUT_OF_MEMORY if by_kernel else State.LOAD_FAILED
-            raise self._failure(f"The server process ended ({ending(code)}).", state)
+            if not self._is_reported:  # once: a child of the handler may hold the log open for ever
+                self._is_reported = True
+                self._reader.join(1.0)
+            state = State.LOAD_FAILED if self._is_killed else state_of_ending(code)
+            raise self._failure(f"The server process ended ({describe_ending(code)}).", state)
 
     def why_not_ready(self, ping: httpx.Response | None) -> PixelserveError | None:
         """What the server is waiting for, by its answer to `/ping` (None: it gave none); None when it is ready.
@@ -224,7 +236,7 @@ class ServerProcess:
         return error
 
     def _failure(self, reason: str, state: State) -> ServerFailed:
-        return ServerFailed("\n".join([f"{self.name}: {reason}", *self._last_words]), state=state)
+        return ServerFailed(self.name, reason, list(self._last_words), state)
 
     def kill(self) -> None:
         """Ends the server, and all that it started, at once."""
@@ -245,30 +257,31 @@ class ServerProcess:
 
 
 def stop_all(servers: Iterable[ServerProcess], seconds: float = STOP_SECONDS) -> list[int]:
-    """Asks all servers to end, and ends those that have not within `seconds`, and whatever they left; their exit codes.
-
-    An interrupt on the way does not leave a server behind.
-    """
-    ending_servers = list(servers)
+    """Asks all servers to end, and ends those that have not within `seconds`, and whatever they left; exit codes."""
+    all_servers = list(servers)
     deadline = time.monotonic() + seconds
-    codes = []
-    try:
-        for server in ending_servers:
-            server.terminate()
-        for server in ending_servers:
-            server.wait(deadline - time.monotonic())
-    finally:
-        for server in ending_servers:
-            code = server.wait(0)
-            server.kill()
-            codes.append(-signal.SIGKILL if code is None else code)
-            server.wait(STOP_SECONDS)
-    return codes
+    for server in all_servers:
+        server.terminate()
+    codes = [server.wait(deadline - time.monotonic()) for server in all_servers]
+    for server in all_servers:
+        server.kill()
+        server.wait(STOP_SECONDS)
+    return [-signal.SIGKILL if code is None else code for code in codes]
 
 
-def ending(code: int) -> str:
+def describe_ending(code: int) -> str:
     """How a process ended, in words: `code` is that of `subprocess`."""
     return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def state_of_ending(code: int) -> State:
+    """What became of a model whose process ended while it loaded: SIGKILL is the kernel's word for memory gone."""
+    return State.OUT_OF_MEMORY if code == -signal.SIGKILL else State.LOAD_FAILED
+
+
+def command_of(module: str, *arguments: str) -> list[str]:
+    """The command line that runs a module, which ends with the thread that starts it, however that ends."""
+    return [sys.executable, "-c", _RUN_MODULE, str(os.getpid()), module, *arguments]
 
 
 def worker_environment(compute_threads: int, workers: int) -> dict[str, str]:

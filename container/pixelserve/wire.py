@@ -83,6 +83,14 @@ def _body_too_large(limit: int) -> BodyTooLarge:
     )
 
 
+def is_error(body: bytes) -> bool:
+    """Whether the body is an error of our form, and not what a handler answers with a status of its own."""
+    try:
+        return bool({"code", "message", "retryable"} <= json.loads(body)["error"].keys())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return False
+
+
 def read_error(status: int, body: bytes) -> PixelserveError:
     """The error that another process answered: its status, code, message, state and whether to try again.
 
@@ -90,7 +98,12 @@ def read_error(status: int, body: bytes) -> PixelserveError:
     """
     try:
         given = json.loads(body)["error"]
-        error = PixelserveError(str(given["message"]), param=given.get("param"), retry_after=given.get("retry_after"))
+        param, retry_after = given.get("param"), given.get("retry_after")
+        error = PixelserveError(
+            str(given["message"]),
+            param=param if isinstance(param, str) else None,
+            retry_after=retry_after if type(retry_after) is int and retry_after >= 0 else None,
+        )
         error.code, error.retryable = str(given.get("code", error.code)), bool(given.get("retryable"))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         error, given = PixelserveError(f"The server answered {status}."), {}

@@ -12,6 +12,8 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
+from pixelserve.observe import harmless
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -78,6 +80,7 @@ def print_table(
 def print_labelled(label: str, text: str, style: str, stream: TextIO) -> None:
     """A line with a label before it, which has the style on a terminal: `ok  import: …`."""
     console = _open(stream)
+    text = harmless(text)
     if console is None:
         print(f"{label} {text}", file=stream, flush=True)
         return

@@ -64,7 +64,7 @@ HOLDS_THE_LOCK = """
         return None
 
     def predict_fn(data, model):
-        return bool(re.match(r"(a|aa)+$", "a" * data + "b"))
+        return bool(re.match(r"(a|aa)+$", "a" * int(data) + "b"))
 """
 LOCKS_UP = """
     import threading

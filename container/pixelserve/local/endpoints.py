@@ -148,16 +148,16 @@ def wait_until_ready(
         while waiting:
             for endpoint in list(waiting):
                 error = endpoint.why_not_ready(client)
+                if error is None:
+                    waiting.remove(endpoint)
                 reason = "" if error is None else error.message
                 if last.get(endpoint) != reason:
                     last[endpoint] = reason
                     if progress is not None:
                         progress(endpoint, reason)
-                if not reason:
-                    waiting.remove(endpoint)
             if waiting:
                 if time.monotonic() > deadline:
                     late = waiting[0]
-                    raise ServerFailed(f"{late.name} was not ready in {seconds:.0f} s: {last[late]}")
+                    raise ServerFailed(late.name, f"It was not ready in {seconds:.0f} s: {last[late]}")
                 stop.wait(0.05)
             stop.check()

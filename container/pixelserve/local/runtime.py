@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import threading
 import uuid
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -70,11 +71,19 @@ class Runtime:
         self._answering: set[asyncio.Task[Any]] = set()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        request_id = str(uuid.uuid4())
+        task = asyncio.current_task()
+        assert task is not None
+        self._answering.add(task)
         try:
-            status, headers, parts = await self._given_up_in_the_end(self._reply(scope, receive, request_id))
-        except ClientGone:
+            await self._answer(scope, receive, send)
+        except (ClientGone, asyncio.CancelledError):  # by `give_up`, in the middle of an answer
             return
+        finally:
+            self._answering.discard(task)
+
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+        request_id = str(uuid.uuid4())
+        status, headers, parts = await self._reply(scope, receive, request_id)
         headers.append((b"x-amzn-requestid", request_id.encode()))
         if isinstance(parts, list):
             headers.append((b"content-length", str(sum(map(len, parts))).encode()))
@@ -83,16 +92,7 @@ class Runtime:
             for number, part in enumerate(parts, start=1):
                 await send({"type": "http.response.body", "body": part, "more_body": number < len(parts)})
         else:
-            await self._given_up_in_the_end(_send_stream(parts, receive, send))
-
-    async def _given_up_in_the_end(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of `work`, which `give_up` cancels."""
-        task = asyncio.ensure_future(work)
-        self._answering.add(task)
-        try:
-            return await task
-        finally:
-            self._answering.discard(task)
+            await _send_stream(parts, receive, send)
 
     async def _reply(self, scope: Any, receive: Any, request_id: str) -> Reply:
         try:
@@ -104,7 +104,7 @@ class Runtime:
             return RuntimeFault(503, "ServiceUnavailable", "The runtime was stopped. Try your call again.").reply()
 
     async def give_up(self, seconds: float) -> None:
-        """Answers 503 to the requests in work that are not answered within `seconds`."""
+        """Ends what is not done within `seconds`: requests in work are answered 503, answers are cut off."""
         if self._answering:
             await asyncio.wait(self._answering, timeout=seconds)
         for answering in self._answering:
@@ -279,7 +279,9 @@ class LocalRuntime:
             serving = asyncio.create_task(server.serve([self._listener]))
             self._loop, self._closing = asyncio.get_running_loop(), asyncio.Event()
             self._up.set()  # the socket listens already: what comes before the server runs waits in its backlog
-            await self._closing.wait()
+            closing = asyncio.create_task(self._closing.wait())
+            await asyncio.wait({serving, closing}, return_when=asyncio.FIRST_COMPLETED)
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what is cut off now is meant to be
             await runtime.give_up(1.0)
             server.should_exit = True
             await serving

@@ -28,6 +28,8 @@ RETRIES = 3
 """The service's default: of a request that was answered 429 or 503."""
 SECONDS = 3_600.0
 """The service's limit for one invocation; the server's own time-out is shorter."""
+PARAMETERS_SECONDS = 10.0
+"""For the answer to `/execution-parameters`."""
 LONGEST_PAUSE = 60
 """Seconds; of a Retry-After."""
 MEMORY_BYTES = 1 << 24
@@ -96,6 +98,9 @@ def run_job(endpoint: Endpoint, job: Job, progress: Callable[[Outcome], None], s
         run = _Run(endpoint, job, client, progress, stop or Stop())
         try:
             return run.all()
+        except Stopped:
+            endpoint.server.kill()  # what it still computes nobody waits for
+            raise
         finally:
             run.give_up()
 
@@ -135,14 +140,14 @@ class _Run:
         self._total = 0
         self._open: set[_Output] = set()
         self._stopped = threading.Event()
-        parameters = client.get("/execution-parameters").raise_for_status().json()
+        parameters = client.get("/execution-parameters", timeout=PARAMETERS_SECONDS).raise_for_status().json()
         self._most = 4 * int(parameters["MaxConcurrentTransforms"])
         self._limit = 1_000_000 * int(parameters["MaxPayloadInMB"])
         self._single = parameters["BatchStrategy"] == "SINGLE_RECORD"
         self._pool = ThreadPoolExecutor(parameters["MaxConcurrentTransforms"], thread_name_prefix="transform")
 
     def give_up(self) -> None:
-        """What waits is given up; what is in flight ends with the server."""
+        """What waits is given up; what is in flight ends with its connection or the server."""
         self._stopped.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
         for output in self._open:
@@ -235,7 +240,8 @@ class _Run:
             output.content.seek(0)
             if not output.error:
                 try:
-                    self._job.target.write(f"{output.name}.out", output.content, output.content_type)
+                    write = partial(self._job.target.write, f"{output.name}.out", output.content, output.content_type)
+                    self._stop.run_aside(write)
                 except PixelserveError as error:
                     output.error = error.message
         if output.error:

@@ -130,9 +130,9 @@ def _seconds_left(deadline: float, timeout: float | None, late: type[httpcore.Ti
 
 def _turns(addresses: Sequence[str], deadline: float) -> Iterator[tuple[str, float]]:
     """Each address with the seconds in which to connect to it: half of what is left, the last one all of it."""
-    for address in addresses:
+    for number, address in enumerate(addresses, start=1):
         left = _seconds_left(deadline, None, httpcore.ConnectTimeout)
-        yield address, left if address == addresses[-1] else left / 2
+        yield address, left if number == len(addresses) else left / 2
 
 
 class _Guard:

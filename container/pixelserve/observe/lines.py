@@ -25,7 +25,7 @@ class LogLine:
         try:
             fields = json.loads(line)
             level = logging.getLevelNamesMapping()[fields.pop("level").upper()]
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return cls(None, harmless(line))
         message = [str(fields.pop("message", ""))]
         traceback = str(fields.pop("traceback", "")).rstrip()

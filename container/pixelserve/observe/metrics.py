@@ -1,7 +1,7 @@
 """Prometheus metrics, summed over all processes of one server.
 
-prometheus_client shares values through files in PROMETHEUS_MULTIPROC_DIR, which it reads when imported: the supervisor
-sets it before this module is imported anywhere.
+prometheus_client shares values through files in PROMETHEUS_MULTIPROC_DIR, which it reads when it is imported: `prepare`
+sets it before the first `Metrics` is made.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Generator, Sequence
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from pixelserve.local import Source
-from pixelserve.processes import Stop
+from pixelserve.processes import Stop, command_of, describe_ending
 
 Kind = Literal["ok", "note", "problem", "unchecked", "printed"]
 
@@ -61,7 +60,7 @@ def check_handler(
 
 
 def _run_probe(order: str, stop: Stop) -> Generator[Finding]:
-    command = [sys.executable, "-m", "pixelserve_deploy.handlers.probe", order]
+    command = command_of("pixelserve_deploy.handlers.probe", order)
     is_complete = False
     with (
         tempfile.TemporaryFile("w+", errors="replace") as printed,
@@ -79,7 +78,7 @@ def _run_probe(order: str, stop: Stop) -> Generator[Finding]:
         finally:
             probe.kill()
         if not is_complete:
-            how = f"signal {-code}" if code < 0 else f"exit code {code}"
+            how = describe_ending(code)
             yield Finding("problem", "process", f"the handler ended its process ({how}); nothing in it may do that")
         printed.seek(0)
         for line in printed:

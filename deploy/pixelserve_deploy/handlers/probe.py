@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -85,8 +85,8 @@ class Probe:
         bodies += vary(self._body, content_type, VARIANTS)
 
         def encode(prediction: Any, context: Context) -> bytes:
-            answer = from_handler(found.output_fn(prediction, self._accept, context), self._accept, "")
-            return b"".join([*answer.parts, *(answer.stream if isinstance(answer.stream, Iterator) else ())])
+            result = found.output_fn(prediction, self._accept, context)
+            return b"".join(from_handler(result, context, found.author_of("output_fn")).joined().parts)
 
         def predict(data: Any, context: Context) -> Any:
             if found.predict_batch_fn is not None:
@@ -182,7 +182,7 @@ class Probe:
         if result is _FAILED:
             return False
         try:
-            answer = from_handler(result, self._accept, "")
+            answer = from_handler(result, context, found.author_of("output_fn"))
         except PixelserveError as error:
             self._record("problem", "output_fn", error.message)
             return False

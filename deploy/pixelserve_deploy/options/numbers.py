@@ -10,6 +10,10 @@ LARGEST = Decimal(10**12)
 STEPS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
 
+class TooLargeError(argparse.ArgumentTypeError):
+    """A number above LARGEST."""
+
+
 def parse_number(text: str) -> Decimal:
     """1000000, 1,000,000, 1e6, 1M or 250k."""
     found = re.fullmatch(r"((?:\d+|\d{1,3}(?:,\d{3})+)(?:\.\d+)?(?:e[+-]?\d{1,3})?) ?([kmg]?)", text.strip().lower())
@@ -17,7 +21,7 @@ def parse_number(text: str) -> Decimal:
         raise argparse.ArgumentTypeError(f"{text!r} is no number: write 1000000, 1e6, 1M or 250k")
     value = Decimal(found[1].replace(",", "")) * STEPS[found[2]]
     if value > LARGEST:
-        raise argparse.ArgumentTypeError(f"{text!r} is too large: {LARGEST:,f} is the most")
+        raise TooLargeError(f"{text!r} is too large: {LARGEST:,f} is the most")
     return value
 
 
@@ -26,7 +30,7 @@ def parse_size(text: str) -> Decimal:
     try:
         return parse_number(re.sub(r"b$", "", text.strip().lower()))
     except argparse.ArgumentTypeError as error:
-        if "too large" in str(error):
+        if isinstance(error, TooLargeError):
             raise
         raise argparse.ArgumentTypeError(f"{text!r} is no size: write 1MB, 100KB or a number of bytes") from None
 

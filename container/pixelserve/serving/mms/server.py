@@ -1,6 +1,6 @@
 """The back end `mms`: the same handlers under sagemaker-inference and multi-model-server.
 
-What can be hardened from outside is: the handlers run through `mms_service` (own decoders, no pickle, no traceback in
+What can be hardened from outside is: the handlers run through `mms.service` (own decoders, no pickle, no traceback in
 an answer), answers may be as large as ours, workers get their share of the cores, a requirements.txt is left alone, the
 management API is a socket of this container's own instead of part of the public port, logs go to standard output, and
 the exit code tells whether the Java server ended by itself. What cannot be, docs/contract.md says.

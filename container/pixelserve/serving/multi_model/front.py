@@ -29,6 +29,7 @@ from pixelserve.errors import (
     AlreadyLoaded,
     BadRequest,
     ClientGone,
+    Draining,
     MethodNotAllowed,
     NotFound,
     NotReady,
@@ -43,7 +44,7 @@ from pixelserve.serving.answers import Answer, json_answer
 from pixelserve.serving.context import Context
 from pixelserve.serving.contract import ATTRIBUTES, REQUEST_ID, Caller, Contract, RequestHeaders, Route
 from pixelserve.serving.multi_model.model import Model, size_of
-from pixelserve.serving.native import Acceptor, Board, Host, bind
+from pixelserve.serving.native import Acceptor, Board, Host, open_listener
 from pixelserve.settings import Settings
 from pixelserve.wire import read_body
 
@@ -66,6 +67,7 @@ class Models(Contract):
         self._sockets = sockets
         self._models: dict[str, Model] = {}
         self._running: set[Model] = set()
+        self._is_ending = False
         self._stopping: set[asyncio.Task[int]] = set()
 
     def pids(self) -> list[int]:
@@ -131,30 +133,42 @@ class Models(Contract):
         self._drop_if_ended(name)
         if name in self._models:
             raise AlreadyLoaded(f"{name} is loaded already. DELETE /models/{name} unloads it.", param="model_name")
+        self._refuse_when_ending()
         folder = self._folder(url)
-        _check_memory(size_of(folder) + sum(other.size for other in self._models.values() if not other.is_ready))
+        size = size_of(folder)
+        _check_memory(size + sum(other.size for other in self._models.values() if not other.is_ready))
         logger.info("loading %s", name)
-        model = self._models[name] = Model(name, url, folder, self._sockets)
+        model = self._models[name] = Model(name, url, folder, size, self._sockets)
         self._running.add(model)
         try:
             await model.wait_until_ready()
         except BaseException:
             self._models.pop(name, None)
             await self._stop(model, 1.0)
+            self._refuse_when_ending()
             raise
         logger.info("loaded %s", name)
-        return json_answer(_described(model))
+        return json_answer({"status": "Workers scaled", **_described(model)})
+
+    def _refuse_when_ending(self) -> None:
+        """Raises Draining when the container ends."""
+        if self._is_ending:
+            raise Draining("The container is ending. Load the model in another.")
 
     def _folder(self, url: str) -> Path:
-        """The folder that a URL names. Raises BadRequest for what is not a folder below the one for models."""
+        """The folder that a URL names. Raises BadRequest for what is not below the one for models, and NotFound."""
         root = Path(self._settings.models_dir).resolve()
         try:
             folder = Path(url).resolve()
-            is_one = root in folder.parents and folder.is_dir()
+            is_one, is_there = root in folder.parents, folder.is_dir()
         except (TypeError, ValueError, OSError, RuntimeError):  # what no path can be
             is_one = False
         if not is_one:
             raise BadRequest(f"url must be a folder below {root} (PIXELSERVE_MODELS_DIR).", param="url")
+        if not is_there:
+            raise NotFound(
+                f"There is no folder {folder} here. Give the one that the model was unpacked to.", param="url"
+            )
         return folder
 
     async def _unload(self, name: str, *_request: Any) -> Answer:
@@ -162,7 +176,7 @@ class Models(Contract):
         del self._models[name]
         await self._stop(model, self._settings.drain_seconds)
         logger.info("unloaded %s", name)
-        return json_answer({"modelName": name})
+        return json_answer({"status": f'Model "{name}" unregistered', "modelName": name})
 
     async def _invoke(
         self, name: str, caller: Caller, headers: RequestHeaders, request_id: str, receive: Any
@@ -208,7 +222,8 @@ class Models(Contract):
         return code
 
     def give_up_loading(self) -> None:
-        """Ends what is still loading: nobody will ask it any more."""
+        """Ends what is still loading, and loads nothing more: nobody will ask it any more."""
+        self._is_ending = True
         for model in self._running:
             if not model.is_ready:
                 model.server.kill()
@@ -242,7 +257,7 @@ def _described(model: Model) -> dict[str, str]:
 def run(config: Settings, stop: Stop) -> int:
     """Serves models until `stop`; 0 after a clean end, else 1. Raises Unavailable when the port is taken."""
     with (
-        contextlib.closing(bind(config)) as listener,
+        contextlib.closing(open_listener(config)) as listener,
         metrics.prepare(),
         tempfile.TemporaryDirectory(prefix="pixelserve-", dir=memory_folder()) as sockets,
     ):

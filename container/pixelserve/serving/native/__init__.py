@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from pixelserve.lazy import exports
 
 if TYPE_CHECKING:
-    from pixelserve.serving.native.acceptor import Acceptor, bind
+    from pixelserve.serving.native.acceptor import Acceptor, open_listener
     from pixelserve.serving.native.board import Board
     from pixelserve.serving.native.connection import Host
     from pixelserve.serving.native.supervisor import run
@@ -13,11 +13,11 @@ else:
     __getattr__ = exports(
         __name__,
         {
-            ".acceptor": "Acceptor bind",
+            ".acceptor": "Acceptor open_listener",
             ".board": "Board",
             ".connection": "Host",
             ".supervisor": "run",
         },
     )
 
-__all__ = ["Acceptor", "Board", "Host", "bind", "run"]
+__all__ = ["Acceptor", "Board", "Host", "open_listener", "run"]

@@ -54,7 +54,7 @@ class Acceptor:
         self._listener.close()
 
 
-def bind(config: Settings) -> socket.socket:
+def open_listener(config: Settings) -> socket.socket:
     """The listening socket that the settings name. Raises Unavailable when it cannot be had."""
     listener = wire.bind(config.host, config.port, "Set SAGEMAKER_BIND_TO_PORT to a free port.")
     listener.setblocking(False)

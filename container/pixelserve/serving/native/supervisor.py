@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -22,13 +21,13 @@ from typing import Any
 
 import uvloop
 
-from pixelserve.errors import NotReady, PixelserveError, State, Unavailable, WorkerLost
+from pixelserve.errors import Draining, NotReady, PixelserveError, State, Unavailable, WorkerLost
 from pixelserve.machine import gpus
 from pixelserve.observe import metrics
-from pixelserve.processes import Stop, ending, reap_orphans, worker_environment
+from pixelserve.processes import Stop, describe_ending, reap_orphans, state_of_ending, worker_environment
 from pixelserve.serving import handler
 from pixelserve.serving.native import channel
-from pixelserve.serving.native.acceptor import Acceptor, bind
+from pixelserve.serving.native.acceptor import Acceptor, open_listener
 from pixelserve.serving.native.board import ANSWERING, BUSY, IDLE, Board
 from pixelserve.serving.native.connection import Host
 from pixelserve.serving.native.installing import install
@@ -67,6 +66,7 @@ class Supervisor:
         self._waiting = WaitingConnections(self._begin, self._end)
         self._workers: dict[int, Worker] = {}
         self._failures: dict[int, int] = {}
+        self._reasons: dict[int, Unavailable] = {}
         self._reason: Unavailable = NotReady("The server is starting.", state=State.STARTING, retry_after=1)
         self._draining = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -168,8 +168,7 @@ class Supervisor:
         worker = self._workers[index] = Worker(index, process, ours, os.pidfd_open(process.pid))
         self._loop.add_reader(ours, self._on_message, worker)
         self._loop.add_reader(worker.pidfd, self._on_lost, worker)
-        if self._reason.state in (State.STARTING, State.INSTALLING):
-            self._reason = NotReady("The model is loading.", state=State.LOADING, retry_after=2)
+        self._reasons.setdefault(index, NotReady("The model is loading.", state=State.LOADING, retry_after=2))
 
     def _environment(self, index: int) -> dict[str, str]:
         """A worker's environment: its share of the cores, and its GPU."""
@@ -192,10 +191,12 @@ class Supervisor:
             self._keep(message.slot)
         elif message.kind == channel.FAILED:
             worker.has_said_why = True
-            self._reason = NotReady(f"The model did not load: {message.text}", state=message.state)
+            reason = f"The model did not load: {message.text}"
+            self._reasons[worker.index] = NotReady(reason, state=message.state)
         elif message.kind == channel.READY:
             worker.ready = True
             self._failures.pop(worker.index, None)
+            self._reasons.pop(worker.index, None)
             logger.info("worker %d ready, pid %d", worker.index, worker.process.pid)
         return True
 
@@ -214,16 +215,17 @@ class Supervisor:
         if self._draining:
             return
         self._metrics.worker_lost()
-        how = ending(code)
+        how = describe_ending(code)
         failures = self._failures[worker.index] = self._failures.get(worker.index, 0) + 1
         pause = min(LONGEST_PAUSE, 0.1 * 4 ** (failures - 1))
         logger.error("worker %d ended (%s); the next starts in %.1f s", worker.index, how, pause)
         if worker.ready:
-            self._reason = WorkerLost(f"The worker ended ({how}); another is being started.", retry_after=2)
+            self._reasons[worker.index] = WorkerLost(
+                f"The worker ended ({how}); another is being started.", retry_after=2
+            )
         elif not worker.has_said_why:
-            state = State.OUT_OF_MEMORY if code == -signal.SIGKILL else State.LOAD_FAILED  # the kernel's way to say so
             reason = f"The model did not load: the worker ended while loading ({how})."
-            self._reason = NotReady(reason, state=state)
+            self._reasons[worker.index] = NotReady(reason, state=state_of_ending(code))
         self._loop.call_later(pause, self._restart, worker.index)
 
     def _restart(self, index: int) -> None:
@@ -246,8 +248,12 @@ class Supervisor:
         self._release(slot)
 
     def _why(self) -> Unavailable | None:
-        """Why no worker is ready; None when one is."""
-        return None if any(worker.ready for worker in self._workers.values()) else self._reason
+        """Why no worker is ready; None when one is. It is final only when all workers have failed."""
+        if any(worker.ready for worker in self._workers.values()):
+            return None
+        reasons = [self._reasons[index] for index in sorted(self._reasons)]
+        hopeful = [reason for reason in reasons if not (reason.state and reason.state.is_final)]
+        return next(iter(hopeful or reasons), self._reason)
 
     async def _watch_pulses(self) -> None:
         """Ends workers that their handlers have stopped for three time-outs, so that successors take over."""
@@ -264,6 +270,8 @@ class Supervisor:
     async def _drain(self) -> int:
         """Lets the workers finish; those that do not within the time given, or are still loading, are killed."""
         self._draining = True
+        self._reasons.clear()
+        self._reason = Draining("The server is ending. Send it to another.", retry_after=1)
         logger.info("draining, up to %g s", self._settings.drain_seconds)
         self._acceptor.close()
         for connection, slot in self._waiting.take_all():  # those on whose way a request may be
@@ -294,7 +302,7 @@ class Supervisor:
 
 def run(config: Settings, stop: Stop) -> int:
     """Serves one model until `stop`; 0 after a clean drain, else 1. Raises Unavailable when the port is taken."""
-    with contextlib.closing(bind(config)) as listener, metrics.prepare():
+    with contextlib.closing(open_listener(config)) as listener, metrics.prepare():
         return uvloop.run(_run(config, listener, stop))
 
 
