@@ -132,6 +132,8 @@ def test_a_wrong_command_line_ends_with_2(arguments, expected, capsys):
     [
         (["up", "nothing"], "There is no feature nothing."),
         (["up", "image_super_resolution", "--model-dir", "image-super-resolution=/nowhere"], "no folder /nowhere."),
+        (["up", "image_super_resolution", "--model-dir", "/nowhere"], "no folder /nowhere."),
+        (["up", "s3://bucket/model.tar.gz"], "s3://bucket/model.tar.gz is not on this machine. Copy it here"),
         (["invoke", "a", "/nowhere.png"], "There is no file /nowhere.png."),
         (["up", "image-similarity", "--async-output", "http://a"], "'http://a' is no place for objects: write s3://"),
         (["transform", "image-similarity", __file__, "out"], "test_cli.py: Not a directory."),

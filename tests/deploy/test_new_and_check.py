@@ -1,12 +1,15 @@
 """`pixelserve new` writes what `pixelserve check` passes, and check finds what fails in production."""
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import tarfile
 
 import pytest
+from servers import wait_for
 
 from pixelserve_deploy import cli
 from pixelserve_deploy.handlers.safety import find_unsafe_calls
@@ -169,6 +172,33 @@ def predict_fn(data, model):
 def output_fn(prediction, accept):
     return {}, "application/octet-stream"
 """
+
+
+def test_processes_that_a_handler_starts_do_not_hold_the_check(check):
+    source = "import multiprocessing, os, time\nPOOL = multiprocessing.get_context('fork').Pool(1)\n" + PASS
+    source += "CHILD = os.fork() or time.sleep(600)\n"
+    code, printed = check(source + "def predict_fn(d, m):\n    return POOL.apply(len, (d,))\n")
+    assert code == 0
+    assert "ok       predict_fn: returned int" in printed
+    code, printed = check(source + "def predict_fn(d, m):\n    import os\n    os._exit(3)\n")
+    assert "PROBLEM  process: the handler ended its process (exit code 3)" in printed
+
+
+def test_a_signal_ends_check_and_leaves_nothing(tmp_path):
+    (tmp_path / "inference.py").write_text(
+        PASS + f"def predict_fn(d, m):\n    open('{tmp_path}/at', 'w')\n    while 1: 1\n"
+    )
+    with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "inference.py", "code/inference.py")
+    (tmp_path / "scratch").mkdir()
+    command = [sys.executable, "-m", "pixelserve_deploy", "check", str(tmp_path / "model.tar.gz")]
+    environment = os.environ | {"TMPDIR": str(tmp_path / "scratch")}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        wait_for((tmp_path / "at").exists)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=20)[1] == "Stopped.\n"
+    assert process.returncode == 130
+    assert list((tmp_path / "scratch").iterdir()) == []
 
 
 def test_a_pipelined_handler_that_mixes_requests_up_is_a_problem(check):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import tempfile
+import threading
 from collections.abc import Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -45,34 +48,45 @@ def check_handler(
     `bodies` are files of requests with their content types, by default JSON with a small image. The handler gets an
     empty folder where the source has no weights. Raises Stopped when `stop` is set.
     """
-    order = {
-        "folder": str(source.folder),
-        "program": source.program,
-        "bodies": [(str(path), content_type) for path, content_type in bodies],
-        "accept": accept,
-        "model_dir": source.model_dir and str(source.model_dir),
-    }
-    command = command_of("pixelserve_deploy.handlers.probe", json.dumps(order))
-    has_ended = False
+    with tempfile.TemporaryDirectory(prefix="pixelserve-check-") as empty:
+        order = {
+            "folder": str(source.folder),
+            "program": source.program,
+            "bodies": [(str(path), content_type) for path, content_type in bodies],
+            "accept": accept,
+            "model_dir": str(source.model_dir or empty),
+        }
+        yield from _run_probe(json.dumps(order), stop)
+
+
+def _run_probe(order: str, stop: Stop) -> Generator[Finding]:
+    command = command_of("pixelserve_deploy.handlers.probe", order)
+    is_complete = False
     with (
         tempfile.TemporaryFile("w+", errors="replace") as printed,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=printed, text=True, start_new_session=True) as probe,
     ):
         assert probe.stdout is not None
+        threading.Thread(target=_end_all_with, args=(probe,), daemon=True).start()
         try:
-            while line := stop.run_aside(probe.stdout.readline):
+            while not is_complete and (line := stop.run_aside(probe.stdout.readline)):
                 said = json.loads(line)
-                has_ended = has_ended or said["kind"] == END
-                if not has_ended:
+                is_complete = said["kind"] == END
+                if not is_complete:
                     yield Finding(**said)
-        except BaseException:
-            with suppress(ProcessLookupError):
-                probe.kill()
-            raise
-        code = probe.wait()
-        if code or not has_ended:
+            code = stop.run_aside(probe.wait)
+        finally:
+            probe.kill()
+        if not is_complete:
             how = describe_ending(code)
             yield Finding("problem", "process", f"the handler ended its process ({how}); nothing in it may do that")
         printed.seek(0)
         for line in printed:
             yield Finding("printed", "handler", line.rstrip("\n"))
+
+
+def _end_all_with(probe: subprocess.Popen[str]) -> None:
+    """Ends what the handler has started when its own process has ended: it would hold the pipe."""
+    probe.wait()
+    with suppress(ProcessLookupError):
+        os.killpg(probe.pid, signal.SIGKILL)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -43,7 +42,7 @@ class Probe:
         self._requests = requests or [(make_sample(), JSON)]
         self._body, self._content_type = self._requests[0]
         self._accept: str = order["accept"]
-        self._model_dir: str | None = order["model_dir"]
+        self._model_dir = Path(order["model_dir"])
         self._record = record
 
     def run(self) -> None:
@@ -52,14 +51,13 @@ class Probe:
         if found is None:
             self._record("unchecked", "model_fn and all after it", "the handler could not be imported")
             return
-        with tempfile.TemporaryDirectory() as empty:
-            model = self._load_model(found, Path(self._model_dir or empty))
-            if model is _FAILED:
-                self._record("unchecked", "all that a request goes through", "the model did not load")
-                return
-            if self._answer(found, model):
-                self._overlap(found, model)
-            self._refusals(found, model)
+        model = self._load_model(found, self._model_dir)
+        if model is _FAILED:
+            self._record("unchecked", "all that a request goes through", "the model did not load")
+            return
+        if self._answer(found, model):
+            self._overlap(found, model)
+        self._refusals(found, model)
 
     def _answer(self, found: Handler, model: Any) -> bool:
         """Whether the request went through all stages."""
@@ -87,7 +85,8 @@ class Probe:
         bodies += vary(self._body, content_type, VARIANTS)
 
         def encode(prediction: Any, context: Context) -> bytes:
-            return b"".join(from_handler(found.output_fn(prediction, self._accept, context), context).joined().parts)
+            result = found.output_fn(prediction, self._accept, context)
+            return b"".join(from_handler(result, context, found.author_of("output_fn")).joined().parts)
 
         def predict(data: Any, context: Context) -> Any:
             if found.predict_batch_fn is not None:
