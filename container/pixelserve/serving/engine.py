@@ -19,18 +19,19 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from pixelserve.errors import ClientGone, DeadlineExceeded, HandlerError, PixelserveError, QueueFull
+from pixelserve.errors import DeadlineExceeded, HandlerError, PixelserveError, QueueFull
 from pixelserve.net import WAITING
 from pixelserve.observe import Metrics
 from pixelserve.serving.answers import Answer, explain, from_handler
 from pixelserve.serving.context import Context
 from pixelserve.serving.handler import Handler, load_model
 from pixelserve.serving.streams import Stream
+from pixelserve.serving.tickets import Stage, Ticket, group_by_shape
 from pixelserve.settings import Settings
 
 SERIAL_WINDOW = 2
@@ -38,41 +39,7 @@ SERIAL_WINDOW = 2
 LIGHT_SECONDS = 0.0005
 """A handler whose stages take less than this together is light; the hand-overs it is spared take about as long."""
 
-Step = Callable[["Ticket"], None]
-
-
-class Stage:
-    """How long a stage takes: a moving average of seconds, None until measured."""
-
-    def __init__(self, observe: Callable[[float], None]) -> None:
-        self.seconds: float | None = None
-        self._observe = observe
-
-    def record(self, seconds: float) -> None:
-        self.seconds = seconds if self.seconds is None else 0.8 * self.seconds + 0.2 * seconds
-        self._observe(seconds)
-
-
-@dataclass(slots=True, eq=False)
-class Ticket:
-    """One request on its way. Each function's result takes the place of what it was made from, to free its memory."""
-
-    body: bytes
-    context: Context
-    future: asyncio.Future[Answer]
-    data: Any = None
-    """What input_fn gave."""
-    prediction: Any = None
-    """What predict_fn gave."""
-    queued: float = 0.0
-    stage: str = "input_fn"
-    is_decoded: bool = False
-
-    def hang_up(self) -> None:
-        """The caller has gone: the work on this request ends at its next step."""
-        self.context.client_gone = True
-        if not self.future.done():
-            self.future.set_exception(ClientGone("The client closed the connection."))
+Step = Callable[[Ticket], None]
 
 
 class Engine:
@@ -231,7 +198,7 @@ class Engine:
         if self._handler.predict_batch_fn is None:
             return [ticket for ticket in batch if self._attempt(ticket, self._predict_step)]
         alive = [ticket for ticket in batch if self._attempt(ticket, _name_batch_stage)]
-        return [ticket for group in _same_shape(alive) for ticket in self._predict_group(group)]
+        return [ticket for group in group_by_shape(alive) for ticket in self._predict_group(group)]
 
     def _predict_group(self, group: list[Ticket]) -> list[Ticket]:
         """One call of predict_batch_fn; when it fails, one call an item, so that a bad one fails alone."""
@@ -350,11 +317,3 @@ class Engine:
 
 def _name_batch_stage(ticket: Ticket) -> None:
     ticket.stage = "predict_batch_fn"
-
-
-def _same_shape(batch: Iterable[Ticket]) -> list[list[Ticket]]:
-    """The tickets grouped by the shape of their data (arrays and tensors); data without a shape is one group."""
-    groups: dict[tuple[int, ...], list[Ticket]] = {}
-    for ticket in batch:
-        groups.setdefault(tuple(getattr(ticket.data, "shape", ())), []).append(ticket)
-    return list(groups.values())

@@ -18,11 +18,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pixelserve.errors import HandlerError, NotFound, OutOfMemory, PixelserveError, State
-from pixelserve.handlers import find_handler
+from pixelserve.errors import HandlerError, OutOfMemory, PixelserveError, State
 from pixelserve.machine import gpus
 from pixelserve.serving.answers import as_error
 from pixelserve.serving.context import Context
+from pixelserve.serving.framework import fill_in
 from pixelserve.serving.stages import (
     PARAMETERS,
     Function,
@@ -37,8 +37,6 @@ logger = logging.getLogger("pixelserve.handler")
 
 PIPELINE = "PIPELINE"
 """What a handler sets to True to have its stages run beside each other."""
-FRAMEWORK_DEFAULTS = "torchscript_default"
-"""The handler that came with us whose model_fn and predict_fn stand in for those that a file does not define."""
 LIBRARIES = "lib"
 """Folder beside a handler that is importable, too."""
 
@@ -202,7 +200,7 @@ def load(location: Location, config: Settings | None = None) -> Handler:
         raise HandlerError(
             f"{location.file.name} defines transform_fn beside input_fn/predict_fn/output_fn. Keep one of the two ways."
         )
-    _fill_in(functions, location, config)
+    fill_in(functions, location.file.name, config)
     model_fn, transform_fn = functions.pop("model_fn"), functions.pop("transform_fn")
     assert model_fn is not None
     if transform_fn is not None:
@@ -258,65 +256,6 @@ def _name_unknown(module: ModuleType) -> None:
     ]
     if unknown:
         logger.warning("nothing calls %s; what is called: %s", ", ".join(unknown), ", ".join(PARAMETERS))
-
-
-def _fill_in(functions: dict[str, Function | None], location: Location, config: Settings) -> None:
-    """Puts the framework's model_fn and predict_fn where the file has none.
-
-    Raises HandlerError with lines to paste where that is forbidden or not possible.
-    """
-    lacks_model = functions["model_fn"] is None
-    lacks_predict = not any(functions[name] for name in ("predict_fn", "predict_batch_fn", "transform_fn"))
-    if not (lacks_model or lacks_predict):
-        return
-    file = location.file.name
-    if lacks_model and not config.allow_torchscript:
-        raise HandlerError(f"{file} {WRITE_MODEL} TorchScript is not loaded: PIXELSERVE_ALLOW_TORCHSCRIPT is false.")
-    try:
-        framework = _import_framework_defaults()
-    except (NotFound, ImportError):
-        raise HandlerError(f"{file} {WRITE_MODEL if lacks_model else WRITE_PREDICT}") from None
-    if lacks_model:
-        functions["model_fn"] = with_context("model_fn", framework.model_fn)
-        logger.warning("%s defines no model_fn: a TorchScript file is loaded, which is code of the model's", file)
-    if lacks_predict:
-        functions["predict_fn"] = with_context("predict_fn", framework.predict_fn)
-        functions["model_fn"] = _checked_model(functions["model_fn"], framework.check_model)
-
-
-def _import_framework_defaults() -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        f"pixelserve_{FRAMEWORK_DEFAULTS}", find_handler(FRAMEWORK_DEFAULTS) / "inference.py"
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def _checked_model(model_fn: Function | None, check_model: Function) -> Function:
-    """The model_fn whose result must be what the framework's predict_fn can call."""
-    assert model_fn is not None
-
-    def checked_model_fn(model_dir: str, context: Context) -> Any:
-        model = model_fn(model_dir, context)
-        check_model(model)
-        return model
-
-    return checked_model_fn
-
-
-WRITE_MODEL = """\
-defines no model_fn(model_dir). Write one that returns the loaded model:
-    def model_fn(model_dir):
-        return load(os.path.join(model_dir, "NAME OF THE FILE"))
-"""
-WRITE_PREDICT = """\
-defines no predict_fn(data, model). Write one, or transform_fn(model, body, content_type, accept):
-    def predict_fn(data, model):
-        return model(data)
-"""
 
 
 def load_model(functions: Handler, model_dir: str) -> Any:
