@@ -60,3 +60,8 @@ def test_batch_transform_gives_an_invocation_longer() -> None:
     assert Settings.from_env({"SAGEMAKER_BATCH": "false"}).timeout == 60
     both = {"SAGEMAKER_BATCH": "true", "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS": "5"}
     assert Settings.from_env(both).timeout == 5
+
+
+def test_a_feature_is_found_by_its_endpoints_name_too() -> None:
+    by_endpoint = Settings(feature="image-similarity").handler_folder()
+    assert by_endpoint == Settings(feature="image_similarity").handler_folder()

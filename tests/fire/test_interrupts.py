@@ -25,13 +25,15 @@ MOMENTS = 10
 """Of each command; two of them are not left to `make soak`."""
 HANG_SECONDS = 15.0
 SLOW = """
-import time
+import os, tempfile, time
 
 def model_fn(model_dir):
     pass
 
 def predict_fn(seconds, model):
     print("it sleeps", flush=True)
+    with open(os.path.join(tempfile.gettempdir(), "asleep"), "w"):
+        pass
     time.sleep(seconds)
 """
 MARK = "PIXELSERVE_TEST_MARK"
@@ -44,6 +46,8 @@ COMMANDS = {
     "invoke": [*PIXELSERVE, "invoke", "image-super-resolution", "photo.png", "--scale", "4", "-o", "large.png"],
     "transform": [*PIXELSERVE, "transform", "human-image-segmentation", "photos", "masks"],
     "slow": [*PIXELSERVE, "up", "slow", "--port", "0"],
+    "slow transform": [*PIXELSERVE, "transform", "slow", "orders", "answers"],
+    "slow check": [*PIXELSERVE, "check", "slow", "--body", "orders/30.json"],
     "demo": [sys.executable, str(ROOT / "notebooks" / "demo.py")],
 }
 START_LINES = {"up": 5, "invoke": 3, "transform": 5, "demo": 5}
@@ -76,10 +80,15 @@ class Run:
             self.lines.append(line)
         return bool(line)
 
+    def is_asleep(self) -> bool:
+        """Whether the handler SLOW is at its work."""
+        return any(folder.joinpath("asleep").exists() for folder in self.folders)
+
     def left_behind(self) -> list[str]:
         """Processes of this run that have not ended, and its files in shared memory and among the temporary ones."""
         found = [f"pid {process.name}" for process in Path("/proc").glob("[0-9]*") if self.mark in _environ(process)]
-        return found + [str(path) for folder in self.folders for path in folder.rglob("*")]
+        files = [path for folder in self.folders for path in folder.rglob("*") if path.name != "asleep"]
+        return found + list(map(str, files))
 
 
 def _environ(process: Path) -> str:
@@ -98,6 +107,8 @@ def start(tmp_path: Path) -> Iterator[Callable[[str], Run]]:
     for number in range(8):
         cv2.imwrite(str(work / "photos" / f"{number}.png"), picture(300, 400))
     (work / "slow").mkdir()
+    (work / "orders").mkdir()
+    (work / "orders" / "30.json").write_text("30")
     (work / "slow" / "inference.py").write_text(SLOW)
     folders = [tmp_path / "shm", tmp_path / "tmp"]
     for folder in folders:
@@ -177,4 +188,16 @@ def test_a_request_in_flight_is_answered_and_nothing_is_said(start: Callable[[st
     caller.join(HANG_SECONDS)
     assert rest == "Stopped.\n"
     assert (answers[0].status_code, answers[0].headers["x-amzn-errortype"]) == (503, "ServiceUnavailable")
+    wait_for(lambda: not run.left_behind(), 5, "nothing left behind")
+
+
+@pytest.mark.parametrize("name", ["slow transform", "slow check"])
+def test_a_handler_in_the_middle_of_its_work_is_not_waited_for(name: str, start: Callable[[str], Run]) -> None:
+    run = start(name)
+    wait_for(run.is_asleep, what="a handler that sleeps")
+    assert run.process.poll() is None
+    run.process.send_signal(signal.SIGTERM)
+    rest, _ = run.process.communicate(timeout=HANG_SECONDS)
+    assert "Traceback" not in rest
+    assert run.process.returncode == 128 + signal.SIGTERM
     wait_for(lambda: not run.left_behind(), 5, "nothing left behind")

@@ -77,7 +77,7 @@ def texts(folder):
 def test_the_server_says_what_the_job_set(echo):
     parameters = httpx.get(f"{echo.url}/execution-parameters", trust_env=False).json()
     assert parameters == {"MaxConcurrentTransforms": 2, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": 1}
-    assert job_environment(None, None, None) == {"SAGEMAKER_BATCH": "true"}
+    assert job_environment(None, None, None) == {"SAGEMAKER_BATCH": "true", "PIXELSERVE_DRAIN_SECONDS": "1"}
 
 
 def test_every_file_has_its_answer_and_failures_are_told(echo, tmp_path):

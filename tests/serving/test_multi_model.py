@@ -300,3 +300,10 @@ def predict_fn(data, model, context):
     assert len(answer.headers.get_list("content-type")) == len(answer.headers.get_list("date")) == 1
     failed = invoke(server, "a", 0)
     assert (failed.status_code, code_of(failed)) == (500, "handler_error")
+
+
+def test_what_a_model_prints_does_not_harm_it(server: Server, root: Path) -> None:
+    loud = "import sys\n\ndef model_fn(model_dir):\n    return 1\n\ndef predict_fn(d, m):\n"
+    loud += "    print('[' * 200_000, file=sys.stderr)\n    return d\n"
+    assert load(server, "loud", write_model(root, "loud", loud)).status_code == 200
+    assert [invoke(server, "loud").status_code for _ in range(3)] == [200, 200, 200]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from raw_http import connected, read_answers
 from servers import Server, wait_for
 
 from pixelserve.errors import PixelserveError, State
@@ -133,3 +134,47 @@ def test_a_model_of_several_tells_memory_from_other_failures(
         assert told.json()["error"]["state"] == "loading"
     loading.join()
     assert answers[0].status_code == status
+
+
+ONE_FAILS = """
+    import os, time
+
+    def model_fn(model_dir):
+        try:
+            os.close(os.open(os.environ["FIRST"], os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            time.sleep(2)
+        else:
+            raise OSError("only the first")
+
+    def predict_fn(data, model):
+        return data
+"""
+
+
+def test_one_worker_that_fails_is_not_the_servers_end(serve: Callable[..., Server], tmp_path: Path) -> None:
+    server = serve(ONE_FAILS, FIRST=str(tmp_path / "first"), SAGEMAKER_MODEL_SERVER_WORKERS="2")
+    seen: set[str] = set()
+
+    def is_ready() -> bool:
+        answer = server.ping()
+        if answer is not None and answer.status_code == 503:
+            seen.add(answer.json()["error"]["state"])
+        return answer is not None and answer.status_code == 200
+
+    wait_for(is_ready, what="ready")
+    assert "load_failed" not in seen
+
+
+def test_the_end_is_told(serve: Callable[..., Server]) -> None:
+    server = serve(HANDLER, LOAD="slow")
+    failing = wait_for(lambda: (answer := server.ping()) is not None and answer.json()["error"])
+    assert failing["state"] == "loading"
+    with connected(server, b"GET /ping HTTP/1.1\r\nhost: x\r\n") as connection:
+        time.sleep(0.3)
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        connection.sendall(b"\r\n")
+        (answer,) = read_answers(connection, 1)
+    assert answer[0] == 503
+    assert answer[1]["error"]["state"] == "draining"

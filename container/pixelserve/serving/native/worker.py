@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Coroutine
 from functools import partial
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import uvloop
 
@@ -138,14 +138,21 @@ def _take_signals() -> None:
 
 def _serve_and_exit(serving: Callable[[], Coroutine[Any, Any, int]]) -> None:
     """Ends the process whatever the main thread does: a handler's threads must not hold it."""
-    code = EXIT_FAILED
     try:
-        code = uvloop.run(serving())
+        uvloop.run(_exit_after(serving()))
     except BaseException:
         logger.exception("the worker failed")
-    finally:
-        sys.stdout.flush()
-        os._exit(code)
+        _exit(EXIT_FAILED)
+
+
+async def _exit_after(serving: Coroutine[Any, Any, int]) -> None:
+    """Exits on the loop: what has not been answered by then is cut off, not cancelled."""
+    _exit(await serving)
+
+
+def _exit(code: int) -> NoReturn:
+    sys.stdout.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":
