@@ -85,7 +85,7 @@ def test_a_process_that_ends_is_told(tmp_path):
 def test_an_endpoint_that_is_late_is_told_with_what_it_waits_for(tmp_path):
     slow = handlers.BROKEN.replace("raise", "import time; time.sleep(600); raise")
     with started([Source("slow", handlers.write(tmp_path, slow))]) as endpoints:
-        with pytest.raises(ServerFailed, match="slow was not ready in 0 s: "):
+        with pytest.raises(ServerFailed, match="slow: It was not ready in 0 s: "):
             wait_until_ready(endpoints, seconds=0.2)
         pid = endpoints[0].server.pid
     assert group_is_gone(pid)

@@ -23,7 +23,7 @@ def model_fn(model_dir):
     return None
 
 def input_fn(body, content_type):
-    return body
+    return body.encode() if isinstance(body, str) else bytes(body)
 
 def predict_fn(data, model, context):
     context.answer_attributes = "seen=" + context.custom_attributes
