@@ -158,7 +158,8 @@ class Supervisor:
         ours, theirs = channel.pair()
         ours.setblocking(False)
         fds = (theirs.fileno(), self._board.fd)
-        is_retry = self._reason.state in (State.LOAD_FAILED, State.OUT_OF_MEMORY)
+        before = self._reasons.get(index, self._reason)
+        is_retry = before.state in (State.LOAD_FAILED, State.OUT_OF_MEMORY)
         numbers = (*fds, self._acceptor.slots, self._worker_count, index, int(is_retry))
         process = subprocess.Popen(
             [sys.executable, "-m", "pixelserve.serving.native.worker", *map(str, numbers)],
