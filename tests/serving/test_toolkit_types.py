@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Called  # type: ignore[attr-defined]
+from called import Called
 from servers import Server
 
 from pixelserve.errors import BadRequest, HandlerError, NotAcceptable, PixelserveError, UnsupportedMediaType
