@@ -57,7 +57,8 @@ class State(StrEnum):
 class PixelserveError(Exception):
     """Root of the tree. `param` names the offending request field; `retry_after` is in seconds.
 
-    `status`, `code` and `retryable` are those of the class unless an error was read from another process's answer.
+    `status`, `code` and `retryable` are those of the class unless an error was read from another process's answer; one
+    about a final state is not retryable.
     """
 
     status = 500
@@ -74,6 +75,7 @@ class PixelserveError(Exception):
         self.retry_after = retry_after
         if state is not None:
             self.state = state
+            self.retryable = self.retryable and not state.is_final
 
     def body(self, request_id: str) -> dict[str, Any]:
         """The JSON error shape: `{"error": {"code", "message", "param", "retryable"}, "request_id"}`.

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 JSON, NPY, CSV, RAW = "application/json", "application/x-npy", "text/csv", "application/octet-stream"
+NPZ = "application/x-npz"
+JSON_LINES = ("application/jsonlines", "application/x-jsonlines", "application/jsonl", "application/x-ndjson")
+"""The names in use for JSON Lines; SageMaker's own is the first."""
 MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp", "npy": NPY}
 """Of the formats that a picture is written in, by their names."""
 _MAGIC = {

@@ -22,6 +22,10 @@ BATCH_SECONDS = 600.0
 """What batch transform gives an invocation by default."""
 
 
+OTHER_TIMEOUTS = {"SAGEMAKER_TS_RESPONSE_TIMEOUT": 1.0, "SAGEMAKER_MODEL_SERVER_TIMEOUT": 60.0}
+"""Other names of the time-out, and the seconds of their units."""
+
+
 class SettingsError(PixelserveError):
     """A variable holds something that cannot be used; the message names the variable and what fits."""
 
@@ -72,6 +76,16 @@ class Settings:
         "SAGEMAKER_SUBMIT_DIRECTORY", "", "Folder of the handler. Empty: `code/` in the model folder, if it is there."
     )
     program: str = _var("SAGEMAKER_PROGRAM", "inference.py", "File of the handler inside that folder.")
+    default_accept: str = _var(
+        "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT",
+        "application/json",
+        "What an absent Accept, or `*/*`, means to a handler without `PIPELINE = True`.",
+    )
+    allow_torchscript: bool = _var(
+        "PIXELSERVE_ALLOW_TORCHSCRIPT",
+        True,
+        "Load the model's one TorchScript file, which is code, for a handler that defines no `model_fn`.",
+    )
     install_requirements: bool = _var(
         "PIXELSERVE_INSTALL_REQUIREMENTS",
         False,
@@ -86,7 +100,8 @@ class Settings:
     timeout: float = _var(
         "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS",
         60.0,
-        "Seconds from the whole request read to its answer; then 504.",
+        "Seconds from the whole request read to its answer; then 504. Without it `SAGEMAKER_TS_RESPONSE_TIMEOUT` "
+        "counts, in seconds, or `SAGEMAKER_MODEL_SERVER_TIMEOUT`, in minutes, as in SageMaker's toolkits.",
         least=0.1,
         most=86_400,
     )
@@ -172,6 +187,7 @@ class Settings:
         megabytes = _parse("SAGEMAKER_MAX_PAYLOAD_IN_MB", env.get("SAGEMAKER_MAX_PAYLOAD_IN_MB") or "0", 0)
         if megabytes:  # set by batch transform, where 0 means no limit of its own
             values["max_body_bytes"] = 1_000_000 * megabytes
+        values |= _other_timeouts(env, values)
         if values.get("batch"):
             values.setdefault("timeout", BATCH_SECONDS)
         return cls(**values)
@@ -187,6 +203,21 @@ class Settings:
         Raises NotFound.
         """
         return Path(self.feature) if "/" in self.feature else find_handler(self.feature)
+
+
+def _other_timeouts(env: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, float]:
+    """The time-out as SageMaker's toolkits take it where SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS is not set.
+
+    The PyTorch one counts in seconds for TorchServe, sagemaker-inference in minutes for multi-model-server.
+    """
+    if "timeout" in values:
+        return {}
+    field = next(field for field in dataclasses.fields(Settings) if field.name == "timeout")
+    for name, unit in OTHER_TIMEOUTS.items():
+        if env.get(name):
+            given = unit * float(_parse(name, env[name], 0.0))
+            return {"timeout": _checked({**field.metadata, "env": name}, min(given, field.metadata["most"]))}
+    return {}
 
 
 def _parse(name: str, text: str, default: Any) -> Any:

@@ -83,6 +83,14 @@ def _body_too_large(limit: int) -> BodyTooLarge:
     )
 
 
+def is_error(body: bytes) -> bool:
+    """Whether the body is an error of our form, and not what a handler answers with a status of its own."""
+    try:
+        return bool({"code", "message", "retryable"} <= json.loads(body)["error"].keys())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return False
+
+
 def read_error(status: int, body: bytes) -> PixelserveError:
     """The error that another process answered: its status, code, message, state and whether to try again.
 

@@ -3,59 +3,136 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pixelserve.errors import HandlerError, OutOfMemory, PixelserveError
+from pixelserve.errors import HandlerError, NotAcceptable, OutOfMemory, PixelserveError, UnsupportedMediaType
 from pixelserve.media_types import JSON
 from pixelserve.observe import log_failure
+from pixelserve.serving.arrays import write_json
+from pixelserve.serving.context import Context
+from pixelserve.wire import ATTRIBUTES, REQUEST_ID
 
 Buffer = bytes | bytearray | memoryview
-Body = str | Buffer | Sequence[Buffer]
-"""What output_fn may return as a body."""
+Body = str | Buffer | Sequence[Buffer] | Iterator[Buffer]
+"""What output_fn may return as a body, besides values that JSON can hold."""
+Headers = tuple[tuple[str, str], ...]
+
+OWN_HEADERS = frozenset(
+    {"connection", "content-length", "content-type", "date", "keep-alive", "server", "transfer-encoding", REQUEST_ID}
+)
+"""Headers of an answer that the server writes, whatever a handler sets."""
+_QUALITY = re.compile(r"\s*;\s*q=[\d.]+", re.IGNORECASE)
+_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The body as consecutive buffers (sent without joining them), its media type, and custom attributes."""
+    """The body as consecutive buffers (sent without joining them), its media type, and custom attributes.
+
+    `status` and `headers` (names in lower case) are what a handler has set. With a `stream` the body is what that
+    yields, and `parts` is empty; whoever takes from it runs the handler.
+    """
 
     parts: Sequence[Buffer]
     media_type: str
     attributes: str = ""
+    status: int = 200
+    headers: Headers = ()
+    stream: Iterator[Buffer] | None = None
 
     @property
     def size(self) -> int:
-        """Bytes of the body."""
+        """Bytes of the body, without those of a stream."""
         return sum(memoryview(part).nbytes for part in self.parts)
+
+    def joined(self) -> Answer:
+        """The same with the stream's buffers as parts. Raises what the handler raises on the way."""
+        if self.stream is None:
+            return self
+        return Answer(list(self.stream), self.media_type, self.attributes, self.status, self.headers)
 
 
 def json_answer(value: Any) -> Answer:
     return Answer([json.dumps(value).encode()], JSON)
 
 
-def from_handler(result: Any, accept: str, attributes: str) -> Answer:
-    """output_fn's result as an Answer: a body, or (body, media type).
+def from_handler(result: Any, context: Context, function: str = "output_fn") -> Answer:
+    """What `function` returned as an Answer: a body, or (body, media type, ...), of which the rest is not read.
 
-    A body is bytes-like, str, or a list of bytes-like parts. Without a media type the first of `accept` is taken.
-    Raises HandlerError for anything else, and for a media type or attributes that no header can hold.
+    A body is bytes-like, str, a list of bytes-like parts, an iterator of bytes-like or str, or any value that JSON can
+    hold, which is then written as multi-model-server writes it. Without a media type the first of Accept is taken.
+    Raises HandlerError for anything else, and for what no status line or header can hold.
     """
-    if not _fits_header(attributes):
-        raise HandlerError("context.answer_attributes must be at most 1024 visible ASCII characters.")
-    body, media_type = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
-    if isinstance(body, str):
-        body = body.encode()
-    parts = body if isinstance(body, list) else [body]
-    if not all(isinstance(part, bytes | bytearray | memoryview) for part in parts):
-        raise HandlerError(
-            f"output_fn returned {type(body).__name__}. Return bytes or str, or (body, content type) as a tuple."
-        )
+    body, media_type = _split(result, function)
     if media_type is None:
-        first = accept.partition(",")[0].partition(";")[0].strip()
+        first = _QUALITY.sub("", context.accept.partition(",")[0]).strip()
         media_type = JSON if first in ("", "*/*") else first
     if not _fits_header(str(media_type)):
-        raise HandlerError("output_fn returned a content type that is not visible ASCII.")
-    return Answer(parts, str(media_type), attributes)
+        raise HandlerError(f"{function} returned a content type that is not visible ASCII.")
+    status, headers, attributes = _head(context, function)
+    if isinstance(body, Iterator):
+        return Answer([], str(media_type), attributes, status, headers, _buffers(body, function))
+    return Answer(_parts(body, function), str(media_type), attributes, status, headers)
+
+
+def _split(result: Any, function: str) -> tuple[Any, Any]:
+    """Body and media type, None where none was returned."""
+    if not isinstance(result, tuple):
+        return result, None
+    if len(result) < 2:
+        raise HandlerError(f"{function} returned a tuple of {len(result)}. Return the body, or (body, content type).")
+    return result[0], result[1]
+
+
+def _parts(body: Any, function: str) -> Sequence[Buffer]:
+    if isinstance(body, str):
+        return [body.encode()]
+    if isinstance(body, bytes | bytearray | memoryview):
+        return [body]
+    if isinstance(body, list) and body and all(isinstance(part, bytes | bytearray | memoryview) for part in body):
+        return body
+    if isinstance(body, AsyncIterator):
+        raise HandlerError(f"{function} returned an async generator. Write it with def and yield, without async.")
+    try:
+        return [write_json(body, indent=2)]
+    except (TypeError, ValueError, RecursionError) as error:
+        raise HandlerError(
+            f"{function} returned {type(body).__name__}, which cannot be written: {error}. Return bytes or str, or a "
+            "value that JSON can hold, alone or as (body, content type)."
+        ) from error
+
+
+def _buffers(pieces: Iterator[Any], function: str) -> Iterator[Buffer]:
+    for piece in pieces:
+        if isinstance(piece, str):
+            yield piece.encode()
+        elif isinstance(piece, bytes | bytearray | memoryview):
+            yield piece
+        else:
+            raise HandlerError(f"{function} yielded {type(piece).__name__}. Yield bytes or str.")
+
+
+def _head(context: Context, function: str) -> tuple[int, Headers, str]:
+    """Status, headers and custom attributes that the handler has set on the context."""
+    attributes = context.answer_attributes
+    status, headers = 200, []
+    if context.processor is not None:
+        status = context.processor.status
+        for name, value in context.processor.headers.items():
+            if not _NAME.fullmatch(name) or not _fits_header(str(value)):
+                raise HandlerError(f"{function} set the header {name!r} to what no header can hold.")
+            if name.lower() == ATTRIBUTES:
+                attributes = attributes or str(value)
+            elif name.lower() not in OWN_HEADERS:
+                headers.append((name.lower(), str(value)))
+    if not isinstance(status, int) or not 200 <= status < 600:
+        raise HandlerError(f"{function} set the status {status!r}. Set one of 200 to 599.")
+    if not _fits_header(attributes):
+        raise HandlerError("context.answer_attributes must be at most 1024 visible ASCII characters.")
+    return int(status), tuple(headers), attributes
 
 
 def _fits_header(text: str) -> bool:
@@ -66,12 +143,21 @@ def as_error(error: BaseException, function: str) -> PixelserveError:
     """Any exception of a handler as the error a caller may see: no traceback, no text of unforeseen exceptions."""
     if isinstance(error, PixelserveError):
         return error
+    if _is_unsupported_format(error):
+        kind = NotAcceptable if function == "output_fn" else UnsupportedMediaType
+        return kind(" ".join(str(error).split()))
     status = getattr(error, "status_code", None)
     if isinstance(status, int) and 400 <= status < 600:
         return _with_status(status, str(getattr(error, "message", error)))
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return OutOfMemory("Memory ran out on this request. Send a smaller image, or use a larger instance.")
     return HandlerError(f"{function} raised {type(error).__name__}. The log has the details under this request id.")
+
+
+def _is_unsupported_format(error: BaseException) -> bool:
+    """Whether it is what sagemaker-inference's decoder and encoder raise for a media type that they do not know."""
+    names = ((kind.__module__, kind.__name__) for kind in type(error).__mro__)
+    return ("sagemaker_inference.errors", "UnsupportedFormatError") in names
 
 
 def _with_status(status: int, message: str) -> HandlerError:

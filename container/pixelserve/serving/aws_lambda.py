@@ -123,14 +123,14 @@ def _check_size(size: int) -> None:
 def _http_answer(answer: Answer, error: PixelserveError | None, request_id: str, several: bool) -> dict[str, Any]:
     """The answer as an event; `several` as load balancers want headers that may have several values."""
     body, is_base64 = _encoded(answer)
-    headers = {"content-type": answer.media_type, REQUEST_ID: request_id}
+    headers = dict(answer.headers) | {"content-type": answer.media_type, REQUEST_ID: request_id}
     if answer.attributes:
         headers[ATTRIBUTES] = answer.attributes
     if error is not None and error.retry_after is not None:
         headers["retry-after"] = str(error.retry_after)
     multiple = {"multiValueHeaders": {key: [value] for key, value in headers.items()}} if several else {}
     return {
-        "statusCode": 200 if error is None else error.status,
+        "statusCode": answer.status if error is None else error.status,
         "headers": headers,
         **multiple,
         "body": body,

@@ -99,7 +99,7 @@ class Contract(ABC):
             self._log_ping(error)
         else:
             seconds = time.perf_counter() - started
-            status = 200 if error is None else error.status
+            status = answer.status if error is None else error.status
             if self.counts(scope["path"]):
                 self._metrics.request(status, seconds)
             self._access_log.add(
@@ -140,6 +140,7 @@ class Contract(ABC):
             content_type=headers.get(b"content-type", b"application/json").decode("latin-1"),
             accept=headers.get(b"accept", b"*/*").decode("latin-1"),
             deadline=time.monotonic() + self._settings.timeout,
+            wire_headers=headers,
         )
         return await self.infer(caller, body, context)
 
@@ -180,7 +181,7 @@ class ModelApp(Contract):
         self._access_log.flush()
 
     async def infer(self, caller: Caller, body: bytes, context: Context) -> Answer:
-        if not body:
+        if not body and not self._engine.takes_empty_body:
             raise BadRequest("The body is empty. Send the model's input in it.")
         ticket = self._engine.submit(body, context)
         with caller.watch(ticket.hang_up):
@@ -213,10 +214,12 @@ async def respond(caller: Caller, send: Any, answer: Answer, request_id: str, er
         headers.append((b"retry-after", str(error.retry_after).encode()))
     if answer.attributes:
         headers.append((ATTRIBUTES, answer.attributes.encode()))
+    headers += [(name.encode(), value.encode()) for name, value in answer.headers]
     if caller.is_draining:
         headers.append((b"connection", b"close"))
     caller.answer_begins()
-    await send({"type": "http.response.start", "status": 200 if error is None else error.status, "headers": headers})
+    status = answer.status if error is None else error.status
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     pieces = [piece for part in answer.parts for piece in _slices(part)]
     for number, piece in enumerate(pieces, start=1):
         await send({"type": "http.response.body", "body": piece, "more_body": number < len(pieces)})

@@ -1,96 +1,100 @@
-"""input_fn and output_fn for handlers that bring none: JSON, NPY (never with pickle), CSV, raw bytes.
+"""input_fn and output_fn for handlers that bring none: JSON, JSON Lines, NPY, NPZ, CSV, raw bytes; nothing is pickled.
 
-The media types are those of the SageMaker inference toolkits.
+The media types are those of the SageMaker inference toolkits, and JSON Lines.
 """
 
 from __future__ import annotations
 
-import csv
 import io
-import json
-import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pixelserve.errors import BadRequest, HandlerError, NotAcceptable, UnsupportedMediaType
-from pixelserve.media_types import CSV, JSON, NPY, RAW, essence
+from pixelserve.media_types import CSV, JSON, JSON_LINES, NPY, NPZ, RAW, essence
+from pixelserve.serving import arrays
 from pixelserve.serving.context import Context
+
+_WRITERS: dict[str, tuple[str, Callable[[Any], bytes]]] = {
+    **dict.fromkeys((JSON, "*/*", "application/*"), (JSON, arrays.write_json)),
+    **dict.fromkeys((CSV, "text/*"), (CSV, arrays.write_csv)),
+    **{kind: (kind, arrays.write_json_lines) for kind in JSON_LINES},
+    NPY: (NPY, arrays.write_npy),
+    NPZ: (NPZ, arrays.write_npz),
+}
+"""By what is accepted: the media type that answers it, and what writes it."""
 
 
 def input_fn(body: bytes, content_type: str, context: Context) -> Any:
-    """JSON -> its value; NPY -> ndarray; CSV -> float ndarray (rows, columns); raw and image/* -> bytes.
+    """For pipelined handlers: JSON -> its value; CSV -> float ndarray (rows, columns); the rest as `array_input_fn`."""
+    return _read(body, content_type, lambda value: value, _read_rows)
 
+
+def array_input_fn(body: str | bytes, content_type: str, context: Context) -> Any:
+    """As sagemaker-inference: JSON -> ndarray (an object: JsonObject); CSV -> ndarray, as numpy.genfromtxt guesses.
+
+    JSON Lines -> as a JSON list; NPY -> ndarray; NPZ -> sparse matrix or dict of arrays; raw and image/* -> bytes.
     Raises BadRequest for a body that is not what its content type says, UnsupportedMediaType for other types.
     """
+    return _read(body, content_type, arrays.as_array, arrays.read_csv)
+
+
+def _read(
+    body: str | bytes, content_type: str, shape_json: Callable[[Any], Any], read_csv: Callable[[str], Any]
+) -> Any:
     kind = essence(content_type)
+    data = body.encode() if isinstance(body, str) else body
     if kind in (JSON, ""):
         try:
-            return json.loads(body)
+            return shape_json(arrays.read_json(data))
         except (ValueError, RecursionError) as error:
             raise BadRequest(f"The body is not valid JSON: {error}.") from error
-    if kind == NPY:
+    if kind in JSON_LINES:
         try:
-            return _read_npy(body)
+            return shape_json(arrays.read_json_lines(data.decode()))
+        except (ValueError, RecursionError) as error:
+            raise BadRequest(f"The body is not JSON Lines: {error}.") from error
+    if kind in (NPY, NPZ):
+        try:
+            return arrays.read_npy(data) if kind == NPY else arrays.read_npz(data)
         except Exception as error:  # the header is parsed as Python, which fails in a dozen ways
-            raise BadRequest("The body is not a plain NPY array. Write it with numpy.save.") from error
+            writer = "numpy.save" if kind == NPY else "numpy.savez or scipy.sparse.save_npz"
+            name = kind.rpartition("-")[2].upper()
+            raise BadRequest(f"The body is not a plain {name} file of arrays. Write it with {writer}.") from error
     if kind == CSV:
         try:
-            return np.loadtxt(io.StringIO(body.decode()), delimiter=",", ndmin=2)
+            return read_csv(data.decode())
         except ValueError as error:
             raise BadRequest(f"The body is not CSV of numbers: {error}") from error
     if kind == RAW or kind.startswith("image/"):
-        return body
+        return data
     raise UnsupportedMediaType(f"Content type {kind} is not read here. Send {JSON}, {NPY}, {CSV} or {RAW}.")
 
 
-def _read_npy(body: bytes) -> NDArray[Any]:
-    """The array of an NPY file without pickled objects. Raises ValueError for one that announces more than it has."""
-    file = io.BytesIO(body)
-    version = np.lib.format.read_magic(file)
-    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read_header(file)
-    if math.prod(shape) * dtype.itemsize > len(body):
-        raise ValueError("longer than the body")
-    file.seek(0)
-    array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
-    return array
+def _read_rows(text: str) -> Any:
+    return np.loadtxt(io.StringIO(text), delimiter=",", ndmin=2)
 
 
 def output_fn(prediction: Any, accept: str, context: Context) -> tuple[bytes, str]:
-    """The first type of `accept` that fits: JSON (also for */*), NPY, CSV, raw bytes (bytes only).
+    """The first type of `accept` that fits: JSON (also for */*), JSON Lines, NPY, NPZ, CSV; for bytes raw or image/*.
 
     Raises NotAcceptable when none fits, HandlerError when the prediction cannot be written that way.
     """
     for part in (accept or JSON).split(","):
         kind = essence(part)
-        if kind in ("*/*", "application/*") and isinstance(prediction, bytes | bytearray):
-            kind = RAW
-        try:
-            if kind in (JSON, "*/*", "application/*"):
-                return json.dumps(prediction, default=_plain).encode(), JSON
-            if kind == NPY:
-                buffer = io.BytesIO()
-                np.save(buffer, np.asarray(prediction), allow_pickle=False)
-                return buffer.getvalue(), NPY
-            if kind in (CSV, "text/*"):
-                return _csv(prediction), CSV
-            if kind == RAW and isinstance(prediction, bytes | bytearray):
+        if isinstance(prediction, bytes | bytearray | memoryview):
+            if kind in (RAW, "*/*", "application/*"):
                 return bytes(prediction), RAW
-        except (TypeError, ValueError) as error:
-            raise HandlerError(f"predict_fn returned {type(prediction).__name__}, not writable as {kind}.") from error
+            if kind.startswith("image/") and not kind.endswith("*"):
+                return bytes(prediction), kind
+        if kind in _WRITERS:
+            media_type, write = _WRITERS[kind]
+            try:
+                return write(prediction), media_type
+            except (TypeError, ValueError, RecursionError, ImportError) as error:
+                raise HandlerError(
+                    f"predict_fn returned {type(prediction).__name__}, not to be written as {media_type}: {error}. "
+                    "Return numbers, strings, lists, dicts or arrays, or write an output_fn(prediction, accept)."
+                ) from error
     raise NotAcceptable(f"Accept {accept} cannot be answered. Accept {JSON}, {NPY} or {CSV}.")
-
-
-def _plain(value: Any) -> Any:
-    """Arrays and NumPy scalars (anything with `tolist`) as JSON values."""
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} is not a JSON value")
-
-
-def _csv(prediction: Any) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(np.atleast_2d(np.asarray(prediction)).tolist())
-    return text.getvalue().encode()

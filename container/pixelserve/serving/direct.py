@@ -25,12 +25,12 @@ class Direct:
     @classmethod
     def load(cls, config: Settings) -> Direct:
         """The handler that the settings choose. Raises HandlerError or OutOfMemory when it does not load."""
-        functions = handler.load(handler.locate(config))
+        functions = handler.load(handler.locate(config), config)
         return cls(functions, handler.load_model(functions, config.model_folder()))
 
     def answer(self, body: bytes, context: Context) -> Answer:
         """The model's answer to `body`. Raises PixelserveError, and nothing else: what callers may be told."""
-        if not body:
+        if not body and not self._functions.takes_empty_body:
             raise BadRequest("The body is empty. Send the model's input in it.")
         stage = "input_fn"
         try:
@@ -42,9 +42,9 @@ class Direct:
             stage = "output_fn"
             context.check()
             result = self._functions.output_fn(prediction, context.accept, context)
-            return from_handler(result, context.accept, context.answer_attributes)
+            return from_handler(result, context, self._functions.author_of(stage)).joined()
         except BaseException as error:  # noqa: BLE001  a user's code may raise anything
-            raise explain(error, context.request_id, stage) from None
+            raise explain(error, context.request_id, self._functions.author_of(stage)) from None
 
     def _predict(self, data: Any, context: Context) -> Any:
         if self._functions.predict_fn is not None:

@@ -103,6 +103,11 @@ class Engine:
             self._window += self._settings.batch_size
 
     @property
+    def takes_empty_body(self) -> bool:
+        """Whether an empty body may mean something to the handler."""
+        return self._handler.takes_empty_body
+
+    @property
     def held(self) -> int:
         """Requests that wait or are being worked on."""
         return len(self._waiting) + self._active
@@ -314,7 +319,7 @@ class Engine:
         with self._watch_call():
             result = self._handler.output_fn(ticket.prediction, context.accept, context)
         ticket.prediction = None
-        answer = from_handler(result, context.accept, context.answer_attributes)
+        answer = from_handler(result, context, self._handler.author_of(ticket.stage)).joined()
         self._encode.record(time.perf_counter() - started)
         return answer
 
@@ -330,7 +335,7 @@ class Engine:
 
     def _fail(self, ticket: Ticket, error: BaseException) -> None:
         ticket.body, ticket.data, ticket.prediction = b"", None, None
-        reason = explain(error, ticket.context.request_id, ticket.stage)
+        reason = explain(error, ticket.context.request_id, self._handler.author_of(ticket.stage))
         self._loop.call_soon_threadsafe(self._leave, ticket, reason)
 
 

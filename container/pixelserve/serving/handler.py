@@ -1,44 +1,48 @@
 """Finds and loads a handler: the file with a model's four functions.
 
 The contract is SageMaker's: `model_fn(model_dir)`, `input_fn(body, content_type)`, `predict_fn(data, model)`,
-`output_fn(prediction, accept)`, or `transform_fn(model, body, content_type, accept)` in place of the last three; each
-may take `context` as one more parameter. Ours adds `predict_batch_fn(list, model)` and `warmup_fn(model)`.
+`output_fn(prediction, accept)`, or `transform_fn(model, body, content_type, accept)` in place of the last three, with
+`pre_model_fn(model_dir)` and `model_warmup_fn(model_dir, model)` around the first; each may take a context as one more
+parameter. Ours adds `predict_batch_fn(list, model)` and `warmup_fn(model)`.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import inspect
 import logging
+import os
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from pixelserve.errors import HandlerError, OutOfMemory, PixelserveError, State
-from pixelserve.serving import defaults
+from pixelserve.errors import HandlerError, NotFound, OutOfMemory, PixelserveError, State
+from pixelserve.handlers import find_handler
+from pixelserve.machine import gpus
 from pixelserve.serving.answers import as_error
 from pixelserve.serving.context import Context
-from pixelserve.settings import Settings
+from pixelserve.serving.stages import (
+    PARAMETERS,
+    Function,
+    pipelined_stages,
+    serial_stages,
+    split_transform,
+    with_context,
+)
+from pixelserve.settings import Settings, settings
 
 logger = logging.getLogger("pixelserve.handler")
 
-Function = Callable[..., Any]
-
-PARAMETERS = {
-    "model_fn": ("model_dir",),
-    "input_fn": ("body", "content_type"),
-    "predict_fn": ("data", "model"),
-    "output_fn": ("prediction", "accept"),
-    "predict_batch_fn": ("items", "model"),
-    "warmup_fn": ("model",),
-    "transform_fn": ("model", "body", "content_type", "accept"),
-}
-
-
 PIPELINE = "PIPELINE"
 """What a handler sets to True to have its stages run beside each other."""
+FRAMEWORK_DEFAULTS = "torchscript_default"
+"""The handler that came with us whose model_fn and predict_fn stand in for those that a file does not define."""
+LIBRARIES = "lib"
+"""Folder beside a handler that is importable, too."""
+
+_entries: set[str] = set()
+"""Names of the entry modules that this process has loaded."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,12 @@ class Location:
             return None
         return self.requirements
 
+    @property
+    def import_folders(self) -> list[str]:
+        """What goes first on the path: the file's folder, the handler's, and the libraries beside them."""
+        folders = [self.file.parent, self.folder, self.file.parent / LIBRARIES, self.folder / LIBRARIES]
+        return list(dict.fromkeys(str(folder) for folder in folders if folder.is_dir()))
+
 
 @dataclass(frozen=True)
 class Handler:
@@ -71,36 +81,100 @@ class Handler:
     of predict_fn and predict_batch_fn is used: the batch function where there is one (it gets the list of contexts).
     `defined` holds the names that the file defines itself. With `is_pipelined` (PIPELINE = True in the file) decoding
     and encoding run beside the device, several requests at once; otherwise one thread makes every call, for one request
-    after another.
+    after another. `context` is what the loading functions get.
     """
 
     location: Location
     defined: frozenset[str]
     is_pipelined: bool
+    context: Context
     model_fn: Function
     input_fn: Function
     output_fn: Function
     predict_fn: Function | None
     predict_batch_fn: Function | None
+    pre_model_fn: Function | None
     warmup_fn: Function | None
+    model_warmup_fn: Function | None
+
+    def author_of(self, stage: str) -> str:
+        """The function that its author wrote for a stage: transform_fn stands for three."""
+        return "transform_fn" if "transform_fn" in self.defined else stage
+
+    @property
+    def takes_empty_body(self) -> bool:
+        """Whether an empty body may mean something: only to a function of the author's own."""
+        return not self.is_pipelined and bool(self.defined & {"input_fn", "transform_fn"})
 
 
 def locate(settings: Settings) -> Location:
     """The handler to serve: the one named by environment, else the model's own, else the image's feature.
 
-    Raises HandlerError saying where it looked.
+    The model's own lies in `code/` or beside the weights. Raises HandlerError saying where it looked, and for code of
+    the model's that is there but is not what SAGEMAKER_PROGRAM names.
     """
     if settings.submit_directory:
-        return _location(Path(settings.submit_directory), settings.program, "SAGEMAKER_SUBMIT_DIRECTORY")
-    own = Path(settings.model_dir, "code")
-    if (own / settings.program).is_file():
-        return _location(own, settings.program, "code/ in the model folder")
+        return _location(_submitted(settings.submit_directory), settings.program, "SAGEMAKER_SUBMIT_DIRECTORY")
+    model = Path(settings.model_dir)
+    own = _own_entry(model / "code", settings.program)
+    if own is not None:
+        return own
+    if _program_file(model, settings.program).is_file():
+        return _location(model, settings.program, "the model folder itself")
+    stray = _python_files(model)
+    if stray:
+        logger.warning(
+            "%s in the model folder is not served: the handler is %s. Set SAGEMAKER_PROGRAM to serve another file",
+            ", ".join(stray),
+            settings.feature,
+        )
     program = settings.program if "/" in settings.feature else "inference.py"
     return _location(settings.handler_folder(), program, "PIXELSERVE_FEATURE")
 
 
+def _submitted(named: str) -> Path:
+    """The folder that SAGEMAKER_SUBMIT_DIRECTORY names. Raises HandlerError for what is no folder here."""
+    if named.startswith("s3://") or named.endswith((".tar.gz", ".tgz")):
+        raise HandlerError(
+            f"SAGEMAKER_SUBMIT_DIRECTORY is {named}: code is not fetched or unpacked at start. Put the code into code/ "
+            "of model.tar.gz (the SageMaker SDK does that when it repacks a model) and leave the variable out, or set "
+            "it to a folder of the image."
+        )
+    return Path(named.removeprefix("file://"))
+
+
+def _own_entry(code: Path, program: str) -> Location | None:
+    """The handler in a model's code/: the program, else the only Python file there. None where there is no code.
+
+    Raises HandlerError where there are several files, none of them the program.
+    """
+    if _program_file(code, program).is_file():
+        return _location(code, program, "code/ in the model folder")
+    files = _python_files(code)
+    if not files:
+        return None
+    if len(files) == 1:
+        logger.warning("there is no %s in %s; the only file there is served: %s", program, code, files[0])
+        return _location(code, files[0], "code/ in the model folder")
+    raise HandlerError(
+        f"There is no {program} in {code}, which has {', '.join(files)}. Set SAGEMAKER_PROGRAM to the file with the "
+        "model's functions, or call it inference.py."
+    )
+
+
+def _python_files(folder: Path) -> list[str]:
+    """Names of the modules in a folder that could be an entry: neither tests nor what makes it a package."""
+    names = sorted(path.name for path in folder.glob("*.py"))
+    return [name for name in names if not name.startswith(("__", "test_")) and name not in ("setup.py", "conftest.py")]
+
+
+def _program_file(folder: Path, program: str) -> Path:
+    """The file of a program, which may be given as a module's name."""
+    return folder / (program if program.endswith(".py") else f"{program.replace('.', '/')}.py")
+
+
 def _location(folder: Path, program: str, origin: str) -> Location:
-    file = folder / program
+    file = _program_file(folder, program)
     if not file.is_file():
         raise HandlerError(
             f"No handler at {file} (from {origin}). Put an inference.py there, or set SAGEMAKER_SUBMIT_DIRECTORY and "
@@ -109,52 +183,162 @@ def _location(folder: Path, program: str, origin: str) -> Location:
     return Location(folder.resolve(), file.resolve(), origin)
 
 
-def load(location: Location) -> Handler:
-    """Imports the handler's file under a name of its own, its folder importable, and checks what it defines.
+def load(location: Location, config: Settings | None = None) -> Handler:
+    """Imports the handler's file under its own name, its folders importable, and checks what it defines.
 
-    Raises HandlerError naming what is missing or wrong; an exception of the import itself is its cause.
+    `config` is the process's settings by default. Raises HandlerError naming what is missing or wrong; an exception of
+    the import itself is its cause.
     """
-    name = f"pixelserve_handler_{location.folder.name}".replace("-", "_")
+    config = config or settings()
+    module = _import_entry(location)
+    functions = {name: with_context(name, getattr(module, name, None)) for name in PARAMETERS}
+    defined = frozenset(name for name, function in functions.items() if function is not None)
+    _name_unknown(module)
+    if "transform_fn" in defined and defined & {"input_fn", "predict_fn", "predict_batch_fn", "output_fn"}:
+        raise HandlerError(
+            f"{location.file.name} defines transform_fn beside input_fn/predict_fn/output_fn. Keep one of the two ways."
+        )
+    _fill_in(functions, location, config)
+    model_fn, transform_fn = functions.pop("model_fn"), functions.pop("transform_fn")
+    assert model_fn is not None
+    if transform_fn is not None:
+        functions |= split_transform(transform_fn)
+    is_pipelined = getattr(module, PIPELINE, False) is True
+    context = Context("load")
+    if is_pipelined:
+        input_fn, output_fn = pipelined_stages(functions, context)
+    else:
+        input_fn, output_fn = serial_stages(functions, context, config.default_accept)
+    return Handler(
+        location=location,
+        defined=defined,
+        is_pipelined=is_pipelined,
+        context=context,
+        model_fn=model_fn,
+        **functions | {"input_fn": input_fn, "output_fn": output_fn},  # type: ignore[arg-type]
+    )
+
+
+def _import_entry(location: Location) -> ModuleType:
+    """The module, importable by its own name here and in the processes that a handler starts."""
+    name = location.file.stem
+    if name in sys.modules and name not in _entries:
+        raise HandlerError(
+            f"{location.file.name} has the name of a module that is loaded already. Call it inference.py."
+        )
     spec = importlib.util.spec_from_file_location(name, location.file)
     if spec is None or spec.loader is None:
         raise HandlerError(f"{location.file} is not a Python file.")
     module = importlib.util.module_from_spec(spec)
+    folders = location.import_folders
+    sys.path[:] = [*folders, *(folder for folder in sys.path if folder not in folders)]
+    inherited = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder not in folders]
+    os.environ["PYTHONPATH"] = os.pathsep.join([*folders, *(folder for folder in inherited if folder)])
+    _entries.add(name)
     sys.modules[name] = module
-    sys.path.insert(0, str(location.folder))
     try:
         spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[name]
         raise HandlerError(f"Import of {location.file.name} failed: {type(error).__name__}: {error}") from error
-    functions = {name: with_context(name, getattr(module, name, None)) for name in PARAMETERS}
-    defined = frozenset(name for name, function in functions.items() if function is not None)
-    problem = _missing(defined)
-    if problem:
-        raise HandlerError(f"{location.file.name} {problem}")
-    model_fn, transform_fn = functions.pop("model_fn"), functions.pop("transform_fn")
-    assert model_fn is not None
-    if transform_fn is not None:
-        functions |= _from_transform(transform_fn)
-    return Handler(
-        location=location,
-        defined=defined,
-        is_pipelined=getattr(module, PIPELINE, False) is True,
-        model_fn=model_fn,
-        input_fn=functions.pop("input_fn") or defaults.input_fn,
-        output_fn=functions.pop("output_fn") or defaults.output_fn,
-        **functions,
+    return module
+
+
+def _name_unknown(module: ModuleType) -> None:
+    """Logs the functions that look like a handler's but that nothing calls."""
+    unknown = [
+        name
+        for name, value in vars(module).items()
+        if name.endswith("_fn") and not name.startswith("_") and name not in PARAMETERS
+        if callable(value) and getattr(value, "__module__", None) == module.__name__
+    ]
+    if unknown:
+        logger.warning("nothing calls %s; what is called: %s", ", ".join(unknown), ", ".join(PARAMETERS))
+
+
+def _fill_in(functions: dict[str, Function | None], location: Location, config: Settings) -> None:
+    """Puts the framework's model_fn and predict_fn where the file has none.
+
+    Raises HandlerError with lines to paste where that is forbidden or not possible.
+    """
+    lacks_model = functions["model_fn"] is None
+    lacks_predict = not any(functions[name] for name in ("predict_fn", "predict_batch_fn", "transform_fn"))
+    if not (lacks_model or lacks_predict):
+        return
+    file = location.file.name
+    if lacks_model and not config.allow_torchscript:
+        raise HandlerError(f"{file} {WRITE_MODEL} TorchScript is not loaded: PIXELSERVE_ALLOW_TORCHSCRIPT is false.")
+    try:
+        framework = _import_framework_defaults()
+    except (NotFound, ImportError):
+        raise HandlerError(f"{file} {WRITE_MODEL if lacks_model else WRITE_PREDICT}") from None
+    if lacks_model:
+        functions["model_fn"] = with_context("model_fn", framework.model_fn)
+        logger.warning("%s defines no model_fn: a TorchScript file is loaded, which is code of the model's", file)
+    if lacks_predict:
+        functions["predict_fn"] = with_context("predict_fn", framework.predict_fn)
+        functions["model_fn"] = _checked_model(functions["model_fn"], framework.check_model)
+
+
+def _import_framework_defaults() -> ModuleType:
+    spec = importlib.util.spec_from_file_location(
+        f"pixelserve_{FRAMEWORK_DEFAULTS}", find_handler(FRAMEWORK_DEFAULTS) / "inference.py"
     )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _checked_model(model_fn: Function | None, check_model: Function) -> Function:
+    """The model_fn whose result must be what the framework's predict_fn can call."""
+    assert model_fn is not None
+
+    def checked_model_fn(model_dir: str, context: Context) -> Any:
+        model = model_fn(model_dir, context)
+        check_model(model)
+        return model
+
+    return checked_model_fn
+
+
+WRITE_MODEL = """\
+defines no model_fn(model_dir). Write one that returns the loaded model:
+    def model_fn(model_dir):
+        return load(os.path.join(model_dir, "NAME OF THE FILE"))
+"""
+WRITE_PREDICT = """\
+defines no predict_fn(data, model). Write one, or transform_fn(model, body, content_type, accept):
+    def predict_fn(data, model):
+        return model(data)
+"""
 
 
 def load_model(functions: Handler, model_dir: str) -> Any:
-    """What model_fn makes of `model_dir`, warmed up.
+    """What model_fn makes of `model_dir`, warmed up. The folder is then the current one, as in multi-model-server.
 
-    Raises HandlerError, or OutOfMemory where that was why, with what the handler raised as its cause.
+    A pipelined handler stays where the process is. Raises HandlerError, or OutOfMemory where that was why, with what
+    the handler raised as its cause.
     """
+    context = functions.context
+    context.system_properties |= {
+        "model_dir": model_dir,
+        "gpu_id": 0 if gpus() else None,
+        "batch_size": 1,
+        "model_name": "model",
+        "server_name": "pixelserve",
+    }
+    if not functions.is_pipelined and os.path.isdir(model_dir):
+        os.chdir(model_dir)
     try:
-        model = functions.model_fn(model_dir, Context("model_fn"))
+        if functions.pre_model_fn is not None:
+            functions.pre_model_fn(model_dir, context)
+        model = functions.model_fn(model_dir, context)
         if functions.warmup_fn is not None:
-            functions.warmup_fn(model, Context("warmup_fn"))
+            functions.warmup_fn(model, context)
+        if functions.model_warmup_fn is not None:
+            functions.model_warmup_fn(model_dir, model, context)
     except BaseException as error:
         reason = error.message if isinstance(error, PixelserveError) else f"{type(error).__name__}: {error}"
         if isinstance(as_error(error, "model_fn"), OutOfMemory):
@@ -162,56 +346,3 @@ def load_model(functions: Handler, model_dir: str) -> Any:
             raise OutOfMemory(message, state=State.OUT_OF_MEMORY) from error
         raise HandlerError(reason, state=State.LOAD_FAILED) from error
     return model
-
-
-def _from_transform(transform_fn: Function) -> dict[str, Function]:
-    """input_fn, predict_fn and output_fn that together are the transform_fn."""
-
-    def predict_fn(body: Any, model: Any, context: Any) -> Any:
-        return transform_fn(model, body, context.content_type, context.accept, context)
-
-    def pass_through(data: Any, _media_type: str, _context: Any) -> Any:
-        return data
-
-    return {"input_fn": pass_through, "predict_fn": predict_fn, "output_fn": pass_through}
-
-
-def _missing(defined: frozenset[str]) -> str:
-    if "model_fn" not in defined:
-        return "defines no model_fn(model_dir). Write one that returns the loaded model."
-    if "transform_fn" in defined and defined & {"input_fn", "predict_fn", "predict_batch_fn", "output_fn"}:
-        return "defines transform_fn beside input_fn/predict_fn/output_fn. Keep one of the two ways."
-    if not defined & {"transform_fn", "predict_fn", "predict_batch_fn"}:
-        return "defines no predict_fn(data, model). Write one, or transform_fn(model, body, content_type, accept)."
-    return ""
-
-
-def with_context(name: str, function: Function | None) -> Function | None:
-    """The function with `context` as its last parameter, whether or not it takes one itself.
-
-    Raises HandlerError when its positional parameters are not those of the contract.
-    """
-    if function is None:
-        return None
-    expected = PARAMETERS[name]
-    try:
-        parameters = list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError) as error:
-        raise HandlerError(f"{name} is not a function.") from error
-    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
-        return function
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    required = [p for p in positional if p.default is p.empty]
-    if len(required) > len(expected) + 1 or len(positional) < len(expected):
-        raise HandlerError(
-            f"{name} takes ({', '.join(p.name for p in positional)}); it must take ({', '.join(expected)}[, context])."
-        )
-    takes_context = len(required) == len(expected) + 1 or any(p.name == "context" for p in positional)
-    return function if takes_context else _drop_context(function)
-
-
-def _drop_context(function: Function) -> Function:
-    def without_context(*arguments: Any) -> Any:
-        return function(*arguments[:-1])
-
-    return without_context

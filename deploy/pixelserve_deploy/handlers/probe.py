@@ -129,7 +129,7 @@ class Probe:
         if result is _FAILED:
             return
         try:
-            answer = from_handler(result, self._accept, "")
+            answer = from_handler(result, context, found.author_of("output_fn"))
         except PixelserveError as error:
             self._record("problem", "output_fn", error.message)
             return

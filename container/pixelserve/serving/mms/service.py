@@ -46,12 +46,20 @@ class HandlerService:
 
     def _respond(self, mms_context: Any, index: int, body: bytes) -> bytes:
         request_id = mms_context.get_request_id(index)
-        headers = {key.lower(): value for key, value in mms_context.get_all_request_header(index).items()}
+        headers = {
+            key.lower(): value
+            for key, value in mms_context.get_all_request_header(index).items()
+            if isinstance(value, str)
+        }
         try:
             answer, error = self._answer(bytes(body), headers, request_id), None
         except PixelserveError as raised:
             answer, error = json_answer(raised.body(request_id)), raised
-        if error is not None:
+        if error is None:
+            mms_context.set_response_status(answer.status, "", index)
+            for name, value in answer.headers:
+                mms_context.set_response_header(index, name, value)
+        else:
             mms_context.set_response_status(error.status, error.code, index)
             if error.retry_after is not None:
                 mms_context.set_response_header(index, "Retry-After", str(error.retry_after))

@@ -143,18 +143,22 @@ class Models(Contract):
             await self._stop(model, 1.0)
             raise
         logger.info("loaded %s", name)
-        return json_answer(_described(model))
+        return json_answer({"status": "Workers scaled", **_described(model)})
 
     def _folder(self, url: str) -> Path:
-        """The folder that a URL names. Raises BadRequest for what is not a folder below the one for models."""
+        """The folder that a URL names. Raises BadRequest for what is not below the one for models, and NotFound."""
         root = Path(self._settings.models_dir).resolve()
         try:
             folder = Path(url).resolve()
-            is_one = root in folder.parents and folder.is_dir()
+            is_one, is_there = root in folder.parents, folder.is_dir()
         except (TypeError, ValueError, OSError, RuntimeError):  # what no path can be
             is_one = False
         if not is_one:
             raise BadRequest(f"url must be a folder below {root} (PIXELSERVE_MODELS_DIR).", param="url")
+        if not is_there:
+            raise NotFound(
+                f"There is no folder {folder} here. Give the one that the model was unpacked to.", param="url"
+            )
         return folder
 
     async def _unload(self, name: str, *_request: Any) -> Answer:
@@ -162,7 +166,7 @@ class Models(Contract):
         del self._models[name]
         await self._stop(model, self._settings.drain_seconds)
         logger.info("unloaded %s", name)
-        return json_answer({"modelName": name})
+        return json_answer({"status": f'Model "{name}" unregistered', "modelName": name})
 
     async def _invoke(
         self, name: str, caller: Caller, headers: RequestHeaders, request_id: str, receive: Any

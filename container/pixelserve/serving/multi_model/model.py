@@ -11,9 +11,11 @@ import httpx
 
 from pixelserve.errors import HandlerError, OutOfMemory, State
 from pixelserve.processes import START_SECONDS, ServerFailed, ServerProcess
-from pixelserve.serving.answers import Answer
-from pixelserve.wire import ATTRIBUTES, UNIX, read_error
+from pixelserve.serving.answers import OWN_HEADERS, Answer
+from pixelserve.wire import ATTRIBUTES, UNIX, is_error, read_error
 
+_OF_THE_WRAPPED_MODEL = {"SAGEMAKER_SUBMIT_DIRECTORY"}
+"""Variables that the SDK's MultiDataModel copies from the model that it wraps: each model here brings its own code."""
 _LOOK_SECONDS = 0.05
 _PING_SECONDS = 5.0
 
@@ -28,7 +30,7 @@ class Model:
         self.size = size_of(folder)
         self._socket = sockets / os.urandom(8).hex()
         environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name not in _OF_THE_WRAPPED_MODEL},
             "SAGEMAKER_MULTI_MODEL": "false",
             "SM_MODEL_DIR": str(folder),
             "PIXELSERVE_HOST": f"{UNIX}{self._socket}",
@@ -65,9 +67,11 @@ class Model:
         """The model's answer, in the pieces it came in. Raises the model's own error, and httpx.TransportError."""
         async with self._client.stream("POST", "/invocations", content=body, headers=headers) as response:
             parts = [piece async for piece in response.aiter_raw()]
-        if not response.is_success:
-            raise read_error(response.status_code, b"".join(parts))
-        return Answer(parts or [b""], response.headers["content-type"], response.headers.get(ATTRIBUTES, ""))
+        if not response.is_success and is_error(body := b"".join(parts)):
+            raise read_error(response.status_code, body)
+        given = response.headers
+        passed = tuple((name, value) for name, value in given.items() if name not in {*OWN_HEADERS, ATTRIBUTES})
+        return Answer(parts or [b""], given["content-type"], given.get(ATTRIBUTES, ""), response.status_code, passed)
 
     async def close(self) -> None:
         """Removes what is left of a server that has ended."""
