@@ -39,7 +39,9 @@ class Request:
         return {name: value for name, value in given.items() if value is not None}
 
 
-def send(body: bytes | str, content_type: str | None = JSON, accept: str | None = None, attributes: str = "") -> Request:
+def send(
+    body: bytes | str, content_type: str | None = JSON, accept: str | None = None, attributes: str = ""
+) -> Request:
     """A request, its body as text where it is text."""
     return Request(body.encode() if isinstance(body, str) else body, content_type, accept, attributes)
 
@@ -53,7 +55,7 @@ class Case:
 
     idiom: str
     handler: str
-    requests: tuple[Request, Request, Request, Request]
+    requests: tuple[Request, ...]
     files: dict[str, str | bytes] = field(default_factory=dict)
     environ: dict[str, str] = field(default_factory=dict)
 

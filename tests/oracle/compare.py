@@ -8,11 +8,13 @@ lists them with their reasons.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from oracle.case import JSON, NPY, Answer, Request
 
 SAME, DIFFERENT = "same", "different"
+UNSUPPORTED = "sagemaker_inference.errors.UnsupportedFormatError"
 
 
 def compare(request: Request, stack: Answer, ours: Answer) -> str:
@@ -56,60 +58,62 @@ def _error(ours: Answer) -> dict[str, Any] | None:
     return error if is_ours and b"Traceback" not in ours.body else None
 
 
-def _is_refusal_of_server(stack: Answer) -> bool:
-    """Whether multi-model-server itself refuses what a handler returned: status 503 and JSON of its own."""
-    return stack.status == 503 and b'"InternalServerException"' in stack.body
+def _is_of_server(stack: Answer) -> bool:
+    """Whether multi-model-server answers by itself: 503 for what it cannot write, 500 for a worker that died."""
+    return b'"InternalServerException"' in stack.body
 
 
 def error(request: Request, stack: Answer, ours: Answer) -> bool:
-    """A failure is JSON with a code in place of a traceback, its status tells whose fault it was."""
+    """A failure is JSON with a code and no traceback; its status tells a caller's mistake from the handler's."""
     found = _error(ours)
-    if found is None:
+    if found is None or stack.status < 400:
         return False
-    if _is_refusal_of_server(stack):
-        return ours.status == 500
     if stack.failure is None:
-        return False
+        return _is_of_server(stack) and ours.status == 500
+    if found.get("state") == "load_failed":  # refused when it is loaded, not at each request
+        return stack.status == 500
     if stack.status != 500:
         return ours.status == stack.status and found["message"] == stack.failure.message
-    if not stack.failure.by_handler and stack.failure.kind != "NotImplementedError":
-        return ours.status in (400, 406, 415, 500)
-    return ours.status in (500, 507)
-
-
-def not_loaded(request: Request, stack: Answer, ours: Answer) -> bool:
-    """A handler that cannot work is refused when it is loaded, not at each request."""
-    found = _error(ours)
-    return stack.failure is not None and stack.status == 500 and found is not None and found.get("state") == "load_failed"
+    if not stack.failure.by_handler and ours.status == 400:
+        return True
+    if stack.failure.kind == UNSUPPORTED:
+        return ours.status in (406, 415)
+    if stack.failure.kind == "MemoryError":
+        return ours.status == 507
+    return ours.status == 500
 
 
 def pickle(request: Request, stack: Answer, ours: Answer) -> bool:
-    """Arrays of Python objects are not unpickled: that would run code of the caller's."""
+    """Arrays of Python objects are not unpickled: that would run a caller's code."""
     return request.content_type == NPY and stack.status == 200 and ours.status == 400 and _error(ours) is not None
 
 
-def raw_bytes(request: Request, stack: Answer, ours: Answer) -> bool:
-    """Without an input_fn, content types that the toolkit does not know are read as bytes."""
-    unknown = stack.failure is not None and stack.failure.kind.endswith("UnsupportedFormatError")
-    return unknown and not stack.failure.by_handler and ours.status == 200
-
-
-def not_a_number(request: Request, stack: Answer, ours: Answer) -> bool:
-    """NaN and infinity are no JSON: null, or an error."""
-    try:
-        json.loads(stack.body)
-        _strict(ours.body)
-    except ValueError:
-        return False
-    return not _same_json(stack.body, stack.body) and (ours.status == 200 or _error(ours) is not None)
+def more_types(request: Request, stack: Answer, ours: Answer) -> bool:
+    """Without input_fn or output_fn, bytes, ragged lists, types with parameters and no type (JSON) are taken, too."""
+    return ours.status == 200 and stack.failure is not None and not stack.failure.by_handler
 
 
 def more_results(request: Request, stack: Answer, ours: Answer) -> bool:
-    """output_fn may return arrays, NumPy scalars, and iterators of bytes, which the stack refuses."""
-    return _is_refusal_of_server(stack) and ours.status == 200
+    """What a handler may return: arrays, NumPy scalars and iterators of bytes, too."""
+    return _is_of_server(stack) and stack.status == 503 and ours.status == 200
 
 
-KINDS = {
-    kind.__name__: kind for kind in (error, not_loaded, pickle, raw_bytes, not_a_number, more_results)
-}
-"""Each kind by its name; its text is the reason."""
+def not_a_number(request: Request, stack: Answer, ours: Answer) -> bool:
+    """NaN and infinity are null: JSON has neither."""
+    if stack.status != 200 or (stack.content_type, ours.status, ours.content_type) != (JSON, 200, JSON):
+        return False
+    try:
+        return repr(json.loads(stack.body, parse_constant=lambda _: None)) == repr(_strict(ours.body))
+    except ValueError:
+        return False
+
+
+def one_type(request: Request, stack: Answer, ours: Answer) -> bool:
+    """An answer without a type has the first of Accept, not all of them."""
+    first = (request.accept or "").partition(",")[0]
+    answered = replace(stack, content_type=first)
+    return stack.content_type == request.accept and _is_same(answered, ours)
+
+
+KINDS = {kind.__name__: kind for kind in (error, pickle, more_types, more_results, not_a_number, one_type)}
+"""Each kind of difference by its name; its text is the reason."""

@@ -1,12 +1,13 @@
 """The hosts without a server of ours, `direct` and Lambda, each handler in a process of its own.
 
-`python -m oracle.in_process` reads an order as a line of JSON and writes its answers as a line: the process has imported
-what all need and forks for each order, which then has a fresh interpreter's state, its main thread, and no model yet.
+`python -m oracle.in_process` reads an order as a line of JSON and writes its answers as a line. It has imported what
+all need, and forks for each order: a process with its main thread and no model yet.
 """
 
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import os
 import select
@@ -50,7 +51,8 @@ class InProcess:
         ]
         environ = {"SM_MODEL_DIR": str(model_dir), **case.environ}
         order = {"host": host, "environ": environ, "requests": requests}
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         answers = json.loads(self._process.stdout.readline())
@@ -62,15 +64,16 @@ def _by_direct(request: Request) -> tuple[int, dict[str, str], bytes]:
     from pixelserve.serving.answers import json_answer
     from pixelserve.serving.aws_lambda import load
     from pixelserve.serving.context import Context
+    from pixelserve.wire import ATTRIBUTES
 
     headers = {name.lower(): value for name, value in request.headers.items()}
     context = Context.from_headers(headers, "oracle", SECONDS)
     try:
-        answer, status = load().answer(request.body, context), 200
+        answer = load().answer(request.body, context)
     except PixelserveError as error:
-        answer, status = json_answer(error.body("oracle")), error.status
-    named = {"content-type": answer.media_type, "x-amzn-sagemaker-custom-attributes": answer.attributes}
-    return status, {name: value for name, value in named.items() if value}, b"".join(answer.parts)
+        answer = dataclasses.replace(json_answer(error.body("oracle")), status=error.status)
+    named = {**dict(answer.headers), "content-type": answer.media_type, ATTRIBUTES: answer.attributes}
+    return answer.status, {name: value for name, value in named.items() if value}, b"".join(answer.parts)
 
 
 class _LambdaContext:
@@ -117,19 +120,21 @@ def _work(order: dict[str, Any], result: int) -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())
     with os.fdopen(result, "w") as writer:
-        writer.write(json.dumps(_answer(order)))
+        writer.write(json.dumps(_answer(order)) + "\n")
 
 
-def _read(result: int, seconds: float) -> str:
-    """What the forked process writes until it closes its end; an empty list when that takes too long."""
+def _read(result: int) -> str:
+    """The line that the forked process writes; an empty list when that ends without, or takes too long.
+
+    The end of what is written would come late: processes of the handler's own hold the pipe, too.
+    """
     text = b""
-    while True:
-        if not select.select([result], [], [], seconds)[0]:
-            return "[]"
-        piece = os.read(result, 1 << 16)
+    while not text.endswith(b"\n"):
+        piece = os.read(result, 1 << 16) if select.select([result], [], [], SECONDS)[0] else b""
         if not piece:
-            return text.decode() or "[]"
+            return "[]"
         text += piece
+    return text.decode().strip()
 
 
 def main() -> None:
@@ -143,16 +148,17 @@ def main() -> None:
         pid = os.fork()
         if pid == 0:
             os.close(result)
-            os.setpgid(0, 0)
             try:
                 _work(json.loads(line), end)
             finally:
                 sys.stderr.flush()
                 os._exit(0)
+        os.setpgid(pid, pid)
         os.close(end)
-        print(_read(result, SECONDS), flush=True)
+        sys.stdout.write(_read(result) + "\n")
+        sys.stdout.flush()
         os.close(result)
-        os.kill(pid, signal.SIGKILL)
+        os.killpg(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
 
 

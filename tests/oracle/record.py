@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from oracle.case import Answer, Case
-from oracle.cases import CASES
+from oracle.idioms import CASES
 from oracle.stack import VERSIONS, Stack, without_traceback
 
 STORED = Path(__file__).with_name("answers.json")
@@ -34,7 +34,7 @@ def read_stored() -> dict[str, list[Answer]]:
 def main(names: list[str]) -> None:
     answers = {name: found for name, found in (read_stored() if names else {}).items() if name in CASES}
     for name in names or CASES:
-        print(name, flush=True)
+        sys.stderr.write(f"{name}\n")
         answers[name] = ask_stack(CASES[name])
     rows = {name: [answer.as_json() for answer in answers[name]] for name in sorted(answers)}
     STORED.write_text(json.dumps({"versions": VERSIONS, "handlers": rows}, indent=1, ensure_ascii=False) + "\n")

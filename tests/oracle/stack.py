@@ -24,6 +24,8 @@ model_server.start_model_server()
 """
 INTERNAL_ERROR = 500
 """Of every exception that has no status of its own."""
+PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+"""Has the command multi-model-server."""
 VERSIONS = {
     "sagemaker-inference": version("sagemaker-inference"),
     "multi-model-server": version("multi-model-server"),
@@ -87,7 +89,7 @@ class Stack:
             "SAGEMAKER_MODEL_SERVER_WORKERS": "1",
             "TMPDIR": str(scratch),
             "TEMP": str(scratch),
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "PATH": PATH,
             **case.environ,
         }
         environ.pop("PYTHONPATH", None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from oracle.cases import answers, failures, layout, signatures, state, types
+from oracle.idioms import answers, failures, layout, signatures, state, types
 
 CASES = {
     name: case for part in (signatures, types, answers, state, layout, failures) for name, case in part.CASES.items()

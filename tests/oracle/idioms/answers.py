@@ -287,7 +287,8 @@ CASES = {
 
         def input_fn(body, content_type, context):
             sent = {name.lower(): value for name, value in context.get_all_request_header(0).items()}
-            same = {name.lower(): value for name, value in context.request_processor[0].get_request_properties().items()}
+            properties = context.request_processor[0].get_request_properties()
+            same = {name.lower(): value for name, value in properties.items()}
             names = ("content-type", "accept", "x-amzn-sagemaker-custom-attributes")
             return [sent == same, {name: sent.get(name) for name in names}]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 
 import numpy as np
 import scipy.sparse
@@ -360,8 +361,8 @@ CASES = {
             return {"shape": list(data.shape), "mean": round(float(data.mean()), 3)}
         """,
         (
-            send('{"image": "%s"}' % base64.b64encode(_png()).decode()),
-            send('{"image": "%s"}' % base64.b64encode(_png()).decode(), JSON, JSON),
+            send(json.dumps({"image": base64.b64encode(_png()).decode()})),
+            send(json.dumps({"image": base64.b64encode(_png()).decode()}), JSON, JSON),
             send('{"image": "eA=="}'),
             send('{"picture": ""}'),
         ),
