@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from pixelserve.features import FEATURES, handler_folder
 
 ROOT = Path(__file__).parents[1]
 PLACES = {"container/pixelserve": "pixelserve", "deploy/pixelserve_deploy": "pixelserve_deploy"}
@@ -117,7 +118,7 @@ def test_importing_the_package_loads_nothing_from_third_parties() -> None:
 
 
 def test_the_face_of_a_handler_is_enough(tmp_path: Path) -> None:
-    handlers = sorted((ROOT / "code").glob("*/inference.py"))
+    handlers = [handler_folder(feature) / "inference.py" for feature in FEATURES]
     assert len(handlers) >= 3
     for handler in handlers:
         used = {name for module, name in _imports(handler) if module == "pixelserve"}

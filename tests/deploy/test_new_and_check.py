@@ -57,9 +57,9 @@ PASS = "def model_fn(model_dir):\n    return 1\ndef input_fn(body, content_type)
     ("source", "expected"),
     [
         ("import no_such_package\n", "import: Import of inference.py failed: ModuleNotFoundError"),
-        ("x = 1\n", "import: inference.py defines no model_fn(model_dir). Write one"),
+        ("x = 1\n", "model_fn: HandlerError: The handler defines no model_fn(model_dir), and there is not one .pt"),
         ("def model_fn():\n    pass\ndef predict_fn(d, m):\n    pass\n", "import: model_fn takes (); it must take"),
-        (PASS, "import: inference.py defines no predict_fn(data, model)"),
+        (PASS, "model_fn: HandlerError: The handler defines no predict_fn(data, model), and its model_fn returned int"),
         (
             "def model_fn(model_dir):\n    raise OSError('no weights')\ndef predict_fn(d, m):\n    return d\n",
             "model_fn: OSError: no weights (inference.py, line 2)",
@@ -73,8 +73,8 @@ PASS = "def model_fn(model_dir):\n    return 1\ndef input_fn(body, content_type)
         (PASS + "def warmup_fn(model):\n    1 / 0\ndef predict_fn(d, m):\n    return d\n", "warmup_fn: ZeroDivision"),
         (PASS + "def predict_fn(d, m):\n    return d[10 ** 9]\n", "predict_fn: IndexError"),
         (
-            PASS + "def predict_fn(d, m):\n    return d\ndef output_fn(p, accept):\n    return 3.5\n",
-            "output_fn: output_fn returned float. Return bytes or str",
+            PASS + "def predict_fn(d, m):\n    return d\ndef output_fn(p, accept):\n    return {1, 2}\n",
+            "output_fn: output_fn returned set, which cannot be written: JSON has no set. Return bytes or str",
         ),
         (PASS + "def predict_batch_fn(items, m):\n    return items[:1]\n", "predict_batch_fn: 2 items gave 1: return"),
         (PASS + "def predict_batch_fn(items, m):\n    return 7\n", "predict_batch_fn: 2 items gave int"),
@@ -104,7 +104,7 @@ def test_what_fails_in_production_is_a_problem(check, source, expected):
             "content type: an unknown one (application/x-pixelserve-check)",
         ),
         (
-            PASS + "def predict_fn(d, m):\n    return d\ndef output_fn(p, accept):\n    return {'*/*': 'a'}[accept]\n",
+            PASS + "def predict_fn(d, m):\n    return d\ndef output_fn(p, accept):\n    return {'application/json': 'a'}[accept]\n",
             "accept: an unknown one is answered 500 (KeyError",
         ),
         (PASS + "def predict_fn(d, m):\n    return d\n", "output_fn: absent: the default"),

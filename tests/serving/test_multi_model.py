@@ -84,13 +84,15 @@ def test_load_list_describe_unload(server: Server, root: Path) -> None:
     folders = {name: write_model(root, name) for name in ("one", "three", "two")}
     assert server.client.get("/models").json() == {"models": []}
     for name, folder in folders.items():
-        assert load(server, name, folder).json() == {"modelName": name, "modelUrl": str(folder)}
+        described = {"modelName": name, "modelUrl": str(folder)}
+        assert load(server, name, folder).json() == {"status": "Workers scaled", **described}
     first = server.client.get("/models", params={"limit": 2}).json()
     assert [model["modelName"] for model in first["models"]] == ["one", "three"]
     rest = server.client.get("/models", params={"limit": 2, "next_page_token": first["nextPageToken"]}).json()
     assert rest == {"models": [{"modelName": "two", "modelUrl": str(folders["two"])}]}
     assert server.client.get("/models/two").json() == rest["models"][0]
-    assert server.client.delete("/models/two").status_code == 200
+    unloaded = server.client.delete("/models/two")
+    assert (unloaded.status_code, unloaded.json()["status"]) == (200, 'Model "two" unregistered')
     for answer in (server.client.get("/models/two"), server.client.delete("/models/two"), invoke(server, "two")):
         assert (answer.status_code, code_of(answer)) == (404, "not_found")
     assert load(server, "two", folders["two"]).status_code == 200

@@ -232,8 +232,8 @@ def _import_entry(location: Location) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     folders = location.import_folders
     sys.path[:] = [*folders, *(folder for folder in sys.path if folder not in folders)]
-    inherited = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder not in folders]
-    os.environ["PYTHONPATH"] = os.pathsep.join([*folders, *(folder for folder in inherited if folder)])
+    inherited = [os.path.abspath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    os.environ["PYTHONPATH"] = os.pathsep.join([*folders, *(path for path in inherited if path not in folders)])
     _entries.add(name)
     sys.modules[name] = module
     try:
@@ -321,6 +321,7 @@ def load_model(functions: Handler, model_dir: str) -> Any:
     A pipelined handler stays where the process is. Raises HandlerError, or OutOfMemory where that was why, with what
     the handler raised as its cause.
     """
+    model_dir = os.path.abspath(model_dir)
     context = functions.context
     context.system_properties |= {
         "model_dir": model_dir,
