@@ -30,15 +30,16 @@ class InProcess:
 
     def __enter__(self) -> Self:
         path = os.pathsep.join(str(Path(__file__).parents[above] / name) for above, name in ((1, ""), (2, "container")))
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "oracle.in_process"],
-            cwd=self._folder,
-            env={**os.environ, "PYTHONPATH": path},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=(self._folder / "in_process.log").open("w"),
-            text=True,
-        )
+        with (self._folder / "in_process.log").open("w") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "oracle.in_process"],
+                cwd=self._folder,
+                env={**os.environ, "PYTHONPATH": path},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
         return self
 
     def __exit__(self, *_raised: object) -> None:

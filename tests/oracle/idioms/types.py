@@ -369,7 +369,13 @@ CASES = {
     ),
     "unknown_types": Case(
         "content types that the defaults do not know",
-        ECHO,
+        """
+        def model_fn(model_dir):
+            return None
+
+        def predict_fn(data, model):
+            return {"bytes": len(data)} if isinstance(data, bytes) else {"shape": data.shape}
+        """,
         (send("abc", TEXT), send(b"\x00\x01", RAW, JSON), send("<a/>", "application/xml"), send("1", None)),
     ),
     "type_with_charset": Case(
