@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
 from pixelserve.features import FEATURES, handler_folder
 
 ROOT = Path(__file__).parents[1]

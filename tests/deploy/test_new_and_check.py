@@ -104,7 +104,8 @@ def test_what_fails_in_production_is_a_problem(check, source, expected):
             "content type: an unknown one (application/x-pixelserve-check)",
         ),
         (
-            PASS + "def predict_fn(d, m):\n    return d\ndef output_fn(p, accept):\n    return {'application/json': 'a'}[accept]\n",
+            PASS + "def predict_fn(d, m):\n    return d\n"
+            "def output_fn(p, accept):\n    return {'application/json': 'a'}[accept]\n",
             "accept: an unknown one is answered 500 (KeyError",
         ),
         (PASS + "def predict_fn(d, m):\n    return d\n", "output_fn: absent: the default"),

@@ -101,7 +101,9 @@ def test_the_only_file_in_code_is_served_and_named(tmp_path: Path, caplog: pytes
 
 def test_several_files_in_code_without_the_program_are_refused_by_name(tmp_path: Path) -> None:
     model = write(tmp_path, code__a=MINE, code__b=MINE)
-    with pytest.raises(HandlerError, match=r"no inference\.py in .*code, which has a\.py, b\.py\. Set SAGEMAKER_PROGRAM"):
+    with pytest.raises(
+        HandlerError, match=r"no inference\.py in .*code, which has a\.py, b\.py\. Set SAGEMAKER_PROGRAM"
+    ):
         locate(Settings(model_dir=str(model)))
 
 
@@ -155,7 +157,10 @@ def test_functions_that_nothing_calls_are_named(
     direct: Callable[..., Called], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        direct(MINE + "def preprocess_fn(x):\n    return x\ndef _own_fn(x):\n    return x\nfrom os.path import join as j_fn\n")
+        direct(
+            MINE
+            + "def preprocess_fn(x):\n    return x\ndef _own_fn(x):\n    return x\nfrom os.path import join as j_fn\n"
+        )
     assert "nothing calls preprocess_fn; what is called: " in caplog.text
 
 

@@ -264,3 +264,39 @@ def test_the_drain_is_within_its_time(serve: Callable[..., Server], root: Path) 
     assert server.terminate() == 1
     caller.join()
     assert server.log()[-1]["message"] == "ended with work lost"
+
+
+def test_each_model_brings_its_own_code_whatever_the_environment_of_the_wrapped_model_says(
+    serve: Callable[..., Server], root: Path
+) -> None:
+    wrapped = {"SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code", "SAGEMAKER_PROGRAM": "inference.py"}
+    server = serve(SAGEMAKER_MULTI_MODEL="true", PIXELSERVE_MODELS_DIR=str(root), **wrapped).ready()
+    for name in ("a", "b"):
+        assert load(server, name, write_model(root, name)).status_code == 200
+    assert [invoke(server, name).json()["helper"] for name in ("a", "b")] == ["helper of a", "helper of b"]
+
+
+def test_a_folder_that_does_not_exist_is_404(server: Server, root: Path) -> None:
+    answer = load(server, "a", root / "none" / "model")
+    assert (answer.status_code, code_of(answer)) == (404, "not_found")
+    assert load(server, "a", root.parent).status_code == 400
+
+
+def test_status_and_headers_that_a_handler_sets_are_passed_on(server: Server, root: Path) -> None:
+    source = """
+def model_fn(model_dir):
+    return 1
+
+def predict_fn(data, model, context):
+    context.set_response_status(422)
+    context.set_response_header(0, "X-Own", "1")
+    if data == 0:
+        raise ValueError
+    return "not taken"
+"""
+    load(server, "a", write_model(root, "a", source))
+    answer = invoke(server, "a")
+    assert (answer.status_code, answer.json(), answer.headers["x-own"]) == (422, "not taken", "1")
+    assert len(answer.headers.get_list("content-type")) == len(answer.headers.get_list("date")) == 1
+    failed = invoke(server, "a", 0)
+    assert (failed.status_code, code_of(failed)) == (500, "handler_error")

@@ -99,7 +99,9 @@ def test_what_a_handler_sets_is_answered(serve: Callable[..., Server]) -> None:
 
 
 def test_the_next_request_starts_anew(direct: Callable[..., Called]) -> None:
-    called = direct(ANSWER.replace("context.set_response_status(code=422", "if data: context.set_response_status(code=422"))
+    called = direct(
+        ANSWER.replace("context.set_response_status(code=422", "if data: context.set_response_status(code=422")
+    )
     assert [called(body).status for body in ("1", "0", "1")] == [422, 200, 422]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -34,7 +35,9 @@ def prediction(expression: str) -> str:
 
 
 @pytest.mark.parametrize("accept", [{}, {"accept": "*/*"}, {"accept": ""}])
-def test_an_absent_accept_is_json_or_what_the_variable_says(direct: Callable[..., Called], accept: dict[str, str]) -> None:
+def test_an_absent_accept_is_json_or_what_the_variable_says(
+    direct: Callable[..., Called], accept: dict[str, str]
+) -> None:
     assert json.loads(direct(BODY).body("1", **accept)) == ["str", "application/json"]
     assert json.loads(direct(BODY, default_accept="text/csv").body("1", **accept)) == ["str", "text/csv"]
 
@@ -44,12 +47,12 @@ def test_an_absent_accept_is_json_or_what_the_variable_says(direct: Callable[...
     [
         ("application/json", "str"),
         ("text/csv", "str"),
-        ("text/plain", "bytes"),
-        ("application/json; charset=utf-8", "bytes"),
-        ("image/png", "bytes"),
+        ("text/plain", "bytearray"),
+        ("application/json; charset=utf-8", "bytearray"),
+        ("image/png", "bytearray"),
     ],
 )
-def test_json_and_csv_are_str_other_bodies_bytes(
+def test_json_and_csv_are_str_other_bodies_a_bytearray(
     direct: Callable[..., Called], content_type: str, expected: str
 ) -> None:
     assert json.loads(direct(BODY).body("1", content_type))[0] == expected
@@ -124,11 +127,26 @@ def test_a_hostile_npz_is_refused(direct: Callable[..., Called], data: bytes) ->
         ("text/csv", "1,2\n3\n"),
         ("text/csv", " "),
         ("application/x-npy", "x"),
+        ("application/json", "[[1], [2, 3]]"),
         ("application/jsonlines", "1\n{\n"),
     ],
 )
 def test_what_is_not_what_its_type_says_is_400(direct: Callable[..., Called], content_type: str, body: str) -> None:
     with pytest.raises(BadRequest):
+        direct(ECHO)(body, content_type)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/json", json.dumps(["x" * 1_000_000, *range(10_000)])),
+        ("text/csv", "x" * 1_000_000 + "\n1" * 10_000),
+    ],
+)
+def test_a_long_string_among_many_elements_takes_no_memory_for_each(
+    direct: Callable[..., Called], content_type: str, body: str
+) -> None:
+    with pytest.raises(BadRequest, match=r"more than [\d,]+ bytes of memory"):
         direct(ECHO)(body, content_type)
 
 
@@ -211,9 +229,7 @@ def test_a_tensor_with_a_gradient_is_written(direct: Callable[..., Called], acce
         (LOAD + "def transform_fn(m, b, c, a):\n    return {1, 2}\n", "application/json", "transform_fn returned set"),
     ],
 )
-def test_what_cannot_be_written_is_told(
-    direct: Callable[..., Called], source: str, accept: str, reason: str
-) -> None:
+def test_what_cannot_be_written_is_told(direct: Callable[..., Called], source: str, accept: str, reason: str) -> None:
     with pytest.raises(HandlerError, match=reason):
         direct(source)("1", accept=accept)
 
@@ -267,7 +283,7 @@ def test_the_native_server_gives_the_same(serve: Callable[..., Server]) -> None:
     answer = server.invoke("1")
     assert (answer.json(), answer.headers["content-type"]) == (["str", "application/json"], "application/json")
     assert server.invoke("", accept="*/*").json() == ["str", "application/json"]
-    assert server.invoke("1", "text/plain", accept="text/csv").json() == ["bytes", "text/csv"]
+    assert server.invoke("1", "text/plain", accept="text/csv").json() == ["bytearray", "text/csv"]
     stream = serve(result("(b'piece %d;' % number for number in range(3))")).ready()
     assert stream.invoke("1").text == "piece 0;piece 1;piece 2;"
 
@@ -282,3 +298,22 @@ def test_a_handler_needs_neither_the_toolkit_nor_torch(tmp_path: Path) -> None:
         "assert not {'torch', 'sagemaker_inference', 'scipy'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+def test_lambda_agrees_on_accept(tmp_path: Path) -> None:
+    (tmp_path / "inference.py").write_text(BODY)
+    script = (
+        "from pixelserve.serving import aws_lambda\n"
+        "class Lambda: aws_request_id = 'a'; get_remaining_time_in_millis = lambda self: 60_000\n"
+        "event = {'httpMethod': 'POST', 'path': '/invocations', 'body': '1', 'headers': {}}\n"
+        "print(aws_lambda.handler([1], Lambda()), aws_lambda.handler(event, Lambda())['headers']['content-type'])\n"
+    )
+    environ = {
+        "SAGEMAKER_SUBMIT_DIRECTORY": str(tmp_path),
+        "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "application/x-own",
+        "SM_MODEL_DIR": str(tmp_path),
+    }
+    ran = subprocess.run(
+        [sys.executable, "-c", script], env=os.environ | environ, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert ran.stdout.splitlines()[-1] == "['str', 'application/x-own'] application/x-own"

@@ -10,7 +10,7 @@ import io
 import json
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 LARGEST_UNPACKED = 32
-"""An NPZ may unpack to so many times its own size."""
+"""A body may become arrays of so many times its own size."""
 LEAST_UNPACKED = 64 * 1024 * 1024
-"""Bytes that any NPZ may unpack to."""
+"""Bytes that the arrays of any body may have."""
+TEXT_BYTES = 4
+"""Of a character in an array of strings, where all elements are as long as the longest."""
 
 
 class JsonObject(dict[str, Any]):
@@ -50,14 +52,33 @@ class JsonObject(dict[str, Any]):
         return array
 
 
-def as_array(value: Any) -> Any:
-    """A JSON value as sagemaker-inference gives it: an ndarray; an object as JsonObject; ragged lists as they are."""
+def as_array(value: Any, source: bytes) -> Any:
+    """A JSON value as sagemaker-inference gives it: an ndarray; an object as JsonObject. It was read from `source`.
+
+    Raises ValueError for lists that differ in length, and for strings that would take too much memory side by side.
+    """
     if isinstance(value, dict):
         return JsonObject(value)
-    try:
-        return np.array(value)
-    except ValueError:  # the lists differ in length
-        return value
+    if b'"' in source:
+        lengths = [*_text_lengths(value)]
+        _check_unpacked(TEXT_BYTES * len(lengths) * max(lengths, default=0), len(source))
+    return np.array(value)
+
+
+def _text_lengths(value: Any) -> Iterator[int]:
+    """Characters of each string in nested lists, 0 for other elements."""
+    if isinstance(value, list):
+        for element in value:
+            yield from _text_lengths(element)
+    else:
+        yield len(value) if isinstance(value, str) else 0
+
+
+def _check_unpacked(size: int, source: int) -> None:
+    """Raises ValueError when `source` bytes would become arrays of too many bytes."""
+    most = max(LEAST_UNPACKED, LARGEST_UNPACKED * source)
+    if size > most:
+        raise ValueError(f"it would take more than {most:,} bytes of memory")
 
 
 def read_json(data: bytes) -> Any:
@@ -83,6 +104,8 @@ def read_csv(text: str) -> Array:
     """
     if not text.strip():
         raise ValueError("there are no rows")
+    lines = text.splitlines()
+    _check_unpacked(TEXT_BYTES * len(lines) * max(map(len, lines)), len(text))
     array: Array = np.genfromtxt(io.StringIO(text), dtype=None, delimiter=",")
     return array
 
@@ -109,9 +132,7 @@ def read_npz(data: bytes) -> Any:
     Raises ValueError or zipfile.BadZipFile for what is no NPZ or unpacks to too much; as `read_npy` for its arrays.
     """
     with zipfile.ZipFile(io.BytesIO(data)) as file:
-        most = max(LEAST_UNPACKED, LARGEST_UNPACKED * len(data))
-        if sum(member.file_size for member in file.infolist()) > most:
-            raise ValueError(f"it unpacks to more than {most:,} bytes")
+        _check_unpacked(sum(member.file_size for member in file.infolist()), len(data))
         arrays = {name.removesuffix(".npy"): read_npy(file.read(name)) for name in file.namelist()}
     if not {"format", "shape", "data"} <= arrays.keys():
         return arrays

@@ -87,7 +87,9 @@ def _part(event: dict[str, Any], name: str, kind: type[Any]) -> Any:
 
 def _call(body: bytes, headers: dict[str, str], context: Any) -> Answer:
     seconds = context.get_remaining_time_in_millis() / 1000 - SECONDS_TO_ANSWER
-    return load().answer(body, Context.from_headers(headers, context.aws_request_id, seconds, JSON))
+    direct = load()
+    accept = JSON if direct.is_pipelined else "*/*"
+    return direct.answer(body, Context.from_headers(headers, context.aws_request_id, seconds, accept))
 
 
 def _value(answer: Answer) -> Any:

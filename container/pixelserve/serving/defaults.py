@@ -28,7 +28,7 @@ _WRITERS: dict[str, tuple[str, Callable[[Any], bytes]]] = {
 
 def input_fn(body: bytes, content_type: str, context: Context) -> Any:
     """For pipelined handlers: JSON -> its value; CSV -> float ndarray (rows, columns); the rest as `array_input_fn`."""
-    return _read(body, content_type, lambda value: value, _read_rows)
+    return _read(body, content_type, lambda value, _source: value, _read_rows)
 
 
 def array_input_fn(body: str | bytes, content_type: str, context: Context) -> Any:
@@ -41,20 +41,21 @@ def array_input_fn(body: str | bytes, content_type: str, context: Context) -> An
 
 
 def _read(
-    body: str | bytes, content_type: str, shape_json: Callable[[Any], Any], read_csv: Callable[[str], Any]
+    body: str | bytes, content_type: str, shape_json: Callable[[Any, bytes], Any], read_csv: Callable[[str], Any]
 ) -> Any:
     kind = essence(content_type)
     data = body.encode() if isinstance(body, str) else body
-    if kind in (JSON, ""):
+    if kind in (JSON, "", *JSON_LINES):
         try:
-            return shape_json(arrays.read_json(data))
+            value = arrays.read_json_lines(data.decode()) if kind in JSON_LINES else arrays.read_json(data)
         except (ValueError, RecursionError) as error:
-            raise BadRequest(f"The body is not valid JSON: {error}.") from error
-    if kind in JSON_LINES:
+            raise BadRequest(
+                f"The body is not {'JSON Lines' if kind in JSON_LINES else 'valid JSON'}: {error}."
+            ) from error
         try:
-            return shape_json(arrays.read_json_lines(data.decode()))
-        except (ValueError, RecursionError) as error:
-            raise BadRequest(f"The body is not JSON Lines: {error}.") from error
+            return shape_json(value, data)
+        except ValueError as error:
+            raise BadRequest(f"The JSON is no array: {error}. Send rows of one length.") from error
     if kind in (NPY, NPZ):
         try:
             return arrays.read_npy(data) if kind == NPY else arrays.read_npz(data)

@@ -28,6 +28,11 @@ class Direct:
         functions = handler.load(handler.locate(config), config)
         return cls(functions, handler.load_model(functions, config.model_folder()))
 
+    @property
+    def is_pipelined(self) -> bool:
+        """Whether the handler takes Accept as it was sent."""
+        return self._functions.is_pipelined
+
     def answer(self, body: bytes, context: Context) -> Answer:
         """The model's answer to `body`. Raises PixelserveError, and nothing else: what callers may be told."""
         if not body and not self._functions.takes_empty_body:

@@ -30,7 +30,10 @@ PARAMETERS = {
 }
 """The functions that are called, and what each takes before the context."""
 TEXT_TYPES = (JSON, CSV)
-"""Content types, spelt exactly so, whose bodies input_fn and transform_fn of a serial handler get as str."""
+"""Content types, spelt exactly so, whose bodies input_fn and transform_fn of a serial handler get as str.
+
+Others are a bytearray, which multi-model-server gives too: arrays made on it can be written to.
+"""
 
 
 def with_context(name: str, function: Function | None) -> Function | None:
@@ -105,8 +108,9 @@ def serial_stages(own: dict[str, Function | None], start: Context, default_accep
 
     What a call put on its context is on those that follow. An absent Accept, and `*/*`, become `default_accept`.
     """
-    decode, encode = own["input_fn"] or defaults.array_input_fn, own["output_fn"] or defaults.output_fn
-    has_own_output = own["output_fn"] is not None
+    decode: Function = own["input_fn"] or defaults.array_input_fn
+    encode = own["output_fn"] or defaults.output_fn
+    has_own_input, has_own_output = own["input_fn"] is not None, own["output_fn"] is not None
     latest = start
 
     def input_fn(body: bytes, content_type: str, context: Context) -> Any:
@@ -115,7 +119,9 @@ def serial_stages(own: dict[str, Function | None], start: Context, default_accep
         latest = context
         if context.accept in ("", "*/*"):
             context.accept = default_accept
-        return decode(_as_text(body) if content_type in TEXT_TYPES else body, content_type, context)
+        if content_type in TEXT_TYPES:
+            return decode(_as_text(body), content_type, context)
+        return decode(bytearray(body) if has_own_input else body, content_type, context)
 
     def output_fn(prediction: Any, accept: str, context: Context) -> Any:
         if accept in ("", "*/*"):

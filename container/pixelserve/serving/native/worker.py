@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from types import FrameType
 
 import uvloop
 
@@ -103,8 +104,9 @@ def main() -> None:
     """`python -m pixelserve.serving.native.worker LINK_FD BOARD_FD SLOTS WORKERS INDEX`, run by the supervisor only."""
     link_fd, board_fd, slots, workers, index = (int(argument) for argument in sys.argv[1:])
     configure(settings().log_level)
-    for number in STOP_SIGNALS:  # sent to the whole group: the supervisor tells us when to end
-        signal.signal(number, lambda *_: None)
+    for number in STOP_SIGNALS:
+        signal.signal(number, _stay)
+    os.register_at_fork(after_in_child=_take_signals)
     link = socket.socket(fileno=link_fd)
     board = Board(board_fd, slots, workers)
     work: queue.SimpleQueue[Work] = queue.SimpleQueue()
@@ -112,6 +114,17 @@ def main() -> None:
     http.start()
     work.get()()
     http.join()
+
+
+def _stay(_number: int, _frame: FrameType | None) -> None:
+    """What a signal to end does here: it goes to the whole group, and the supervisor tells us when to end."""
+
+
+def _take_signals() -> None:
+    """In a process that a handler forks, signals end it again: that is how a pool ends its workers."""
+    for number in STOP_SIGNALS:
+        if signal.getsignal(number) is _stay:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _serve_and_exit(link: socket.socket, board: Board, index: int, run_on_main: Callable[[Work], None]) -> None:
