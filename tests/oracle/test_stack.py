@@ -23,14 +23,20 @@ IN_EVERY_RUN = {
     "signals",
     "transform_fn_with_context",
 }
-CHOSEN = [pytest.param(name, marks=() if name in IN_EVERY_RUN else pytest.mark.soak) for name in CASES]
+ALONE_IN_EVERY_RUN = {"errors_with_status", "response_headers", "transform_fn_with_context"}
+"""test_hosts.py has all handlers under one Java server."""
 
 
-@pytest.mark.parametrize("name", CHOSEN)
+def chosen(in_every_run: set[str]) -> list[Any]:
+    """All handlers; the others are for `make soak`."""
+    return [pytest.param(name, marks=() if name in in_every_run else pytest.mark.soak) for name in CASES]
+
+
+@pytest.mark.parametrize("name", chosen(IN_EVERY_RUN))
 def test_stored_answers(name: str, stored: dict[str, list[Answer]]) -> None:
     assert ask_stack(CASES[name]) == stored[name]
 
 
-@pytest.mark.parametrize("name", CHOSEN)
+@pytest.mark.parametrize("name", chosen(ALONE_IN_EVERY_RUN))
 def test_mms_alone(name: str, tmp_path: Path, judge: Any) -> None:
     judge("mms alone", name, hosts.mms(CASES[name], tmp_path))

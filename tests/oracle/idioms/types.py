@@ -374,7 +374,7 @@ CASES = {
             return None
 
         def predict_fn(data, model):
-            return {"bytes": len(data)} if isinstance(data, bytes) else {"shape": data.shape}
+            return {"bytes": len(data)} if isinstance(data, bytes | bytearray) else {"shape": data.shape}
         """,
         (send("abc", TEXT), send(b"\x00\x01", RAW, JSON), send("<a/>", "application/xml"), send("1", None)),
     ),
@@ -403,7 +403,7 @@ CASES = {
         ),
     ),
     "text_or_bytes": Case(
-        "isinstance(body, str): text for JSON and CSV, bytes for all else",
+        "isinstance(body, str): text for JSON and CSV, a bytearray for all else",
         """
         import json
 
@@ -411,7 +411,7 @@ CASES = {
             return None
 
         def input_fn(body, content_type):
-            return "str" if isinstance(body, str) else f"bytes {bytes(body).hex()}"
+            return "str" if isinstance(body, str) else f"{type(body).__name__} {body.hex()}"
 
         def predict_fn(data, model):
             return data
