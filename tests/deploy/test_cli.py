@@ -23,6 +23,8 @@ from pixelserve_deploy import cli
 FLIP = """
 from pixelserve.errors import BadRequest
 
+PIPELINE = True
+
 def model_fn(model_dir):
     return None
 

@@ -17,7 +17,7 @@ def predict_fn(data, model, context):
     return data * model
 
 def output_fn(prediction, accept):
-    if isinstance(prediction, bytes):
+    if isinstance(prediction, bytes | bytearray):
         return prediction, "application/octet-stream"
     return str(prediction), accept if accept != "*/*" else "text/plain"
 """

@@ -38,8 +38,8 @@ def model_fn(model_dir):
     return None
 
 def predict_fn(data, model, context):
-    Path(data).touch()
-    while not Path(data + ".go").exists():
+    Path(str(data)).touch()
+    while not Path(f"{data}.go").exists():
         context.check()
         time.sleep(0.01)
     return "done"

@@ -22,6 +22,8 @@ from pixelserve.storage import Folder, place
 ECHO = """
 from pixelserve.errors import BadRequest
 
+PIPELINE = True
+
 def model_fn(model_dir):
     return None
 

@@ -1,35 +1,19 @@
-"""Handlers called from start to end in the test's own process, as Lambda and multi-model-server's workers call them."""
+"""Fixtures of the tests of serving."""
 
 from __future__ import annotations
 
 import os
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from called import Called
 
-from pixelserve.serving.answers import Answer
-from pixelserve.serving.context import Context
 from pixelserve.serving.direct import Direct
 from pixelserve.settings import Settings
-
-
-class Called:
-    """A loaded handler; calling it is a request."""
-
-    def __init__(self, direct: Direct) -> None:
-        self._direct = direct
-
-    def __call__(self, body: bytes | str, content_type: str = "application/json", **headers: str) -> Answer:
-        given = {"content-type": content_type} | {name.replace("_", "-"): value for name, value in headers.items()}
-        data = body.encode() if isinstance(body, str) else body
-        return self._direct.answer(data, Context.from_headers(given, "request-1", 60))
-
-    def body(self, body: bytes | str, content_type: str = "application/json", **headers: str) -> bytes:
-        return b"".join(self(body, content_type, **headers).parts)
 
 
 @pytest.fixture
@@ -41,12 +25,8 @@ def direct(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
     (tmp_path / "handler").mkdir()
     (tmp_path / "model").mkdir()
 
-    def load(source: str, files: Mapping[str, str] | None = None, **settings: Any) -> Called:
+    def load(source: str, **settings: Any) -> Called:
         (tmp_path / "handler" / "inference.py").write_text(textwrap.dedent(source))
-        for name, text in (files or {}).items():
-            path = tmp_path / "handler" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(textwrap.dedent(text))
         given = {"submit_directory": str(tmp_path / "handler"), "model_dir": str(tmp_path / "model")} | settings
         return Called(Direct.load(Settings(**given)))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import Called  # type: ignore[attr-defined]
+from called import Called
 from servers import Server
 
 from pixelserve.errors import HandlerError, State

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Called  # type: ignore[attr-defined]
+from called import Called
 from servers import Server, wait_for
 
 from pixelserve.errors import HandlerError
@@ -173,7 +173,13 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_models_folder_is_the_current_one(direct: Callable[..., Called], tmp_path: Path) -> None:
-    direct(MINE)
+    (tmp_path / "model" / "labels.txt").write_text("cat")
+    assert (
+        direct(
+            "from pathlib import Path\nLABELS = Path('labels.txt').read_text()\n" + MINE.replace("'mine'", "LABELS")
+        ).body("1")
+        == b'"cat"'
+    )
     assert os.getcwd() == str(tmp_path / "model")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Called  # type: ignore[attr-defined]
+from called import Called
 from servers import Server
 
 from pixelserve.errors import HandlerError

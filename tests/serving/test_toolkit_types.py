@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Called  # type: ignore[attr-defined]
+from called import Called
 from servers import Server
 
 from pixelserve.errors import BadRequest, HandlerError, NotAcceptable, PixelserveError, UnsupportedMediaType
@@ -56,6 +56,12 @@ def test_json_and_csv_are_str_other_bodies_a_bytearray(
     direct: Callable[..., Called], content_type: str, expected: str
 ) -> None:
     assert json.loads(direct(BODY).body("1", content_type))[0] == expected
+
+
+def test_binary_without_a_content_type_reaches_the_handler(serve: Callable[..., Server]) -> None:
+    server = serve(BODY).ready()
+    answers = [server.client.post("/invocations", content=body).json()[0] for body in (b"\xff\xd8", b"text")]
+    assert answers == ["bytearray", "str"]
 
 
 def test_a_body_that_is_not_utf8_is_the_callers_mistake(direct: Callable[..., Called]) -> None:

@@ -8,6 +8,7 @@ parameter. Ours adds `predict_batch_fn(list, model)` and `warmup_fn(model)`.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import logging
 import os
@@ -186,11 +187,14 @@ def _location(folder: Path, program: str, origin: str) -> Location:
 def load(location: Location, config: Settings | None = None) -> Handler:
     """Imports the handler's file under its own name, its folders importable, and checks what it defines.
 
+    While it is imported the model's folder is the current one, as in multi-model-server.
     `config` is the process's settings by default. Raises HandlerError naming what is missing or wrong; an exception of
     the import itself is its cause.
     """
     config = config or settings()
-    module = _import_entry(location)
+    model = config.model_folder()
+    with contextlib.chdir(model) if os.path.isdir(model) else contextlib.nullcontext():
+        module = _import_entry(location)
     functions = {name: with_context(name, getattr(module, name, None)) for name in PARAMETERS}
     defined = frozenset(name for name, function in functions.items() if function is not None)
     _name_unknown(module)

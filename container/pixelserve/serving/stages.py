@@ -119,7 +119,7 @@ def serial_stages(own: dict[str, Function | None], start: Context, default_accep
         latest = context
         if context.accept in ("", "*/*"):
             context.accept = default_accept
-        if content_type in TEXT_TYPES:
+        if content_type in TEXT_TYPES and (b"content-type" in context.wire_headers or _is_text(body)):
             return decode(_as_text(body), content_type, context)
         return decode(bytearray(body) if has_own_input else body, content_type, context)
 
@@ -131,6 +131,15 @@ def serial_stages(own: dict[str, Function | None], start: Context, default_accep
         return encode(prediction, accept, context)
 
     return input_fn, output_fn
+
+
+def _is_text(body: bytes) -> bool:
+    """Whether a body that came without a content type may be taken for JSON."""
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _as_text(body: bytes) -> str:
