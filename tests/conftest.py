@@ -16,12 +16,18 @@ class Groups(LoadScopeScheduling):
     """Gives the tests of one group to one process, which runs them one after the other."""
 
     def _split_scope(self, nodeid: str) -> str:
-        """The group of a test: those that use the Docker Engine, Java or fire/, else those of its file."""
+        """The group of a test: those that use the Docker Engine or Java, those in fire/, else those of its file.
+
+        sagemaker-inference looks for Java servers on the whole machine, containers included: one at a time.
+        """
         path = nodeid.partition("::")[0]
         folder, _, name = path.removeprefix("tests/").rpartition("/")
-        if path.endswith(("oracle/test_hosts.py", "oracle/test_stack.py")):
-            return "multi-model-server"
-        if folder == "images" or name == "test_local_mode.py" or nodeid.endswith(("[image]", "[mms]")):
+        if (
+            path.endswith(("oracle/test_hosts.py", "oracle/test_stack.py"))
+            or folder == "images"
+            or name == "test_local_mode.py"
+            or nodeid.endswith(("[image]", "[mms]"))
+        ):
             return "engine"
         return folder if folder == "fire" else path
 

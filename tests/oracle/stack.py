@@ -87,6 +87,7 @@ class Stack:
             "SAGEMAKER_BASE_DIR": str(folder),
             "SAGEMAKER_BIND_TO_PORT": str(self._port),
             "SAGEMAKER_MODEL_SERVER_WORKERS": "1",
+            "SAGEMAKER_STARTUP_TIMEOUT": "600",  # for as long it bears other Java servers on the machine
             "TMPDIR": str(scratch),
             "TEMP": str(scratch),
             "PATH": PATH,
