@@ -143,8 +143,12 @@ class Server(Served):
     def processes(self, word: str) -> list[int]:
         """Pids of its processes, itself included, whose command line has the word."""
         own = psutil.Process(self.process.pid)
-        lines = {p.pid: p.as_dict(["cmdline"])["cmdline"] for p in (own, *own.children(recursive=True))}
-        return [pid for pid, line in lines.items() if word in " ".join(line or [])]
+        found = []
+        for process in (own, *own.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+                if word in " ".join(process.cmdline()):
+                    found.append(process.pid)
+        return found
 
     def exit_code(self, seconds: float = 60) -> int:
         """Waits for its end."""
