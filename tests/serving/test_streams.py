@@ -85,3 +85,48 @@ def test_a_slow_reader_holds_a_bounded_amount(serve: Callable[..., Server]) -> N
             assert block
             size += len(block)
     assert server.log_text().count("made") == 200
+
+
+ODD = """
+    import time
+
+    def model_fn(model_dir):
+        return None
+
+    def predict_fn(data, model):
+        return data
+
+    def output_fn(prediction, accept, context):
+        if prediction.get("status"):
+            context.set_response_status(prediction["status"])
+            return {"not": "sent"}
+        return make(prediction), "application/octet-stream"
+
+    def make(wanted):
+        time.sleep(wanted.get("first", 0))
+        print("begun", flush=True)
+        buffer = bytearray(4)
+        for letter in b"ABCD" * wanted.get("times", 1):
+            buffer[:] = bytes([letter]) * 4
+            yield memoryview(buffer)
+"""
+
+
+def test_a_handler_may_use_its_buffer_again(serve: Callable[..., Server]) -> None:
+    assert serve(ODD).ready().invoke("{}").content == b"AAAABBBBCCCCDDDD"
+
+
+def test_a_caller_that_goes_before_the_first_part_holds_nobody_up(serve: Callable[..., Server]) -> None:
+    server = serve(ODD).ready()
+    with connected(server, post(json.dumps({"first": 1, "times": 10_000_000}).encode())):
+        time.sleep(0.3)
+    wait_for(lambda: "begun" in server.log_text())
+    assert server.invoke("{}").content == b"AAAABBBBCCCCDDDD"
+
+
+def test_a_status_without_a_body_has_none(serve: Callable[..., Server]) -> None:
+    server = serve(ODD).ready()
+    for _ in range(2):  # the second on the same connection
+        answer = server.invoke(json.dumps({"status": 204}))
+        assert (answer.status_code, answer.content) == (204, b"")
+    assert server.invoke("{}").content == b"AAAABBBBCCCCDDDD"

@@ -33,7 +33,17 @@ PIECES = {
     HttpToolsProtocol: {
         *("__init__", "connection_lost", "data_received", "on_headers_complete", "on_message_begin"),
         *("on_response_complete", "send_400_response", "shutdown"),
-        *("app", "cycle", "flow", "pipeline", "timeout_keep_alive", "timeout_keep_alive_handler", "transport"),
+        *(
+            "app",
+            "cycle",
+            "flow",
+            "pipeline",
+            "loop",
+            "timeout_keep_alive",
+            "timeout_keep_alive_handler",
+            "timeout_keep_alive_task",
+            "transport",
+        ),
     },
     RequestResponseCycle: {"disconnected", "more_body", "response_complete"},
     FlowControl: {"resume_reading"},

@@ -105,7 +105,7 @@ def unpack(archive: Path, folder: Path) -> None:
                     _write_member(members, member, folder / path)
                 else:
                     raise BadRequest(f"{member.name!r} in {archive} is a link or a device. Pack files and folders.")
-    except (tarfile.TarError, zlib.error, EOFError) as error:
+    except (tarfile.TarError, zlib.error, EOFError, ValueError) as error:
         reason = str(error).partition(":\n")[0]  # what each format says follows
         raise BadRequest(f"{archive} is neither a folder nor a model.tar.gz that can be read: {reason}.") from None
     except OSError as error:

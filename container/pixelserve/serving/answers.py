@@ -25,6 +25,8 @@ OWN_HEADERS = frozenset(
     {"connection", "content-length", "content-type", "date", "keep-alive", "server", "transfer-encoding", REQUEST_ID}
 )
 """Headers of an answer that the server writes, whatever a handler sets."""
+WITHOUT_BODY = (204, 304)
+"""Statuses whose answers have none (RFC 9110)."""
 _QUALITY = re.compile(r"\s*;\s*q=[\d.]+", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
@@ -74,6 +76,8 @@ def from_handler(result: Any, context: Context, function: str = "output_fn") -> 
     if not _fits_header(str(media_type)):
         raise HandlerError(f"{function} returned a content type that is not visible ASCII.")
     status, headers, attributes = _head(context, function)
+    if status in WITHOUT_BODY:
+        return Answer([], str(media_type), attributes, status, headers)
     if isinstance(body, Iterator):
         stream = _buffers(body, function)
         begun = list(islice(stream, 1))  # so that what fails before anything is sent is told by a status
@@ -94,9 +98,9 @@ def _parts(body: Any, function: str) -> Sequence[Buffer]:
     if isinstance(body, str):
         return [body.encode()]
     if isinstance(body, bytes | bytearray | memoryview):
-        return [body]
+        return [_contiguous(body)]
     if isinstance(body, list) and body and all(isinstance(part, bytes | bytearray | memoryview) for part in body):
-        return body
+        return [_contiguous(part) for part in body]
     if isinstance(body, AsyncIterator):
         raise HandlerError(f"{function} returned an async generator. Write it with def and yield, without async.")
     try:
@@ -108,12 +112,16 @@ def _parts(body: Any, function: str) -> Sequence[Buffer]:
         ) from error
 
 
+def _contiguous(part: Buffer) -> Buffer:
+    return bytes(part) if isinstance(part, memoryview) and not part.c_contiguous else part
+
+
 def _buffers(pieces: Iterator[Any], function: str) -> Iterator[Buffer]:
     for piece in pieces:
         if isinstance(piece, str):
             yield piece.encode()
         elif isinstance(piece, bytes | bytearray | memoryview):
-            yield piece
+            yield bytes(piece)  # it is sent later, and the handler may use its buffer again
         else:
             raise HandlerError(f"{function} yielded {type(piece).__name__}. Yield bytes or str.")
 

@@ -15,7 +15,7 @@ from pixelserve.errors import BadRequest, ClientGone, MethodNotAllowed, NotFound
 from pixelserve.machine import cores
 from pixelserve.media_types import JSON
 from pixelserve.observe import AccessLog, Metrics, log_failure, metrics
-from pixelserve.serving.answers import Answer, Buffer, json_answer
+from pixelserve.serving.answers import WITHOUT_BODY, Answer, Buffer, json_answer
 from pixelserve.serving.context import Context
 from pixelserve.serving.engine import Engine
 from pixelserve.serving.streams import Stream
@@ -214,7 +214,7 @@ async def respond(caller: Caller, send: Any, answer: Answer, request_id: str, er
         (REQUEST_ID, request_id.encode()),
     ]
     stream = answer.stream if isinstance(answer.stream, Stream) else None
-    if stream is None:
+    if stream is None and answer.status not in WITHOUT_BODY:
         headers.append((b"content-length", str(answer.size).encode()))
     if error is not None and error.retry_after is not None:
         headers.append((b"retry-after", str(error.retry_after).encode()))
@@ -226,7 +226,7 @@ async def respond(caller: Caller, send: Any, answer: Answer, request_id: str, er
     caller.answer_begins()
     status = answer.status if error is None else error.status
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    pieces = [piece for part in answer.parts for piece in _slices(part)]
+    pieces = [piece for part in answer.parts for piece in _slices(part)] or [b""]
     for number, piece in enumerate(pieces, start=1):
         more = stream is not None or number < len(pieces)
         await send({"type": "http.response.body", "body": piece, "more_body": more})

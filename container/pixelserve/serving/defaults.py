@@ -54,7 +54,7 @@ def _read(
             ) from error
         try:
             return shape_json(value, data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BadRequest(f"The JSON is no array: {error}. Send rows of one length.") from error
     if kind in (NPY, NPZ):
         try:

@@ -147,7 +147,10 @@ class Engine:
 
     def _leave(self, ticket: Ticket, answer: Answer | PixelserveError) -> None:
         self._active -= 1
-        if not ticket.future.done():
+        if ticket.future.done():
+            if isinstance(answer, Answer) and isinstance(answer.stream, Stream):
+                answer.stream.cancel()
+        else:
             if isinstance(answer, Answer):
                 ticket.future.set_result(answer)
             else:
@@ -165,8 +168,9 @@ class Engine:
         try:
             self._handler = load()
             self._model = load_model(self._handler, self._settings.model_folder())
-        except PixelserveError as error:
-            self._loop.call_soon_threadsafe(self._loaded.set_exception, error)
+        except Exception as error:  # noqa: BLE001  such as a folder that may not be read
+            failure = error if isinstance(error, PixelserveError) else HandlerError(f"{type(error).__name__}: {error}")
+            self._loop.call_soon_threadsafe(self._loaded.set_exception, failure)
             return
         self._loop.call_soon_threadsafe(self._loaded.set_result, None)
         while True:
@@ -292,10 +296,10 @@ class Engine:
         context.check()
         ticket.stage = "output_fn"
         started = time.perf_counter()
-        with self._watch_call():
+        with self._watch_call():  # the first step of an iterator too
             result = self._handler.output_fn(ticket.prediction, context.accept, context)
+            answer = from_handler(result, context, self._handler.author_of(ticket.stage))
         ticket.prediction = None
-        answer = from_handler(result, context, self._handler.author_of(ticket.stage))
         self._encode.record(time.perf_counter() - started)
         return answer
 

@@ -167,6 +167,7 @@ class Connection(HttpToolsProtocol):
             self._unsent = unsent
             self._moved = time.monotonic()
         elif time.monotonic() - self._moved > self.host.silence_seconds:
+            self._is_returned = False
             self.transport.abort()
 
     @property
@@ -184,6 +185,8 @@ class Connection(HttpToolsProtocol):
         """While entered, `on_gone` is called when the caller hangs up; what it sends meanwhile is read."""
         self.flow.resume_reading()
         self._on_caller_gone = on_gone
+        if self.transport.is_closing():
+            on_gone()
         try:
             yield
         finally:
@@ -207,7 +210,13 @@ class Connection(HttpToolsProtocol):
             self.host.board[self.slot] = IDLE if self.cycle.response_complete and not self.pipeline else BUSY
 
     def timeout_keep_alive_handler(self) -> None:
-        """uvicorn calls it when the connection has been idle for a while."""
+        """uvicorn calls it when the connection has been idle for a while, or its answer is on the way still."""
+        if self.host.returned is not None and (self.host.draining or self.transport.get_write_buffer_size()):
+            if not self.host.draining:
+                self.timeout_keep_alive_task = self.loop.call_later(
+                    self.timeout_keep_alive, self.timeout_keep_alive_handler
+                )
+            return
         self._is_returned = self.host.returned is not None and not self.transport.is_closing()
         super().timeout_keep_alive_handler()  # closes this process's copy of the socket, which ends nothing
 
@@ -216,7 +225,7 @@ class Connection(HttpToolsProtocol):
         self.host.board[self.slot] = IDLE
         if self._on_caller_gone is not None:
             self._on_caller_gone()
-        if self._is_returned and self.host.returned is not None:
+        if self._is_returned and exc is None and self.host.returned is not None:
             self.host.returned(self.slot)
         else:
             self.host.closed(self.slot)

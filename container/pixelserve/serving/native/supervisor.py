@@ -15,6 +15,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
@@ -128,7 +129,7 @@ class Supervisor:
         """The connection of this slot has ended."""
         connection = self._sockets.pop(slot, None)
         if connection is not None:
-            connection.close()
+            hang_up(connection)
         self._acceptor.release(slot)
 
     # Workers
@@ -138,9 +139,9 @@ class Supervisor:
             location = handler.locate(self._settings)
             logger.info("handler %s (%s)", location.file, location.origin)
             await self._install(location)
-        except PixelserveError as error:
-            logger.error("%s", error.message)
-            self._reason = NotReady(error.message, state=State.LOAD_FAILED)
+        except (PixelserveError, OSError) as error:
+            logger.error("%s", error)
+            self._reason = NotReady(str(error), state=State.LOAD_FAILED)
             return
         for index in range(self._worker_count):
             self._start(index)
@@ -263,7 +264,10 @@ class Supervisor:
         """Ends workers that their handlers have stopped for three time-outs, so that successors take over."""
         limit = 3 * self._settings.timeout + PULSE_SECONDS
         while True:
+            begun = time.monotonic()
             await asyncio.sleep(PULSE_SECONDS)
+            if time.monotonic() - begun > 2 * PULSE_SECONDS:  # this process stood still too, as a paused container does
+                await asyncio.sleep(2 * PULSE_SECONDS)
             for worker in self._workers.values():
                 if worker.ready and self._board.seconds_since_beat(worker.index) > limit:
                     logger.critical("worker %d has not moved for %.0f s; it ends to be replaced", worker.index, limit)

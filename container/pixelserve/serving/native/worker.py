@@ -70,7 +70,7 @@ async def serve(
             os._exit(0)  # the supervisor is gone: nobody accepts for us any more
         elif message.connection is not None:
             host.adopt(message.connection, message.slot)
-        elif not drain.done():
+        elif message.kind == channel.DRAIN and not drain.done():
             drain.set_result(None)
 
     loop.add_reader(link, on_message)
