@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import sys
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -93,7 +92,7 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
         sources = _choose_sources([archives.enter_context(open_source(name)) for name in names], arguments.model_dir)
         with suppress(Stopped):  # while the endpoints started
             _serve(sources, _read_places(arguments), arguments, stop)
-    print("Stopped.", file=sys.stderr)
+    console.print_stopped()
     return 0
 
 
