@@ -18,21 +18,19 @@ from typing import Any, Self
 from pixelserve import features
 from pixelserve.errors import BadRequest, BodyTooLarge, NotAcceptable, NotFound, OutputTooLarge
 from pixelserve.features import Feature
-from pixelserve.imaging.headers import read_size
-from pixelserve.imaging.sizes import check_input, plan_output
-from pixelserve.media_types import JSON, MEDIA_TYPES, content_type_of, essence, is_json
+from pixelserve.imaging import check_input, plan_output, read_size
+from pixelserve.media_types import JSON, MEDIA_TYPES, answer_type, content_type_of, essence, is_json
 from pixelserve.schema import ImageRequest, SuperResolutionRequest, parse, parse_attributes, parse_json, read_base64
 from pixelserve.settings import Settings
 from pixelserve.settings import settings as container_settings
 from pixelserve_gateway.runtime import Invocation, Progress, Runtime, Started
 from pixelserve_gateway.settings import GatewaySettings
 
-IMAGE_TYPES = tuple(kind for kind in MEDIA_TYPES.values() if kind.startswith("image/"))
 INLINE_BYTES = 128_000
 """The most that InvokeEndpointAsync takes in the request itself."""
 UNKNOWN_IMAGE = "image/*"
 """Of bytes whose first ones name no format: the container's decoder has the last word."""
-_SAMPLE_BYTES = {"png": 0.5, "jpeg": 0.15, "webp": 0.12}
+_SAMPLE_BYTES = {"png": 0.5, "jpeg": 0.15, "webp": 0.12, "npy": 1.0}
 """Bytes of an enlarged photograph's file for each of its samples, about."""
 _CHANNELS = 3
 _IMAGE_FIELDS = ("url", "img", "url_1", "img_1", "url_2", "img_2")
@@ -45,7 +43,7 @@ class Call:
     """One feature applied to one image or two.
 
     `options` are the request's fields but for the images, those that were given; `images` hold bytes of image files, or
-    URLs, which only the container fetches. `accept` is the answer's media type: JSON or one of IMAGE_TYPES.
+    URLs, which only the container fetches. `accept` is the answer's media type.
     """
 
     feature: Feature
@@ -57,6 +55,7 @@ class Call:
     def from_fields(cls, feature: str, fields: Mapping[str, Any], accept: str = JSON) -> Self:
         """A call of a JSON request's fields (`pixelserve.schema`), images in Base64 or as URLs.
 
+        `accept` is an Accept header, of which the first type that can be answered is chosen.
         Raises BadRequest naming the field, NotFound for the feature, NotAcceptable for `accept`.
         """
         known = features.feature(feature)
@@ -71,12 +70,10 @@ class Call:
             raise BadRequest("The body is the image already. Leave url and img out.", param="url")
         if not image:
             raise BadRequest("The image is empty. Send the image file's bytes.", param="image")
-        return cls(known, _options(request), (image,), _checked_accept(known, accept))
+        return cls(known, _options(request), (image,), _chosen_type(known, accept, UNKNOWN_IMAGE, request))
 
     @classmethod
-    def from_body(
-        cls, feature: str, body: bytes, content_type: str, attributes: str = "", accept: str = JSON
-    ) -> Self:
+    def from_body(cls, feature: str, body: bytes, content_type: str, attributes: str = "", accept: str = JSON) -> Self:
         """A call of what an endpoint would be sent: JSON, or an image file with options as custom attributes.
 
         So `from_body(call.feature.name, call.body, call.content_type, call.attributes, call.accept) == call`.
@@ -93,7 +90,7 @@ class Call:
         return cls.from_body(kept["feature"], body, kept["content_type"], kept["attributes"], kept["accept"])
 
     def dump(self) -> dict[str, str]:
-        """All but the body, as a job store keeps it: feature, content_type, attributes, accept. `body` is kept apart."""
+        """All but the body, as a job store keeps it: feature, content_type, attributes, accept."""
         return {
             "feature": self.feature.name,
             "content_type": self.content_type,
@@ -103,7 +100,7 @@ class Call:
 
     @classmethod
     def _of_request(cls, feature: Feature, request: ImageRequest, accept: str) -> Self:
-        return cls(feature, _options(request), _read_images(request), _checked_accept(feature, accept))
+        return cls(feature, _options(request), _read_images(request), _chosen_type(feature, accept, JSON, request))
 
     @property
     def is_raw(self) -> bool:
@@ -298,12 +295,13 @@ def _read_image(request: ImageRequest, suffix: str) -> bytes | str:
     return read_base64(img, f"img{suffix}")
 
 
-def _checked_accept(feature: Feature, accept: str) -> str:
-    kind = essence(accept)
-    if kind == JSON or (feature.answer != JSON and kind in IMAGE_TYPES):
-        return kind
-    fits = (JSON, *IMAGE_TYPES) if feature.answer != JSON else (JSON,)
-    raise NotAcceptable(f"Accept {accept} cannot be answered. Accept {', '.join(fits)}.")
+def _chosen_type(feature: Feature, accept: str, content_type: str, request: ImageRequest) -> str:
+    """The media type of the answer. Raises NotAcceptable."""
+    if feature.answer != JSON:
+        return answer_type(accept, content_type, MEDIA_TYPES[getattr(request, "format", "png")])
+    if any(essence(kind) in (JSON, "*/*", "application/*", "") for kind in accept.split(",")):
+        return JSON
+    raise NotAcceptable(f"Accept {accept} cannot be answered. Accept {JSON}.")
 
 
 def _attribute(value: Any) -> str:

@@ -105,11 +105,10 @@ def service_url(region: str) -> str:
 class Runtime:
     """The API at `url`, through one pool of connections; requests are signed where a `signer` is given."""
 
-    def __init__(self, url: str, signer: Signer | None = None, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(self, url: str, signer: Signer | None = None) -> None:
         self._url = url.rstrip("/")
         self._signer = signer
         self._client = httpx.AsyncClient(
-            transport=transport,
             trust_env=False,
             timeout=httpx.Timeout(_INVOCATION_SECONDS, connect=_CONNECT_SECONDS),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),

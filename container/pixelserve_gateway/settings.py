@@ -9,7 +9,7 @@ from functools import cached_property
 
 from pixelserve import features
 from pixelserve.features import Feature
-from pixelserve.settings import SettingsError, as_table, read_variables, variable
+from pixelserve.settings import SettingsError, read_variables, variable
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,12 @@ class GatewaySettings:
         "PIXELSERVE_GATEWAY_ASYNC_ENDPOINTS",
         (),
         "Asynchronous endpoints, FEATURE=NAME separated by commas. Empty: none.",
+    )
+    max_body_bytes: int = variable(
+        "PIXELSERVE_GATEWAY_MAX_BODY_BYTES",
+        34_000_000,
+        "Largest request body; more is 413. An image in Base64 takes a third more than PIXELSERVE_MAX_BODY_BYTES.",
+        least=1,
     )
     max_answer_bytes: int = variable(
         "PIXELSERVE_GATEWAY_MAX_ANSWER_BYTES",
@@ -84,8 +90,3 @@ def _read_names(variable_name: str, pairs: tuple[str, ...]) -> dict[str, str]:
             )
         names[known.name] = name
     return names
-
-
-def as_markdown() -> str:
-    """The table of docs/gateway.md: variable, default, meaning."""
-    return as_table(GatewaySettings)
