@@ -255,14 +255,14 @@ class Calls:
         )
 
     async def look(self, inference_id: str, waited_seconds: float) -> Progress:
-        """How far a started call is: as the local runtime tells it, elsewhere an estimate, which says that it is one.
+        """How far a started call is. The local runtime tells the state; all else is an estimate, which says so.
 
         `waited_seconds` have passed since its start.
         """
-        told = await self._runtime.look(inference_id)
-        if told is not None:
-            return told
-        return Progress("running", round(1 - math.exp(-max(0.0, waited_seconds) / _TYPICAL_SECONDS), 3), True)
+        state = await self._runtime.look(inference_id)
+        if state not in (None, "running"):
+            return Progress(state, 0.0 if state == "queued" else 1.0, False)
+        return Progress("running", min(0.99, 1 - math.exp(-max(0.0, waited_seconds) / _TYPICAL_SECONDS)), True)
 
     def _invocation(self, call: Call, inference_id: str, traceparent: str) -> Invocation:
         attributes = [call.attributes, f"traceparent={traceparent}" if traceparent else ""]

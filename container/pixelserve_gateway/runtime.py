@@ -57,11 +57,14 @@ class Started:
     failure_url: str
 
 
+State = Literal["queued", "running", "succeeded", "failed"]
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far an asynchronous invocation is; `fraction` is 0 to 1. An estimate never reaches 1."""
 
-    state: Literal["queued", "running", "succeeded", "failed"]
+    state: State
     fraction: float
     is_estimate: bool
 
@@ -155,7 +158,7 @@ class Runtime:
             response.headers.get(f"{_PREFIX}failurelocation", ""),
         )
 
-    async def look(self, inference_id: str) -> Progress | None:
+    async def look(self, inference_id: str) -> State | None:
         """The local runtime's own operation GET /async-invocations/ID; None where it is absent or knows no such ID."""
         if self._signer is not None:
             return None
@@ -163,10 +166,8 @@ class Runtime:
             response = await self._client.get(f"{self._url}/async-invocations/{quote(inference_id, safe='')}")
         except httpx.TransportError:
             return None
-        if response.status_code != 200:
-            return None
-        told = response.json()
-        return Progress(told["state"], float(told["fraction"]), bool(told["is_estimate"]))
+        state: State | None = response.json()["state"] if response.is_success else None
+        return state
 
     async def _post(self, path: str, headers: dict[str, str], body: bytes) -> httpx.Response:
         url = self._url + path
