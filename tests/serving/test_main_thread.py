@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -116,6 +117,26 @@ def test_ping_is_answered_while_the_handler_holds_the_interpreters_lock(serve: C
         for _ in range(5):
             assert server.ping() is not None
             assert kept.get("/ping").json() == {"status": "ready"}
+        assert caller.is_alive(), "the handler was done before /ping was asked"
+    caller.join()
+
+
+def test_an_empty_line_after_an_answer_keeps_no_connection_from_ping(serve: Callable[..., Server]) -> None:
+    server = serve(HOLDS_THE_LOCK).ready()
+    host, port = httpx.URL(server.url).host, httpx.URL(server.url).port
+    assert port is not None
+    with socket.create_connection((host, port), timeout=2.0) as kept:
+        head = b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1\r\n\r\n3"
+        kept.sendall(head + b"\r\n")
+        assert kept.recv(65536).endswith(b"false")
+        time.sleep(0.3)
+        kept.sendall(b"\r\n")  # now to the process that waits for the next request
+        time.sleep(0.3)
+        caller = threading.Thread(target=lambda: server.invoke("36"))
+        caller.start()
+        time.sleep(0.3)
+        kept.sendall(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert kept.recv(65536).endswith(b'{"status":"ready"}')
         assert caller.is_alive(), "the handler was done before /ping was asked"
     caller.join()
 
