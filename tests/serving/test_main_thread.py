@@ -67,6 +67,15 @@ HOLDS_THE_LOCK = """
     def predict_fn(data, model):
         return bool(re.match(r"(a|aa)+$", "a" * int(data) + "b"))
 """
+SLEEPS_WITH_THE_LOCK = """
+    import ctypes
+
+    def model_fn(model_dir):
+        return ctypes.PyDLL(None).usleep  # a PyDLL keeps the lock
+
+    def predict_fn(data, model):
+        return model(int(1_000_000 * data))
+"""
 LOCKS_UP = """
     import threading
 
@@ -139,6 +148,23 @@ def test_an_empty_line_after_an_answer_keeps_no_connection_from_ping(serve: Call
         assert kept.recv(65536).endswith(b'{"status":"ready"}')
         assert caller.is_alive(), "the handler was done before /ping was asked"
     caller.join()
+
+
+def test_callers_are_told_in_time_while_the_handler_holds_the_interpreters_lock(serve: Callable[..., Server]) -> None:
+    """By the supervisor: 504 to those whose time is over, 503 to those who come then; and the worker goes on later."""
+    server = serve(SLEEPS_WITH_THE_LOCK, SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS="2").ready()
+    workers = server.workers()
+    begun = time.monotonic()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(server.invoke, "6")  # longer than the time-out, shorter than three of them
+        time.sleep(0.3)
+        told = [first.result(), pool.submit(server.invoke, "0").result()]
+    assert time.monotonic() - begun < 6
+    assert [answer.status_code for answer in told] == [504, 503]
+    assert [answer.headers["retry-after"] for answer in told] == ["1", "1"]
+    assert all(answer.json()["error"]["retryable"] for answer in told)
+    assert wait_for(lambda: server.invoke("0").status_code == 200)
+    assert server.workers() == workers, "it was replaced before it let the lock go"
 
 
 @pytest.mark.parametrize(("handler", "stuck"), [(LOCKS_UP, '"lock up"'), (HOLDS_THE_LOCK, "70")])

@@ -23,7 +23,7 @@ from uvicorn.server import ServerState
 
 from pixelserve.errors import BadRequest, HeadTooLarge, PixelserveError
 from pixelserve.serving.answers import Buffer
-from pixelserve.serving.native.board import ANSWERING, BUSY, IDLE, Board
+from pixelserve.serving.native.board import ANSWERING, BUSY, IDLE, TAKEN, Board
 from pixelserve.settings import Settings
 
 RETURN_SECONDS = 0.1
@@ -172,7 +172,11 @@ class Connection(HttpToolsProtocol):
                 if self.timeout_keep_alive_task is None:
                     self._await_request()
                 return
-        if self.host.board[self.slot] == IDLE:
+        state = self.host.board[self.slot]
+        if state == TAKEN:
+            self.transport.abort()
+            return
+        if state == IDLE:
             self.host.board[self.slot] = BUSY
         self._moved = time.monotonic()
         super().data_received(data)
@@ -242,7 +246,10 @@ class Connection(HttpToolsProtocol):
             self._on_caller_gone = None
 
     def answer_begins(self) -> None:
-        """Called before the first byte of an answer is written."""
+        """Called before the first byte of an answer is written. It goes nowhere where the supervisor has answered."""
+        if self.host.board[self.slot] == TAKEN:
+            self.abort()
+            return
         self.host.board[self.slot] = ANSWERING
         self.cycle.transport = self._answer = _AnswerTransport(self.transport)  # type: ignore[assignment]
 
