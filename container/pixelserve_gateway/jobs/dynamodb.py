@@ -80,9 +80,7 @@ class DynamoDBStore:
 
     def replace(self, job: Job) -> Job | None:
         stored = dataclasses.replace(job, version=job.version + 1)
-        is_done = self._write(
-            self._client.put_item, Item=_job_item(stored), **_when_version(job.version)
-        )
+        is_done = self._write(self._client.put_item, Item=_job_item(stored), **_when_version(job.version))
         return stored if is_done else None
 
     def remove(self, job: Job) -> bool:

@@ -229,7 +229,7 @@ def ended(
     )
 
 
-def with_webhook(job: Job, webhook: Webhook) -> Job:
-    """A finished job whose webhook got on."""
-    due = job.expires if webhook.due is None else min(webhook.due, job.expires)
+def with_webhook(job: Job, webhook: Webhook | None) -> Job:
+    """A finished job whose webhook got on, or that has none: due with the next request, or to be removed."""
+    due = job.expires if webhook is None or webhook.due is None else min(webhook.due, job.expires)
     return dataclasses.replace(job, webhook=webhook, due=due)

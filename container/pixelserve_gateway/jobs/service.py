@@ -77,21 +77,7 @@ class JobService:
         another body, BadRequest for a key that is too long, FetchRefused for a webhook that cannot be called.
         """
         _check(order)
-        if order.key is not None:
-            standing = await self.threads.run(self.store.find, order.tenant, order.key)
-            if standing is not None:
-                return _same(standing, order)
-        for _ in range(_IDS):
-            job = self._new_job(order)
-            inputs = await self.threads.run(self.files.write_inputs, job.id, order.call.images)
-            async with self._removed_unless_accepted(inputs) as accepted:
-                stored = await self.threads.run(self.store.add, dataclasses.replace(job, inputs=inputs))
-                if stored is not None and stored.id == job.id:
-                    accepted.append(stored)
-            if stored is not None:
-                self._submitted.set()
-                return _same(stored, order)
-        raise Unavailable("No id for the job was free. Try again.")
+        return await asyncio.shield(self._submit(order))  # a caller who goes away leaves a whole job, or none
 
     async def get(self, tenant: str, job_id: str) -> Job:
         """The job as it is, its progress up to date. Raises NotFound."""
@@ -105,7 +91,7 @@ class JobService:
         job = await self.threads.run(self.store.find, tenant, key)
         return job and dataclasses.replace(job, progress=self.rules.progress_of(job, self.clock()))
 
-    async def list(
+    async def list_jobs(
         self, tenant: str, *, states: Collection[JobState] = (), cursor: str | None = None, limit: int = 20
     ) -> JobPage:
         """The tenant's jobs in any of `states`, all if there are none. Raises BadRequest for a bad cursor or limit."""
@@ -132,7 +118,7 @@ class JobService:
             pause = min(2 * pause, _LAST_LOOK)
 
     async def cancel(self, tenant: str, job_id: str) -> Job:
-        """The job, canceled: what is still made of it is thrown away. Raises NotFound, and Conflict when it has ended."""
+        """The job, canceled: what is still made of it is thrown away. Raises NotFound; Conflict when it has ended."""
         await self.get(tenant, job_id)
 
         def step(job: Job) -> Job | None:
@@ -154,11 +140,9 @@ class JobService:
                 return
 
     async def remove(self, job: Job) -> bool:
-        """Removes this version of the job and what belongs to it. False when another version is stored, or none."""
-        if not await self.threads.run(self.store.remove, job):
-            return False
+        """Removes what belongs to the job, then this version of it. False when another is stored, or none."""
         await self.threads.run(self.files.remove_all, job)
-        return True
+        return await self.threads.run(self.store.remove, job)
 
     async def change(self, job_id: str, step: Callable[[Job], Job | None]) -> Job | None:
         """`store.change` on a thread."""
@@ -170,6 +154,23 @@ class JobService:
             async with asyncio.timeout(seconds):
                 await self._submitted.wait()
         self._submitted.clear()
+
+    async def _submit(self, order: Order) -> Job:
+        if order.key is not None:
+            standing = await self.threads.run(self.store.find, order.tenant, order.key)
+            if standing is not None:
+                return _same(standing, order)
+        for _ in range(_IDS):
+            job = self._new_job(order)
+            inputs = await self.threads.run(self.files.write_inputs, job.id, order.call.images)
+            async with self._removed_unless_accepted(inputs) as accepted:
+                stored = await self.threads.run(self.store.add, dataclasses.replace(job, inputs=inputs))
+                if stored is not None and stored.id == job.id:
+                    accepted.append(stored)
+            if stored is not None:
+                self._submitted.set()
+                return _same(stored, order)
+        raise Unavailable("No id for the job was free. Try again.")
 
     def _new_job(self, order: Order) -> Job:
         now = self.clock()

@@ -6,13 +6,16 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
+import math
+import time
 import uuid
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from pixelserve.errors import PixelserveError, Unavailable
 from pixelserve_gateway.jobs.calling import Answer, Caller
-from pixelserve_gateway.jobs.events import EventSource, ResultEvent, read_events
+from pixelserve_gateway.jobs.events import EventSource, ResultEvent, read_events, texts_of
 from pixelserve_gateway.jobs.job import (
     Delivery,
     Invocation,
@@ -21,6 +24,7 @@ from pixelserve_gateway.jobs.job import (
     JobState,
     Lane,
     StoredResult,
+    Webhook,
     ended,
     put_back,
     with_invocation,
@@ -33,6 +37,7 @@ from pixelserve_gateway.jobs.webhooks import GONE, SCHEDULES, Phrase, Sender
 
 INTERVAL = 0.5
 """Seconds between two ticks of the loop; a submission makes one at once."""
+_SHORT_PAUSE = 2.0
 INTERRUPTED = "interrupted before the answer was known"
 
 logger = logging.getLogger(__name__)
@@ -88,26 +93,34 @@ class Ticker:
     async def begin(self, now: float) -> list[asyncio.Task[None]]:
         """Begins what is due by `now` as far as there is room, and answers all that is in work."""
         rules = self._jobs.rules
-        for lane, room, work in ((Lane.CALL, rules.calls, self._call), (Lane.LOOK, rules.looks, self._look_after)):
+        for lane, room in ((Lane.CALL, rules.calls), (Lane.LOOK, rules.looks)):
             running = self._in_work[lane]
             if len(running) >= room:
                 continue
             for job in await self._jobs.threads.run(self._jobs.store.due, lane, now, room):
-                if job.id not in running and len(running) < room:
-                    running[job.id] = asyncio.create_task(self._surviving(work(job.id)))
-                    running[job.id].add_done_callback(lambda _, running=running, id=job.id: running.pop(id))
+                if len(running) < room:
+                    self._begin(lane, job.id)
         return self._tasks()
 
     async def take_events(self, events: Iterable[ResultEvent]) -> None:
         """Notes the ends of asynchronous invocations. An event that comes twice, or late, changes nothing."""
         for event in events:
             if event.inference_id.isascii() and event.inference_id.isdigit() and len(event.inference_id) < 20:
-                await self._jobs.change(event.inference_id, lambda job, event=event: self._with_event(job, event))
+                await self._jobs.change(event.inference_id, partial(self._with_event, event))
 
     async def start(self, job: Job) -> None:
-        """Begins a job at once where that is quick: its endpoint is asynchronous. Failures are left to the next tick."""
+        """Begins a job at once where that is quick: on an asynchronous endpoint. The next tick tries again what fails."""
         if self._caller.is_asynchronous(job.feature):
-            await self._surviving(self._call(job.id))
+            await asyncio.wait([self._begin(Lane.CALL, job.id)])
+
+    def _begin(self, lane: Lane, job_id: str) -> asyncio.Task[None]:
+        """The task that is at the job, a new one unless there is one."""
+        running = self._in_work[lane]
+        if job_id not in running:
+            work = self._call if lane is Lane.CALL else self._look_after
+            running[job_id] = asyncio.create_task(self._surviving(work(job_id)))
+            running[job_id].add_done_callback(lambda _: running.pop(job_id))
+        return running[job_id]
 
     # Calls
 
@@ -118,19 +131,19 @@ class Ticker:
         if taken is None:
             return
         if taken.state.is_terminal:
-            return await self._forget_inputs(taken)
+            await self._settle(taken)
+            return
         async with self._leased(taken):
             try:
                 await self._make_call(taken)
             except PixelserveError as error:
                 await self._note_failure(taken, error)
             except asyncio.CancelledError:
-                await self._jobs.change(job_id, lambda job: put_back(job, self._now(), self._now()) if _holds(job, lease) else None)
+                await self._jobs.change(job_id, lambda job: self._given_back(job, lease))
                 raise
             except Exception:
                 logger.exception("job %s failed in the gateway", job_id)
                 await self._note_failure(taken, Unavailable("The gateway failed. Its log has the details."))
-        return None
 
     def _taken(self, job: Job, lease: str) -> Job | None:
         now = self._now()
@@ -139,6 +152,9 @@ class Ticker:
         if job.expires <= now:
             return self._expired(job)
         return with_lease(job, lease, now, self._jobs.rules.lease)
+
+    def _given_back(self, job: Job, lease: str) -> Job | None:
+        return put_back(job, self._now(), self._now()) if job.lease == lease else None
 
     async def _make_call(self, job: Job) -> None:
         call = await self._jobs.threads.run(self._jobs.files.read_call, job)
@@ -153,7 +169,7 @@ class Ticker:
         look_at = now + self._jobs.rules.poll
         await self._jobs.change(
             job.id,
-            lambda stored: with_invocation(stored, invocation, now, look_at) if _holds(stored, job.lease) else None,
+            lambda stored: with_invocation(stored, invocation, now, look_at) if stored.lease == job.lease else None,
         )
 
     async def _note_failure(self, job: Job, error: PixelserveError) -> None:
@@ -161,14 +177,14 @@ class Ticker:
         rules, now = self._jobs.rules, self._now()
 
         def step(stored: Job) -> Job | None:
-            if not _holds(stored, job.lease):
+            if stored.lease != job.lease:
                 return None
             failed = dataclasses.replace(stored, failures=stored.failures + 1)
             if error.retryable and failed.failures < rules.failures:
                 return put_back(failed, now, now + max(rules.pause_after(failed.failures), error.retry_after or 0))
             return ended(failed, JobState.FAILED, now, rules.kept, error=JobError.of(error))
 
-        await self._forget_inputs(await self._jobs.change(job.id, step))
+        await self._settle(await self._jobs.change(job.id, step))
 
     async def _note_answer(self, job: Job, answer: Answer) -> None:
         """Stores the answer and ends the job; if the job is no longer in these hands, the answer is thrown away."""
@@ -176,15 +192,18 @@ class Ticker:
         finished = await self._jobs.change(job.id, lambda stored: self._succeeded(stored, job, result))
         if finished is None:
             await self._jobs.threads.run(self._jobs.files.remove, (result.name,))
-        await self._forget_inputs(finished)
+        await self._settle(finished)
 
     def _succeeded(self, stored: Job, held: Job, result: StoredResult) -> Job | None:
         if stored.state.is_terminal or (stored.lease, stored.attempts) != (held.lease, held.attempts):
             return None
         return ended(stored, JobState.SUCCEEDED, self._now(), self._jobs.rules.kept, result=result)
 
-    async def _forget_inputs(self, job: Job | None) -> None:
+    async def _settle(self, job: Job | None) -> None:
+        """Does what is left to do for a job that has just ended."""
         if job is not None and job.state.is_terminal:
+            if job.webhook is not None:
+                self._begin(Lane.LOOK, job.id)
             await self._jobs.threads.run(self._jobs.files.remove, job.inputs)
 
     @contextlib.asynccontextmanager
@@ -204,7 +223,7 @@ class Ticker:
         seconds = self._jobs.rules.lease
 
         def step(stored: Job) -> Job | None:
-            return dataclasses.replace(stored, due=self._now() + seconds) if _holds(stored, job.lease) else None
+            return dataclasses.replace(stored, due=self._now() + seconds) if stored.lease == job.lease else None
 
         while True:
             await asyncio.sleep(seconds / 3)
@@ -216,17 +235,27 @@ class Ticker:
     # Looking after
 
     async def _look_after(self, job_id: str) -> None:
+        """Does what is due. What fails is due again a little later, so that it keeps nothing else waiting."""
         job = await self._jobs.threads.run(self._jobs.store.get, job_id)
         if job is None or job.lane is not Lane.LOOK:
             return
-        now = self._now()
-        if job.state.is_terminal and job.expires <= now:
-            await self._jobs.remove(job)
-        elif job.state.is_terminal:
-            await self._deliver(job_id)
-        elif job.expires <= now:
-            expired = await self._jobs.change(job_id, lambda stored: None if stored.state.is_terminal else self._expired(stored))
-            await self._forget_inputs(expired)
+        try:
+            await self._do_due(job)
+        except Exception:
+            later = self._now() + self._jobs.rules.poll
+            await self._jobs.change(job_id, lambda stored: dataclasses.replace(stored, due=max(stored.due, later)))
+            raise
+
+    async def _do_due(self, job: Job) -> None:
+        if job.state.is_terminal:
+            if job.expires <= self._now():
+                await self._jobs.remove(job)
+            elif _is_due(job.webhook, self._now()):
+                await self._deliver(job.id)
+            else:
+                await self._jobs.change(job.id, lambda job: with_webhook(job, job.webhook))
+        elif job.expires <= self._now():
+            await self._settle(await self._jobs.change(job.id, self._expired_unless_ended))
         else:
             await self._look(job)
 
@@ -234,12 +263,18 @@ class Ticker:
         error = JobError(504, "expired", "The job was not finished in time. Send it again.", None, retryable=True)
         return ended(job, JobState.EXPIRED, self._now(), self._jobs.rules.kept, error=error)
 
+    def _expired_unless_ended(self, job: Job) -> Job | None:
+        return None if job.state.is_terminal else self._expired(job)
+
     async def _look(self, job: Job) -> None:
         """Looks at an asynchronous invocation, and notes what there is."""
         assert job.invocation is not None
         look = await self._caller.look(job.feature, job.id, job.invocation)
         if look.answer is not None:
-            return await self._note_answer(job, look.answer)
+            numbered = await self._jobs.change(job.id, _numbered)
+            if numbered is not None:
+                await self._note_answer(numbered, look.answer)
+            return
         now = self._now()
 
         def step(stored: Job) -> Job | None:
@@ -250,10 +285,9 @@ class Ticker:
             later = min(now + self._jobs.rules.poll, stored.expires)
             return dataclasses.replace(stored, due=later, progress=look.progress or stored.progress)
 
-        await self._forget_inputs(await self._jobs.change(job.id, step))
-        return None
+        await self._settle(await self._jobs.change(job.id, step))
 
-    def _with_event(self, job: Job, event: ResultEvent) -> Job | None:
+    def _with_event(self, event: ResultEvent, job: Job) -> Job | None:
         """The job to be looked at now, or failed where the event does not say where to look."""
         if job.state.is_terminal:
             return None
@@ -281,23 +315,31 @@ class Ticker:
     # Webhooks
 
     async def _deliver(self, job_id: str) -> None:
-        """Makes one request to the job's webhook. It is in the log before it is made, so that none is forgotten."""
+        """Makes a request to the job's webhook, and the next ones too when they are due within seconds."""
+        while (job := await self._make_request(job_id)) is not None:
+            assert job.webhook is not None
+            pause = (job.webhook.due or math.inf) - self._now()
+            if pause > _SHORT_PAUSE:
+                break
+            await asyncio.sleep(max(pause, 0))
+
+    async def _make_request(self, job_id: str) -> Job | None:
+        """One request, if it is due. It is in the log before it is made, so that none is forgotten."""
         begun = await self._jobs.change(job_id, self._begun_delivery)
         if begun is None:
-            return
+            return None
         assert begun.webhook is not None
         secret = await self._jobs.threads.run(webhook_secret, self._jobs.store, begun.tenant)
         delivery = await self._sender.send(begun, self._phrases[begun.dialect](begun), secret, self._now())
         number = len(begun.webhook.deliveries)
-        await self._jobs.change(job_id, lambda job: self._ended_delivery(job, number, delivery))
+        return await self._jobs.change(job_id, lambda job: self._ended_delivery(job, number, delivery))
 
     def _begun_delivery(self, job: Job) -> Job | None:
         """The job with a further request in its log, and the time of the one after, should this process end now."""
         now, webhook = self._now(), job.webhook
-        if webhook is None or webhook.due is None:
-            return dataclasses.replace(job, due=job.expires) if job.due < job.expires else None
-        if webhook.due > now:
+        if not _is_due(webhook, now):
             return None
+        assert webhook is not None
         schedule = SCHEDULES[webhook.schedule]
         deliveries = (*webhook.deliveries, Delivery(now, None, INTERRUPTED))
         due = schedule.next_due(len(deliveries), now + schedule.timeout)
@@ -336,5 +378,22 @@ class Ticker:
             logger.exception("jobs: a step failed in the gateway")
 
 
-def _holds(job: Job, lease: str) -> bool:
-    return job.lease == lease
+def _is_due(webhook: Webhook | None, now: float) -> bool:
+    return webhook is not None and webhook.due is not None and webhook.due <= now
+
+
+def _numbered(job: Job) -> Job | None:
+    """The job with a number for one more attempt to store its result: of several, the last one counts."""
+    return None if job.state.is_terminal else dataclasses.replace(job, attempts=job.attempts + 1)
+
+
+def lambda_handler(ticker: Ticker, runner: asyncio.Runner) -> Callable[[Mapping[str, Any], Any], None]:
+    """A handler for AWS Lambda, to be called with SQS events and by a schedule, on one event loop for all calls.
+
+    What it raises has SQS bring the messages again.
+    """
+
+    def handle(event: Mapping[str, Any], context: Any) -> None:
+        runner.run(ticker.tick(time.time(), texts_of(event)))
+
+    return handle

@@ -50,7 +50,7 @@ SCHEDULES = {
 class Sender:
     """Sends signed requests to public addresses only, and follows no redirect.
 
-    `allow_private` is for receivers on one's own network; `ssl_context` says whom to trust, the system if none is given.
+    `allow_private` is for receivers on one's own network; `ssl_context` says whom to trust: by default as the system.
     """
 
     def __init__(self, *, allow_private: bool, ssl_context: ssl.SSLContext | None = None) -> None:
@@ -73,7 +73,7 @@ class Sender:
             return Delivery(now, None, _name_failure(error))
         return Delivery(now, status, _name_answer(job, status, location))
 
-    async def _post(self, url: str, headers: dict[str, str], body: str, seconds: float) -> tuple[int, str]:
+    async def _post(self, url: str, headers: list[tuple[str, str]], body: str, seconds: float) -> tuple[int, str]:
         """The answer's status and Location."""
         backend = AsyncGuardedBackend(allow_private=self._allow_private, deadline=time.monotonic() + seconds)
         async with (
@@ -102,16 +102,16 @@ def message_id(job: Job) -> str:
     return f"msg_{job.id}"
 
 
-def _headers(job: Job, body: str, secret: bytes, now: float) -> dict[str, str]:
+def _headers(job: Job, body: str, secret: bytes, now: float) -> list[tuple[str, str]]:
     at = datetime.datetime.fromtimestamp(int(now), datetime.UTC)
-    headers = {
-        "Content-Type": JSON,
-        "User-Agent": "pixelserve",
-        "webhook-id": message_id(job),
-        "webhook-timestamp": str(int(now)),
-        "webhook-signature": Signer(secret).sign(message_id(job), at, body),
-    }
-    return headers | ({"traceparent": job.traceparent} if job.traceparent else {})
+    return [
+        ("Content-Type", JSON),
+        ("User-Agent", "pixelserve"),
+        ("webhook-id", message_id(job)),
+        ("webhook-timestamp", str(int(now))),
+        ("webhook-signature", Signer(secret).sign(message_id(job), at, body)),
+        *([("traceparent", job.traceparent)] if job.traceparent else []),
+    ]
 
 
 def _name_answer(job: Job, status: int, location: str) -> str:
