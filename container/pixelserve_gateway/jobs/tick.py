@@ -109,7 +109,7 @@ class Ticker:
                 await self._jobs.change(event.inference_id, partial(self._with_event, event))
 
     async def start(self, job: Job) -> None:
-        """Begins a job at once where that is quick: on an asynchronous endpoint. The next tick tries again what fails."""
+        """Begins a job at once where that is quick: at an asynchronous endpoint. The next tick does what fails."""
         if self._caller.is_asynchronous(job.feature):
             await asyncio.wait([self._begin(Lane.CALL, job.id)])
 
