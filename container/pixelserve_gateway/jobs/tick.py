@@ -73,7 +73,7 @@ class Ticker:
         store does not do its work.
         """
         await self.take_events(read_events(messages))
-        while tasks := await self.begin(now):
+        while tasks := await self.begin(min(now, self._now())):
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
 
     async def run(self, stop: asyncio.Event) -> None:
