@@ -36,6 +36,10 @@ class Results:
         content, media_type = self._place.read(name, self._most_bytes)
         return content, media_type or content_type_of(content)
 
+    def url(self, name: str) -> str:
+        """Where the object lies: an s3:// or file:// URL."""
+        return self._place.url(name)
+
     def remove(self, name: str) -> None:
         """Removes an object; it need not be there."""
         self._place.remove(name)

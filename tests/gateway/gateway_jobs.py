@@ -14,17 +14,17 @@ from typing import Any
 from pixelserve.errors import PixelserveError
 from pixelserve.storage import Folder
 from pixelserve_gateway.jobs import (
-    Answer,
-    Invocation,
     Job,
     JobFiles,
     JobService,
     JobStore,
+    KeptCall,
     Look,
     Order,
+    Output,
+    OutputPlaces,
     Rules,
     Sender,
-    StoredCall,
     Threads,
     Ticker,
     Webhook,
@@ -50,9 +50,9 @@ class Endpoints:
         self.asynchronous = asynchronous
         self.answers: list[bytes | Exception] = [b"answer"]
         self.looks: list[Look | Exception] = [Look()]
-        self.calls: list[StoredCall] = []
+        self.calls: list[KeptCall] = []
         self.started: list[str] = []
-        self.looked_at: list[Invocation] = []
+        self.looked_at: list[OutputPlaces] = []
         self.canceled = 0
         self.gate = asyncio.Event()
         self.gate.set()
@@ -61,23 +61,24 @@ class Endpoints:
         assert feature == FEATURE
         return self.asynchronous
 
-    async def invoke(self, call: StoredCall) -> Answer:
-        return Answer(await self._answer(call), "image/png", "ms=1")
+    async def invoke(self, job: Job, call: KeptCall) -> Output:
+        return Output(await self._answer(call), "image/png", "ms=1")
 
-    async def start(self, call: StoredCall, inference_id: str) -> Invocation:
+    async def start(self, job: Job, call: KeptCall, input_url: str) -> OutputPlaces:
+        assert input_url.endswith(f"/jobs/{job.id}/input")
         await self._answer(call)
-        self.started.append(inference_id)
+        self.started.append(job.id)
         number = len(self.started)
-        return Invocation(f"s3://b/{inference_id}-{number}.out", f"s3://b/{inference_id}-{number}-error.out")
+        return OutputPlaces(f"s3://b/{job.id}-{number}.out", f"s3://b/{job.id}-{number}-error.out")
 
-    async def look(self, feature: str, inference_id: str, invocation: Invocation) -> Look:
-        self.looked_at.append(invocation)
+    async def look(self, job: Job, places: OutputPlaces, waited: float) -> Look:
+        self.looked_at.append(places)
         look = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
         if isinstance(look, Exception):
             raise look
         return look
 
-    async def _answer(self, call: StoredCall) -> bytes:
+    async def _answer(self, call: KeptCall) -> bytes:
         self.calls.append(call)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         try:
@@ -107,9 +108,9 @@ class Gateway:
         )
 
     def order(self, tenant: str = "ours", *, webhook: str = "", schedule: str = "native", **fields: Any) -> Order:
-        call = StoredCall(FEATURE, {"scale": 2}, (b"image",), "00-trace-1-01")
+        call = KeptCall(FEATURE, {"accept": "image/png"}, b"image")
         hook = Webhook(webhook, schedule) if webhook else None
-        return Order(tenant, schedule, call, webhook=hook, **fields)
+        return Order(tenant, schedule, call, "image/png", webhook=hook, traceparent="00-trace-1-01", **fields)
 
     async def submit(self, tenant: str = "ours", **fields: Any) -> Job:
         return await self.jobs.submit(self.order(tenant, **fields))

@@ -16,15 +16,15 @@ from gateway_jobs import FEATURE, NOW, Gateway, passing
 
 from pixelserve.errors import BadRequest, FetchRefused, InvalidImage, NotFound, Unavailable
 from pixelserve_gateway.jobs import (
-    Answer,
     Conflict,
-    Invocation,
     Job,
+    JobProgress,
     JobState,
     JobStore,
+    KeptCall,
     Look,
-    Progress,
-    StoredCall,
+    Output,
+    OutputPlaces,
     lambda_handler,
 )
 from pixelserve_gateway.jobs.job import new_id
@@ -71,11 +71,11 @@ def test_a_job_runs_and_its_result_is_kept(play: Callable[..., None]) -> None:
         await gateway.tick()
         done = await gateway.job(job.id)
         assert (done.state, done.finished, done.expires) == (JobState.SUCCEEDED, NOW, NOW + 86_400)
-        assert done.progress == Progress(1.0, estimated=False)
+        assert done.progress == JobProgress(1.0, estimated=False)
         assert done.result is not None
         assert (done.result.media_type, done.result.size, done.result.attributes) == ("image/png", 6, "ms=1")
         assert gateway.results.read(done.result.name)[0] == b"answer"
-        assert gateway.endpoints.calls == [StoredCall(FEATURE, {"scale": 2}, (b"image",), "00-trace-1-01")]
+        assert gateway.endpoints.calls == [KeptCall(FEATURE, {"accept": "image/png"}, b"image")]
         assert gateway.files() == [done.result.name]  # the input is gone
 
     play(story)
@@ -235,14 +235,14 @@ def test_the_loop_begins_new_jobs_while_others_are_in_work(play: Callable[..., N
 
 def test_an_asynchronous_job_is_started_polled_and_collected(play: Callable[..., None]) -> None:
     async def story(gateway: Gateway) -> None:
-        told = Progress(0.5, estimated=False)
-        gateway.endpoints.looks = [Look(), Look(progress=told), Look(answer=Answer(b"out", "image/png"))]
+        told = JobProgress(0.5, estimated=False)
+        gateway.endpoints.looks = [Look(), Look(progress=told), Look(output=Output(b"out", "image/png"))]
         job = await gateway.submit()
         await gateway.ticker.start(job)
         started = await gateway.job(job.id)
         assert gateway.endpoints.started == [job.id]
         assert (started.state, started.lease) == (JobState.RUNNING, "")
-        assert started.invocation == Invocation(f"s3://b/{job.id}-1.out", f"s3://b/{job.id}-1-error.out")
+        assert started.outputs == OutputPlaces(f"s3://b/{job.id}-1.out", f"s3://b/{job.id}-1-error.out")
         await gateway.tick()
         assert gateway.endpoints.looked_at == []  # not yet
         await gateway.tick(after=2)
@@ -290,7 +290,7 @@ def test_a_failed_invocation_fails_the_job(play: Callable[..., None]) -> None:
 
 def test_a_look_that_fails_is_made_again_later(play: Callable[..., None]) -> None:
     async def story(gateway: Gateway) -> None:
-        gateway.endpoints.looks = [Unavailable("S3 is away."), ValueError("ours"), Look(answer=Answer(b"o", "a/b"))]
+        gateway.endpoints.looks = [Unavailable("S3 is away."), ValueError("ours"), Look(output=Output(b"o", "a/b"))]
         job = await gateway.submit()
         await gateway.ticker.start(job)
         for number in (1, 2):
@@ -306,7 +306,7 @@ def test_a_look_that_fails_is_made_again_later(play: Callable[..., None]) -> Non
 @pytest.mark.parametrize("enveloped", [True, False])
 def test_an_event_ends_a_job_once(play: Callable[..., None], enveloped: bool) -> None:
     async def story(gateway: Gateway) -> None:
-        gateway.endpoints.looks = [Look(answer=Answer(b"out", "image/png"))]
+        gateway.endpoints.looks = [Look(output=Output(b"out", "image/png"))]
         with gateway_jobs.receiving() as receiver:
             job = await gateway.submit(webhook=receiver.url)
             await gateway.ticker.start(job)
@@ -326,7 +326,7 @@ def test_an_event_ends_a_job_whose_start_was_not_noted(store: JobStore, tmp_path
     async def story() -> None:
         clock = gateway_jobs.Clock()
         dead, alive = (Gateway(store, tmp_path, asynchronous=True, clock=clock) for _ in range(2))
-        alive.endpoints.looks = [Look(answer=Answer(b"out", "image/png"))]
+        alive.endpoints.looks = [Look(output=Output(b"out", "image/png"))]
         dead.endpoints.gate.clear()
         job = await dead.submit()
         starting = asyncio.create_task(dead.tick())
@@ -390,7 +390,7 @@ class _Queue:
 
 def test_the_loop_fetches_events_where_they_wait(play: Callable[..., None]) -> None:
     async def story(gateway: Gateway) -> None:
-        gateway.endpoints.looks = [Look(answer=Answer(b"out", "image/png"))]
+        gateway.endpoints.looks = [Look(output=Output(b"out", "image/png"))]
         job = await gateway.submit()
         await gateway.ticker.start(job)
         queue = _Queue("no event", _event(job))
@@ -413,7 +413,7 @@ def test_lambda_takes_sqs_events_and_a_schedule(store: JobStore, tmp_path: Path)
         async def make() -> tuple[Gateway, Job]:
             gateway = Gateway(store, tmp_path, asynchronous=True)
             gateway.clock.now = time.time()
-            gateway.endpoints.looks = [Look(answer=Answer(b"out", "image/png"))]
+            gateway.endpoints.looks = [Look(output=Output(b"out", "image/png"))]
             return gateway, await gateway.submit()
 
         gateway, job = runner.run(make())
@@ -532,7 +532,7 @@ def test_a_canceled_job_stays_canceled_and_its_call_ends(play: Callable[..., Non
 
 def test_the_answer_of_a_canceled_invocation_is_thrown_away(play: Callable[..., None]) -> None:
     async def story(gateway: Gateway) -> None:
-        gateway.endpoints.looks = [Look(answer=Answer(b"out", "image/png"))]
+        gateway.endpoints.looks = [Look(output=Output(b"out", "image/png"))]
         job = await gateway.submit()
         await gateway.ticker.start(job)
         await gateway.jobs.cancel("ours", job.id)
@@ -611,7 +611,7 @@ def test_what_belongs_to_no_job_is_removed_when_the_loop_starts(play: Callable[.
     async def story(gateway: Gateway) -> None:
         job = await gateway.submit()
         for at in (NOW - 3_700, NOW):
-            gateway.results.write(f"jobs/{new_id(at)}/input-0", b"orphan", "a/b")
+            gateway.results.write(f"jobs/{new_id(at)}/input", b"orphan", "a/b")
         gateway.results.write("uploads/kept", b"", "a/b")
         stop = asyncio.Event()
         loop = asyncio.create_task(gateway.ticker.run(stop))

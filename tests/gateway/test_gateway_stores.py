@@ -19,11 +19,11 @@ from pixelserve_gateway.jobs import (
     ApiKeys,
     Delivery,
     DynamoDBStore,
-    Invocation,
     Job,
+    JobProgress,
     JobState,
     JobStore,
-    Progress,
+    OutputPlaces,
     RateLimit,
     RateLimited,
     SQLiteStore,
@@ -46,7 +46,7 @@ def _job(tenant: str = "ours", *, at: float = NOW, **fields: object) -> Job:
         tenant=tenant,
         feature="image_super_resolution",
         dialect="native",
-        call={"scale": 2},
+        call={"accept": "image/png"},
         created=at,
         updated=at,
         expires=at + 600,
@@ -69,13 +69,12 @@ def _at_once(work: Callable[[int], T]) -> list[T]:
 
 def test_a_job_is_kept_as_it_is() -> None:
     job = _job(
-        inputs=("a", "b"),
         data={"版本": ["v1", None, 1.5]},
         key="k",
         state=JobState.FAILED,
         finished=NOW,
-        invocation=Invocation("s3://b/o", "s3://b/f"),
-        progress=Progress(0.25, estimated=False),
+        outputs=OutputPlaces("s3://b/o", "s3://b/f"),
+        progress=JobProgress(0.25, estimated=False),
         result=StoredResult("n", "image/png", 3, "x=1"),
         error=JobError(413, "too_large", "Shrink it.", "image", retryable=False),
         webhook=Webhook("https://example.com", "native", (Delivery(NOW, 500, "answered 500"),), NOW + 10),
@@ -162,7 +161,7 @@ def test_a_tenants_jobs_are_listed_newest_first_by_state_in_pages(store: JobStor
 
 def test_what_is_due_is_found_by_lane_longest_due_first(store: JobStore) -> None:
     late, early, future = (_job(due=NOW + seconds) for seconds in (2.5, 1.25, 100))
-    looked_at = _job(invocation=Invocation("", ""), due=NOW)
+    looked_at = _job(outputs=OutputPlaces("", ""), due=NOW)
     ended_one = _job(state=JobState.SUCCEEDED, due=NOW + 1)
     for job in (late, early, future, looked_at, ended_one):
         store.add(job)

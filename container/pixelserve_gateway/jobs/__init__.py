@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 from pixelserve.lazy import exports
 
 if TYPE_CHECKING:
-    from pixelserve_gateway.jobs.calling import Answer, Caller, Look, StoredCall
+    from pixelserve_gateway.jobs.calling import Caller, EndpointCaller, KeptCall, Look, Output
     from pixelserve_gateway.jobs.dynamodb import DynamoDBStore
     from pixelserve_gateway.jobs.errors import Conflict, RateLimited
     from pixelserve_gateway.jobs.events import Queue
     from pixelserve_gateway.jobs.files import JobFiles
-    from pixelserve_gateway.jobs.job import Delivery, Invocation, Job, JobState, Progress, StoredResult, Webhook
+    from pixelserve_gateway.jobs.job import Delivery, Job, JobProgress, JobState, OutputPlaces, StoredResult, Webhook
     from pixelserve_gateway.jobs.keys import ApiKey, ApiKeys, RateLimit, take_token
     from pixelserve_gateway.jobs.rules import Rules
     from pixelserve_gateway.jobs.secret import kept_secret, webhook_secret
@@ -24,12 +24,12 @@ else:
     __getattr__ = exports(
         __name__,
         {
-            ".calling": "Answer Caller Look StoredCall",
+            ".calling": "Caller EndpointCaller KeptCall Look Output",
             ".dynamodb": "DynamoDBStore",
             ".errors": "Conflict RateLimited",
             ".events": "Queue",
             ".files": "JobFiles",
-            ".job": "Delivery Invocation Job JobState Progress StoredResult Webhook",
+            ".job": "Delivery Job JobProgress JobState OutputPlaces StoredResult Webhook",
             ".keys": "ApiKey ApiKeys RateLimit take_token",
             ".rules": "Rules",
             ".secret": "kept_secret webhook_secret",
@@ -43,31 +43,32 @@ else:
     )
 
 __all__ = [
-    "Answer",
     "ApiKey",
     "ApiKeys",
     "Caller",
     "Conflict",
     "Delivery",
     "DynamoDBStore",
-    "Invocation",
+    "EndpointCaller",
     "Job",
     "JobFiles",
     "JobPage",
+    "JobProgress",
     "JobService",
     "JobState",
     "JobStore",
+    "KeptCall",
     "Look",
     "Order",
+    "Output",
+    "OutputPlaces",
     "Phrase",
-    "Progress",
     "Queue",
     "RateLimit",
     "RateLimited",
     "Rules",
     "SQLiteStore",
     "Sender",
-    "StoredCall",
     "StoredResult",
     "Threads",
     "Ticker",

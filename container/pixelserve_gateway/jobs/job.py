@@ -41,7 +41,7 @@ class Lane(StrEnum):
 
 
 @dataclass(frozen=True)
-class Progress:
+class JobProgress:
     """`value` from 0 to 1. `estimated`: it was reckoned from the time gone by, not told by the endpoint."""
 
     value: float
@@ -49,7 +49,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Invocation:
+class OutputPlaces:
     """Where an asynchronous invocation leaves its output, or its failure: URLs. Empty where not known."""
 
     output: str
@@ -114,7 +114,7 @@ class Job:
     tenant      whose it is: nobody else sees it
     feature     the feature that is called
     dialect     the API that it came by, and `data` what that API wants back
-    call        the call as JSON, without the bytes in `inputs`: names among Results
+    call        how the feature is called, but for the body, which lies among the job's files
     traceparent of the request (W3C Trace Context), passed on to endpoint and webhook; "" for none
     key         what the tenant named the request, unique among the tenant's jobs; None: nothing
     body_hash   of the request, to tell a repetition from another request of the same key
@@ -128,12 +128,11 @@ class Job:
     tenant: str
     feature: str
     dialect: str
-    call: Mapping[str, Any]
+    call: Mapping[str, str]
     created: float
     updated: float
     expires: float
     due: float
-    inputs: tuple[str, ...] = ()
     data: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     traceparent: str = ""
     key: str | None = None
@@ -144,15 +143,15 @@ class Job:
     failures: int = 0
     lease: str = ""
     finished: float | None = None
-    invocation: Invocation | None = None
-    progress: Progress = Progress(0.0, estimated=True)
+    outputs: OutputPlaces | None = None
+    progress: JobProgress = JobProgress(0.0, estimated=True)
     result: StoredResult | None = None
     error: JobError | None = None
     webhook: Webhook | None = None
 
     @property
     def lane(self) -> Lane:
-        return Lane.CALL if not self.state.is_terminal and self.invocation is None else Lane.LOOK
+        return Lane.CALL if not self.state.is_terminal and self.outputs is None else Lane.LOOK
 
 
 _JOBS = TypeAdapter(Job)
@@ -174,6 +173,11 @@ def new_id(now: float) -> str:
     return str(milliseconds << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS))
 
 
+def is_id(text: str) -> bool:
+    """Whether a job may have that id."""
+    return text.isascii() and text.isdigit() and len(text) <= 19 and 0 < int(text) < 1 << 63
+
+
 def time_of(job_id: str) -> float:
     """When the id was made, to the millisecond."""
     return (int(job_id) >> _RANDOM_BITS) / 1000 + _EPOCH
@@ -191,10 +195,10 @@ def with_lease(job: Job, lease: str, now: float, seconds: float) -> Job:
     )
 
 
-def with_invocation(job: Job, invocation: Invocation, now: float, look_at: float) -> Job:
+def started(job: Job, places: OutputPlaces, now: float, look_at: float) -> Job:
     """The job handed to an asynchronous endpoint."""
     return dataclasses.replace(
-        job, state=JobState.RUNNING, lease="", invocation=invocation, updated=now, due=min(look_at, job.expires)
+        job, state=JobState.RUNNING, lease="", outputs=places, updated=now, due=min(look_at, job.expires)
     )
 
 
@@ -222,7 +226,7 @@ def ended(
         finished=now,
         expires=now + keep,
         due=now if webhook else now + keep,
-        progress=Progress(1.0, estimated=False) if state is JobState.SUCCEEDED else job.progress,
+        progress=JobProgress(1.0, estimated=False) if state is JobState.SUCCEEDED else job.progress,
         result=result,
         error=error,
         webhook=webhook,

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from dataclasses import dataclass
 
-from pixelserve_gateway.jobs.job import Job, JobState, Progress
+from pixelserve_gateway.jobs.job import Job, JobProgress, JobState
 
 _NEARLY = 0.95
 
@@ -38,9 +38,9 @@ class Rules:
         """Before a job that failed so often is begun again: 1, 2, 4 ... seconds."""
         return 2.0 ** (failures - 1)
 
-    def progress_of(self, job: Job, now: float) -> Progress:
+    def progress_of(self, job: Job, now: float) -> JobProgress:
         """What the endpoint told, or an estimate that nears 0.95 with time."""
         if job.state is not JobState.RUNNING or not job.progress.estimated:
             return job.progress
-        gone = max(now - job.updated, 0.0) if job.invocation is None else max(now - job.created, 0.0)
+        gone = max(now - job.updated, 0.0) if job.outputs is None else max(now - job.created, 0.0)
         return dataclasses.replace(job.progress, value=_NEARLY * (1 - math.exp(-gone / self.typical)))

@@ -6,15 +6,15 @@ import asyncio
 import contextlib
 import dataclasses
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pixelserve.errors import BadRequest, NotFound, Unavailable
-from pixelserve_gateway.jobs.calling import StoredCall
+from pixelserve_gateway.jobs.calling import KeptCall
 from pixelserve_gateway.jobs.errors import Conflict
 from pixelserve_gateway.jobs.files import JobFiles
-from pixelserve_gateway.jobs.job import Job, JobState, Webhook, ended, new_id
+from pixelserve_gateway.jobs.job import Job, JobState, Webhook, ended, is_id, new_id
 from pixelserve_gateway.jobs.rules import Rules
 from pixelserve_gateway.jobs.store import JobStore, change
 from pixelserve_gateway.jobs.threads import Threads
@@ -29,15 +29,20 @@ _FIRST_LOOK, _LAST_LOOK = 0.05, 1.0
 
 @dataclass(frozen=True)
 class Order:
-    """What a job is asked to be. `key` is the request's Idempotency-Key, `body_hash` tells its body from others."""
+    """What a job is asked to be. `key` is the request's Idempotency-Key, `body_hash` tells its body from others.
+
+    `content_type` is that of the call's body.
+    """
 
     tenant: str
     dialect: str
-    call: StoredCall
+    call: KeptCall
+    content_type: str
     data: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     key: str | None = None
     body_hash: str = ""
     webhook: Webhook | None = None
+    traceparent: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ class JobService:
 
     async def get(self, tenant: str, job_id: str) -> Job:
         """The job as it is, its progress up to date. Raises NotFound."""
-        job = await self.threads.run(self.store.get, job_id) if _is_id(job_id) else None
+        job = await self.threads.run(self.store.get, job_id) if is_id(job_id) else None
         if job is None or job.tenant != tenant:
             raise NotFound(f"There is no job {job_id[:64]!r}. It may have been deleted, or removed after it expired.")
         return dataclasses.replace(job, progress=self.rules.progress_of(job, self.clock()))
@@ -97,7 +102,7 @@ class JobService:
         """The tenant's jobs in any of `states`, all if there are none. Raises BadRequest for a bad cursor or limit."""
         if not 1 <= limit <= MOST_LISTED:
             raise BadRequest(f"limit is a number from 1 to {MOST_LISTED}.", param="limit")
-        if cursor is not None and not _is_id(cursor):
+        if cursor is not None and not is_id(cursor):
             raise BadRequest("The cursor is not one that a list answered. Begin without one.", param="cursor")
         found = await self.threads.run(self.store.jobs, tenant, states, cursor, limit + 1)
         now = self.clock()
@@ -162,11 +167,10 @@ class JobService:
                 return _same(standing, order)
         for _ in range(_IDS):
             job = self._new_job(order)
-            inputs = await self.threads.run(self.files.write_inputs, job.id, order.call.images)
-            async with self._removed_unless_accepted(inputs) as accepted:
-                stored = await self.threads.run(self.store.add, dataclasses.replace(job, inputs=inputs))
-                if stored is not None and stored.id == job.id:
-                    accepted.append(stored)
+            await self.threads.run(self.files.write_input, job, order.call.body, order.content_type)
+            stored = await self.threads.run(self.store.add, job)
+            if stored is None or stored.id != job.id:
+                await self.threads.run(self.files.remove_input, job)
             if stored is not None:
                 self._submitted.set()
                 return _same(stored, order)
@@ -179,9 +183,9 @@ class JobService:
             tenant=order.tenant,
             feature=order.call.feature,
             dialect=order.dialect,
-            call=order.call.parameters,
+            call=order.call.words,
             data=order.data,
-            traceparent=order.call.traceparent,
+            traceparent=order.traceparent,
             created=now,
             updated=now,
             expires=now + self.rules.unfinished,
@@ -190,16 +194,6 @@ class JobService:
             body_hash=order.body_hash,
             webhook=order.webhook,
         )
-
-    @contextlib.asynccontextmanager
-    async def _removed_unless_accepted(self, inputs: tuple[str, ...]) -> AsyncIterator[list[Job]]:
-        """Removes the inputs of a job that did not come to be; the one that did is put on the list."""
-        accepted: list[Job] = []
-        try:
-            yield accepted
-        finally:
-            if not accepted:
-                await self.threads.run(self.files.remove, inputs)
 
 
 def _check(order: Order) -> None:
@@ -218,7 +212,3 @@ def _same(job: Job, order: Order) -> Job:
             param="Idempotency-Key",
         )
     return job
-
-
-def _is_id(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 19 and 0 < int(text) < 1 << 63

@@ -14,20 +14,21 @@ from functools import partial
 from typing import Any
 
 from pixelserve.errors import PixelserveError, Unavailable
-from pixelserve_gateway.jobs.calling import Answer, Caller
+from pixelserve_gateway.jobs.calling import Caller, Output
 from pixelserve_gateway.jobs.events import EventSource, ResultEvent, read_events, texts_of
 from pixelserve_gateway.jobs.job import (
     Delivery,
-    Invocation,
     Job,
     JobError,
     JobState,
     Lane,
+    OutputPlaces,
     StoredResult,
     Webhook,
     ended,
+    is_id,
     put_back,
-    with_invocation,
+    started,
     with_lease,
     with_webhook,
 )
@@ -105,8 +106,9 @@ class Ticker:
     async def take_events(self, events: Iterable[ResultEvent]) -> None:
         """Notes the ends of asynchronous invocations. An event that comes twice, or late, changes nothing."""
         for event in events:
-            if event.inference_id.isascii() and event.inference_id.isdigit() and len(event.inference_id) < 20:
-                await self._jobs.change(event.inference_id, partial(self._with_event, event))
+            job_id, step = event.inference_id, partial(self._with_event, event)
+            if is_id(job_id) and await self._jobs.change(job_id, step) is not None:
+                self._begin(Lane.LOOK, job_id)
 
     async def start(self, job: Job) -> None:
         """Begins a job at once where that is quick: at an asynchronous endpoint. The next tick does what fails."""
@@ -159,17 +161,17 @@ class Ticker:
     async def _make_call(self, job: Job) -> None:
         call = await self._jobs.threads.run(self._jobs.files.read_call, job)
         if self._caller.is_asynchronous(job.feature):
-            invocation = await self._caller.start(call, job.id)
-            await self._note_invocation(job, invocation)
+            places = await self._caller.start(job, call, self._jobs.files.input_url(job))
+            await self._note_start(job, places)
         else:
-            await self._note_answer(job, await self._caller.invoke(call))
+            await self._note_output(job, await self._caller.invoke(job, call))
 
-    async def _note_invocation(self, job: Job, invocation: Invocation) -> None:
+    async def _note_start(self, job: Job, places: OutputPlaces) -> None:
         now = self._now()
         look_at = now + self._jobs.rules.poll
         await self._jobs.change(
             job.id,
-            lambda stored: with_invocation(stored, invocation, now, look_at) if stored.lease == job.lease else None,
+            lambda stored: started(stored, places, now, look_at) if stored.lease == job.lease else None,
         )
 
     async def _note_failure(self, job: Job, error: PixelserveError) -> None:
@@ -186,12 +188,12 @@ class Ticker:
 
         await self._settle(await self._jobs.change(job.id, step))
 
-    async def _note_answer(self, job: Job, answer: Answer) -> None:
-        """Stores the answer and ends the job; if the job is no longer in these hands, the answer is thrown away."""
-        result = await self._jobs.threads.run(self._jobs.files.write_result, job, answer)
+    async def _note_output(self, job: Job, output: Output) -> None:
+        """Stores the output and ends the job; if the job is no longer in these hands, the output is thrown away."""
+        result = await self._jobs.threads.run(self._jobs.files.write_result, job, output)
         finished = await self._jobs.change(job.id, lambda stored: self._succeeded(stored, job, result))
         if finished is None:
-            await self._jobs.threads.run(self._jobs.files.remove, (result.name,))
+            await self._jobs.threads.run(self._jobs.files.remove_result, result)
         await self._settle(finished)
 
     def _succeeded(self, stored: Job, held: Job, result: StoredResult) -> Job | None:
@@ -204,7 +206,7 @@ class Ticker:
         if job is not None and job.state.is_terminal:
             if job.webhook is not None:
                 self._begin(Lane.LOOK, job.id)
-            await self._jobs.threads.run(self._jobs.files.remove, job.inputs)
+            await self._jobs.threads.run(self._jobs.files.remove_input, job)
 
     @contextlib.asynccontextmanager
     async def _leased(self, job: Job) -> AsyncIterator[None]:
@@ -235,12 +237,12 @@ class Ticker:
     # Looking after
 
     async def _look_after(self, job_id: str) -> None:
-        """Does what is due. What fails is due again a little later, so that it keeps nothing else waiting."""
-        job = await self._jobs.threads.run(self._jobs.store.get, job_id)
-        if job is None or job.lane is not Lane.LOOK:
-            return
+        """Does what is due until nothing is. What fails is due again later, so that it keeps nothing else waiting."""
         try:
-            await self._do_due(job)
+            while (job := await self._jobs.threads.run(self._jobs.store.get, job_id)) is not None:
+                if job.lane is not Lane.LOOK or job.due > self._now():
+                    break
+                await self._do_due(job)
         except Exception:
             later = self._now() + self._jobs.rules.poll
             await self._jobs.change(job_id, lambda stored: dataclasses.replace(stored, due=max(stored.due, later)))
@@ -268,12 +270,12 @@ class Ticker:
 
     async def _look(self, job: Job) -> None:
         """Looks at an asynchronous invocation, and notes what there is."""
-        assert job.invocation is not None
-        look = await self._caller.look(job.feature, job.id, job.invocation)
-        if look.answer is not None:
+        assert job.outputs is not None
+        look = await self._caller.look(job, job.outputs, self._now() - job.created)
+        if look.output is not None:
             numbered = await self._jobs.change(job.id, _numbered)
             if numbered is not None:
-                await self._note_answer(numbered, look.answer)
+                await self._note_output(numbered, look.output)
             return
         now = self._now()
 
@@ -291,11 +293,11 @@ class Ticker:
         """The job to be looked at now, or failed where the event does not say where to look."""
         if job.state.is_terminal:
             return None
-        known = job.invocation or Invocation("", "")
-        invocation = Invocation(event.output or known.output, event.failure or known.failure)
+        known = job.outputs or OutputPlaces("", "")
+        places = OutputPlaces(event.output or known.output, event.failure or known.failure)
         now = self._now()
-        if event.is_completed or invocation.failure:
-            return with_invocation(job, invocation, now, now)
+        if event.is_completed or places.failure:
+            return started(job, places, now, now)
         error = JobError(500, "internal", event.reason or "The invocation failed.", None, retryable=False)
         return ended(job, JobState.FAILED, now, self._jobs.rules.kept, error=error)
 
