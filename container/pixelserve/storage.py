@@ -49,6 +49,10 @@ class Place(ABC):
         """Stores an object: all of it, or nothing."""
 
     @abstractmethod
+    def remove(self, name: str) -> None:
+        """Removes an object; it need not be there."""
+
+    @abstractmethod
     def contains(self, other: Place) -> bool:
         """Whether the other place is this one or lies in it."""
 
@@ -115,6 +119,13 @@ class Folder(Place):
                 unfinished.replace(path)
             finally:
                 unfinished.unlink(missing_ok=True)
+
+    def remove(self, name: str) -> None:
+        path = self.path / self._checked(name)
+        with _explained(f"Cannot remove {path}"):
+            if not Path(os.path.realpath(path.parent)).is_relative_to(self.path):
+                raise BadRequest(f"{name!r} leads out of {self.path} by a link. Remove the link.")
+            path.unlink(missing_ok=True)
 
     def contains(self, other: Place) -> bool:
         return isinstance(other, Folder) and other.path.is_relative_to(self.path)
@@ -191,6 +202,10 @@ class Bucket(Place):
                 ExtraArgs={"ContentType": content_type},
                 Config=TransferConfig(use_threads=False),
             )
+
+    def remove(self, name: str) -> None:
+        with self._explained(name):
+            self._client.delete_object(Bucket=self.bucket, Key=self.prefix + name)
 
     def contains(self, other: Place) -> bool:
         return isinstance(other, Bucket) and other.bucket == self.bucket and other.prefix.startswith(self.prefix)

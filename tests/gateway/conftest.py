@@ -1,10 +1,13 @@
-"""One local runtime with the three features, one gateway in front of it and one site of pictures, for all tests here."""
+"""One local runtime with the three features, one gateway in front of it, one site of pictures, and stores of jobs."""
 
 from __future__ import annotations
 
+import threading
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import gateway_dynamodb
 import httpx
 import pytest
 from gateway_servers import Gateway, Pictures, gateway_running, png, serving_pictures
@@ -12,6 +15,7 @@ from gateway_servers import Gateway, Pictures, gateway_running, png, serving_pic
 from pixelserve.features import FEATURES
 from pixelserve.local import AsyncPlaces, LocalRuntime, Source, running
 from pixelserve.storage import Folder
+from pixelserve_gateway.jobs import DynamoDBStore, JobStore, SQLiteStore
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +53,34 @@ def gateway(features_runtime: LocalRuntime, tmp_path_factory: pytest.TempPathFac
 def client(gateway: Gateway) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=gateway.url, trust_env=False, timeout=60) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def dynamodb_url() -> Iterator[str]:
+    server = gateway_dynamodb.make()
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "test")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(params=["sqlite", "dynamodb"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[JobStore]:
+    """An empty store."""
+    made: SQLiteStore | DynamoDBStore
+    if request.param == "sqlite":
+        made = SQLiteStore(tmp_path / "state" / "jobs.sqlite")
+    else:
+        url = request.getfixturevalue("dynamodb_url")
+        monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", url)
+        made = DynamoDBStore(f"jobs-{uuid.uuid4().hex}")
+        made.create_table()
+        made.create_table()  # once more is harmless
+    yield made
+    made.close()

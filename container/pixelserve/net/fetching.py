@@ -53,7 +53,7 @@ def _system_trust() -> ssl.SSLContext:
 
 def _fetch_http(url: str, settings: Settings, resolve: Resolver, ssl_context: ssl.SSLContext) -> bytes:
     try:
-        first = _parse(url)
+        first = parse_url(url)
     except httpx.InvalidURL as error:
         raise FetchRefused("The URL is not valid: it needs a host, and no spaces.") from error
     backend = GuardedBackend(
@@ -64,7 +64,7 @@ def _fetch_http(url: str, settings: Settings, resolve: Resolver, ssl_context: ss
     client = httpx.Client(
         transport=_Transport(httpcore.ConnectionPool(ssl_context, network_backend=backend), settings.fetch_timeout),
         headers=_HEADERS,
-        event_hooks={"request": [lambda request: _parse(str(request.url))]},
+        event_hooks={"request": [lambda request: parse_url(str(request.url))]},
         follow_redirects=True,
         max_redirects=settings.fetch_redirects,
         timeout=None,  # the backend's deadline is the one that counts
@@ -79,7 +79,7 @@ def _fetch_http(url: str, settings: Settings, resolve: Resolver, ssl_context: ss
         raise FetchFailed("The URL redirects to something that is no URL.") from error
 
 
-def _parse(text: str) -> httpx.URL:
+def parse_url(text: str) -> httpx.URL:
     """Raises FetchRefused for what may not be fetched, httpx.InvalidURL for what is no URL."""
     if len(text) > LONGEST_URL:
         raise FetchRefused(f"The URL is longer than {LONGEST_URL:,} characters.")

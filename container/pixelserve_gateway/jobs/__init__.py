@@ -1,0 +1,80 @@
+"""Durable jobs: what they are, where they are kept, who runs them, and the keys and limits kept beside them."""
+
+from typing import TYPE_CHECKING
+
+from pixelserve.lazy import exports
+
+if TYPE_CHECKING:
+    from pixelserve_gateway.jobs.calling import Caller, EndpointCaller, KeptCall, Look, Output
+    from pixelserve_gateway.jobs.dynamodb import DynamoDBStore
+    from pixelserve_gateway.jobs.errors import Conflict, RateLimited
+    from pixelserve_gateway.jobs.events import Queue
+    from pixelserve_gateway.jobs.files import JobFiles
+    from pixelserve_gateway.jobs.job import Delivery, Job, JobProgress, JobState, OutputPlaces, StoredResult, Webhook
+    from pixelserve_gateway.jobs.keys import ApiKey, ApiKeys, RateLimit, take_token
+    from pixelserve_gateway.jobs.rules import Rules
+    from pixelserve_gateway.jobs.secret import kept_secret, webhook_secret
+    from pixelserve_gateway.jobs.service import JobPage, JobService, Order
+    from pixelserve_gateway.jobs.sqlite import SQLiteStore
+    from pixelserve_gateway.jobs.store import JobStore
+    from pixelserve_gateway.jobs.threads import Threads
+    from pixelserve_gateway.jobs.tick import Ticker, lambda_handler
+    from pixelserve_gateway.jobs.webhooks import Phrase, Sender
+else:
+    __getattr__ = exports(
+        __name__,
+        {
+            ".calling": "Caller EndpointCaller KeptCall Look Output",
+            ".dynamodb": "DynamoDBStore",
+            ".errors": "Conflict RateLimited",
+            ".events": "Queue",
+            ".files": "JobFiles",
+            ".job": "Delivery Job JobProgress JobState OutputPlaces StoredResult Webhook",
+            ".keys": "ApiKey ApiKeys RateLimit take_token",
+            ".rules": "Rules",
+            ".secret": "kept_secret webhook_secret",
+            ".service": "JobPage JobService Order",
+            ".sqlite": "SQLiteStore",
+            ".store": "JobStore",
+            ".threads": "Threads",
+            ".tick": "Ticker lambda_handler",
+            ".webhooks": "Phrase Sender",
+        },
+    )
+
+__all__ = [
+    "ApiKey",
+    "ApiKeys",
+    "Caller",
+    "Conflict",
+    "Delivery",
+    "DynamoDBStore",
+    "EndpointCaller",
+    "Job",
+    "JobFiles",
+    "JobPage",
+    "JobProgress",
+    "JobService",
+    "JobState",
+    "JobStore",
+    "KeptCall",
+    "Look",
+    "Order",
+    "Output",
+    "OutputPlaces",
+    "Phrase",
+    "Queue",
+    "RateLimit",
+    "RateLimited",
+    "Rules",
+    "SQLiteStore",
+    "Sender",
+    "StoredResult",
+    "Threads",
+    "Ticker",
+    "Webhook",
+    "kept_secret",
+    "lambda_handler",
+    "take_token",
+    "webhook_secret",
+]

@@ -1,0 +1,171 @@
+"""How jobs call endpoints: `Caller`, and `EndpointCaller`, which is one over the gateway's calls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from pixelserve.errors import NotFound, PixelserveError, Unavailable
+from pixelserve.media_types import content_type_of
+from pixelserve.storage import Place
+from pixelserve.wire import read_error
+from pixelserve_gateway.jobs.job import Job, JobProgress, OutputPlaces
+
+_MOST_FAILURE_BYTES = 1_000_000
+
+
+@dataclass(frozen=True)
+class KeptCall:
+    """A call as a job keeps it: the feature's name, a few words that say how, and the body that an endpoint is sent."""
+
+    feature: str
+    words: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Output:
+    """What an endpoint answered. `attributes` is its X-Amzn-SageMaker-Custom-Attributes."""
+
+    body: bytes
+    media_type: str
+    attributes: str = ""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How an asynchronous invocation stands: its output, or the error it ended with, or how far it is, if told."""
+
+    output: Output | None = None
+    error: PixelserveError | None = None
+    progress: JobProgress | None = None
+
+
+class Caller(Protocol):
+    """Makes the calls of jobs. Raises the endpoint's own errors, retryable ones where another try may do."""
+
+    def is_asynchronous(self, feature: str) -> bool:
+        """Whether the feature has an asynchronous endpoint."""
+
+    async def invoke(self, job: Job, call: KeptCall) -> Output:
+        """InvokeEndpoint."""
+
+    async def start(self, job: Job, call: KeptCall, input_url: str) -> OutputPlaces:
+        """InvokeEndpointAsync; the job's id is the InferenceId, `input_url` where the body lies."""
+
+    async def look(self, job: Job, places: OutputPlaces, waited: float) -> Look:
+        """How the invocation stands, `waited` seconds after its begin. Raises Unavailable when that cannot be told."""
+
+
+# What `pixelserve_gateway.calls` has, as far as it is used.
+
+
+class Made(Protocol):
+    """A call's answer."""
+
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def media_type(self) -> str: ...
+    @property
+    def attributes(self) -> str: ...
+
+
+class Begun(Protocol):
+    """An asynchronous invocation that was accepted."""
+
+    @property
+    def output_url(self) -> str: ...
+    @property
+    def failure_url(self) -> str: ...
+
+
+class Told(Protocol):
+    """How far an asynchronous invocation is."""
+
+    @property
+    def fraction(self) -> float: ...
+    @property
+    def is_estimate(self) -> bool: ...
+
+
+class FeatureCall(Protocol):
+    """A call of a feature."""
+
+    @property
+    def feature(self) -> object: ...
+
+
+C = TypeVar("C", bound=FeatureCall)
+C_contra = TypeVar("C_contra", bound=FeatureCall, contravariant=True)
+
+
+class Door(Protocol[C_contra]):
+    """Whoever makes calls of that kind."""
+
+    async def invoke(self, call: C_contra, *, request_id: str, traceparent: str) -> Made: ...
+    async def start(self, call: C_contra, inference_id: str, *, input_url: str, traceparent: str) -> Begun: ...
+    async def look(self, inference_id: str, waited_seconds: float) -> Told: ...
+
+
+class EndpointCaller(Generic[C]):
+    """A Caller that goes through `door`.
+
+    `load` makes a call again of what a job keeps, `is_asynchronous` tells of a feature by its name. Asynchronous
+    outputs and failures are read from the place `outputs`, up to `most_bytes`.
+    """
+
+    def __init__(
+        self,
+        door: Door[C],
+        load: Callable[[Mapping[str, str], bytes], C],
+        is_asynchronous: Callable[[str], bool],
+        outputs: Place | None,
+        *,
+        most_bytes: int,
+    ) -> None:
+        self._door = door
+        self._load = load
+        self._is_asynchronous = is_asynchronous
+        self._outputs = outputs
+        self._most_bytes = most_bytes
+
+    def is_asynchronous(self, feature: str) -> bool:
+        return self._is_asynchronous(feature)
+
+    async def invoke(self, job: Job, call: KeptCall) -> Output:
+        made = await self._door.invoke(
+            self._load(call.words, call.body), request_id=job.id, traceparent=job.traceparent
+        )
+        return Output(made.body, made.media_type, made.attributes)
+
+    async def start(self, job: Job, call: KeptCall, input_url: str) -> OutputPlaces:
+        begun = await self._door.start(
+            self._load(call.words, call.body), job.id, input_url=input_url, traceparent=job.traceparent
+        )
+        return OutputPlaces(begun.output_url, begun.failure_url)
+
+    async def look(self, job: Job, places: OutputPlaces, waited: float) -> Look:
+        output = await asyncio.to_thread(self._read, places.output, self._most_bytes)
+        if output is not None:
+            return Look(output=output)
+        failure = await asyncio.to_thread(self._read, places.failure, _MOST_FAILURE_BYTES)
+        if failure is not None:
+            return Look(error=read_error(500, failure.body))
+        told = await self._door.look(job.id, waited)
+        return Look(progress=JobProgress(told.fraction, told.is_estimate))
+
+    def _read(self, url: str, most_bytes: int) -> Output | None:
+        """What lies at the URL; None while nothing does."""
+        if not url:
+            return None
+        name = self._outputs.name_of(url) if self._outputs is not None else None
+        if self._outputs is None or name is None:
+            raise Unavailable(f"The endpoint writes to {url}, which is not below {self._outputs}. Name its place.")
+        try:
+            body, media_type = self._outputs.read(name, most_bytes)
+        except NotFound:
+            return None
+        return Output(body, media_type or content_type_of(body))

@@ -1,0 +1,26 @@
+"""Threads for what blocks: the job store and the results."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Threads:
+    """A few threads. Few: each has a connection to the store, and writers of SQLite wait for each other anyway."""
+
+    def __init__(self, number: int = 4) -> None:
+        self._pool = ThreadPoolExecutor(number, thread_name_prefix="jobs")
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What the function answers, called on a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: function(*args, **kwargs))
+
+    def close(self) -> None:
+        """Waits for what runs."""
+        self._pool.shutdown()

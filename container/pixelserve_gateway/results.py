@@ -1,0 +1,73 @@
+"""Bytes that outlive a request, inputs and results of jobs, and signed links to them that expire."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import io
+from collections.abc import Iterator
+from urllib.parse import parse_qs, quote, unquote, urlencode
+
+from pixelserve.errors import BadRequest, NotFound
+from pixelserve.media_types import content_type_of
+from pixelserve.storage import Place
+
+PATH = "/results/"
+"""Links are below it."""
+
+
+class Results:
+    """Objects in a folder or below an S3 prefix, by names with slashes. What touches the place blocks.
+
+    A link holds an HMAC-SHA256 of path and expiry under `secret`: whoever has it may read this one object until then.
+    """
+
+    def __init__(self, place: Place, secret: bytes, *, most_bytes: int) -> None:
+        self._place = place
+        self._secret = secret
+        self._most_bytes = most_bytes
+
+    def write(self, name: str, content: bytes, media_type: str) -> None:
+        """Stores an object: all of it, or nothing. Raises Unavailable."""
+        self._place.write(name, io.BytesIO(content), media_type)
+
+    def read(self, name: str) -> tuple[bytes, str]:
+        """The object and its media type, as stored with it or told by its first bytes. Raises NotFound."""
+        content, media_type = self._place.read(name, self._most_bytes)
+        return content, media_type or content_type_of(content)
+
+    def url(self, name: str) -> str:
+        """Where the object lies: an s3:// or file:// URL."""
+        return self._place.url(name)
+
+    def remove(self, name: str) -> None:
+        """Removes an object; it need not be there."""
+        self._place.remove(name)
+
+    def names(self, prefix: str) -> Iterator[str]:
+        """All objects whose names begin so."""
+        return (name for name in self._place.names() if name.startswith(prefix))
+
+    def link(self, name: str, expires: float) -> str:
+        """A path with a query, to be put behind a host, that opens the object until `expires`."""
+        path = PATH + quote(name)
+        seconds = int(expires)
+        return f"{path}?{urlencode({'expires': seconds, 'signature': self._sign(path, seconds)})}"
+
+    def open_link(self, path: str, query: str, now: float) -> str:
+        """The name of the object that a link opens. `path` is quoted, as it came.
+
+        Raises NotFound for a link that is not ours and for one that has expired, BadRequest for what is no link.
+        """
+        fields = parse_qs(query)
+        expires, signature = fields.get("expires", [""])[0], fields.get("signature", [""])[0]
+        if not path.startswith(PATH) or not expires.isascii() or not expires.isdigit() or len(expires) > 12:
+            raise BadRequest("The link is not complete. Copy all of it, the part behind the question mark too.")
+        if not hmac.compare_digest(self._sign(path, int(expires)).encode(), signature.encode(errors="replace")):
+            raise NotFound("The link's signature does not fit. Ask for the job again: its answer has a good link.")
+        if now >= int(expires):
+            raise NotFound("The link has expired. Ask for the job again: its answer has a new one.")
+        return unquote(path.removeprefix(PATH))
+
+    def _sign(self, path: str, expires: int) -> str:
+        return hmac.new(self._secret, f"{path}\n{expires}".encode(), hashlib.sha256).hexdigest()

@@ -1,0 +1,169 @@
+"""Jobs over the gateway's calls, asynchronous outputs in a folder, result events in a queue."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from gateway_jobs import NOW
+from moto import mock_aws
+
+from pixelserve.errors import BadRequest, InvalidImage, Unavailable
+from pixelserve.storage import Folder
+from pixelserve_gateway.jobs import EndpointCaller, Job, JobProgress, KeptCall, Look, Output, OutputPlaces, Queue
+from pixelserve_gateway.jobs.events import ResultEvent, read_event
+from pixelserve_gateway.jobs.job import new_id
+
+
+@dataclass(frozen=True)
+class _Call:
+    feature: str
+    words: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class _Result:
+    body: bytes = b"made"
+    media_type: str = "image/png"
+    attributes: str = "width=2"
+
+
+@dataclass(frozen=True)
+class _Started:
+    output_url: str = "file:///o"
+    failure_url: str = "file:///f"
+
+
+@dataclass(frozen=True)
+class _Told:
+    fraction: float = 0.25
+    is_estimate: bool = False
+
+
+class _Door:
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+
+    async def invoke(self, call: _Call, *, request_id: str, traceparent: str) -> _Result:
+        self.asked.append((call, request_id, traceparent))
+        return _Result()
+
+    async def start(self, call: _Call, inference_id: str, *, input_url: str, traceparent: str) -> _Started:
+        self.asked.append((call, inference_id, input_url, traceparent))
+        return _Started()
+
+    async def look(self, inference_id: str, waited_seconds: float) -> _Told:
+        self.asked.append((inference_id, waited_seconds))
+        return _Told()
+
+
+JOB = Job(
+    id=new_id(NOW),
+    tenant="ours",
+    feature="f",
+    dialect="native",
+    call={"accept": "image/png"},
+    created=NOW,
+    updated=NOW,
+    expires=NOW,
+    due=NOW,
+    traceparent="00-t-1-01",
+)
+CALL = KeptCall("f", JOB.call, b"body")
+
+
+def _caller(door: _Door, folder: Path | None) -> EndpointCaller[_Call]:
+    def load(words: Mapping[str, str], body: bytes) -> _Call:
+        return _Call("f", words, body)
+
+    return EndpointCaller(
+        door, load, lambda feature: feature == "f", Folder(folder) if folder else None, most_bytes=100
+    )
+
+
+def test_calls_are_made_as_they_were_kept() -> None:
+    door = _Door()
+    caller = _caller(door, None)
+    assert caller.is_asynchronous("f")
+    assert not caller.is_asynchronous("g")
+    assert asyncio.run(caller.invoke(JOB, CALL)) == Output(b"made", "image/png", "width=2")
+    assert asyncio.run(caller.start(JOB, CALL, "file:///in")) == OutputPlaces("file:///o", "file:///f")
+    made = _Call("f", JOB.call, b"body")
+    assert door.asked == [(made, JOB.id, "00-t-1-01"), (made, JOB.id, "file:///in", "00-t-1-01")]
+
+
+def test_an_output_is_looked_for_then_a_failure_then_progress(tmp_path: Path) -> None:
+    door, folder = _Door(), Folder(tmp_path)
+    caller = _caller(door, tmp_path)
+    places = OutputPlaces(folder.url("1.out"), folder.url("1-error.out"))
+
+    def look() -> Look:
+        return asyncio.run(caller.look(JOB, places, 2.5))
+
+    assert look() == Look(progress=JobProgress(0.25, estimated=False))
+    assert door.asked == [(JOB.id, 2.5)]
+    failure = json.dumps(InvalidImage("Not a picture.", param="img").body("1")).encode()
+    folder.write("1-error.out", io.BytesIO(failure), "application/json")
+    error = look().error
+    assert error is not None
+    assert (error.code, error.message, error.param, error.status) == ("invalid_image", "Not a picture.", "img", 500)
+    folder.write("1.out", io.BytesIO(b"\x89PNG"), "image/png")
+    assert look() == Look(output=Output(b"\x89PNG", "image/png"))
+    assert asyncio.run(caller.look(JOB, OutputPlaces("", ""), 0)).progress is not None
+
+
+def test_an_output_elsewhere_is_not_read(tmp_path: Path) -> None:
+    for folder in (tmp_path / "outputs", None):
+        with pytest.raises(Unavailable, match="Name its place"):
+            asyncio.run(_caller(_Door(), folder).look(JOB, OutputPlaces("s3://b/1.out", ""), 0))
+
+
+def test_an_event_is_read_as_the_service_sends_it() -> None:
+    message = {
+        "invocationStatus": "Completed",
+        "requestParameters": {"endpointName": "e", "inputLocation": "s3://b/in"},
+        "responseParameters": {"contentType": "image/png", "outputLocation": "s3://b/out"},
+        "inferenceId": "123",
+        "eventSource": "aws:sagemaker",
+        "eventName": "InferenceResult",
+    }
+    read = ResultEvent("123", True, "s3://b/out", "", "")
+    assert read_event(json.dumps(message)) == read
+    assert read_event(json.dumps({"Type": "Notification", "Message": json.dumps(message)})) == read
+    message |= {"invocationStatus": "Failed", "failureReason": "why", "responseParameters": None}
+    assert read_event(json.dumps(message)) == ResultEvent("123", False, "", "", "why")
+    for wrong in (message | {"invocationStatus": "Else"}, {"inferenceId": "1"}, [], 1, None):
+        with pytest.raises(BadRequest, match="no result event"):
+            read_event(json.dumps(wrong))
+    with pytest.raises(BadRequest):
+        read_event("[" * 100_000)
+
+
+def test_a_queue_gives_its_messages_until_they_are_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+    async def story(queue: Queue) -> None:
+        received = await queue.receive()
+        assert sorted(text for _, text in received) == ["a", "b"]
+        await queue.delete([receipt for receipt, _ in received])
+        await queue.delete([])
+        assert await queue.receive() == []
+
+    with mock_aws():
+        client = boto3.client("sqs")
+        url = client.create_queue(QueueName="q", Attributes={"VisibilityTimeout": "0"})["QueueUrl"]
+        for text in ("a", "b"):
+            client.send_message(QueueUrl=url, MessageBody=text)
+        asyncio.run(story(Queue(url)))
+        with pytest.raises(Unavailable, match="does not do its work"):
+            asyncio.run(Queue(url + "x").receive())
