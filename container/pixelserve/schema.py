@@ -25,7 +25,7 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-R = TypeVar("R", bound=Request)
+R = TypeVar("R", bound=BaseModel)
 _MISSPELT = 0.8
 """How alike (difflib's ratio) a word and a field's name are from which on the one is taken for the other."""
 _LONGEST_SHOWN = 40

@@ -56,6 +56,10 @@ class Place(ABC):
     def contains(self, other: Place) -> bool:
         """Whether the other place is this one or lies in it."""
 
+    def upload_form(self, _name: str, _limit: int, _seconds: int) -> tuple[str, dict[str, str]] | None:
+        """URL and fields of a form by which others store an object of at most `limit` bytes; None: there is no such."""
+        return None
+
     def read(self, name: str, limit: int) -> tuple[bytes, str]:
         """The object and its stored content type. Raises BodyTooLarge above `limit` bytes."""
         with self.open(name) as (stream, size, content_type):
@@ -202,6 +206,14 @@ class Bucket(Place):
                 ExtraArgs={"ContentType": content_type},
                 Config=TransferConfig(use_threads=False),
             )
+
+    def upload_form(self, name: str, limit: int, seconds: int) -> tuple[str, dict[str, str]]:
+        """A presigned POST, since a presigned PUT cannot limit the size. Raises Unavailable."""
+        with self._explained(name):
+            form = self._client.generate_presigned_post(
+                self.bucket, self.prefix + name, Conditions=[["content-length-range", 1, limit]], ExpiresIn=seconds
+            )
+        return str(form["url"]), dict(form["fields"])
 
     def remove(self, name: str) -> None:
         with self._explained(name):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from pixelserve.errors import BodyTooLarge, ClientGone, PixelserveError, State, Unavailable
 
@@ -15,6 +17,7 @@ Headers = list[tuple[bytes, bytes]]
 ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
 INFERENCE_ID = "x-amzn-sagemaker-inference-id"
 REQUEST_ID = "x-request-id"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 BACKLOG = 2048
 """Connections that the kernel holds until they are accepted."""
 UNIX, DESCRIPTOR = "unix:", "fd:"
@@ -43,6 +46,37 @@ def bind(host: str, port: int, remedy: str) -> socket.socket:
     except (OSError, OverflowError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise Unavailable(f"Cannot listen on {host}:{port}: {reason}. {remedy}") from None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, as `bind` takes it, is reached from this machine alone."""
+    if host.startswith(DESCRIPTOR):
+        with socket.socket(fileno=os.dup(int(host.removeprefix(DESCRIPTOR)))) as inherited:
+            address = inherited.getsockname()
+        return isinstance(address, str) or address[0] in LOOPBACK
+    return host.startswith(UNIX) or host in LOOPBACK
+
+
+def is_from_web_page(scope: Any) -> bool:
+    """Whether an ASGI request is one that a browser sends on behalf of a page from elsewhere.
+
+    That is a request of another origin, or to a name that some page's owner made to lead here (DNS rebinding).
+    """
+    headers = dict(scope["headers"])
+    origin = headers.get(b"origin")
+    at_loopback = scope["server"][0] in LOOPBACK
+    return (
+        headers.get(b"sec-fetch-site", b"").lower() in (b"cross-site", b"same-site")
+        or (origin is not None and _host_of(origin) not in LOOPBACK)
+        or (at_loopback and _host_of(b"//" + headers.get(b"host", b"")) not in LOOPBACK)
+    )
+
+
+def _host_of(address: bytes) -> str:
+    try:
+        return urlsplit(address.decode("latin-1")).hostname or ""
+    except ValueError:
+        return ""
 
 
 async def read_body(headers: Mapping[bytes, bytes], receive: Any, limit: int) -> bytes:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 import pixelserve
 from pixelserve.errors import BadRequest, MethodNotAllowed, NotFound, PixelserveError
-from pixelserve_gateway.calls import Calls
-from pixelserve_gateway.dialects import ai_solution_kit, native
+from pixelserve_gateway.auth import NONE
+from pixelserve_gateway.dialects import ai_solution_kit, native, native_jobs
 from pixelserve_gateway.edge import Edge, error_response
-from pixelserve_gateway.runtime import Runtime, Signer, service_url
+from pixelserve_gateway.jobs import Phrase
+from pixelserve_gateway.opening import open_office
 from pixelserve_gateway.settings import GatewaySettings
 
 _RAISED = {404: NotFound, 405: MethodNotAllowed}
@@ -22,14 +25,16 @@ _RAISED = {404: NotFound, 405: MethodNotAllowed}
 
 
 def create_app(settings: GatewaySettings) -> FastAPI:
-    """The application. Raises Unavailable where AWS is to be called and there are no credentials."""
-    runtime = _connect(settings)
-    calls = Calls(runtime, settings)
+    """The application. Raises Unavailable where AWS or the store of jobs cannot be used."""
+    phrases: dict[str, Phrase] = {}
+    office = open_office(settings, phrases)
+    desk = office.desk
+    phrases[native_jobs.DIALECT] = partial(native_jobs.phrase_webhook, desk)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        yield
-        await runtime.close()
+        async with office.running():
+            yield
 
     app = FastAPI(
         title="pixelserve",
@@ -40,19 +45,15 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    app.include_router(native.build_router(calls, settings.max_body_bytes))
-    app.add_api_route("/health", _health, methods=["GET"], summary="Whether the gateway answers")
-    app.include_router(ai_solution_kit.build_router(calls, settings.max_body_bytes))
+    for dialect in (native, native_jobs, ai_solution_kit):
+        if dialect is ai_solution_kit:  # its paths have a stage before them, which would match others
+            app.add_api_route("/health", _health, methods=["GET"], summary="Whether the gateway answers")
+        app.include_router(dialect.build_router(desk))
     app.add_exception_handler(PixelserveError, _answer_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
-    app.add_middleware(Edge, origins=settings.cors_origins)
+    app.add_exception_handler(RequestValidationError, _answer_invalid)
+    app.add_middleware(Edge, origins=settings.cors_origins, refuses_web_pages=desk.auth.mode == NONE)
     return app
-
-
-def _connect(settings: GatewaySettings) -> Runtime:
-    if settings.runtime:
-        return Runtime(settings.runtime)
-    return Runtime(service_url(settings.region), Signer(settings.region))
 
 
 async def _health() -> dict[str, str]:
@@ -62,6 +63,13 @@ async def _health() -> dict[str, str]:
 async def _answer_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, PixelserveError)
     return error_response(error, request.state.request_id)
+
+
+async def _answer_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    name = str(first["loc"][-1])
+    return error_response(BadRequest(f"{name}: {first['msg']}.", param=name), request.state.request_id)
 
 
 async def _answer_http_error(request: Request, error: Exception) -> JSONResponse:

@@ -15,7 +15,8 @@ from starlette.responses import JSONResponse
 
 from pixelserve.errors import BodyTooLarge, ClientGone, PixelserveError
 from pixelserve.observe import log_failure
-from pixelserve.wire import REQUEST_ID, read_body
+from pixelserve.wire import REQUEST_ID, is_from_web_page, read_body
+from pixelserve_gateway.errors import Forbidden
 
 logger = logging.getLogger("pixelserve_gateway")
 
@@ -35,12 +36,15 @@ _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-
 class Edge:
     """ASGI middleware. A route finds its `request_id` and `traceparent` ("" for none) in `request.state`.
 
+    With `refuses_web_pages` a request on behalf of a page from elsewhere is refused.
+
     OPTIONS is answered here, before anybody asks who calls: a preflight carries no credentials (WHATWG Fetch, 3.3.5).
     """
 
-    def __init__(self, app: Any, origins: tuple[str, ...]) -> None:
+    def __init__(self, app: Any, origins: tuple[str, ...], refuses_web_pages: bool) -> None:
         self._app = app
         self._origins = origins
+        self._refuses_web_pages = refuses_web_pages
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -55,6 +59,9 @@ class Edge:
         try:
             if scope["method"] == "OPTIONS":
                 await _answer_options(exchange)
+            elif self._refuses_web_pages and is_from_web_page(scope):
+                refusal = Forbidden("Web pages from elsewhere may not call here, where nobody is asked who calls.")
+                await error_response(refusal, request_id)(scope, receive, exchange.send)
             else:
                 await self._app(scope, receive, exchange.send)
         except ClientGone:

@@ -36,6 +36,10 @@ class Results:
         content, media_type = self._place.read(name, self._most_bytes)
         return content, media_type or content_type_of(content)
 
+    def upload_form(self, name: str, most_bytes: int, seconds: int) -> tuple[str, dict[str, str]] | None:
+        """`Place.upload_form`."""
+        return self._place.upload_form(name, most_bytes, seconds)
+
     def url(self, name: str) -> str:
         """Where the object lies: an s3:// or file:// URL."""
         return self._place.url(name)

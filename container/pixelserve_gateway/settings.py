@@ -49,6 +49,44 @@ class GatewaySettings:
     cors_origins: tuple[str, ...] = variable(
         "PIXELSERVE_GATEWAY_CORS_ORIGINS", ("*",), "Origins of web pages that may call, separated by commas."
     )
+    state: str = variable(
+        "PIXELSERVE_GATEWAY_STATE",
+        "",
+        "Folder of jobs, keys and results, or dynamodb:TABLE of jobs and keys. Empty: a folder of the user's state.",
+    )
+    results: str = variable(
+        "PIXELSERVE_GATEWAY_RESULTS",
+        "",
+        "Folder or s3://BUCKET/PREFIX of inputs and results. Empty: results/ below the state's folder.",
+    )
+    async_outputs: str = variable(
+        "PIXELSERVE_GATEWAY_ASYNC_OUTPUTS", "", "Folder or s3://BUCKET/PREFIX that asynchronous endpoints write to."
+    )
+    result_events: str = variable(
+        "PIXELSERVE_GATEWAY_RESULT_EVENTS", "", "URL of the SQS queue of result events. Empty: outputs are polled."
+    )
+    authorization: str = variable(
+        "PIXELSERVE_GATEWAY_AUTHORIZATION",
+        "",
+        "none: nobody is asked who calls. keys: API keys and key pairs of `pixelserve keys`. iam: API Gateway asks. "
+        "Empty: none on a loopback address, else keys.",
+        choices=("", "none", "keys", "iam"),
+    )
+    public_url: str = variable(
+        "PIXELSERVE_GATEWAY_PUBLIC_URL", "", "What links to results begin with. Empty: what the caller called."
+    )
+    kept_seconds: float = variable(
+        "PIXELSERVE_GATEWAY_KEPT_SECONDS", 86_400.0, "A finished job and its result are removed after this.", least=1
+    )
+    link_seconds: float = variable(
+        "PIXELSERVE_GATEWAY_LINK_SECONDS", 7_200.0, "A link to a result opens it for this long.", least=1
+    )
+    upload_seconds: float = variable(
+        "PIXELSERVE_GATEWAY_UPLOAD_SECONDS", 86_400.0, "An uploaded image is removed after this.", least=60
+    )
+    allow_private_webhooks: bool = variable(
+        "PIXELSERVE_GATEWAY_ALLOW_PRIVATE_WEBHOOKS", False, "Call webhooks at private addresses, such as one's own."
+    )
     log_level: int = variable("PIXELSERVE_GATEWAY_LOG_LEVEL", 20, "Python logging level, as a number.")
 
     @classmethod

@@ -15,7 +15,7 @@ import threading
 import uuid
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import httpx
 import uvicorn
@@ -33,7 +33,7 @@ from pixelserve.local.sources import Source
 from pixelserve.observe import LogLine
 from pixelserve.processes import Stop
 from pixelserve.settings import settings
-from pixelserve.wire import ATTRIBUTES, Headers, bind, read_body
+from pixelserve.wire import ATTRIBUTES, Headers, bind, is_from_web_page, read_body
 
 T = TypeVar("T")
 
@@ -43,7 +43,6 @@ STREAM_SECONDS = 480.0
 TIMEOUT = "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS"
 START_LOOK_SECONDS = 0.1
 PORT_TAKEN = "Choose another with --port."
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 PASSED_BACK = ("content-type", ATTRIBUTES)
 ASYNC_SUFFIX = "-async"
 """Of an asynchronous endpoint's name: on AWS an endpoint is real-time or asynchronous, so here one server has two."""
@@ -217,28 +216,11 @@ async def _send_stream(parts: AsyncGenerator[bytes], receive: Any, send: Any) ->
 
 
 def _refuse_web_pages(scope: Any) -> None:
-    """Raises RuntimeFault for what a browser sends on behalf of a page from elsewhere.
-
-    That is a request of another origin, or to a name that some page's owner made to lead here (DNS rebinding).
-    """
-    headers = dict(scope["headers"])
-    origin = headers.get(b"origin")
-    at_loopback = scope["server"][0] in LOOPBACK
-    if (
-        headers.get(b"sec-fetch-site", b"").lower() in (b"cross-site", b"same-site")
-        or (origin is not None and _host_of(origin) not in LOOPBACK)
-        or (at_loopback and _host_of(b"//" + headers.get(b"host", b"")) not in LOOPBACK)
-    ):
+    """Raises RuntimeFault for what a browser sends on behalf of a page from elsewhere."""
+    if is_from_web_page(scope):
         raise RuntimeFault(
             403, "AccessDeniedException", "Web pages may not call this runtime. Call it as 127.0.0.1 or localhost."
         )
-
-
-def _host_of(address: bytes) -> str:
-    try:
-        return urlsplit(address.decode("latin-1")).hostname or ""
-    except ValueError:
-        return ""
 
 
 class LocalRuntime:

@@ -14,7 +14,8 @@ from fastapi import APIRouter, Request, Response
 
 from pixelserve.errors import BadRequest
 from pixelserve.media_types import JSON
-from pixelserve_gateway.calls import Call, Calls
+from pixelserve_gateway.calls import Call
+from pixelserve_gateway.desk import Desk
 from pixelserve_gateway.edge import read_request_body
 
 PATHS = {
@@ -28,22 +29,22 @@ _ANSWERED = ("result", "similarity")
 """Fields of an answer; what an endpoint says beside them is not the kit's."""
 
 
-def build_router(calls: Calls, max_body_bytes: int) -> APIRouter:
-    """The routes of the features that `calls` serves."""
+def build_router(desk: Desk) -> APIRouter:
+    """The routes of the features that are served."""
     router = APIRouter(include_in_schema=False)
-    for feature in calls.served:
-        endpoint = _route(calls, feature.name, max_body_bytes)
+    for feature in desk.calls.served:
+        endpoint = _route(desk, feature.name)
         for path in PATHS[feature.name]:
             for place in _PLACES:
                 router.add_api_route(place.format(path=path), endpoint, methods=["POST"])
     return router
 
 
-def _route(calls: Calls, feature: str, max_body_bytes: int) -> Any:
+def _route(desk: Desk, feature: str) -> Any:
     async def answer(request: Request) -> Response:
-        body = await read_request_body(request, max_body_bytes)
-        call = await asyncio.to_thread(read_call, feature, body)
-        result = await calls.invoke(call, request_id=request.state.request_id, traceparent=request.state.traceparent)
+        body = await read_request_body(request, desk.settings.max_body_bytes)
+        await desk.auth.admit(request, feature, body)
+        result = await desk.invoke(request, await asyncio.to_thread(read_call, feature, body))
         return Response(phrase(result.body), media_type=JSON)
 
     return answer

@@ -4,42 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncGenerator
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from starlette.datastructures import Headers, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.datastructures import Headers
 
 from pixelserve.errors import BadRequest, UnsupportedMediaType
 from pixelserve.features import Feature
 from pixelserve.media_types import JSON, MEDIA_TYPES, RAW, essence, is_json, resolve_type
 from pixelserve.schema import parse_text
 from pixelserve.wire import ATTRIBUTES
-from pixelserve_gateway.calls import Call, Calls
+from pixelserve_gateway.calls import Call
+from pixelserve_gateway.desk import Desk
+from pixelserve_gateway.dialects.answers import error_responses
 from pixelserve_gateway.edge import read_request_body
+from pixelserve_gateway.forms import FORM, read_form
 
 PATHS = {
     "image_super_resolution": "/v1/super-resolution",
     "human_image_segmentation": "/v1/segmentation",
     "image_similarity": "/v1/similarity",
 }
-FORM = "multipart/form-data"
 _FILE_FIELDS = {"image": "img", "image_1": "img_1", "image_2": "img_2"}
 """Names of a form's files beside those of the schema."""
-_ERRORS = {
-    400: "The request does not fit.",
-    404: "There is nothing at this path.",
-    405: "The path takes another method.",
-    406: "No type of Accept can be answered.",
-    413: "Something is too large. The message says what to do instead.",
-    415: "The content type is not read.",
-    429: "Too many requests wait. Try again after Retry-After seconds.",
-    500: "Something failed here.",
-    503: "The endpoint is not ready. Try again after Retry-After seconds.",
-    504: "The answer took too long.",
-    507: "The endpoint ran out of memory.",
-}
 _EXAMPLES: dict[str, dict[str, Any]] = {
     "image_super_resolution": {
         "url": {"url": "https://example.com/photo.jpg", "scale": 4, "format": "jpeg", "quality": 90},
@@ -59,36 +46,13 @@ _ANSWER_EXAMPLES: dict[str, dict[str, Any]] = {
         "two": {"similarity": 0.95421, "cosine": 0.90842},
     },
 }
-_ERROR_EXAMPLE = {
-    "error": {"code": "bad_request", "message": "scale is 3: should be 2 or 4.", "param": "scale", "retryable": False},
-    "request_id": "0b9c3a7e-3f0e-4c55-9a3b-2a7cf6b5d1aa",
-}
-ERROR_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "required": ["error", "request_id"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["code", "message", "param", "retryable"],
-            "properties": {
-                "code": {"type": "string"},
-                "message": {"type": "string"},
-                "param": {"type": ["string", "null"]},
-                "retryable": {"type": "boolean"},
-                "retry_after": {"type": "integer"},
-                "state": {"type": "string"},
-            },
-        },
-        "request_id": {"type": "string"},
-    },
-}
 
 
-def build_router(calls: Calls, max_body_bytes: int) -> APIRouter:
-    """The routes of the features that `calls` serves."""
+def build_router(desk: Desk) -> APIRouter:
+    """The routes of the features that are served."""
     router = APIRouter()
-    for feature in calls.served:
-        endpoint, path = _route(calls, feature, max_body_bytes), PATHS[feature.name]
+    for feature in desk.calls.served:
+        endpoint, path = _route(desk, feature), PATHS[feature.name]
         router.add_api_route(
             path,
             endpoint,
@@ -104,22 +68,22 @@ def build_router(calls: Calls, max_body_bytes: int) -> APIRouter:
     return router
 
 
-def _route(calls: Calls, feature: Feature, max_body_bytes: int) -> Any:
+def _route(desk: Desk, feature: Feature) -> Any:
     async def answer(request: Request) -> Response:
-        call = await read_call(request, feature, max_body_bytes)
-        result = await calls.invoke(call, request_id=request.state.request_id, traceparent=request.state.traceparent)
+        body = await read_request_body(request, desk.settings.max_body_bytes)
+        await desk.auth.admit(request, feature.name, body)
+        result = await desk.invoke(request, await read_call(request, feature, body))
         headers = {ATTRIBUTES: result.attributes} if result.attributes else {}
         return Response(result.body, media_type=result.media_type, headers=headers)
 
     return answer
 
 
-async def read_call(request: Request, feature: Feature, max_body_bytes: int) -> Call:
+async def read_call(request: Request, feature: Feature, body: bytes) -> Call:
     """The call of a request. Options of an image file are query parameters, those of a form its fields.
 
     Raises BadRequest, BodyTooLarge, NotAcceptable, UnsupportedMediaType.
     """
-    body = await read_request_body(request, max_body_bytes)
     accept = request.headers.get("accept", "*/*")
     given = request.headers.get("content-type", "")
     if essence(given) == FORM:
@@ -143,20 +107,7 @@ def _refuse_options(request: Request) -> None:
 
 async def _read_form(feature: Feature, headers: Headers, body: bytes, accept: str) -> Call:
     """The call of a form: files as image, or image_1 and image_2, or under the schema's names; other fields as text."""
-
-    async def stream() -> AsyncGenerator[bytes, None]:
-        yield body
-
-    try:
-        form = await MultiPartParser(headers, stream(), max_files=2, max_part_size=len(body) + 1).parse()
-    except (MultiPartException, KeyError) as error:
-        reason = getattr(error, "message", "it has no boundary")
-        raise BadRequest(f"The form cannot be read: {reason}. Let your HTTP client write it.") from None
-    try:
-        files = {name: await value.read() for name, value in form.multi_items() if isinstance(value, UploadFile)}
-        fields = {name: parse_text(value) for name, value in form.multi_items() if isinstance(value, str)}
-    finally:
-        await form.close()
+    files, fields = await read_form(headers, body)
     images = {_FILE_FIELDS.get(name, name): data for name, data in files.items()}
     if set(images) == {"img"}:
         return Call.from_image(feature.name, images["img"], fields, accept)
@@ -192,8 +143,7 @@ def _responses(feature: Feature) -> dict[int | str, dict[str, Any]]:
     content: dict[str, Any] = {JSON: {"schema": {"type": "object"}, "examples": examples}}
     if feature.answer != JSON:
         content |= {kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES.values()}
-    error = {JSON: {"schema": ERROR_SCHEMA, "example": _ERROR_EXAMPLE}}
     return {
         200: {"description": "The answer, in the first type of Accept that fits.", "content": content},
-        **{status: {"description": text, "content": error} for status, text in _ERRORS.items()},
+        **error_responses(),
     }

@@ -61,7 +61,7 @@ class ApiKeys:
         self._store.write(_KEY, name, asdict(key), 0)
         return text, key
 
-    def keys(self) -> list[ApiKey]:
+    def list_keys(self) -> list[ApiKey]:
         """All keys, revoked ones too, oldest first."""
         found = [_read(record.body) for record in self._store.records(_KEY).values()]
         return sorted(found, key=lambda key: key.created)

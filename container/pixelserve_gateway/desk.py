@@ -1,0 +1,119 @@
+"""What a dialect is given: who calls, features called now or as jobs, uploads, and links to results."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import Request
+
+from pixelserve_gateway.auth import Auth
+from pixelserve_gateway.calls import Call, Calls, Result
+from pixelserve_gateway.jobs import Job, JobService, KeptCall, Order, Threads, Ticker, Webhook
+from pixelserve_gateway.results import Results
+from pixelserve_gateway.settings import GatewaySettings
+from pixelserve_gateway.uploads import UploadForm, Uploads
+
+
+@dataclass(frozen=True)
+class JobWish:
+    """How a job is asked for. `key` is the tenant's name of the request, `body` tells it from others of that key.
+
+    `data` is what the dialect wants back with the job, `notify` the URL of a webhook and `schedule` how it is tried.
+    """
+
+    dialect: str
+    body: bytes
+    key: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    notify: str = ""
+    schedule: str = "native"
+
+
+class Desk:
+    """One for each gateway, for all its dialects."""
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        calls: Calls,
+        auth: Auth,
+        jobs: JobService,
+        ticker: Ticker,
+        results: Results,
+        uploads: Uploads,
+        threads: Threads,
+    ) -> None:
+        self.settings = settings
+        self.calls = calls
+        self.auth = auth
+        self.jobs = jobs
+        self.uploads = uploads
+        self._ticker = ticker
+        self._results = results
+        self._threads = threads
+
+    async def invoke(self, request: Request, call: Call) -> Result:
+        """The call's answer, now. Raises the endpoint's errors as ours."""
+        state = request.state
+        return await self.calls.invoke(call, request_id=state.request_id, traceparent=state.traceparent)
+
+    async def submit(self, request: Request, tenant: str, call: Call, wish: JobWish) -> Job:
+        """The accepted job. Raises what does not fit before anything is kept, Conflict for a key used otherwise."""
+        await asyncio.to_thread(self.calls.check, call)
+        order = Order(
+            tenant=tenant,
+            dialect=wish.dialect,
+            call=KeptCall(call.feature.name, call.dump(), call.body),
+            content_type=call.content_type,
+            data={"base": self.base_url(request), **wish.data},
+            key=wish.key,
+            body_hash=hashlib.sha256(wish.body).hexdigest(),
+            webhook=Webhook(wish.notify, wish.schedule) if wish.notify else None,
+            traceparent=request.state.traceparent,
+        )
+        job = await self.jobs.submit(order)
+        await self._ticker.start(job)
+        return job
+
+    def base_url(self, request: Request) -> str:
+        """What absolute links begin with, without a slash at its end."""
+        return (self.settings.public_url or str(request.base_url)).rstrip("/")
+
+    def link(self, job: Job) -> str:
+        """The absolute URL, signed and expiring, of a finished job's result."""
+        assert job.result is not None
+        expires = min(self.jobs.clock() + self.settings.link_seconds, job.expires)
+        return f"{job.data['base']}{self._results.link(job.result.name, expires)}"
+
+    async def read_result(self, job: Job) -> bytes:
+        """The bytes of a finished job's result. Raises NotFound when it was removed."""
+        assert job.result is not None
+        content, _ = await self._threads.run(self._results.read, job.result.name)
+        return content
+
+    async def open_link(self, request: Request) -> tuple[bytes, str]:
+        """The object and media type of a link to a result. Raises BadRequest, NotFound."""
+        path, query = request.scope["raw_path"].decode("ascii"), request.scope["query_string"].decode("latin-1")
+        name = self._results.open_link(path, query, self.jobs.clock())
+        return await self._threads.run(self._results.read, name)
+
+    async def begin_upload(self, request: Request, tenant: str) -> UploadForm:
+        """How to send the file of a new upload."""
+        return await self._threads.run(self.uploads.form, tenant, self.uploads.new_id(), self.base_url(request))
+
+    async def store_upload(self, tenant: str, upload_id: str, content: bytes) -> None:
+        """`Uploads.write` on a thread."""
+        await self._threads.run(self.uploads.write, tenant, upload_id, content)
+
+    async def read_upload(self, tenant: str, upload_id: str) -> bytes:
+        """`Uploads.read` on a thread."""
+        return await self._threads.run(self.uploads.read, tenant, upload_id)
+
+    async def read_upload_text(self, tenant: str, upload_id: str) -> str:
+        """The same in Base64, as a request's field."""
+        return base64.b64encode(await self.read_upload(tenant, upload_id)).decode()

@@ -1,0 +1,204 @@
+"""Our own API of jobs, uploads and links: POST /v1/jobs, GET /v1/jobs/ID, POST /v1/uploads, GET /results/…"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from pixelserve import features
+from pixelserve.errors import BadRequest
+from pixelserve.media_types import JSON
+from pixelserve.schema import parse_json
+from pixelserve_gateway.calls import Call
+from pixelserve_gateway.desk import Desk, JobWish
+from pixelserve_gateway.dialects.answers import error_responses
+from pixelserve_gateway.edge import read_request_body
+from pixelserve_gateway.forms import FORM, read_form
+from pixelserve_gateway.jobs import Job, JobState
+from pixelserve_gateway.results import PATH as RESULTS
+from pixelserve_gateway.uploads import PATH as UPLOADS
+
+DIALECT = "native"
+JOBS = "/v1/jobs"
+_POLL_SECONDS = 2
+_WAIT = re.compile(r"(?:^|[,;]\s*)wait\s*=\s*(\d+)", re.IGNORECASE)
+_UPLOAD_FIELDS = {"upload": "img", "upload_1": "img_1", "upload_2": "img_2"}
+"""Fields of an input that name an upload in place of an image."""
+_NO_CONTENT = 204
+
+
+class JobRequest(BaseModel):
+    """What POST /v1/jobs takes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    feature: str = Field(description="The feature's name or an alias of it, such as super-resolution.")
+    input: dict[str, Any] = Field(
+        description="The fields that the feature's own route takes; `upload` in place of `img` names an upload."
+    )
+    accept: str = Field(JSON, description="Media type of the result, such as image/png.")
+    webhook: str = Field("", description="URL that is told of the job's end, signed as Standard Webhooks says.")
+
+
+def build_router(desk: Desk) -> APIRouter:
+    """The routes of jobs, uploads and results."""
+    router = APIRouter()
+    limit = desk.settings.max_body_bytes
+
+    async def submit(request: Request) -> Response:
+        body = await read_request_body(request, limit)
+        wanted = parse_json(JobRequest, body)
+        feature = features.feature(wanted.feature)
+        tenant = await desk.auth.admit(request, feature.name, body)
+        fields = await _with_uploads(desk, tenant, wanted.input)
+        call = Call.from_fields(feature.name, fields, wanted.accept)
+        key = request.headers.get("idempotency-key")
+        job = await desk.submit(request, tenant, call, JobWish(DIALECT, body, key=key, notify=wanted.webhook))
+        seconds = _wait_seconds(request)
+        if seconds:
+            job = await desk.jobs.wait(tenant, job.id, seconds)
+        return _answer(desk, job, 202)
+
+    async def get(request: Request, job_id: str) -> Response:
+        tenant = await desk.auth.admit(request)
+        seconds = _wait_seconds(request)
+        job = await (desk.jobs.wait(tenant, job_id, seconds) if seconds else desk.jobs.get(tenant, job_id))
+        return _answer(desk, job, 200)
+
+    async def list_jobs(
+        request: Request,
+        state: Annotated[list[JobState] | None, Query(description="Jobs in these states only.")] = None,
+        cursor: Annotated[str | None, Query(description="The cursor of the page before.")] = None,
+        limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    ) -> Response:
+        tenant = await desk.auth.admit(request)
+        page = await desk.jobs.list_jobs(tenant, states=state or (), cursor=cursor, limit=limit)
+        return JSONResponse({"jobs": [phrase(desk, job) for job in page.jobs], "cursor": page.cursor})
+
+    async def cancel(request: Request, job_id: str) -> Response:
+        tenant = await desk.auth.admit(request)
+        return _answer(desk, await desk.jobs.cancel(tenant, job_id), 200)
+
+    async def delete(request: Request, job_id: str) -> Response:
+        tenant = await desk.auth.admit(request)
+        await desk.jobs.delete(tenant, job_id)
+        return Response(status_code=_NO_CONTENT)
+
+    async def begin_upload(request: Request) -> Response:
+        tenant = await desk.auth.admit(request)
+        form = await desk.begin_upload(request, tenant)
+        told = {"id": form.id, "url": form.url, "fields": form.fields, "expires_at": _time(form.expires)}
+        return JSONResponse({**told, "max_bytes": desk.uploads.most_bytes}, 201)
+
+    async def store_upload(request: Request, upload_id: str) -> Response:
+        body = await read_request_body(request, limit)
+        tenant = await desk.auth.admit(request, body=body)
+        await desk.store_upload(tenant, upload_id, await _file_of(request, body))
+        return Response(status_code=_NO_CONTENT)
+
+    async def result(request: Request) -> Response:
+        content, media_type = await desk.open_link(request)
+        return Response(content, media_type=media_type, headers={"content-security-policy": "sandbox"})
+
+    add = router.add_api_route
+    add(JOBS, submit, methods=["POST"], summary="Begin a job", **_documented(202, body=JobRequest))
+    add(JOBS, list_jobs, methods=["GET"], summary="List jobs, newest first", **_documented(200))
+    add(f"{JOBS}/{{job_id}}", get, methods=["GET"], summary="How a job stands", **_documented(200))
+    add(f"{JOBS}/{{job_id}}/cancel", cancel, methods=["POST"], summary="Cancel a job", **_documented(200))
+    add(f"{JOBS}/{{job_id}}", delete, methods=["DELETE"], summary="Delete a job and its result", **_documented(204))
+    add(UPLOADS.rstrip("/"), begin_upload, methods=["POST"], summary="Begin an upload", **_documented(201))
+    add(f"{UPLOADS}{{upload_id}}", store_upload, methods=["POST"], summary="Send an upload's file", **_documented(204))
+    add(f"{RESULTS}{{name:path}}", result, methods=["GET"], include_in_schema=False)
+    return router
+
+
+def _documented(status: int, body: type[BaseModel] | None = None) -> dict[str, Any]:
+    """Options of a route for OpenAPI."""
+    extra = {"requestBody": {"required": True, "content": {JSON: {"schema": body.model_json_schema()}}}} if body else {}
+    return {"status_code": status, "responses": error_responses(), "openapi_extra": extra}
+
+
+def phrase(desk: Desk, job: Job) -> dict[str, Any]:
+    """The job as callers and webhooks are told of it."""
+    return {
+        "id": job.id,
+        "feature": job.feature,
+        "state": job.state,
+        "progress": {"value": round(job.progress.value, 3), "estimated": job.progress.estimated},
+        "created_at": _time(job.created),
+        "finished_at": None if job.finished is None else _time(job.finished),
+        "expires_at": _time(job.expires),
+        "result": None if job.result is None else _phrase_result(desk, job),
+        "error": None if job.error is None else job.error.as_error().body(job.id)["error"],
+        "webhook": None if job.webhook is None else _phrase_webhook(job),
+    }
+
+
+def phrase_webhook(desk: Desk, job: Job) -> str:
+    """The body of a webhook (Standard Webhooks: type, timestamp, data)."""
+    assert job.finished is not None
+    told = phrase(desk, job) | {"webhook": None}
+    return json.dumps({"type": f"job.{job.state}", "timestamp": _time(job.finished), "data": told})
+
+
+def _phrase_result(desk: Desk, job: Job) -> dict[str, Any]:
+    assert job.result is not None
+    kept = job.result
+    told = {"url": desk.link(job), "media_type": kept.media_type, "size": kept.size}
+    return told | ({"attributes": kept.attributes} if kept.attributes else {})
+
+
+def _phrase_webhook(job: Job) -> dict[str, Any]:
+    assert job.webhook is not None
+    log = [
+        {"at": _time(tried.at), "status": tried.status, "outcome": tried.outcome} for tried in job.webhook.deliveries
+    ]
+    return {"url": job.webhook.url, "delivered": job.webhook.delivered, "deliveries": log}
+
+
+def _answer(desk: Desk, job: Job, status: int) -> Response:
+    headers = {"location": f"{JOBS}/{job.id}"} if status == 202 else {}
+    if not job.state.is_terminal:
+        headers["retry-after"] = str(_POLL_SECONDS)
+    return JSONResponse(phrase(desk, job), status, headers)
+
+
+def _wait_seconds(request: Request) -> int:
+    """n of `Prefer: wait=n` (RFC 7240), 0 without."""
+    found = _WAIT.search(request.headers.get("prefer", ""))
+    return int(found[1][:4]) if found else 0
+
+
+async def _with_uploads(desk: Desk, tenant: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields, images in place of the uploads that they name. Raises BadRequest, NotFound."""
+    given = dict(fields)
+    for name, field in _UPLOAD_FIELDS.items():
+        if name in given:
+            if field in given:
+                raise BadRequest(f"{name} and {field} are both given. Send one.", param=name)
+            given[field] = await desk.read_upload_text(tenant, str(given.pop(name)))
+    return given
+
+
+async def _file_of(request: Request, body: bytes) -> bytes:
+    """The file of a form, or the body as it is."""
+    content_type = request.headers.get("content-type", "")
+    if not content_type.lower().startswith(FORM):
+        return body
+    files, _ = await read_form(request.headers, body)
+    if len(files) != 1:
+        raise BadRequest("Send one file, as the field `file`.", param="file")
+    return next(iter(files.values()))
+
+
+def _time(seconds: float) -> str:
+    """RFC 3339, in UTC."""
+    return (
+        datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    )

@@ -1,0 +1,34 @@
+"""Forms of files and fields, as browsers and curl send them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from starlette.datastructures import Headers, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from pixelserve.errors import BadRequest
+from pixelserve.schema import parse_text
+
+FORM = "multipart/form-data"
+_MOST_FILES = 2
+
+
+async def read_form(headers: Headers, body: bytes) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """The files of a form by their fields' names, and its other fields, parsed as text. Raises BadRequest."""
+
+    async def stream() -> AsyncGenerator[bytes, None]:
+        yield body
+
+    try:
+        form = await MultiPartParser(headers, stream(), max_files=_MOST_FILES, max_part_size=len(body) + 1).parse()
+    except (MultiPartException, KeyError) as error:
+        reason = getattr(error, "message", "it has no boundary")
+        raise BadRequest(f"The form cannot be read: {reason}. Let your HTTP client write it.") from None
+    try:
+        files = {name: await value.read() for name, value in form.multi_items() if isinstance(value, UploadFile)}
+        fields = {name: parse_text(value) for name, value in form.multi_items() if isinstance(value, str)}
+    finally:
+        await form.close()
+    return files, fields

@@ -1,0 +1,80 @@
+"""Images that are sent before they are used, each a tenant's own, gone after a while."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pixelserve.errors import BodyTooLarge, InvalidImage, NotFound
+from pixelserve.imaging import read_size
+from pixelserve.media_types import content_type_of
+from pixelserve_gateway.jobs.job import is_id, new_id, time_of
+from pixelserve_gateway.results import Results
+
+PREFIX = "uploads/"
+PATH = "/v1/uploads/"
+FORM_SECONDS = 900
+
+
+@dataclass(frozen=True)
+class UploadForm:
+    """A form that stores one file: POST it to `url` with `fields`, the file last as `file`, until `expires`."""
+
+    id: str
+    url: str
+    fields: dict[str, str]
+    expires: float
+
+
+class Uploads:
+    """All calls block. An upload's id is decimal digits and tells its age. `seconds` is how long each is kept."""
+
+    def __init__(
+        self, results: Results, *, most_bytes: int, seconds: float, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._results = results
+        self._clock = clock
+        self.most_bytes = most_bytes
+        self.seconds = seconds
+
+    def new_id(self) -> str:
+        return new_id(self._clock())
+
+    def write(self, tenant: str, upload_id: str, content: bytes) -> None:
+        """Stores the bytes of an image file. Raises BodyTooLarge, InvalidImage for what is no image."""
+        if len(content) > self.most_bytes:
+            raise BodyTooLarge(f"The file is larger than {self.most_bytes:,} bytes. Shrink or compress the image.")
+        if read_size(content) is None:
+            raise InvalidImage("The file is no image that is read here. Send JPEG, PNG, BMP, WebP or TIFF.")
+        self._results.write(_name(tenant, upload_id), content, content_type_of(content))
+
+    def read(self, tenant: str, upload_id: str) -> bytes:
+        """The bytes. Raises NotFound for what was never sent, is gone, or is another tenant's."""
+        if is_id(upload_id) and self._clock() - time_of(upload_id) < self.seconds:
+            try:
+                return self._results.read(_name(tenant, upload_id))[0]
+            except NotFound:
+                pass
+        raise NotFound(
+            f"There is no upload {upload_id[:64]!r}. Send the image again: uploads are removed after a while."
+        )
+
+    def form(self, tenant: str, upload_id: str, base_url: str) -> UploadForm:
+        """How to send the file: a presigned POST of S3 with a cap of the size, or our own route."""
+        expires = self._clock() + FORM_SECONDS
+        signed = self._results.upload_form(_name(tenant, upload_id), self.most_bytes, FORM_SECONDS)
+        url, fields = signed or (f"{base_url}{PATH}{upload_id}", {})
+        return UploadForm(upload_id, url, fields, expires)
+
+    def remove_old(self) -> None:
+        """Removes those whose time is over."""
+        for name in self._results.names(PREFIX):
+            upload_id = name.rpartition("/")[2]
+            if is_id(upload_id) and self._clock() - time_of(upload_id) > self.seconds:
+                self._results.remove(name)
+
+
+def _name(tenant: str, upload_id: str) -> str:
+    return f"{PREFIX}{hashlib.sha256(tenant.encode()).hexdigest()[:16]}/{upload_id}"
