@@ -130,7 +130,7 @@ def _serve(sources: list[Source], places: AsyncPlaces | None, arguments: argpars
         state.announce(local.url),
         _gateway(sources, local, places, arguments, partial(show_log, "gateway"), stop) as gateway,
     ):
-        print(_explain_use(local, places) + gateway.explanation, flush=True)
+        print(gateway.explanation + _explain_use(local, places), flush=True)
         while not stop.wait(LOOK_SECONDS):
             for endpoint in local.endpoints.values():
                 endpoint.check_alive()
