@@ -13,7 +13,7 @@ from fastapi import Request
 
 from pixelserve_gateway.auth import Auth
 from pixelserve_gateway.calls import Call, Calls, Result
-from pixelserve_gateway.jobs import Job, JobService, KeptCall, Order, Threads, Ticker, Webhook
+from pixelserve_gateway.jobs import Job, JobService, KeptCall, Order, Threads, Ticker, Webhook, webhook_secret
 from pixelserve_gateway.results import Results
 from pixelserve_gateway.settings import GatewaySettings
 from pixelserve_gateway.uploads import UploadForm, Uploads
@@ -101,6 +101,11 @@ class Desk:
         path, query = request.scope["raw_path"].decode("ascii"), request.scope["query_string"].decode("latin-1")
         name = self._results.open_link(path, query, self.jobs.clock())
         return await self._threads.run(self._results.read, name)
+
+    async def webhook_secret(self, tenant: str) -> str:
+        """What the tenant's webhooks are signed with, as Standard Webhooks writes it."""
+        secret = await self._threads.run(webhook_secret, self.jobs.store, tenant)
+        return f"whsec_{base64.b64encode(secret).decode()}"
 
     async def begin_upload(self, request: Request, tenant: str) -> UploadForm:
         """How to send the file of a new upload."""

@@ -40,8 +40,14 @@ def features_runtime(invocations: Path) -> Iterator[LocalRuntime]:
 
 
 @pytest.fixture(scope="session")
-def gateway(features_runtime: LocalRuntime, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def gateway(
+    features_runtime: LocalRuntime, invocations: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
     environment = {
+        "PIXELSERVE_GATEWAY_ALLOW_PRIVATE_WEBHOOKS": "true",
+        "PIXELSERVE_GATEWAY_STATE": str(tmp_path_factory.mktemp("state")),
+        "PIXELSERVE_GATEWAY_RESULTS": str(invocations / "gateway"),
+        "PIXELSERVE_GATEWAY_ASYNC_OUTPUTS": str(invocations),
         "PIXELSERVE_GATEWAY_RUNTIME": features_runtime.url,
         "PIXELSERVE_GATEWAY_ASYNC_ENDPOINTS": ",".join(f"{f.name}={f.endpoint}-async" for f in FEATURES),
     }

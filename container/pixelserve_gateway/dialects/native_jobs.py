@@ -102,6 +102,10 @@ def build_router(desk: Desk) -> APIRouter:
         await desk.store_upload(tenant, upload_id, await _file_of(request, body))
         return Response(status_code=_NO_CONTENT)
 
+    async def webhook_secret(request: Request) -> Response:
+        tenant = await desk.auth.admit(request)
+        return JSONResponse({"secret": await desk.webhook_secret(tenant)})
+
     async def result(request: Request) -> Response:
         content, media_type = await desk.open_link(request)
         return Response(content, media_type=media_type, headers={"content-security-policy": "sandbox"})
@@ -114,6 +118,13 @@ def build_router(desk: Desk) -> APIRouter:
     add(f"{JOBS}/{{job_id}}", delete, methods=["DELETE"], summary="Delete a job and its result", **_documented(204))
     add(UPLOADS.rstrip("/"), begin_upload, methods=["POST"], summary="Begin an upload", **_documented(201))
     add(f"{UPLOADS}{{upload_id}}", store_upload, methods=["POST"], summary="Send an upload's file", **_documented(204))
+    add(
+        "/v1/webhook-secret",
+        webhook_secret,
+        methods=["GET"],
+        summary="What webhooks are signed with",
+        **_documented(200),
+    )
     add(f"{RESULTS}{{name:path}}", result, methods=["GET"], include_in_schema=False)
     return router
 
