@@ -29,7 +29,7 @@ soak: coverage    ## coverage, and the tests that take long
 lint: venv    ## ruff, mypy and import-linter
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy -p pixelserve -p pixelserve_deploy
+	$(BIN)/mypy -p pixelserve -p pixelserve_gateway -p pixelserve_deploy
 	for handler in code/*/inference.py; do $(BIN)/mypy $$handler || exit 1; done
 	PYTHONPATH=container:deploy $(BIN)/lint-imports --no-cache --config setup.cfg
 	$(BIN)/hadolint Dockerfile

@@ -17,7 +17,13 @@ import pytest
 from pixelserve.features import FEATURES, handler_folder
 
 ROOT = Path(__file__).parents[1]
-PLACES = {"container/pixelserve": "pixelserve", "deploy/pixelserve_deploy": "pixelserve_deploy"}
+PLACES = {
+    "container/pixelserve": "pixelserve",
+    "container/pixelserve_gateway": "pixelserve_gateway",
+    "deploy/pixelserve_deploy": "pixelserve_deploy",
+}
+ROOTS = tuple(PLACES.values())
+"""Packages whose modules are imported as they are, beside the packages in them."""
 WITHOUT_A_FACE = {"pixelserve.models.embedded"}
 """Holds data alone."""
 
@@ -62,10 +68,10 @@ def _imports(path: Path) -> Iterator[tuple[str, str]]:
 def _past_the_face(importer: str, module: str, name: str) -> bool:
     """Whether an import reaches behind the face of a package that the importer is not in."""
     owner = _owner(module)
-    inside = [p for p in PACKAGES if p != "pixelserve" and p != "pixelserve_deploy" and module.startswith(f"{p}.")]
+    inside = [p for p in PACKAGES if p not in ROOTS and module.startswith(f"{p}.")]
     if any(importer != p and not importer.startswith(f"{p}.") for p in inside):
         return True
-    if module != owner or owner in ("pixelserve", "pixelserve_deploy") or not name:
+    if module != owner or owner in ROOTS or not name:
         return False
     if importer == owner or importer.startswith(f"{owner}."):
         return False
@@ -79,7 +85,7 @@ def test_nothing_is_imported_past_a_face() -> None:
         f"{path.relative_to(ROOT)}: from {module} import {name}"
         for importer, path in files
         for module, name in _imports(path)
-        if module.startswith(("pixelserve.", "pixelserve_deploy.")) and _past_the_face(importer, module, name)
+        if module.startswith(tuple(f"{root}." for root in ROOTS)) and _past_the_face(importer, module, name)
     ]
     assert past == []
 

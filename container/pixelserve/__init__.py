@@ -29,8 +29,8 @@ if TYPE_CHECKING:
         Unavailable,
         UnsupportedMediaType,
     )
-    from pixelserve.imaging import Image, answer_type, decode, encode, encode_answer, load_image, read_request, resize
-    from pixelserve.media_types import JSON, MEDIA_TYPES, is_json, resolve_type
+    from pixelserve.imaging import Image, decode, encode, encode_answer, load_image, read_request, resize
+    from pixelserve.media_types import JSON, MEDIA_TYPES, answer_type, is_json, resolve_type
     from pixelserve.schema import ImageRequest
     from pixelserve.serving import Body, Context
 else:
@@ -40,8 +40,8 @@ else:
             ".errors": "BadRequest CheckpointError DeadlineExceeded HandlerError ImageTooLarge InvalidImage "
             "NotAcceptable NotFound OutOfMemory OutputTooLarge PixelserveError TooLarge TooSlow Unavailable "
             "UnsupportedMediaType",
-            ".imaging": "Image answer_type decode encode encode_answer load_image read_request resize",
-            ".media_types": "JSON MEDIA_TYPES is_json resolve_type",
+            ".imaging": "Image decode encode encode_answer load_image read_request resize",
+            ".media_types": "JSON MEDIA_TYPES answer_type is_json resolve_type",
             ".schema": "ImageRequest",
             ".serving": "Body Context",
         },

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pixelserve.errors import NotAcceptable
+
 JSON, NPY, CSV, RAW = "application/json", "application/x-npy", "text/csv", "application/octet-stream"
 NPZ = "application/x-npz"
 JSON_LINES = ("application/jsonlines", "application/x-jsonlines", "application/jsonl", "application/x-ndjson")
@@ -59,3 +61,19 @@ def resolve_type(content_type: str, body: bytes) -> str:
     if told.startswith("image/"):
         return told
     return JSON if kind in _OPEN and told == JSON else content_type
+
+
+def answer_type(accept: str, content_type: str, image_type: str = MEDIA_TYPES["png"]) -> str:
+    """The first media type of Accept that can be answered: JSON or one of MEDIA_TYPES.
+
+    For `*/*` JSON is answered with JSON and an image with an image, which is of `image_type` where Accept leaves it
+    open. Raises NotAcceptable.
+    """
+    for kind in map(essence, accept.split(",")):
+        if kind in ("*/*", ""):
+            kind = JSON if is_json(content_type) else "image/*"
+        if kind == "image/*":
+            kind = image_type
+        if kind == JSON or kind in MEDIA_TYPES.values():
+            return kind
+    raise NotAcceptable(f"Accept {accept} cannot be answered. Accept {JSON}, {', '.join(MEDIA_TYPES.values())}.")

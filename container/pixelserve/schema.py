@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import difflib
 import json
 from typing import Any, Literal, Self, TypeVar
@@ -107,7 +109,7 @@ def parse_attributes(model: type[R], attributes: str) -> R:
     for part in attributes.replace(",", ";").split(";"):
         key, equals, value = (text.strip() for text in part.partition("="))
         if equals and key in model.model_fields:
-            values[key] = _plain(value)
+            values[key] = parse_text(value)
             continue
         meant = difflib.get_close_matches(key.lower(), model.model_fields, 1, _MISSPELT)
         if meant:
@@ -132,8 +134,25 @@ def parse(model: type[R], values: dict[str, Any]) -> R:
         raise BadRequest(f"{given}{reason}.", param=param) from None
 
 
-def _plain(text: str) -> Any:
-    """`4` and `true` of an attribute as JSON has them, other text as it is."""
+def read_base64(text: str, param: str) -> bytes:
+    """Base64 as people send it: data: URLs, line breaks, the URL alphabet and missing padding included.
+
+    Raises BadRequest naming `param`.
+    """
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
+    text = "".join(text.split()).translate(str.maketrans("-_", "+/")).rstrip("=")
+    try:
+        data = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise BadRequest(f"{param} is not Base64. Encode the image file's bytes.", param=param) from error
+    if not data:
+        raise BadRequest(f"{param} is empty. Put the image file's bytes in it, in Base64.", param=param)
+    return data
+
+
+def parse_text(text: str) -> Any:
+    """`4` and `true` of an attribute, a query or a form as JSON has them, other text as it is."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

@@ -32,9 +32,10 @@ class SettingsError(PixelserveError):
     code = "settings"
 
 
-def _var(
+def variable(
     env: str, default: Any, text: str, *, least: float = 0, most: float = math.inf, choices: tuple[str, ...] = ()
 ) -> Any:
+    """A field of a settings class: the variable it is read from, what it means, and what fits."""
     limits = {"least": least, "most": most, "choices": choices}
     return dataclasses.field(default=default, metadata={"env": env, "text": text, **limits})
 
@@ -43,61 +44,63 @@ def _var(
 class Settings:
     """Read once at start with `Settings.from_env`; sizes are bytes or pixels, times are seconds."""
 
-    host: str = _var(
+    host: str = variable(
         "PIXELSERVE_HOST",
         "127.0.0.1",
         "Address to listen on, or unix:PATH, or fd:NUMBER of an inherited socket. The image sets 0.0.0.0.",
     )
-    port: int = _var("SAGEMAKER_BIND_TO_PORT", 8080, "Port to listen on; the only port that is opened.", most=65_535)
-    feature: str = _var(
+    port: int = variable(
+        "SAGEMAKER_BIND_TO_PORT", 8080, "Port to listen on; the only port that is opened.", most=65_535
+    )
+    feature: str = variable(
         "PIXELSERVE_FEATURE",
         "image_super_resolution",
         "The feature to serve when the model brings no handler of its own, or the folder of a handler in the image.",
     )
-    backend: str = _var(
+    backend: str = variable(
         "PIXELSERVE_BACKEND",
         "native",
         "native: our own server. mms: sagemaker-inference and multi-model-server, on Java.",
         choices=("native", "mms"),
     )
-    multi_model: bool = _var(
+    multi_model: bool = variable(
         "SAGEMAKER_MULTI_MODEL", False, "Serve the models that `POST /models` names, instead of one (native only)."
     )
-    models_dir: str = _var("PIXELSERVE_MODELS_DIR", "/opt/ml/models", "Folder below which those models lie.")
-    model_dir: str = _var(
+    models_dir: str = variable("PIXELSERVE_MODELS_DIR", "/opt/ml/models", "Folder below which those models lie.")
+    model_dir: str = variable(
         "SM_MODEL_DIR", "/opt/ml/model", "Folder of the model; handed to `model_fn`, never written to."
     )
-    image_weights: str = _var(
+    image_weights: str = variable(
         "PIXELSERVE_IMAGE_WEIGHTS",
         "",
         "Folder of weights that the image brings, handed to `model_fn` while the model folder is empty.",
     )
-    submit_directory: str = _var(
+    submit_directory: str = variable(
         "SAGEMAKER_SUBMIT_DIRECTORY", "", "Folder of the handler. Empty: `code/` in the model folder, if it is there."
     )
-    program: str = _var("SAGEMAKER_PROGRAM", "inference.py", "File of the handler inside that folder.")
-    default_accept: str = _var(
+    program: str = variable("SAGEMAKER_PROGRAM", "inference.py", "File of the handler inside that folder.")
+    default_accept: str = variable(
         "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT",
         "application/json",
         "What an absent Accept, or `*/*`, means to a handler without `PIPELINE = True`.",
     )
-    allow_torchscript: bool = _var(
+    allow_torchscript: bool = variable(
         "PIXELSERVE_ALLOW_TORCHSCRIPT",
         True,
         "Load the model's one TorchScript file, which is code, for a handler that defines no `model_fn`.",
     )
-    install_requirements: bool = _var(
+    install_requirements: bool = variable(
         "PIXELSERVE_INSTALL_REQUIREMENTS",
         False,
         "Install the handler's `requirements.txt` before loading it. Off: its presence is only logged.",
     )
-    workers: int = _var(
+    workers: int = variable(
         "SAGEMAKER_MODEL_SERVER_WORKERS",
         0,
         "Worker processes, each with a copy of the model. 0: one per GPU, one on CPU.",
     )
-    gpus: int = _var("SM_NUM_GPUS", 0, "Number of GPUs; worker i uses GPU i modulo this. 0: all there are.")
-    timeout: float = _var(
+    gpus: int = variable("SM_NUM_GPUS", 0, "Number of GPUs; worker i uses GPU i modulo this. 0: all there are.")
+    timeout: float = variable(
         "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS",
         60.0,
         "Seconds from the whole request read to its answer; then 504. Without it `SAGEMAKER_TS_RESPONSE_TIMEOUT` "
@@ -105,85 +108,85 @@ class Settings:
         least=0.1,
         most=86_400,
     )
-    batch: bool = _var(
+    batch: bool = variable(
         "SAGEMAKER_BATCH", False, "Set by batch transform; the time-out is 600 seconds then, unless it is set."
     )
-    batch_strategy: str = _var(
+    batch_strategy: str = variable(
         "SAGEMAKER_BATCH_STRATEGY",
         "SINGLE_RECORD",
         "SINGLE_RECORD or MULTI_RECORD: what `/execution-parameters` asks batch transform for.",
         choices=("SINGLE_RECORD", "MULTI_RECORD"),
     )
-    max_concurrent_transforms: int = _var(
+    max_concurrent_transforms: int = variable(
         "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS",
         0,
         "Requests that batch transform may send at once. 0: twice the cores, at most 100 MB of payloads.",
     )
-    drain_seconds: float = _var(
+    drain_seconds: float = variable(
         "PIXELSERVE_DRAIN_SECONDS",
         25.0,
         "Seconds given to work in flight after SIGTERM (SageMaker kills after 30).",
         most=86_400,
     )
-    silence_seconds: float = _var(
+    silence_seconds: float = variable(
         "PIXELSERVE_SILENCE_SECONDS",
         30.0,
         "A caller that stops in the middle of a request, or of reading its answer, for this long is cut off.",
         least=0.1,
         most=3_600,
     )
-    keep_alive_seconds: int = _var(
+    keep_alive_seconds: int = variable(
         "PIXELSERVE_KEEP_ALIVE_SECONDS",
         75,
         "Seconds that an idle connection is kept; longer than HTTP clients and proxies do, so that they close first.",
         least=1,
         most=3_600,
     )
-    log_level: int = _var(
+    log_level: int = variable(
         "SAGEMAKER_CONTAINER_LOG_LEVEL", 20, "Python logging level, as a number: 10 debug … 40 error."
     )
-    queue_length: int = _var(
+    queue_length: int = variable(
         "PIXELSERVE_QUEUE_LENGTH", 64, "Most requests one worker holds, waiting or in work; more answer 429.", least=1
     )
-    batch_size: int = _var(
+    batch_size: int = variable(
         "PIXELSERVE_BATCH_SIZE",
         8,
         "Most requests handed to `predict_batch_fn` at once; no request waits for others.",
         least=1,
     )
-    codec_threads: int = _var(
+    codec_threads: int = variable(
         "PIXELSERVE_CODEC_THREADS", 0, "Threads for `input_fn` and `output_fn` in each worker. 0: cores, at most 8."
     )
-    compute_threads: int = _var(
+    compute_threads: int = variable(
         "PIXELSERVE_COMPUTE_THREADS", 0, "Threads of the network on CPU in each worker. 0: cores / workers."
     )
-    dtype: str = _var(
+    dtype: str = variable(
         "PIXELSERVE_DTYPE",
         "auto",
         "auto, float32, bfloat16 or float16. auto: what is fastest here and passes a check.",
         choices=("auto", "float32", "bfloat16", "float16"),
     )
-    tile: int = _var("PIXELSERVE_TILE", 0, "Edge of a tile in input pixels. 0: from free memory.")
-    max_body_bytes: int = _var("PIXELSERVE_MAX_BODY_BYTES", 25_000_000, "Largest request body; more is 413.")
-    max_pixels_in: int = _var("PIXELSERVE_MAX_PIXELS_IN", 50_000_000, "Most pixels of an input image; more is 413.")
-    max_edge: int = _var("PIXELSERVE_MAX_EDGE", 16_384, "Longest edge of an input image in pixels; more is 413.")
-    max_pixels_out: int = _var("PIXELSERVE_MAX_PIXELS_OUT", 200_000_000, "Most pixels of an answer; more is 413.")
-    max_decode_ratio: int = _var(
+    tile: int = variable("PIXELSERVE_TILE", 0, "Edge of a tile in input pixels. 0: from free memory.")
+    max_body_bytes: int = variable("PIXELSERVE_MAX_BODY_BYTES", 25_000_000, "Largest request body; more is 413.")
+    max_pixels_in: int = variable("PIXELSERVE_MAX_PIXELS_IN", 50_000_000, "Most pixels of an input image; more is 413.")
+    max_edge: int = variable("PIXELSERVE_MAX_EDGE", 16_384, "Longest edge of an input image in pixels; more is 413.")
+    max_pixels_out: int = variable("PIXELSERVE_MAX_PIXELS_OUT", 200_000_000, "Most pixels of an answer; more is 413.")
+    max_decode_ratio: int = variable(
         "PIXELSERVE_MAX_DECODE_RATIO",
         2_000,
         "Most decoded bytes per encoded byte, for images above 4 megapixels; more is a decompression bomb: 413.",
     )
-    fetch_max_bytes: int = _var(
+    fetch_max_bytes: int = variable(
         "PIXELSERVE_FETCH_MAX_BYTES", 20_000_000, "Largest file fetched from a URL; more is 413."
     )
-    fetch_timeout: float = _var(
+    fetch_timeout: float = variable(
         "PIXELSERVE_FETCH_TIMEOUT", 10.0, "Seconds for one fetch with all its redirects.", least=0.1, most=3_600
     )
-    fetch_redirects: int = _var("PIXELSERVE_FETCH_REDIRECTS", 5, "Most redirects followed; each is checked anew.")
-    fetch_allow_private: bool = _var(
+    fetch_redirects: int = variable("PIXELSERVE_FETCH_REDIRECTS", 5, "Most redirects followed; each is checked anew.")
+    fetch_allow_private: bool = variable(
         "PIXELSERVE_FETCH_ALLOW_PRIVATE", False, "Allow URLs of private and loopback addresses (tests, VPC use)."
     )
-    s3_buckets: tuple[str, ...] = _var(
+    s3_buckets: tuple[str, ...] = variable(
         "PIXELSERVE_S3_BUCKETS", (), "Buckets that `s3://` URLs may name, separated by commas. Empty: none."
     )
 
@@ -191,13 +194,7 @@ class Settings:
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
         """Reads `environ` (default: the process's). Raises SettingsError naming the variable that does not fit."""
         env = os.environ if environ is None else environ
-        values = {
-            field.name: _checked(
-                field.metadata, _parse(field.metadata["env"], env[field.metadata["env"]], field.default)
-            )
-            for field in dataclasses.fields(cls)
-            if env.get(field.metadata["env"], "") != ""
-        }
+        values = read_variables(cls, env)
         megabytes = _parse("SAGEMAKER_MAX_PAYLOAD_IN_MB", env.get("SAGEMAKER_MAX_PAYLOAD_IN_MB") or "0", 0)
         if megabytes:  # set by batch transform, where 0 means no limit of its own
             values["max_body_bytes"] = 1_000_000 * megabytes
@@ -217,6 +214,15 @@ class Settings:
         Raises NotFound.
         """
         return Path(self.feature) if "/" in self.feature else find_handler(self.feature)
+
+
+def read_variables(cls: type[Any], env: Mapping[str, str]) -> dict[str, Any]:
+    """Of a dataclass of `variable`s the values that `env` sets. Raises SettingsError for one that does not fit."""
+    return {
+        field.name: _checked(field.metadata, _parse(field.metadata["env"], env[field.metadata["env"]], field.default))
+        for field in dataclasses.fields(cls)
+        if env.get(field.metadata["env"], "") != ""
+    }
 
 
 def _other_timeouts(env: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, float]:
@@ -271,10 +277,10 @@ def settings() -> Settings:
     return Settings.from_env()
 
 
-def as_markdown() -> str:
-    """The table of docs/environment.md: variable, default, meaning."""
+def as_markdown(cls: type[Any] = Settings) -> str:
+    """The table of a dataclass of `variable`s: variable, default, meaning. docs/environment.md has that of Settings."""
     lines = ["| variable | default | meaning |", "|---|---|---|"]
-    for field in dataclasses.fields(Settings):
+    for field in dataclasses.fields(cls):
         default = ", ".join(field.default) if isinstance(field.default, tuple) else str(field.default)
         lines.append(f"| `{field.metadata['env']}` | `{default}` | {field.metadata['text']} |".replace("``", ""))
     return "\n".join(lines) + "\n"

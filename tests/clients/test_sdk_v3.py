@@ -90,7 +90,8 @@ except ClientError as error:
 def test_an_asynchronous_answer(runtime: LocalRuntime, folder: Path) -> None:
     program = """
 location = (folder / "photo.png").as_uri()
-answer = endpoint.invoke_async(input_location=location, content_type="image/png", accept="image/png")
+queued = Endpoint(endpoint_name="image-super-resolution-async")
+answer = queued.invoke_async(input_location=location, content_type="image/png", accept="image/png")
 print(json.dumps(answer.output_location))
 """
     output = Path(run(runtime, folder, program).removeprefix("file://"))

@@ -221,7 +221,7 @@ def test_up_takes_asynchronous_invocations(folder, tmp_path):
     with up(folder, "--async-output", tmp_path / "out") as (_, printed):
         url = re.search(r"export AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME=(\S+)", printed)[1]
         assert f"\nAsynchronous invocations write to {tmp_path / 'out'}.\n" in printed
-        answer = httpx.post(f"{url}/endpoints/flip-it/async-invocations", content=b"photo", trust_env=False)
+        answer = httpx.post(f"{url}/endpoints/flip-it-async/async-invocations", content=b"photo", trust_env=False)
         output = Path(answer.headers["x-amzn-sagemaker-outputlocation"].removeprefix("file://"))
         wait_for(output.exists)
     assert output.read_bytes() == b"photo"

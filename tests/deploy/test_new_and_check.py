@@ -333,7 +333,8 @@ def test_calls_that_run_hidden_code_are_found(tmp_path, call, is_unsafe):
 
 
 def test_the_sample_is_an_image_that_decodes():
-    from pixelserve.imaging import decode, read_base64
+    from pixelserve.imaging import decode
+    from pixelserve.schema import read_base64
     from pixelserve.settings import Settings
 
     image = decode(read_base64(json.loads(make_sample())["img"], "img"), Settings())

@@ -108,9 +108,9 @@ class Gateway:
         )
 
     def order(self, tenant: str = "ours", *, webhook: str = "", schedule: str = "native", **fields: Any) -> Order:
-        call = KeptCall(FEATURE, {"accept": "image/png"}, b"image")
+        call = KeptCall(FEATURE, {"content_type": "image/png"}, b"image")
         hook = Webhook(webhook, schedule) if webhook else None
-        return Order(tenant, schedule, call, "image/png", webhook=hook, traceparent="00-trace-1-01", **fields)
+        return Order(tenant, schedule, call, webhook=hook, traceparent="00-trace-1-01", **fields)
 
     async def submit(self, tenant: str = "ours", **fields: Any) -> Job:
         return await self.jobs.submit(self.order(tenant, **fields))

@@ -75,7 +75,7 @@ def test_a_job_runs_and_its_result_is_kept(play: Callable[..., None]) -> None:
         assert done.result is not None
         assert (done.result.media_type, done.result.size, done.result.attributes) == ("image/png", 6, "ms=1")
         assert gateway.results.read(done.result.name)[0] == b"answer"
-        assert gateway.endpoints.calls == [KeptCall(FEATURE, {"accept": "image/png"}, b"image")]
+        assert gateway.endpoints.calls == [KeptCall(FEATURE, {"content_type": "image/png"}, b"image")]
         assert gateway.files() == [done.result.name]  # the input is gone
 
     play(story)

@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 
 import boto3
+import httpx
 import local_handlers as handlers
 import numpy as np
 import pytest
@@ -105,7 +106,7 @@ def stored(s3, url):
 def test_the_output_is_stored_where_the_answer_says(client, s3):
     s3.put_object(Bucket="bucket", Key="in/a é.json", Body=b'{"value": 21}')
     answer = client.invoke_endpoint_async(
-        EndpointName="doubler",
+        EndpointName="doubler-async",
         InputLocation="s3://bucket/in/a é.json",
         ContentType="application/json",
         Accept="application/json",
@@ -121,7 +122,7 @@ def test_the_output_is_stored_where_the_answer_says(client, s3):
 
 def test_the_request_may_hold_its_input_and_its_id(client, s3):
     answer = client.invoke_endpoint_async(
-        EndpointName="doubler", Body=b'{"value": "x"}', ContentType="application/json", InferenceId="mine: 1"
+        EndpointName="doubler-async", Body=b'{"value": "x"}', ContentType="application/json", InferenceId="mine: 1"
     )
     assert answer["InferenceId"] == "mine: 1"
     assert stored(s3, answer["OutputLocation"])[0] == b"xx"
@@ -129,7 +130,7 @@ def test_the_request_may_hold_its_input_and_its_id(client, s3):
 
 def test_the_output_has_the_name_and_the_folder_of_the_request(client, s3):
     answer = client.invoke_endpoint_async(
-        EndpointName="doubler",
+        EndpointName="doubler-async",
         Body=b"x",
         ContentType="application/octet-stream",
         Filename="mine.bin",
@@ -142,13 +143,13 @@ def test_the_output_has_the_name_and_the_folder_of_the_request(client, s3):
 
 def test_an_inline_input_may_have_128_000_bytes(client, s3):
     answer = client.invoke_endpoint_async(
-        EndpointName="doubler", Body=bytes(128_000), ContentType="application/octet-stream"
+        EndpointName="doubler-async", Body=bytes(128_000), ContentType="application/octet-stream"
     )
     assert len(stored(s3, answer["OutputLocation"])[0]) == 256_000
 
 
 def test_the_containers_error_body_is_the_failure_file(client, s3):
-    answer = client.invoke_endpoint_async(EndpointName="doubler", Body=b"{}", ContentType="application/json")
+    answer = client.invoke_endpoint_async(EndpointName="doubler-async", Body=b"{}", ContentType="application/json")
     body, content_type = stored(s3, answer["FailureLocation"])
     failure = json.loads(body)
     assert content_type == "application/json"
@@ -157,14 +158,14 @@ def test_the_containers_error_body_is_the_failure_file(client, s3):
 
 
 def test_an_input_that_is_not_there_is_a_failure_file(client, s3):
-    answer = client.invoke_endpoint_async(EndpointName="doubler", InputLocation="s3://bucket/in/none")
+    answer = client.invoke_endpoint_async(EndpointName="doubler-async", InputLocation="s3://bucket/in/none")
     error = json.loads(stored(s3, answer["FailureLocation"])[0])["error"]
     assert (error["code"], error["message"]) == ("not_found", "There is no s3://bucket/in/none.")
 
 
 def test_an_input_that_is_too_large_is_a_failure_file(client, s3):
     s3.put_object(Bucket="bucket", Key="in/large", Body=bytes(25_000_001))
-    answer = client.invoke_endpoint_async(EndpointName="doubler", InputLocation="s3://bucket/in/large")
+    answer = client.invoke_endpoint_async(EndpointName="doubler-async", InputLocation="s3://bucket/in/large")
     assert json.loads(stored(s3, answer["FailureLocation"])[0])["error"]["code"] == "body_too_large"
 
 
@@ -198,7 +199,7 @@ def test_an_input_that_is_too_large_is_a_failure_file(client, s3):
 )
 def test_what_the_service_would_not_take_is_a_validation_error(client, arguments, message):
     with pytest.raises(ClientError) as failure:
-        client.invoke_endpoint_async(**{"EndpointName": "doubler", **arguments})
+        client.invoke_endpoint_async(**{"EndpointName": "doubler-async", **arguments})
     error = failure.value.response["Error"]
     assert error["Code"] == "ValidationError"
     assert message in error["Message"]
@@ -209,7 +210,7 @@ def test_the_sdk_predicts_asynchronously(client, s3):
     session = sagemaker.Session(sagemaker_runtime_client=client, default_bucket="not-used")
     session.s3_client = s3
     plain = Predictor(
-        "adder", sagemaker_session=session, serializer=NumpySerializer(), deserializer=NumpyDeserializer()
+        "adder-async", sagemaker_session=session, serializer=NumpySerializer(), deserializer=NumpyDeserializer()
     )
     predictor = AsyncPredictor(plain)
     array = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -258,30 +259,30 @@ def test_folders_serve_in_the_place_of_buckets(tmp_path):
     source = Source("doubler", handlers.write(tmp_path / "doubler", handlers.DOUBLER))
     places = AsyncPlaces(Folder(tmp_path / "out"), [Folder(tmp_path / "in")])
     with running([source], places=places) as local:
-        answer = invoke(local, EndpointName="doubler", InputLocation=(tmp_path / "in" / "ä.json").as_uri())
+        answer = invoke(local, EndpointName="doubler-async", InputLocation=(tmp_path / "in" / "ä.json").as_uri())
         assert answer["OutputLocation"].startswith(f"{(tmp_path / 'out').as_uri()}/")
         assert wait_for_file(answer["OutputLocation"]) == b"4"
         too_long = f"{(tmp_path / 'in').as_uri()}/{'x' * 300}"
-        answer = invoke(local, EndpointName="doubler", InputLocation=too_long)
+        answer = invoke(local, EndpointName="doubler-async", InputLocation=too_long)
         assert b"File name too long" in wait_for_file(answer["FailureLocation"])
         for outside in ("secret", "in/../secret", "in/%2e%2e/secret", "in/link"):
             with pytest.raises(ClientError, match="is not below"):
-                invoke(local, EndpointName="doubler", InputLocation=f"{tmp_path.as_uri()}/{outside}")
+                invoke(local, EndpointName="doubler-async", InputLocation=f"{tmp_path.as_uri()}/{outside}")
 
 
 def test_nothing_is_lost_at_the_end_and_a_full_queue_throttles(tmp_path):
     source = Source("slow", handlers.write(tmp_path / "slow", SLOW))
     with running([source], places=AsyncPlaces(Folder(tmp_path / "out"))) as local:
         timed_out = invoke(
-            local, EndpointName="slow", Body=json.dumps(str(tmp_path / "0")).encode(), InvocationTimeoutSeconds=1
+            local, EndpointName="slow-async", Body=json.dumps(str(tmp_path / "0")).encode(), InvocationTimeoutSeconds=1
         )
         assert b"timed out" in wait_for_file(timed_out["FailureLocation"])
         begun = [tmp_path / f"begun{number}" for number in range(CONCURRENCY)]
-        answers = [invoke(local, EndpointName="slow", Body=json.dumps(str(path)).encode()) for path in begun]
+        answers = [invoke(local, EndpointName="slow-async", Body=json.dumps(str(path)).encode()) for path in begun]
         wait_for(begun[0].exists)
-        answers += [invoke(local, EndpointName="slow", Body=b'"x"') for _ in range(QUEUE_LENGTH - CONCURRENCY)]
+        answers += [invoke(local, EndpointName="slow-async", Body=b'"x"') for _ in range(QUEUE_LENGTH - CONCURRENCY)]
         with pytest.raises(ClientError, match="slow holds 256 invocations") as failure:
-            invoke(local, EndpointName="slow", Body=b'"x"')
+            invoke(local, EndpointName="slow-async", Body=b'"x"')
         assert failure.value.response["Error"]["Code"] == "ThrottlingException"
     for answer in answers:
         assert not place_of(answer["OutputLocation"]).exists()
@@ -294,17 +295,41 @@ def test_an_output_that_cannot_be_written_is_logged(tmp_path, caplog):
     source = Source("doubler", handlers.write(tmp_path / "doubler", handlers.DOUBLER))
     (tmp_path / "out").write_text("no folder")
     with running([source], places=AsyncPlaces(Folder(tmp_path / "out"))) as local:
-        answer = invoke(local, EndpointName="doubler", Body=b'{"value": 2}')
+        answer = invoke(local, EndpointName="doubler-async", Body=b'{"value": 2}')
         wait_for(lambda: f"{answer['InferenceId']}.out is lost: Cannot write" in caplog.text)
 
 
 def test_a_runtime_without_a_place_says_what_it_needs(tmp_path):
     source = Source("doubler", handlers.write(tmp_path / "doubler", handlers.DOUBLER))
     with running([source]) as local, pytest.raises(ClientError, match="pixelserve up --async-output PLACE"):
-        invoke(local, EndpointName="doubler", Body=b"1")
+        invoke(local, EndpointName="doubler-async", Body=b"1")
 
 
 def test_an_output_place_must_fit_into_a_header(tmp_path):
     assert AsyncPlaces(Folder(tmp_path / "ä")).output.url("x").endswith("%C3%A4/x")
     with pytest.raises(BadRequest, match="is not ASCII"):
         AsyncPlaces(place("s3://bucket/ä"))
+
+
+def test_an_endpoint_is_real_time_or_asynchronous(client):
+    with pytest.raises(ClientError, match=r"doubler is not asynchronous\. Its asynchronous one is doubler-async\."):
+        client.invoke_endpoint_async(EndpointName="doubler", Body=b"1")
+    with pytest.raises(ClientError, match=r"doubler-async is asynchronous\. Its real-time one is doubler\."):
+        client.invoke_endpoint(EndpointName="doubler-async", Body=b"1")
+
+
+def test_the_state_of_an_invocation_can_be_looked_at(runtime, client, s3):
+    client.invoke_endpoint_async(
+        EndpointName="doubler-async", Body=b'{"value": 2}', ContentType="application/json", InferenceId="look/1"
+    )
+    client.invoke_endpoint_async(
+        EndpointName="doubler-async", Body=b"{}", ContentType="application/json", InferenceId="look 2"
+    )
+
+    def state(quoted):
+        return httpx.get(f"{runtime.url}/async-invocations/{quoted}", trust_env=False).json()["state"]
+
+    wait_for(lambda: state("look%2F1") == "succeeded")
+    wait_for(lambda: state("look%202") == "failed")
+    unknown = httpx.get(f"{runtime.url}/async-invocations/x", trust_env=False)
+    assert (unknown.status_code, unknown.headers["x-amzn-errortype"]) == (400, "ValidationError")

@@ -7,9 +7,10 @@ from pixelserve.lazy import exports
 if TYPE_CHECKING:
     from pixelserve.imaging.codecs import Header, decode, read_header
     from pixelserve.imaging.encoders import encode, flatten, to_8_bit
+    from pixelserve.imaging.headers import read_size
     from pixelserve.imaging.image import Image, Pixels
-    from pixelserve.imaging.inputs import load_image, read_base64
-    from pixelserve.imaging.requests import answer_type, encode_answer, read_request
+    from pixelserve.imaging.inputs import load_image
+    from pixelserve.imaging.requests import encode_answer, read_request
     from pixelserve.imaging.resample import resize
     from pixelserve.imaging.sizes import Plan, check_input, check_ratio, plan_output
     from pixelserve.imaging.tiling import Progress, Tiles, run_tiled
@@ -20,15 +21,18 @@ else:
             ".codecs": "Header decode read_header",
             ".encoders": "encode flatten to_8_bit",
             ".image": "Image Pixels",
-            ".inputs": "load_image read_base64",
-            ".requests": "answer_type encode_answer read_request",
+            ".headers": "read_size",
+            ".inputs": "load_image",
+            ".requests": "encode_answer read_request",
             ".resample": "resize",
             ".sizes": "Plan check_input check_ratio plan_output",
             ".tiling": "Progress Tiles run_tiled",
         },
         moved={
             "MEDIA_TYPES": "pixelserve.media_types:MEDIA_TYPES",
+            "answer_type": "pixelserve.media_types:answer_type",
             "fetch": "pixelserve.net:fetch",
+            "read_base64": "pixelserve.schema:read_base64",
         },
     )
 
@@ -39,7 +43,6 @@ __all__ = [
     "Plan",
     "Progress",
     "Tiles",
-    "answer_type",
     "check_input",
     "check_ratio",
     "decode",
@@ -48,9 +51,9 @@ __all__ = [
     "flatten",
     "load_image",
     "plan_output",
-    "read_base64",
     "read_header",
     "read_request",
+    "read_size",
     "resize",
     "run_tiled",
     "to_8_bit",

@@ -2,30 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-
 from pixelserve.errors import BadRequest
 from pixelserve.imaging.codecs import decode
 from pixelserve.imaging.image import Image
+from pixelserve.schema import read_base64
 from pixelserve.settings import Settings, settings
-
-
-def read_base64(text: str, param: str) -> bytes:
-    """Base64 as people send it: data: URLs, line breaks, the URL alphabet and missing padding included.
-
-    Raises BadRequest naming `param`.
-    """
-    if text.startswith("data:"):
-        text = text.partition(",")[2]
-    text = "".join(text.split()).translate(str.maketrans("-_", "+/")).rstrip("=")
-    try:
-        data = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise BadRequest(f"{param} is not Base64. Encode the image file's bytes.", param=param) from error
-    if not data:
-        raise BadRequest(f"{param} is empty. Put the image file's bytes in it, in Base64.", param=param)
-    return data
 
 
 def load_image(limits: Settings | None = None, *, url: str | None, img: str | None, suffix: str = "") -> Image:

@@ -1,4 +1,4 @@
-"""What all features do alike with a request's body and with Accept."""
+"""What all features do alike with a request's body and with the picture that answers it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import base64
 import json
 from typing import TypeVar
 
-from pixelserve.errors import BadRequest, NotAcceptable, UnsupportedMediaType
+from pixelserve.errors import BadRequest, UnsupportedMediaType
 from pixelserve.imaging.codecs import decode
 from pixelserve.imaging.encoders import encode
 from pixelserve.imaging.image import Image
 from pixelserve.imaging.inputs import load_image
-from pixelserve.media_types import JSON, MEDIA_TYPES, essence, is_json, resolve_type
+from pixelserve.media_types import JSON, is_json, resolve_type
 from pixelserve.schema import ImageRequest, parse_attributes, parse_json
 from pixelserve.settings import Settings
 
@@ -36,22 +36,6 @@ def read_request(
     if request.url is not None or request.img is not None:
         raise BadRequest("The body is the image already. Leave url and img out.", param="url")
     return request, decode(body, limits)
-
-
-def answer_type(accept: str, content_type: str, image_type: str = MEDIA_TYPES["png"]) -> str:
-    """The first media type of Accept that can be answered: JSON or one of MEDIA_TYPES.
-
-    For `*/*` JSON is answered with JSON and an image with an image, which is of `image_type` where Accept leaves it
-    open. Raises NotAcceptable.
-    """
-    for kind in map(essence, accept.split(",")):
-        if kind in ("*/*", ""):
-            kind = JSON if is_json(content_type) else "image/*"
-        if kind == "image/*":
-            kind = image_type
-        if kind == JSON or kind in MEDIA_TYPES.values():
-            return kind
-    raise NotAcceptable(f"Accept {accept} cannot be answered. Accept {JSON}, {', '.join(MEDIA_TYPES.values())}.")
 
 
 def encode_answer(

@@ -14,7 +14,7 @@ import logging
 import re
 import time
 import uuid
-from collections import Counter, defaultdict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +35,8 @@ CONCURRENCY = 4
 """Invocations of one endpoint in work at once."""
 QUEUE_LENGTH = 256
 """Invocations of one endpoint, waiting or in work; more are throttled."""
+REMEMBERED = 10_000
+"""Invocations, in work or ended, whose state can be looked at."""
 INLINE_BYTES = 128_000
 """Largest input that the request itself may hold."""
 MOST_SECONDS = 3_600
@@ -82,6 +84,11 @@ class _Invocation:
     expires: float
     seconds: int
 
+    @property
+    def inference_id(self) -> str:
+        """The caller's, or one made here."""
+        return dict(self.headers).get(INFERENCE_ID.encode(), self.id.encode()).decode()
+
 
 @dataclass(frozen=True)
 class _Output:
@@ -98,6 +105,7 @@ class AsyncInvocations:
         self._client = client
         self._held: Counter[Endpoint] = Counter()
         self._room: defaultdict[Endpoint, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(CONCURRENCY))
+        self._states: OrderedDict[str, str] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._computing: set[asyncio.Task[None]] = set()
 
@@ -112,16 +120,31 @@ class AsyncInvocations:
         task = asyncio.create_task(self._run(invocation))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        inference_id = dict(invocation.headers).get(INFERENCE_ID.encode(), invocation.id.encode()).decode()
+        self._note(invocation, "queued")
         url = self._places.output.url
         return json_reply(
             202,
-            {"InferenceId": inference_id},
+            {"InferenceId": invocation.inference_id},
             [
                 (PREFIX + b"outputlocation", url(invocation.output).encode()),
                 (PREFIX + b"failurelocation", url(f"{invocation.id}-error.out").encode()),
             ],
         )
+
+    def look(self, inference_id: str) -> dict[str, str]:
+        """`{"state": "queued" | "running" | "succeeded" | "failed"}` of the last invocation under this ID.
+
+        The service has no such operation. Raises ValidationError for an ID that is not among the last ones.
+        """
+        if inference_id not in self._states:
+            raise ValidationError(f"InferenceId {inference_id[:64]!r} is not among the last {REMEMBERED:,} here.")
+        return {"state": self._states[inference_id]}
+
+    def _note(self, invocation: _Invocation, state: str) -> None:
+        self._states[invocation.inference_id] = state
+        self._states.move_to_end(invocation.inference_id)
+        if len(self._states) > REMEMBERED:
+            self._states.popitem(last=False)
 
     async def _read(self, endpoint: Endpoint, headers: dict[bytes, bytes], receive: Any) -> _Invocation:
         passed = passed_on(endpoint.name, headers, [b"content-type", b"accept"])
@@ -168,6 +191,7 @@ class AsyncInvocations:
         self._computing.add(task)
         try:
             async with self._room[invocation.endpoint]:
+                self._note(invocation, "running")
                 output = await self._output(invocation)
                 self._computing.discard(task)  # what is being written is not cancelled
                 await self._write(invocation, output)
@@ -184,6 +208,9 @@ class AsyncInvocations:
             await asyncio.to_thread(write, output.name, io.BytesIO(output.body), output.content_type)
         except PixelserveError as error:
             logger.error("%s: %s is lost: %s", invocation.endpoint.name, output.name, error.message)
+            self._note(invocation, "failed")
+        else:
+            self._note(invocation, "succeeded" if output.name == invocation.output else "failed")
 
     async def _output(self, invocation: _Invocation) -> _Output:
         if time.monotonic() > invocation.expires:

@@ -45,6 +45,8 @@ START_LOOK_SECONDS = 0.1
 PORT_TAKEN = "Choose another with --port."
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 PASSED_BACK = ("content-type", ATTRIBUTES)
+ASYNC_SUFFIX = "-async"
+"""Of an asynchronous endpoint's name: on AWS an endpoint is real-time or asynchronous, so here one server has two."""
 
 
 class Runtime:
@@ -118,6 +120,8 @@ class Runtime:
                 return await self._invoke_stream(unquote(name), dict(scope["headers"]), receive, request_id)
             case "POST", ["endpoints", name, "async-invocations"]:
                 return await self._invoke_async(unquote(name), dict(scope["headers"]), receive)
+            case "GET", ["async-invocations", _, *_] if self._asynchronous is not None:  # ours: the service has no such
+                return json_reply(200, self._asynchronous.look(scope["path"].removeprefix("/async-invocations/")))
             case "GET", ["ping"]:
                 return json_reply(200, {"status": "ready"})
             case "GET", [""]:
@@ -126,17 +130,35 @@ class Runtime:
             404,
             "UnknownOperationException",
             f"There is no {scope['method']} {scope['path']} here. Routes: POST /endpoints/NAME/invocations, "
-            "POST /endpoints/NAME/invocations-response-stream, POST /endpoints/NAME/async-invocations, GET /ping, "
-            "GET /.",
+            "POST /endpoints/NAME/invocations-response-stream, POST /endpoints/NAME/async-invocations, "
+            "GET /async-invocations/ID, GET /ping, GET /.",
         )
 
     def _endpoint(self, name: str) -> Endpoint:
-        try:
+        if name in self._endpoints:
             return self._endpoints[name]
-        except KeyError:
+        real_time = name.removesuffix(ASYNC_SUFFIX)
+        if real_time in self._endpoints and self._asynchronous is not None:
+            raise ValidationError(f"Endpoint {name} is asynchronous. Its real-time one is {real_time}.")
+        raise ValidationError(
+            f"Endpoint {name} of account {ACCOUNT} not found. Endpoints here: {', '.join(self._names())}."
+        )
+
+    def _async_endpoint(self, name: str) -> tuple[Endpoint, AsyncInvocations]:
+        real_time = name.removesuffix(ASYNC_SUFFIX)
+        if self._asynchronous is None:
+            self._endpoint(real_time)
             raise ValidationError(
-                f"Endpoint {name} of account {ACCOUNT} not found. Endpoints here: {', '.join(self._endpoints)}."
-            ) from None
+                f"Endpoint {name} is not asynchronous. Start it with `pixelserve up --async-output PLACE`."
+            )
+        if name != real_time and real_time in self._endpoints:
+            return self._endpoints[real_time], self._asynchronous
+        self._endpoint(name)
+        raise ValidationError(f"Endpoint {name} is not asynchronous. Its asynchronous one is {name}{ASYNC_SUFFIX}.")
+
+    def _names(self) -> list[str]:
+        suffixes = ("", ASYNC_SUFFIX) if self._asynchronous is not None else ("",)
+        return [name + suffix for name in self._endpoints for suffix in suffixes]
 
     async def _invoke(self, name: str, given: dict[bytes, bytes], receive: Any, request_id: str) -> Reply:
         endpoint = self._endpoint(name)
@@ -163,12 +185,8 @@ class Runtime:
             raise RuntimeFault(413, "413", f"Request Entity Too Large. {error.message}") from None
 
     async def _invoke_async(self, name: str, headers: dict[bytes, bytes], receive: Any) -> Reply:
-        endpoint = self._endpoint(name)
-        if self._asynchronous is None:
-            raise ValidationError(
-                f"Endpoint {name} is not asynchronous. Start it with `pixelserve up --async-output PLACE`."
-            )
-        return await self._asynchronous.take(endpoint, headers, receive)
+        endpoint, asynchronous = self._async_endpoint(name)
+        return await asynchronous.take(endpoint, headers, receive)
 
     async def _overview(self) -> dict[str, Any]:
         states = await asyncio.gather(*(state_of(self._client, endpoint) for endpoint in self._endpoints.values()))
@@ -302,7 +320,8 @@ def running(
 ) -> Iterator[LocalRuntime]:
     """The sources as ready endpoints behind a runtime; port 0 picks a free one. All of it is stopped in the end.
 
-    With `places` the endpoints are asynchronous too, and their servers allow an invocation the longest time of those.
+    With `places` there is an asynchronous NAME-async beside each NAME, on the same server, which allows an invocation
+    the longest time of those.
     Raises ServerFailed with the reason when an endpoint does not become ready, Unavailable when the port is taken,
     Stopped when `stop` is set before all are ready.
     """

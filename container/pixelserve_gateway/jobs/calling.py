@@ -18,7 +18,10 @@ _MOST_FAILURE_BYTES = 1_000_000
 
 @dataclass(frozen=True)
 class KeptCall:
-    """A call as a job keeps it: the feature's name, a few words that say how, and the body that an endpoint is sent."""
+    """A call as a job keeps it: the feature's name, a few words that say how, and the body that an endpoint is sent.
+
+    `words` are what `Call.dump` gives; `content_type`, that of the body, is among them.
+    """
 
     feature: str
     words: Mapping[str, str]

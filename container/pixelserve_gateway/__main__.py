@@ -1,0 +1,41 @@
+"""`python -m pixelserve_gateway`: the gateway as its environment says, until a signal ends it."""
+
+from __future__ import annotations
+
+import sys
+
+import uvicorn
+
+from pixelserve.errors import PixelserveError
+from pixelserve.observe import configure
+from pixelserve.wire import bind
+from pixelserve_gateway.app import create_app
+from pixelserve_gateway.settings import GatewaySettings
+
+DRAIN_SECONDS = 25
+"""Given to requests in work after a signal."""
+
+
+def main() -> int:
+    try:
+        settings = GatewaySettings.from_env()
+        configure(settings.log_level)
+        app = create_app(settings)
+        listener = bind(settings.host, settings.port, "Choose another with PIXELSERVE_GATEWAY_PORT.")
+    except PixelserveError as error:
+        print(error.message, file=sys.stderr)  # noqa: T201
+        return 1
+    config = uvicorn.Config(
+        app,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+    uvicorn.Server(config).run([listener])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,308 @@
+"""The one door to the features: a call, checked before anything is sent, made now or handed to a queue.
+
+Dialects make a `Call` of what they parsed; jobs keep one as a body beside a few words. Nothing else builds a request to
+an endpoint.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+from pixelserve import features
+from pixelserve.errors import BadRequest, BodyTooLarge, NotAcceptable, NotFound, OutputTooLarge
+from pixelserve.features import Feature
+from pixelserve.imaging import check_input, plan_output, read_size
+from pixelserve.media_types import JSON, MEDIA_TYPES, answer_type, content_type_of, essence, is_json
+from pixelserve.schema import ImageRequest, SuperResolutionRequest, parse, parse_attributes, parse_json, read_base64
+from pixelserve.settings import Settings
+from pixelserve.settings import settings as container_settings
+from pixelserve_gateway.runtime import Invocation, Progress, Runtime, Started
+from pixelserve_gateway.settings import GatewaySettings
+
+INLINE_BYTES = 128_000
+"""The most that InvokeEndpointAsync takes in the request itself."""
+UNKNOWN_IMAGE = "image/*"
+"""Of bytes whose first ones name no format: the container's decoder has the last word."""
+_SAMPLE_BYTES = {"png": 0.5, "jpeg": 0.15, "webp": 0.12, "npy": 1.0}
+"""Bytes of an enlarged photograph's file for each of its samples, about."""
+_CHANNELS = 3
+_IMAGE_FIELDS = ("url", "img", "url_1", "img_1", "url_2", "img_2")
+_TYPICAL_SECONDS = 10.0
+"""Of an estimated progress: when two thirds of it are there."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One feature applied to one image or two.
+
+    `options` are the request's fields but for the images, those that were given; `images` hold bytes of image files, or
+    URLs, which only the container fetches. `accept` is the answer's media type.
+    """
+
+    feature: Feature
+    options: Mapping[str, Any]
+    images: tuple[bytes | str, ...]
+    accept: str = JSON
+
+    @classmethod
+    def from_fields(cls, feature: str, fields: Mapping[str, Any], accept: str = JSON) -> Self:
+        """A call of a JSON request's fields (`pixelserve.schema`), images in Base64 or as URLs.
+
+        `accept` is an Accept header, of which the first type that can be answered is chosen.
+        Raises BadRequest naming the field, NotFound for the feature, NotAcceptable for `accept`.
+        """
+        known = features.feature(feature)
+        return cls._of_request(known, parse(_request_type(known), dict(fields)), accept)
+
+    @classmethod
+    def from_image(cls, feature: str, image: bytes, options: Mapping[str, Any], accept: str = JSON) -> Self:
+        """A call about the bytes of an image file. Raises what `from_fields` raises."""
+        known = features.feature(feature)
+        request = parse(_request_type(known), dict(options))
+        if any(getattr(request, name, None) for name in _IMAGE_FIELDS):
+            raise BadRequest("The body is the image already. Leave url and img out.", param="url")
+        if not image:
+            raise BadRequest("The image is empty. Send the image file's bytes.", param="image")
+        return cls(known, _options(request), (image,), _chosen_type(known, accept, UNKNOWN_IMAGE, request))
+
+    @classmethod
+    def from_body(cls, feature: str, body: bytes, content_type: str, attributes: str = "", accept: str = JSON) -> Self:
+        """A call of what an endpoint would be sent: JSON, or an image file with options as custom attributes.
+
+        So `from_body(call.feature.name, call.body, call.content_type, call.attributes, call.accept) == call`.
+        Raises what `from_fields` raises.
+        """
+        known = features.feature(feature)
+        if is_json(content_type):
+            return cls._of_request(known, parse_json(_request_type(known), body), accept)
+        return cls.from_image(feature, body, _options(parse_attributes(_request_type(known), attributes)), accept)
+
+    @classmethod
+    def load(cls, kept: Mapping[str, str], body: bytes) -> Self:
+        """The call of what `dump` gave, and its body. Raises what `from_body` raises."""
+        return cls.from_body(kept["feature"], body, kept["content_type"], kept["attributes"], kept["accept"])
+
+    def dump(self) -> dict[str, str]:
+        """All but the body, as a job store keeps it: feature, content_type, attributes, accept."""
+        return {
+            "feature": self.feature.name,
+            "content_type": self.content_type,
+            "attributes": self.attributes,
+            "accept": self.accept,
+        }
+
+    @classmethod
+    def _of_request(cls, feature: Feature, request: ImageRequest, accept: str) -> Self:
+        return cls(feature, _options(request), _read_images(request), _chosen_type(feature, accept, JSON, request))
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether the body is the image file itself, its options in `attributes`."""
+        return len(self.images) == 1 and isinstance(self.images[0], bytes)
+
+    @property
+    def content_type(self) -> str:
+        if not self.is_raw:
+            return JSON
+        told = content_type_of(self.body)
+        return told if told.startswith("image/") else UNKNOWN_IMAGE
+
+    @property
+    def attributes(self) -> str:
+        """The options as X-Amzn-SageMaker-Custom-Attributes, "" where the body holds them."""
+        return ";".join(f"{name}={_attribute(value)}" for name, value in self.options.items()) if self.is_raw else ""
+
+    @cached_property
+    def body(self) -> bytes:
+        """What the endpoint is sent, and what lies in InputLocation of an asynchronous invocation."""
+        first = self.images[0]
+        if self.is_raw and isinstance(first, bytes):
+            return first
+        suffixes = ("",) if len(self.images) == 1 else ("_1", "_2")
+        fields = dict(self.options)
+        for suffix, image in zip(suffixes, self.images, strict=True):
+            if isinstance(image, bytes):
+                fields[f"img{suffix}"] = base64.b64encode(image).decode()
+            else:
+                fields[f"url{suffix}"] = image
+        return json.dumps(fields).encode()
+
+
+@dataclass(frozen=True)
+class Result:
+    """A feature's answer. `attributes` are the endpoint's own: `width=1200;height=800;network=x2`."""
+
+    body: bytes
+    media_type: str
+    attributes: str = ""
+
+    @cached_property
+    def metadata(self) -> dict[str, str]:
+        """The attributes by name."""
+        pairs = (part.partition("=") for part in self.attributes.split(";"))
+        return {name.strip(): value.strip() for name, equals, value in pairs if equals}
+
+
+class Calls:
+    """Calls to the endpoints of `settings`, through `runtime`. `limits` are those that the endpoints have."""
+
+    def __init__(self, runtime: Runtime, settings: GatewaySettings, limits: Settings | None = None) -> None:
+        self._runtime = runtime
+        self._settings = settings
+        self._limits = limits or container_settings()
+
+    @property
+    def served(self) -> tuple[Feature, ...]:
+        """The features that have an endpoint, in the registry's order."""
+        return tuple(known for known in features.FEATURES if self._settings.endpoint(known) is not None)
+
+    def is_asynchronous(self, feature: Feature) -> bool:
+        """Whether the feature has an asynchronous endpoint, so that `start` works."""
+        return self._settings.async_endpoint(feature) is not None
+
+    def check(self, call: Call) -> None:
+        """Raises what can be said before anything is sent.
+
+        ImageTooLarge or OutputTooLarge for pictures, OutputTooLarge for a predicted answer that cannot be passed on,
+        BodyTooLarge for a request that an endpoint does not take. Images at URLs are the container's to check.
+        """
+        if len(call.body) > self._limits.max_body_bytes:
+            raise BodyTooLarge(
+                f"The request would have {len(call.body):,} bytes; an endpoint takes {self._limits.max_body_bytes:,}. "
+                "Shrink the image, or send its URL."
+            )
+        for image in call.images:
+            size = read_size(image) if isinstance(image, bytes) else None
+            if size is not None:
+                check_input(*size, self._limits)
+                self._check_answer(call, *size)
+
+    def _check_answer(self, call: Call, width: int, height: int) -> None:
+        """Raises OutputTooLarge for an enlarged picture that has too many pixels, or whose file becomes too large."""
+        if call.feature.request is not SuperResolutionRequest:
+            return
+        request = SuperResolutionRequest.model_validate(call.options)
+        plan = plan_output(width, height, request.scale, request.target, self._limits)
+        chosen = next((name for name, kind in MEDIA_TYPES.items() if kind == call.accept), request.format)
+        predicted = plan.width * plan.height * _CHANNELS * _SAMPLE_BYTES[chosen]
+        if call.accept == JSON:
+            predicted = predicted * 4 / 3
+        if predicted > self._settings.max_answer_bytes:
+            raise OutputTooLarge(
+                f"The answer would have {plan.width} x {plan.height} pixels, about {round(predicted, -5):,.0f} bytes; "
+                f"{self._settings.max_answer_bytes:,} can be answered. Ask for format jpeg or webp, accept image/jpeg, "
+                "or make it a job, whose result is a link.",
+                param="format",
+            )
+
+    async def invoke(self, call: Call, *, request_id: str = "", traceparent: str = "") -> Result:
+        """The answer, now. Raises what `check` raises, the container's own errors, Unavailable, DeadlineExceeded."""
+        self.check(call)
+        endpoint = self._settings.endpoint(call.feature)
+        if endpoint is None:
+            raise NotFound(
+                f"{call.feature.title} has no endpoint here. Features: {', '.join(f.name for f in self.served)}."
+            )
+        answer = await self._runtime.invoke(endpoint, self._invocation(call, request_id, traceparent), call.body)
+        if len(answer.body) > self._settings.max_answer_bytes:
+            raise OutputTooLarge(
+                f"The answer has {len(answer.body):,} bytes; {self._settings.max_answer_bytes:,} can be answered. Ask "
+                "for format jpeg or webp, or make it a job, whose result is a link.",
+                param="format",
+            )
+        return Result(answer.body, answer.media_type, answer.attributes)
+
+    async def start(
+        self,
+        call: Call,
+        inference_id: str,
+        *,
+        input_url: str = "",
+        ttl_seconds: int = 21_600,
+        timeout_seconds: int = 3_600,
+        traceparent: str = "",
+    ) -> Started:
+        """Hands the call to the feature's asynchronous endpoint; `Started` says where output and failure will be.
+
+        `input_url` is where `call.body` lies (s3:// or file://); without one it is sent along, up to INLINE_BYTES.
+        `inference_id` has up to 64 visible ASCII characters. The queue drops what waited `ttl_seconds` (60 to 21,600);
+        an invocation gets `timeout_seconds` (1 to 3,600). Raises what `check` raises, but for the answer's size,
+        BodyTooLarge, NotFound without such an endpoint, Unavailable.
+        """
+        Calls(self._runtime, dataclasses.replace(self._settings, max_answer_bytes=1 << 62), self._limits).check(call)
+        endpoint = self._settings.async_endpoint(call.feature)
+        if endpoint is None:
+            raise NotFound(f"{call.feature.title} has no asynchronous endpoint here.")
+        if not input_url and len(call.body) > INLINE_BYTES:
+            raise BodyTooLarge(
+                f"The request has {len(call.body):,} bytes; {INLINE_BYTES:,} may be sent along. Store it first."
+            )
+        invocation = self._invocation(call, inference_id, traceparent)
+        return await self._runtime.invoke_async(
+            endpoint,
+            invocation,
+            b"" if input_url else call.body,
+            input_url=input_url,
+            ttl_seconds=ttl_seconds,
+            timeout_seconds=timeout_seconds,
+        )
+
+    async def look(self, inference_id: str, waited_seconds: float) -> Progress:
+        """How far a started call is. The local runtime tells the state; all else is an estimate, which says so.
+
+        `waited_seconds` have passed since its start.
+        """
+        state = await self._runtime.look(inference_id)
+        if state not in (None, "running"):
+            return Progress(state, 0.0 if state == "queued" else 1.0, False)
+        return Progress("running", min(0.99, 1 - math.exp(-max(0.0, waited_seconds) / _TYPICAL_SECONDS)), True)
+
+    def _invocation(self, call: Call, inference_id: str, traceparent: str) -> Invocation:
+        attributes = [call.attributes, f"traceparent={traceparent}" if traceparent else ""]
+        return Invocation(call.content_type, call.accept, ";".join(filter(None, attributes)), inference_id)
+
+
+def _request_type(feature: Feature) -> type[ImageRequest]:
+    assert issubclass(feature.request, ImageRequest)
+    return feature.request
+
+
+def _options(request: ImageRequest) -> dict[str, Any]:
+    return request.model_dump(include=request.model_fields_set.difference(_IMAGE_FIELDS), exclude_none=True)
+
+
+def _read_images(request: ImageRequest) -> tuple[bytes | str, ...]:
+    """The request's images. Raises BadRequest for none, two in one place, or what is no Base64."""
+    suffixes = ("_1", "_2") if getattr(request, "is_pair", False) else ("",)
+    return tuple(_read_image(request, suffix) for suffix in suffixes)
+
+
+def _read_image(request: ImageRequest, suffix: str) -> bytes | str:
+    url, img = getattr(request, f"url{suffix}"), getattr(request, f"img{suffix}")
+    if url is not None and img is not None:
+        raise BadRequest(f"url{suffix} and img{suffix} are both given: give one of them.", param=f"img{suffix}")
+    if url is not None:
+        return str(url)
+    if img is None:
+        raise BadRequest("No image is given. Give its address as url, or its bytes in Base64 as img.", param="url")
+    return read_base64(img, f"img{suffix}")
+
+
+def _chosen_type(feature: Feature, accept: str, content_type: str, request: ImageRequest) -> str:
+    """The media type of the answer. Raises NotAcceptable."""
+    if feature.answer != JSON:
+        return answer_type(accept, content_type, MEDIA_TYPES[getattr(request, "format", "png")])
+    if any(essence(kind) in (JSON, "*/*", "application/*", "") for kind in accept.split(",")):
+        return JSON
+    raise NotAcceptable(f"Accept {accept} cannot be answered. Accept {JSON}.")
+
+
+def _attribute(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, bool) else str(value)

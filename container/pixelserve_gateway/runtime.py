@@ -1,0 +1,217 @@
+"""A client of the SageMaker Runtime API: the service, signed as AWS asks for, or `pixelserve up`, an address apart."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import quote
+
+import httpx
+
+from pixelserve.errors import (
+    BadRequest,
+    BodyTooLarge,
+    DeadlineExceeded,
+    PixelserveError,
+    QueueFull,
+    Unavailable,
+)
+from pixelserve.wire import ATTRIBUTES, INFERENCE_ID, read_error
+
+_PREFIX = "x-amzn-sagemaker-"
+_CONNECT_SECONDS = 5.0
+_INVOCATION_SECONDS = 70.0
+"""More than the service's own 60, so that it is the one that gives up."""
+_SERVICE = "sagemaker"
+"""The name that requests to SageMaker Runtime are signed for."""
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """The headers of an invocation, in the service's members."""
+
+    content_type: str
+    accept: str
+    attributes: str = ""
+    inference_id: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a container answered."""
+
+    body: bytes
+    media_type: str
+    attributes: str
+
+
+@dataclass(frozen=True)
+class Started:
+    """An accepted asynchronous invocation, and the URLs (s3:// or file://) where one of output or failure will be."""
+
+    inference_id: str
+    output_url: str
+    failure_url: str
+
+
+State = Literal["queued", "running", "succeeded", "failed"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an asynchronous invocation is; `fraction` is 0 to 1. An estimate never reaches 1."""
+
+    state: State
+    fraction: float
+    is_estimate: bool
+
+
+class Signer:
+    """Signs requests with AWS Signature Version 4 by botocore, with the credentials of its own chain.
+
+    Raises Unavailable when there are none.
+    """
+
+    def __init__(self, region: str) -> None:
+        import botocore.session
+
+        self._region = region
+        self._session = botocore.session.get_session()
+        self._credentials = self._session.get_credentials()
+        if self._credentials is None:
+            raise Unavailable("There are no AWS credentials. Set them as for the AWS command line.")
+
+    def sign(self, url: str, body: bytes, headers: Mapping[str, str]) -> dict[str, str]:
+        """The headers with Authorization, X-Amz-Date and where needed X-Amz-Security-Token."""
+        from botocore.auth import SigV4Auth
+        from botocore.awsrequest import AWSRequest
+
+        request = AWSRequest("POST", url, data=body, headers=dict(headers))
+        SigV4Auth(self._credentials.get_frozen_credentials(), _SERVICE, self._region).add_auth(request)
+        return dict(request.headers.items())
+
+
+def service_url(region: str) -> str:
+    """The address of SageMaker Runtime in a region, of any partition."""
+    import botocore.session
+    from botocore import UNSIGNED
+    from botocore.config import Config
+
+    session = botocore.session.get_session()
+    client = session.create_client("sagemaker-runtime", region, config=Config(signature_version=UNSIGNED))
+    return str(client.meta.endpoint_url)
+
+
+class Runtime:
+    """The API at `url`, through one pool of connections; requests are signed where a `signer` is given."""
+
+    def __init__(self, url: str, signer: Signer | None = None) -> None:
+        self._url = url.rstrip("/")
+        self._signer = signer
+        self._client = httpx.AsyncClient(
+            trust_env=False,
+            timeout=httpx.Timeout(_INVOCATION_SECONDS, connect=_CONNECT_SECONDS),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
+            headers={"accept-encoding": "identity"},
+        )
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def invoke(self, endpoint: str, invocation: Invocation, body: bytes) -> Answer:
+        """InvokeEndpoint. Raises the container's own error, or what `_read_fault` makes of the service's."""
+        headers = {"content-type": invocation.content_type, "accept": invocation.accept, **_common(invocation)}
+        response = await self._post(f"/endpoints/{quote(endpoint)}/invocations", headers, body)
+        return Answer(
+            response.content,
+            response.headers.get("content-type", "application/octet-stream"),
+            response.headers.get(ATTRIBUTES, ""),
+        )
+
+    async def invoke_async(
+        self,
+        endpoint: str,
+        invocation: Invocation,
+        body: bytes,
+        *,
+        input_url: str,
+        ttl_seconds: int,
+        timeout_seconds: int,
+    ) -> Started:
+        """InvokeEndpointAsync, with the input as `input_url` or else as the body."""
+        headers = {
+            f"{_PREFIX}content-type": invocation.content_type,
+            f"{_PREFIX}accept": invocation.accept,
+            f"{_PREFIX}requestttlseconds": str(ttl_seconds),
+            f"{_PREFIX}invocationtimeoutseconds": str(timeout_seconds),
+            **_common(invocation),
+        }
+        if input_url:
+            headers[f"{_PREFIX}inputlocation"] = input_url
+        response = await self._post(f"/endpoints/{quote(endpoint)}/async-invocations", headers, body)
+        return Started(
+            str(response.json()["InferenceId"]),
+            response.headers[f"{_PREFIX}outputlocation"],
+            response.headers.get(f"{_PREFIX}failurelocation", ""),
+        )
+
+    async def look(self, inference_id: str) -> State | None:
+        """The local runtime's own operation GET /async-invocations/ID; None where it is absent or knows no such ID."""
+        if self._signer is not None:
+            return None
+        try:
+            response = await self._client.get(f"{self._url}/async-invocations/{quote(inference_id, safe='')}")
+        except httpx.TransportError:
+            return None
+        state: State | None = response.json()["state"] if response.is_success else None
+        return state
+
+    async def _post(self, path: str, headers: dict[str, str], body: bytes) -> httpx.Response:
+        url = self._url + path
+        if self._signer is not None:
+            headers = await asyncio.to_thread(self._signer.sign, url, body, headers)
+        try:
+            response = await self._client.post(url, content=body, headers=headers)
+        except httpx.ConnectError as error:
+            raise Unavailable("The SageMaker Runtime cannot be reached. Try again later.", retry_after=5) from error
+        except httpx.TimeoutException as error:
+            raise DeadlineExceeded("The endpoint did not answer in time. Make it a job.", retry_after=5) from error
+        except httpx.TransportError as error:
+            raise Unavailable("The SageMaker Runtime closed the connection. Try again.", retry_after=1) from error
+        if not response.is_success:
+            raise _read_fault(response.status_code, response.content, response.headers.get("x-amzn-errortype", ""))
+        return response
+
+
+def _common(invocation: Invocation) -> dict[str, str]:
+    headers = {ATTRIBUTES: invocation.attributes, INFERENCE_ID: invocation.inference_id}
+    return {name: value for name, value in headers.items() if value}
+
+
+def _read_fault(status: int, body: bytes, kind: str) -> PixelserveError:
+    """An error of the service as ours: the container's own inside ModelError, throttling, time-outs and refusals."""
+    kind = kind.partition(":")[0]
+    try:
+        fields: dict[str, Any] = json.loads(body)
+    except ValueError:
+        fields = {}
+    message = str(fields.get("Message") or fields.get("message") or "")
+    if kind in ("ModelError", "ModelNotReadyException") or status == 424:
+        original = int(fields.get("OriginalStatusCode") or 0)
+        if original:
+            return read_error(original, str(fields.get("OriginalMessage", "")).encode())
+        if "timed out" in message:
+            return DeadlineExceeded("The endpoint did not answer in time. Make it a job.", retry_after=5)
+        return Unavailable("The endpoint lost the request. Try again.", retry_after=1)
+    if kind == "ThrottlingException" or status == 429:
+        return QueueFull("The endpoint takes no more calls now. Try again later.", retry_after=2)
+    if status == 413:
+        return BodyTooLarge("The endpoint does not take a body of this size. Shrink the image, or send its URL.")
+    if status >= 500:
+        return Unavailable("The endpoint is not available now. Try again later.", retry_after=5)
+    if kind == "ValidationError" and "not found" not in message:
+        return BadRequest(message or "The endpoint does not take this call.")
+    return PixelserveError(f"The gateway may not call its endpoint: {kind or status}. Look at its log and settings.")
