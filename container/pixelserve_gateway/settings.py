@@ -49,6 +49,38 @@ class GatewaySettings:
     cors_origins: tuple[str, ...] = variable(
         "PIXELSERVE_GATEWAY_CORS_ORIGINS", ("*",), "Origins of web pages that may call, separated by commas."
     )
+    state: str = variable(
+        "PIXELSERVE_GATEWAY_STATE", "~/.pixelserve/gateway", "Folder of jobs, keys and results; not on a network disk."
+    )
+    table: str = variable(
+        "PIXELSERVE_GATEWAY_TABLE", "", "DynamoDB table of jobs and keys. Empty: an SQLite file in the state folder."
+    )
+    results: str = variable(
+        "PIXELSERVE_GATEWAY_RESULTS",
+        "",
+        "Place of jobs' inputs and results, a folder or s3://BUCKET/PREFIX. Empty: `results` in the state folder. "
+        "Asynchronous endpoints must be able to read it.",
+    )
+    async_outputs: str = variable(
+        "PIXELSERVE_GATEWAY_ASYNC_OUTPUTS", "", "Place where asynchronous endpoints leave outputs and failures."
+    )
+    queue: str = variable(
+        "PIXELSERVE_GATEWAY_QUEUE",
+        "",
+        "URL of the SQS queue that tells of asynchronous outputs. Empty: they are only looked for, every 2 s.",
+    )
+    job_seconds: float = variable(
+        "PIXELSERVE_GATEWAY_JOB_SECONDS", 21_600.0, "An unfinished job expires after this.", least=1
+    )
+    kept_seconds: float = variable(
+        "PIXELSERVE_GATEWAY_KEPT_SECONDS", 86_400.0, "A finished job is removed with its result after this.", least=1
+    )
+    job_calls: int = variable(
+        "PIXELSERVE_GATEWAY_JOB_CALLS", 4, "Calls that jobs make at once in this process.", least=1
+    )
+    webhook_allow_private: bool = variable(
+        "PIXELSERVE_GATEWAY_WEBHOOK_ALLOW_PRIVATE", False, "Send webhooks to private addresses too."
+    )
     log_level: int = variable("PIXELSERVE_GATEWAY_LOG_LEVEL", 20, "Python logging level, as a number.")
 
     @classmethod
