@@ -72,6 +72,9 @@ class GatewaySettings:
     job_seconds: float = variable(
         "PIXELSERVE_GATEWAY_JOB_SECONDS", 21_600.0, "An unfinished job expires after this.", least=1
     )
+    max_result_bytes: int = variable(
+        "PIXELSERVE_GATEWAY_MAX_RESULT_BYTES", 256_000_000, "Largest result of a job that is kept.", least=1
+    )
     kept_seconds: float = variable(
         "PIXELSERVE_GATEWAY_KEPT_SECONDS", 86_400.0, "A finished job is removed with its result after this.", least=1
     )

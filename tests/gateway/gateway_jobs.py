@@ -53,6 +53,7 @@ class Endpoints:
         self.calls: list[KeptCall] = []
         self.started: list[str] = []
         self.looked_at: list[OutputPlaces] = []
+        self.forgotten: list[OutputPlaces] = []
         self.canceled = 0
         self.gate = asyncio.Event()
         self.gate.set()
@@ -77,6 +78,9 @@ class Endpoints:
         if isinstance(look, Exception):
             raise look
         return look
+
+    async def forget(self, places: OutputPlaces) -> None:
+        self.forgotten.append(places)
 
     async def _answer(self, call: KeptCall) -> bytes:
         self.calls.append(call)

@@ -139,6 +139,9 @@ class Backend:
     async def look(self, job: Job, places: OutputPlaces, waited: float) -> Look:
         raise NotImplementedError
 
+    async def forget(self, places: OutputPlaces) -> None:
+        raise NotImplementedError
+
 
 def phrase(job: Job) -> str:
     return json.dumps({"id": job.id, "state": job.state, "result": job.result and job.result.name})

@@ -60,7 +60,7 @@ def open_jobs(settings: GatewaySettings, calls: Calls, phrases: Mapping[str, Phr
     results = Results(
         place(settings.results or str(Path(settings.state).expanduser() / _FOLDER)),
         kept_secret(store, "links"),
-        most_bytes=settings.max_answer_bytes,
+        most_bytes=settings.max_result_bytes,
     )
     rules = Rules(unfinished=settings.job_seconds, kept=settings.kept_seconds, calls=settings.job_calls)
     service = JobService(store, JobFiles(results), rules, Threads())
@@ -69,7 +69,7 @@ def open_jobs(settings: GatewaySettings, calls: Calls, phrases: Mapping[str, Phr
         Call.load,
         lambda name: calls.is_asynchronous(features.feature(name)),
         place(settings.async_outputs) if settings.async_outputs else None,
-        most_bytes=settings.max_answer_bytes,
+        most_bytes=settings.max_result_bytes,
     )
     sender = Sender(allow_private=settings.webhook_allow_private)
     queue = Queue(settings.queue) if settings.queue else None
