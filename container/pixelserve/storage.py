@@ -53,6 +53,10 @@ class Place(ABC):
         """Removes an object; it need not be there."""
 
     @abstractmethod
+    def signed_url(self, name: str, seconds: int) -> str | None:
+        """An https URL at which anybody gets the object for so long; None where there is no such thing."""
+
+    @abstractmethod
     def contains(self, other: Place) -> bool:
         """Whether the other place is this one or lies in it."""
 
@@ -130,6 +134,9 @@ class Folder(Place):
             if not Path(os.path.realpath(path.parent)).is_relative_to(self.path):
                 raise BadRequest(f"{name!r} leads out of {self.path} by a link. Remove the link.")
             path.unlink(missing_ok=True)
+
+    def signed_url(self, name: str, seconds: int) -> str | None:
+        return None
 
     def contains(self, other: Place) -> bool:
         return isinstance(other, Folder) and other.path.is_relative_to(self.path)
@@ -218,6 +225,12 @@ class Bucket(Place):
     def remove(self, name: str) -> None:
         with self._explained(name):
             self._client.delete_object(Bucket=self.bucket, Key=self.prefix + name)
+
+    def signed_url(self, name: str, seconds: int) -> str | None:
+        with self._explained(name):
+            wanted = {"Bucket": self.bucket, "Key": self.prefix + name}
+            url: str = self._client.generate_presigned_url("get_object", Params=wanted, ExpiresIn=seconds)
+            return url
 
     def contains(self, other: Place) -> bool:
         return isinstance(other, Bucket) and other.bucket == self.bucket and other.prefix.startswith(self.prefix)

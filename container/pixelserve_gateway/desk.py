@@ -13,8 +13,7 @@ from fastapi import Request
 
 from pixelserve_gateway.auth import Auth
 from pixelserve_gateway.calls import Call, Calls, Result
-from pixelserve_gateway.jobs import Job, JobService, KeptCall, Order, Threads, Ticker, Webhook, webhook_secret
-from pixelserve_gateway.results import Results
+from pixelserve_gateway.jobs import Job, OpenJobs, Order, Webhook, keep, webhook_secret
 from pixelserve_gateway.settings import GatewaySettings
 from pixelserve_gateway.uploads import UploadForm, Uploads
 
@@ -37,25 +36,15 @@ class JobWish:
 class Desk:
     """One for each gateway, for all its dialects."""
 
-    def __init__(
-        self,
-        settings: GatewaySettings,
-        calls: Calls,
-        auth: Auth,
-        jobs: JobService,
-        ticker: Ticker,
-        results: Results,
-        uploads: Uploads,
-        threads: Threads,
-    ) -> None:
+    def __init__(self, settings: GatewaySettings, calls: Calls, auth: Auth, jobs: OpenJobs, uploads: Uploads) -> None:
         self.settings = settings
         self.calls = calls
         self.auth = auth
-        self.jobs = jobs
+        self.jobs = jobs.service
         self.uploads = uploads
-        self._ticker = ticker
-        self._results = results
-        self._threads = threads
+        self._ticker = jobs.ticker
+        self._results = jobs.results
+        self._threads = jobs.service.threads
 
     async def invoke(self, request: Request, call: Call) -> Result:
         """The call's answer, now. Raises the endpoint's errors as ours."""
@@ -68,7 +57,7 @@ class Desk:
         order = Order(
             tenant=tenant,
             dialect=wish.dialect,
-            call=KeptCall(call.feature.name, call.dump(), call.body),
+            call=keep(call),
             content_type=call.content_type,
             data={"base": self.base_url(request), **wish.data},
             key=wish.key,

@@ -32,8 +32,11 @@ class Results:
         self._place.write(name, io.BytesIO(content), media_type)
 
     def read(self, name: str) -> tuple[bytes, str]:
-        """The object and its media type, as stored with it or told by its first bytes. Raises NotFound."""
-        content, media_type = self._place.read(name, self._most_bytes)
+        """The object and its media type, as stored or told by its first bytes. Raises NotFound, BodyTooLarge."""
+        try:
+            content, media_type = self._place.read(name, self._most_bytes)
+        except NotFound:  # its message would tell where the place is
+            raise NotFound("The result is not there any more: it was deleted, or has expired.") from None
         return content, media_type or content_type_of(content)
 
     def upload_form(self, name: str, most_bytes: int, seconds: int) -> tuple[str, dict[str, str]] | None:
@@ -57,6 +60,10 @@ class Results:
         path = PATH + quote(name)
         seconds = int(expires)
         return f"{path}?{urlencode({'expires': seconds, 'signature': self._sign(path, seconds)})}"
+
+    def direct_url(self, name: str, seconds: int) -> str | None:
+        """A URL at which S3 itself gives the object for so long, for what Lambda cannot answer; None for a folder."""
+        return self._place.signed_url(name, seconds)
 
     def open_link(self, path: str, query: str, now: float) -> str:
         """The name of the object that a link opens. `path` is quoted, as it came.

@@ -17,7 +17,7 @@ class GatewaySettings:
     """Read once at start with `GatewaySettings.from_env`; sizes are bytes, times are seconds."""
 
     host: str = variable("PIXELSERVE_GATEWAY_HOST", "127.0.0.1", "Address to listen on, or fd:NUMBER of a socket.")
-    port: int = variable("PIXELSERVE_GATEWAY_PORT", 8001, "Port to listen on.", most=65_535)
+    port: int = variable("PIXELSERVE_GATEWAY_PORT", 8100, "Port to listen on.", most=65_535)
     runtime: str = variable(
         "PIXELSERVE_GATEWAY_RUNTIME",
         "",
@@ -50,20 +50,39 @@ class GatewaySettings:
         "PIXELSERVE_GATEWAY_CORS_ORIGINS", ("*",), "Origins of web pages that may call, separated by commas."
     )
     state: str = variable(
-        "PIXELSERVE_GATEWAY_STATE",
-        "",
-        "Folder of jobs, keys and results, or dynamodb:TABLE of jobs and keys. Empty: a folder of the user's state.",
+        "PIXELSERVE_GATEWAY_STATE", "~/.pixelserve/gateway", "Folder of jobs, keys and results; not on a network disk."
+    )
+    table: str = variable(
+        "PIXELSERVE_GATEWAY_TABLE", "", "DynamoDB table of jobs and keys. Empty: an SQLite file in the state folder."
     )
     results: str = variable(
         "PIXELSERVE_GATEWAY_RESULTS",
         "",
-        "Folder or s3://BUCKET/PREFIX of inputs and results. Empty: results/ below the state's folder.",
+        "Place of jobs' inputs and results, a folder or s3://BUCKET/PREFIX. Empty: `results` in the state folder. "
+        "Asynchronous endpoints must be able to read it.",
     )
     async_outputs: str = variable(
-        "PIXELSERVE_GATEWAY_ASYNC_OUTPUTS", "", "Folder or s3://BUCKET/PREFIX that asynchronous endpoints write to."
+        "PIXELSERVE_GATEWAY_ASYNC_OUTPUTS", "", "Place where asynchronous endpoints leave outputs and failures."
     )
-    result_events: str = variable(
-        "PIXELSERVE_GATEWAY_RESULT_EVENTS", "", "URL of the SQS queue of result events. Empty: outputs are polled."
+    queue: str = variable(
+        "PIXELSERVE_GATEWAY_QUEUE",
+        "",
+        "URL of the SQS queue that tells of asynchronous outputs. Empty: they are only looked for, every 2 s.",
+    )
+    job_seconds: float = variable(
+        "PIXELSERVE_GATEWAY_JOB_SECONDS", 21_600.0, "An unfinished job expires after this.", least=1
+    )
+    max_result_bytes: int = variable(
+        "PIXELSERVE_GATEWAY_MAX_RESULT_BYTES", 256_000_000, "Largest result of a job that is kept.", least=1
+    )
+    kept_seconds: float = variable(
+        "PIXELSERVE_GATEWAY_KEPT_SECONDS", 86_400.0, "A finished job is removed with its result after this.", least=1
+    )
+    job_calls: int = variable(
+        "PIXELSERVE_GATEWAY_JOB_CALLS", 4, "Calls that jobs make at once in this process.", least=1
+    )
+    webhook_allow_private: bool = variable(
+        "PIXELSERVE_GATEWAY_WEBHOOK_ALLOW_PRIVATE", False, "Send webhooks to private addresses too."
     )
     authorization: str = variable(
         "PIXELSERVE_GATEWAY_AUTHORIZATION",
@@ -75,17 +94,11 @@ class GatewaySettings:
     public_url: str = variable(
         "PIXELSERVE_GATEWAY_PUBLIC_URL", "", "What links to results begin with. Empty: what the caller called."
     )
-    kept_seconds: float = variable(
-        "PIXELSERVE_GATEWAY_KEPT_SECONDS", 86_400.0, "A finished job and its result are removed after this.", least=1
-    )
     link_seconds: float = variable(
         "PIXELSERVE_GATEWAY_LINK_SECONDS", 7_200.0, "A link to a result opens it for this long.", least=1
     )
     upload_seconds: float = variable(
         "PIXELSERVE_GATEWAY_UPLOAD_SECONDS", 86_400.0, "An uploaded image is removed after this.", least=60
-    )
-    allow_private_webhooks: bool = variable(
-        "PIXELSERVE_GATEWAY_ALLOW_PRIVATE_WEBHOOKS", False, "Call webhooks at private addresses, such as one's own."
     )
     log_level: int = variable("PIXELSERVE_GATEWAY_LOG_LEVEL", 20, "Python logging level, as a number.")
 

@@ -1,4 +1,4 @@
-"""One local runtime with the three features, one gateway in front of it, one site of pictures, and stores of jobs."""
+"""The stores that jobs are kept in; one local runtime with three features, a gateway before it, a site of pictures."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def gateway(
     features_runtime: LocalRuntime, invocations: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Gateway]:
     environment = {
-        "PIXELSERVE_GATEWAY_ALLOW_PRIVATE_WEBHOOKS": "true",
         "PIXELSERVE_GATEWAY_STATE": str(tmp_path_factory.mktemp("state")),
         "PIXELSERVE_GATEWAY_RESULTS": str(invocations / "gateway"),
         "PIXELSERVE_GATEWAY_ASYNC_OUTPUTS": str(invocations),
+        "PIXELSERVE_GATEWAY_WEBHOOK_ALLOW_PRIVATE": "true",
         "PIXELSERVE_GATEWAY_RUNTIME": features_runtime.url,
         "PIXELSERVE_GATEWAY_ASYNC_ENDPOINTS": ",".join(f"{f.name}={f.endpoint}-async" for f in FEATURES),
     }

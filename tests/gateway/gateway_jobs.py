@@ -53,6 +53,7 @@ class Endpoints:
         self.calls: list[KeptCall] = []
         self.started: list[str] = []
         self.looked_at: list[OutputPlaces] = []
+        self.forgotten: list[OutputPlaces] = []
         self.canceled = 0
         self.gate = asyncio.Event()
         self.gate.set()
@@ -77,6 +78,9 @@ class Endpoints:
         if isinstance(look, Exception):
             raise look
         return look
+
+    async def forget(self, places: OutputPlaces) -> None:
+        self.forgotten.append(places)
 
     async def _answer(self, call: KeptCall) -> bytes:
         self.calls.append(call)
@@ -108,9 +112,9 @@ class Gateway:
         )
 
     def order(self, tenant: str = "ours", *, webhook: str = "", schedule: str = "native", **fields: Any) -> Order:
-        call = KeptCall(FEATURE, {"accept": "image/png"}, b"image")
+        call = KeptCall(FEATURE, {"content_type": "image/png"}, b"image")
         hook = Webhook(webhook, schedule) if webhook else None
-        return Order(tenant, schedule, call, "image/png", webhook=hook, traceparent="00-trace-1-01", **fields)
+        return Order(tenant, schedule, call, webhook=hook, traceparent="00-trace-1-01", **fields)
 
     async def submit(self, tenant: str = "ours", **fields: Any) -> Job:
         return await self.jobs.submit(self.order(tenant, **fields))

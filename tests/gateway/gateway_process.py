@@ -95,8 +95,8 @@ class DyingFiles(JobFiles):
         super().__init__(results)
         self._death = death
 
-    def write_input(self, job: Job, body: bytes, content_type: str) -> None:
-        super().write_input(job, body, content_type)
+    def write_input(self, job: Job, body: bytes) -> None:
+        super().write_input(job, body)
         self._death.at("input")
 
     def write_result(self, job: Job, output: Output) -> StoredResult:
@@ -139,6 +139,9 @@ class Backend:
     async def look(self, job: Job, places: OutputPlaces, waited: float) -> Look:
         raise NotImplementedError
 
+    async def forget(self, places: OutputPlaces) -> None:
+        raise NotImplementedError
+
 
 def phrase(job: Job) -> str:
     return json.dumps({"id": job.id, "state": job.state, "result": job.result and job.result.name})
@@ -176,8 +179,7 @@ class App:
                 Order(
                     "tenant",
                     "native",
-                    KeptCall("upper", {}, body),
-                    "image/png",
+                    KeptCall("upper", {"content_type": "image/png"}, body),
                     key=headers["idempotency-key"],
                     body_hash=hashlib.sha256(body).hexdigest(),
                     webhook=Webhook(headers["x-notify"], "native"),

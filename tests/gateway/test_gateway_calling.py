@@ -117,6 +117,13 @@ def test_an_output_is_looked_for_then_a_failure_then_progress(tmp_path: Path) ->
     assert (error.code, error.message, error.param, error.status) == ("invalid_image", "Not a picture.", "img", 500)
     folder.write("1.out", io.BytesIO(b"\x89PNG"), "image/png")
     assert look() == Look(output=Output(b"\x89PNG", "image/png"))
+    asyncio.run(caller.forget(places))
+    asyncio.run(caller.forget(OutputPlaces("s3://elsewhere/x", "")))
+    assert folder.names() == []
+    folder.write("1.out", io.BytesIO(bytes(101)), "image/png")
+    error = look().error
+    assert error is not None
+    assert (error.code, error.status) == ("output_too_large", 413)
     assert asyncio.run(caller.look(JOB, OutputPlaces("", ""), 0)).progress is not None
 
 

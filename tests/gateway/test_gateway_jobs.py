@@ -75,7 +75,7 @@ def test_a_job_runs_and_its_result_is_kept(play: Callable[..., None]) -> None:
         assert done.result is not None
         assert (done.result.media_type, done.result.size, done.result.attributes) == ("image/png", 6, "ms=1")
         assert gateway.results.read(done.result.name)[0] == b"answer"
-        assert gateway.endpoints.calls == [KeptCall(FEATURE, {"accept": "image/png"}, b"image")]
+        assert gateway.endpoints.calls == [KeptCall(FEATURE, {"content_type": "image/png"}, b"image")]
         assert gateway.files() == [done.result.name]  # the input is gone
 
     play(story)
@@ -258,6 +258,7 @@ def test_an_asynchronous_job_is_started_polled_and_collected(play: Callable[...,
         assert gateway.results.read(done.result.name)[0] == b"out"
         assert gateway.files() == [done.result.name]
         assert gateway.endpoints.started == [job.id]
+        assert gateway.endpoints.forgotten == [started.outputs]
 
     play(story, asynchronous=True)
 
@@ -368,7 +369,10 @@ def test_messages_that_are_no_events_of_ours_are_dropped(play: Callable[..., Non
     async def story(gateway: Gateway) -> None:
         foreign = dataclasses.replace(await gateway.submit(), id="no-id-of-ours")
         unknown = dataclasses.replace(foreign, id=new_id(NOW))
-        await gateway.tick("", "[]", "{}", '{"Type": "Notification"}', _event(foreign), _event(unknown))
+        await gateway.tick(
+            "", "[]", "{}", '{"Type": "Notification"}', _event(foreign), _event(unknown, output="s3://b/o")
+        )
+        assert gateway.endpoints.forgotten == []
 
     play(story, asynchronous=True)
 
@@ -536,8 +540,9 @@ def test_the_answer_of_a_canceled_invocation_is_thrown_away(play: Callable[..., 
         job = await gateway.submit()
         await gateway.ticker.start(job)
         await gateway.jobs.cancel("ours", job.id)
-        await gateway.tick(_event(job), after=5)
+        await gateway.tick(_event(job, output="s3://b/late"), after=5)
         assert (await gateway.job(job.id)).state is JobState.CANCELED
+        assert gateway.endpoints.forgotten == [OutputPlaces("s3://b/late", "")]
         assert gateway.files() == []
 
     play(story, asynchronous=True)

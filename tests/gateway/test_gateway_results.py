@@ -39,9 +39,20 @@ def test_what_was_written_is_read_until_it_is_removed(results: Results) -> None:
         results.read("jobs/2/1")
     results.remove("jobs/1/1")
     results.remove("jobs/1/1")
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFound, match="deleted, or has expired") as raised:
         results.read("jobs/1/1")
+    assert "results" not in raised.value.message
     assert list(results.names("")) == ["jobs/2/1"]
+
+
+def test_s3_gives_an_object_itself(results: Results) -> None:
+    url = results.direct_url("jobs/1/1", 60)
+    assert (url is not None) == results.url("x").startswith("s3:")
+    if url is not None:
+        parts = urlsplit(url)
+        assert parts.scheme == "https"
+        assert parts.path.endswith("/results/jobs/1/1")
+        assert "Expires" in parts.query
 
 
 def test_nothing_outside_the_folder_is_removed(tmp_path: Path) -> None:

@@ -361,6 +361,27 @@ def test_an_sqlite_store_that_cannot_be_says_why(tmp_path: Path) -> None:
         SQLiteStore(tmp_path / "file" / "below")
 
 
+def test_a_write_whose_answer_was_lost_is_known_again(dynamodb_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """botocore sends it twice then: the second is refused, since the first was done."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_url)
+    store = DynamoDBStore("lost")
+    store.create_table()
+    job = _job()
+    store.add(job)
+    put_item = store._client.put_item
+
+    def lost(**options: object) -> object:
+        put_item(**options)
+        return put_item(**options)
+
+    monkeypatch.setattr(store._client, "put_item", lost)
+    changed = store.replace(dataclasses.replace(job, attempts=1))
+    assert changed is not None
+    assert store.get(job.id) == changed
+    assert store.replace(dataclasses.replace(job, attempts=1)) is None  # the same once more is another write
+    store.close()
+
+
 def test_a_table_that_is_not_there_is_unavailable(dynamodb_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_url)
     store = DynamoDBStore("nothing")

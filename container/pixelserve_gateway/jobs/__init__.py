@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pixelserve_gateway.jobs.files import JobFiles
     from pixelserve_gateway.jobs.job import Delivery, Job, JobProgress, JobState, OutputPlaces, StoredResult, Webhook
     from pixelserve_gateway.jobs.keys import ApiKey, ApiKeys, RateLimit, take_token
+    from pixelserve_gateway.jobs.opening import OpenJobs, keep, open_jobs, open_store
     from pixelserve_gateway.jobs.rules import Rules
     from pixelserve_gateway.jobs.secret import kept_secret, webhook_secret
     from pixelserve_gateway.jobs.service import JobPage, JobService, Order
@@ -31,6 +32,7 @@ else:
             ".files": "JobFiles",
             ".job": "Delivery Job JobProgress JobState OutputPlaces StoredResult Webhook",
             ".keys": "ApiKey ApiKeys RateLimit take_token",
+            ".opening": "OpenJobs keep open_jobs open_store",
             ".rules": "Rules",
             ".secret": "kept_secret webhook_secret",
             ".service": "JobPage JobService Order",
@@ -59,6 +61,7 @@ __all__ = [
     "JobStore",
     "KeptCall",
     "Look",
+    "OpenJobs",
     "Order",
     "Output",
     "OutputPlaces",
@@ -73,8 +76,11 @@ __all__ = [
     "Threads",
     "Ticker",
     "Webhook",
+    "keep",
     "kept_secret",
     "lambda_handler",
+    "open_jobs",
+    "open_store",
     "take_token",
     "webhook_secret",
 ]

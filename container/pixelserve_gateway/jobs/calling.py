@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from pixelserve.errors import NotFound, PixelserveError, Unavailable
+from pixelserve.errors import BodyTooLarge, NotFound, OutputTooLarge, PixelserveError, Unavailable
 from pixelserve.media_types import content_type_of
 from pixelserve.storage import Place
 from pixelserve.wire import read_error
@@ -18,7 +18,10 @@ _MOST_FAILURE_BYTES = 1_000_000
 
 @dataclass(frozen=True)
 class KeptCall:
-    """A call as a job keeps it: the feature's name, a few words that say how, and the body that an endpoint is sent."""
+    """A call as a job keeps it: the feature's name, a few words that say how, and the body that an endpoint is sent.
+
+    `words` are what `Call.dump` gives; `content_type`, that of the body, is among them.
+    """
 
     feature: str
     words: Mapping[str, str]
@@ -57,6 +60,9 @@ class Caller(Protocol):
 
     async def look(self, job: Job, places: OutputPlaces, waited: float) -> Look:
         """How the invocation stands, `waited` seconds after its begin. Raises Unavailable when that cannot be told."""
+
+    async def forget(self, places: OutputPlaces) -> None:
+        """Removes the output or the failure, which nobody needs any more. Raises Unavailable."""
 
 
 # What `pixelserve_gateway.calls` has, as far as it is used.
@@ -148,7 +154,11 @@ class EndpointCaller(Generic[C]):
         return OutputPlaces(begun.output_url, begun.failure_url)
 
     async def look(self, job: Job, places: OutputPlaces, waited: float) -> Look:
-        output = await asyncio.to_thread(self._read, places.output, self._most_bytes)
+        try:
+            output = await asyncio.to_thread(self._read, places.output, self._most_bytes)
+        except BodyTooLarge:
+            message = f"The result has more than {self._most_bytes:,} bytes. Ask for format jpeg or webp."
+            return Look(error=OutputTooLarge(message, param="format"))
         if output is not None:
             return Look(output=output)
         failure = await asyncio.to_thread(self._read, places.failure, _MOST_FAILURE_BYTES)
@@ -156,6 +166,12 @@ class EndpointCaller(Generic[C]):
             return Look(error=read_error(500, failure.body))
         told = await self._door.look(job.id, waited)
         return Look(progress=JobProgress(told.fraction, told.is_estimate))
+
+    async def forget(self, places: OutputPlaces) -> None:
+        names = [self._outputs.name_of(url) for url in (places.output, places.failure)] if self._outputs else []
+        for name in names:
+            if self._outputs is not None and name:
+                await asyncio.to_thread(self._outputs.remove, name)
 
     def _read(self, url: str, most_bytes: int) -> Output | None:
         """What lies at the URL; None while nothing does."""

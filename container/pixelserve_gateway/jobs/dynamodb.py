@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import uuid
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -24,7 +25,7 @@ _REFUSED = ("ConditionalCheckFailedException", "TransactionCanceledException", "
 class DynamoDBStore:
     """A JobStore in a table of one string key, `pk`, with two indexes.
 
-        job#ID              tenant, number, state, lane, due, version, body
+        job#ID              tenant, number, state, lane, due, version, body, written (a token of the write)
         key#[TENANT,KEY]    id: the job that the tenant gave this key
         KIND#NAME           lane (the kind), due (0), version, body
 
@@ -80,8 +81,11 @@ class DynamoDBStore:
 
     def replace(self, job: Job) -> Job | None:
         stored = dataclasses.replace(job, version=job.version + 1)
-        is_done = self._write(self._client.put_item, Item=_job_item(stored), **_when_version(job.version))
-        return stored if is_done else None
+        item = _job_item(stored)
+        if self._write(self._client.put_item, Item=item, **_when_version(job.version)):
+            return stored
+        # botocore sends a write again whose answer was lost, and then it is our own that stands in the way
+        return stored if self._item(item["pk"]["S"]) == item else None
 
     def remove(self, job: Job) -> bool:
         key = {"pk": {"S": f"job#{job.id}"}}
@@ -224,6 +228,7 @@ def _job_item(job: Job) -> _Item:
         "due": {"N": repr(job.due)},
         "version": {"N": str(job.version)},
         "body": {"S": dump(job)},
+        "written": {"S": uuid.uuid4().hex},
     }
 
 

@@ -18,8 +18,8 @@ class JobFiles:
     def __init__(self, results: Results) -> None:
         self._results = results
 
-    def write_input(self, job: Job, body: bytes, content_type: str) -> None:
-        self._results.write(_input_name(job), body, content_type)
+    def write_input(self, job: Job, body: bytes) -> None:
+        self._results.write(_input_name(job), body, job.call["content_type"])
 
     def read_call(self, job: Job) -> KeptCall:
         """The call, with its body."""

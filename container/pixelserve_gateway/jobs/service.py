@@ -29,15 +29,11 @@ _FIRST_LOOK, _LAST_LOOK = 0.05, 1.0
 
 @dataclass(frozen=True)
 class Order:
-    """What a job is asked to be. `key` is the request's Idempotency-Key, `body_hash` tells its body from others.
-
-    `content_type` is that of the call's body.
-    """
+    """What a job is asked to be. `key` is the request's Idempotency-Key, `body_hash` tells its body from others."""
 
     tenant: str
     dialect: str
     call: KeptCall
-    content_type: str
     data: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     key: str | None = None
     body_hash: str = ""
@@ -167,7 +163,7 @@ class JobService:
                 return _same(standing, order)
         for _ in range(_IDS):
             job = self._new_job(order)
-            await self.threads.run(self.files.write_input, job, order.call.body, order.content_type)
+            await self.threads.run(self.files.write_input, job, order.call.body)
             stored = await self.threads.run(self.store.add, job)
             if stored is None or stored.id != job.id:
                 await self.threads.run(self.files.remove_input, job)

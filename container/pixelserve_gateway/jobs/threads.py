@@ -14,7 +14,7 @@ T = TypeVar("T")
 class Threads:
     """A few threads. Few: each has a connection to the store, and writers of SQLite wait for each other anyway."""
 
-    def __init__(self, number: int = 4) -> None:
+    def __init__(self, number: int = 8) -> None:
         self._pool = ThreadPoolExecutor(number, thread_name_prefix="jobs")
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

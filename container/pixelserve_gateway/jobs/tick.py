@@ -104,11 +104,15 @@ class Ticker:
         return self._tasks()
 
     async def take_events(self, events: Iterable[ResultEvent]) -> None:
-        """Notes the ends of asynchronous invocations. An event that comes twice, or late, changes nothing."""
+        """Notes the ends of asynchronous invocations. One that comes twice, or late, only has its output removed."""
         for event in events:
             job_id, step = event.inference_id, partial(self._with_event, event)
-            if is_id(job_id) and await self._jobs.change(job_id, step) is not None:
+            if not is_id(job_id):
+                continue
+            if await self._jobs.change(job_id, step) is not None:
                 self._begin(Lane.LOOK, job_id)
+            elif await self._jobs.threads.run(self._jobs.store.get, job_id) is not None:  # not of another gateway
+                await self._caller.forget(OutputPlaces(event.output, event.failure))
 
     async def start(self, job: Job) -> None:
         """Begins a job at once where that is quick: at an asynchronous endpoint. The next tick does what fails."""
@@ -207,6 +211,8 @@ class Ticker:
             if job.webhook is not None:
                 self._begin(Lane.LOOK, job.id)
             await self._jobs.threads.run(self._jobs.files.remove_input, job)
+            if job.outputs is not None:
+                await self._caller.forget(job.outputs)
 
     @contextlib.asynccontextmanager
     async def _leased(self, job: Job) -> AsyncIterator[None]:
