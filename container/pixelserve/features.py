@@ -16,6 +16,8 @@ class Feature:
     """One feature; texts in English and Chinese (the Chinese ones are those of the AI Solution Kit's documents)."""
 
     name: str
+    short: str
+    """Its name in paths of the gateway."""
     title: str
     title_zh: str
     description: str
@@ -33,6 +35,7 @@ class Feature:
 FEATURES = (
     Feature(
         name="image_super_resolution",
+        short="super-resolution",
         title="Image super-resolution",
         title_zh="图像超分辨率",
         description="Enlarges a picture 2 or 4 times and makes it sharper and richer in detail.",
@@ -42,6 +45,7 @@ FEATURES = (
     ),
     Feature(
         name="human_image_segmentation",
+        short="segmentation",
         title="Human image segmentation",
         title_zh="人像分割",
         description="Tells the people in a picture from what is behind them: their alpha, or the people cut out.",
@@ -51,6 +55,7 @@ FEATURES = (
     ),
     Feature(
         name="image_similarity",
+        short="similarity",
         title="Image similarity",
         title_zh="图像相似度",
         description="The vector of a picture, or how alike two are: finds copies, re-encoded, cropped or photographed.",
@@ -62,8 +67,8 @@ FEATURES = (
 
 
 def find(name: str) -> Feature | None:
-    """The feature of a name, spelt with underscores or hyphens; None when there is none."""
-    return next((known for known in FEATURES if known.name == name.replace("-", "_")), None)
+    """The feature of a name, spelt with underscores or hyphens, or of a short one; None when there is none."""
+    return next((known for known in FEATURES if name in (known.name, known.endpoint, known.short)), None)
 
 
 def feature(name: str) -> Feature:

@@ -17,6 +17,9 @@ from pixelserve_gateway.jobs import Job, OpenJobs, Order, Webhook, keep, webhook
 from pixelserve_gateway.settings import GatewaySettings
 from pixelserve_gateway.uploads import UploadForm, Uploads
 
+DIRECT_SECONDS = 300
+"""For which S3 gives a result by itself, from the opening of its link."""
+
 
 @dataclass(frozen=True)
 class JobWish:
@@ -58,7 +61,6 @@ class Desk:
             tenant=tenant,
             dialect=wish.dialect,
             call=keep(call),
-            content_type=call.content_type,
             data={"base": self.base_url(request), **wish.data},
             key=wish.key,
             body_hash=hashlib.sha256(wish.body).hexdigest(),
@@ -85,10 +87,16 @@ class Desk:
         content, _ = await self._threads.run(self._results.read, job.result.name)
         return content
 
-    async def open_link(self, request: Request) -> tuple[bytes, str]:
-        """The object and media type of a link to a result. Raises BadRequest, NotFound."""
+    async def open_link(self, request: Request) -> tuple[bytes, str] | str:
+        """The object and media type of a link to a result, or the URL at which S3 gives it.
+
+        Raises BadRequest, NotFound.
+        """
         path, query = request.scope["raw_path"].decode("ascii"), request.scope["query_string"].decode("latin-1")
         name = self._results.open_link(path, query, self.jobs.clock())
+        direct = await self._threads.run(self._results.direct_url, name, DIRECT_SECONDS)
+        if direct is not None:
+            return direct
         return await self._threads.run(self._results.read, name)
 
     async def webhook_secret(self, tenant: str) -> str:

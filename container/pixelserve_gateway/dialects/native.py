@@ -20,11 +20,6 @@ from pixelserve_gateway.dialects.answers import error_responses
 from pixelserve_gateway.edge import read_request_body
 from pixelserve_gateway.forms import FORM, read_form
 
-PATHS = {
-    "image_super_resolution": "/v1/super-resolution",
-    "human_image_segmentation": "/v1/segmentation",
-    "image_similarity": "/v1/similarity",
-}
 _FILE_FIELDS = {"image": "img", "image_1": "img_1", "image_2": "img_2"}
 """Names of a form's files beside those of the schema."""
 _EXAMPLES: dict[str, dict[str, Any]] = {
@@ -52,7 +47,7 @@ def build_router(desk: Desk) -> APIRouter:
     """The routes of the features that are served."""
     router = APIRouter()
     for feature in desk.calls.served:
-        endpoint, path = _route(desk, feature), PATHS[feature.name]
+        endpoint, path = _route(desk, feature), f"/v1/{feature.short}"
         router.add_api_route(
             path,
             endpoint,

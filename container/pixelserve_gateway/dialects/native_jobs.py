@@ -8,7 +8,7 @@ import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, RedirectResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from pixelserve import features
@@ -107,7 +107,10 @@ def build_router(desk: Desk) -> APIRouter:
         return JSONResponse({"secret": await desk.webhook_secret(tenant)})
 
     async def result(request: Request) -> Response:
-        content, media_type = await desk.open_link(request)
+        opened = await desk.open_link(request)
+        if isinstance(opened, str):
+            return RedirectResponse(opened)
+        content, media_type = opened
         return Response(content, media_type=media_type, headers={"content-security-policy": "sandbox"})
 
     add = router.add_api_route
