@@ -369,7 +369,9 @@ def test_messages_that_are_no_events_of_ours_are_dropped(play: Callable[..., Non
     async def story(gateway: Gateway) -> None:
         foreign = dataclasses.replace(await gateway.submit(), id="no-id-of-ours")
         unknown = dataclasses.replace(foreign, id=new_id(NOW))
-        await gateway.tick("", "[]", "{}", '{"Type": "Notification"}', _event(foreign), _event(unknown, output="s3://b/o"))
+        await gateway.tick(
+            "", "[]", "{}", '{"Type": "Notification"}', _event(foreign), _event(unknown, output="s3://b/o")
+        )
         assert gateway.endpoints.forgotten == []
 
     play(story, asynchronous=True)
