@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import itertools
 import json
 import os
 import re
@@ -156,7 +157,7 @@ def test_curl_of_windows_is_the_same_request(document: str, gateway: Gateway, pi
 
 def curl_request(words: list[str]) -> tuple[str, str, dict[str, str], object]:
     """Method, URL, headers and JSON that a cURL command sends. In double quotes of cmd.exe, \\" is a quote too."""
-    options = dict(zip(words[1:], words[2:], strict=False))
+    options = dict(itertools.pairwise(words))
     url = next(word for word in words if word.startswith("http"))
     name, _, value = options["--header"].partition(": ")
     assert words[0] == "curl"
