@@ -142,6 +142,31 @@ def test_a_packaged_model_is_built_with_its_weights(
         container.close()
 
 
+@pytest.mark.parametrize(("program", "others"), [("serve.py", {}), ("entry/serve.py", {"other.py": "nothing = 1\n"})])
+def test_another_entry_than_inference_py_is_served(
+    client: docker.DockerClient,
+    tmp_path: Path,
+    program: str,
+    others: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The only file of code/ is served whatever its name; SAGEMAKER_PROGRAM names one of several."""
+    model = tmp_path / "layout"
+    for name, text in {program: HANDLER, "greeting.py" if others else "lib/greeting.py": "TEXT = 'hello'\n"}.items():
+        (model / "code" / name).parent.mkdir(parents=True, exist_ok=True)
+        (model / "code" / name).write_text(text)
+    for name, text in others.items():
+        (model / "code" / name).write_text(text)
+        monkeypatch.setenv("SAGEMAKER_PROGRAM", program)
+    assert cli.main(["build", str(model), "--name", "pixelserve-test-entry", "--json", "-q", *build_options()]) == 0
+    container = Container(client, json.loads(capsys.readouterr().out)["tag"], tmp_path, None, {})
+    try:
+        assert container.ready().invoke("1").json()["greeting"] == "hello"
+    finally:
+        container.close()
+
+
 def test_weights_that_are_missing_are_told_once(
     client: docker.DockerClient, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -269,6 +294,7 @@ def test_what_cannot_be_built_is_told(
 
 def test_tags_tell_handlers_apart(folder: Path) -> None:
     first = Recipe(ROOT, str(folder)).tag
+    assert Recipe(ROOT, str(folder), program="greeting.py").tag != first
     (folder / "greeting.py").write_text("TEXT = 'goodbye'\n")
     assert len({first, Recipe(ROOT, str(folder)).tag, Recipe(ROOT).tag, Recipe(ROOT, "image_similarity").tag}) == 4
 
