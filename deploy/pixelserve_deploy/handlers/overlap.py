@@ -63,22 +63,29 @@ def run_overlapped(stages: Stages, bodies: list[bytes]) -> Overlap:
 
 
 def run_batched(stages: Stages, predict: BatchFunction, bodies: list[bytes]) -> Overlap:
-    """Answers each body alone, then all of them as one batch of `predict`, and compares. Bodies that fail are left out.
+    """Answers all bodies as one batch of `predict`, and compares. Bodies that fail alone are left out.
 
-    A batch that fails, or gives another number of results, is wrong for all.
+    Each is compared with its answer in a batch of itself alone, as large and at the same place: networks round
+    otherwise in batches of other sizes. A batch that fails, or gives another number of results, is wrong for all.
     """
-    expected, reason = _answers_alone(stages, bodies)
+    alone, reason = _answers_alone(stages, bodies)
     if reason:
         return Overlap(reason=reason)
-    contexts = [stages.make_context() for _ in expected]
+    different = list(alone)
     try:
-        items = [stages.decode(body, context) for body, context in zip(expected, contexts, strict=True)]
-        results = predict(items, contexts)
-        answers = [stages.encode(result, context) for result, context in zip(results, contexts, strict=True)]
+        together = _answer_batch(stages, predict, different)
+        own = [_answer_batch(stages, predict, [body] * len(different))[at] for at, body in enumerate(different)]
     except Exception:  # noqa: BLE001  a handler may raise anything
-        return Overlap(len(expected), len(expected))
-    wrong = sum(answer != own for answer, own in zip(answers, expected.values(), strict=True))
-    return Overlap(len(expected), wrong)
+        return Overlap(len(different), len(different))
+    return Overlap(len(different), sum(answer != expected for answer, expected in zip(together, own, strict=True)))
+
+
+def _answer_batch(stages: Stages, predict: BatchFunction, bodies: list[bytes]) -> list[bytes]:
+    """The answers to the bodies as one batch. Raises whatever the handler raises, ValueError for too few results."""
+    contexts = [stages.make_context() for _ in bodies]
+    items = [stages.decode(body, context) for body, context in zip(bodies, contexts, strict=True)]
+    results = predict(items, contexts)
+    return [stages.encode(result, context) for result, context in zip(results, contexts, strict=True)]
 
 
 def _answers_alone(stages: Stages, bodies: list[bytes]) -> tuple[dict[bytes, bytes], str]:

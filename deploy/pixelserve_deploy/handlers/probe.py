@@ -112,8 +112,8 @@ class Probe:
             self._record(
                 "problem",
                 "batch",
-                f"{batch.wrong} of {batch.answered} requests of one predict_batch_fn had another answer than alone: "
-                "return one result an item, in the order of the items",
+                f"{batch.wrong} of {batch.answered} requests of one predict_batch_fn had another answer than in "
+                "a batch of their own: return one result an item, in the order of the items",
             )
         else:
             self._record("ok", "batch", f"{batch.answered} requests of one predict_batch_fn had their own answers")
