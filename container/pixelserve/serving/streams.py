@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 
 from pixelserve.errors import ClientGone, DeadlineExceeded
@@ -46,6 +46,8 @@ class Stream:
                 self._loop.call_soon_threadsafe(self._put, part)
         except BaseException as error:  # noqa: BLE001  a user's code may raise anything
             last = error
+        if isinstance(parts, Generator):
+            parts.close()  # now, so that what the handler does at its end is not put off
         self._loop.call_soon_threadsafe(self._parts.put_nowait, last)
 
     def _wait_for_room(self, deadline: float) -> None:
