@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
@@ -37,17 +38,16 @@ class Stream:
         deadline = time.monotonic() + MOST_SECONDS
         last: BaseException | None = None
         try:
-            while True:
-                with watch_call():
-                    part = next(parts, None)
-                if part is None:
-                    break
-                self._wait_for_room(deadline)
-                self._loop.call_soon_threadsafe(self._put, part)
+            with contextlib.closing(parts) if isinstance(parts, Generator) else contextlib.nullcontext():
+                while True:
+                    with watch_call():
+                        part = next(parts, None)
+                    if part is None:
+                        break
+                    self._wait_for_room(deadline)
+                    self._loop.call_soon_threadsafe(self._put, part)
         except BaseException as error:  # noqa: BLE001  a user's code may raise anything
             last = error
-        if isinstance(parts, Generator):
-            parts.close()  # now, so that what the handler does at its end is not put off
         self._loop.call_soon_threadsafe(self._parts.put_nowait, last)
 
     def _wait_for_room(self, deadline: float) -> None:
