@@ -184,11 +184,12 @@ def _gateway(
             pass_fds=[listener.fileno()],
             log=log,
         )
+        key = _make_key(environment)
         host, bound, *_ = listener.getsockname()
     url = f"http://{f'[{host}]' if ':' in host else host}:{bound}"
     try:
         _wait_until_ready(server, url, stop)
-        yield _Gateway((server,), _explain_gateway(url, names, _make_key(environment)))
+        yield _Gateway((server,), _explain_gateway(url, names, key))
     finally:
         stop_all([server])
 
@@ -221,12 +222,11 @@ def _wait_until_ready(server: ServerProcess, url: str, stop: Stop) -> None:
 
 def _make_key(environment: Mapping[str, str]) -> str:
     """A new API key of the gateway; "" where nobody is asked for one."""
-    from pixelserve_gateway import GatewaySettings
-    from pixelserve_gateway.auth import KEYS, mode_of
+    from pixelserve_gateway import GatewaySettings, asks_for_keys
     from pixelserve_gateway.jobs import ApiKeys, open_store
 
     settings = GatewaySettings.from_env(environment)
-    if mode_of(settings) != KEYS:
+    if not asks_for_keys(settings):
         return ""
     with closing(open_store(settings)) as store:
         key, _ = ApiKeys(store).make("local", (), time.time())
