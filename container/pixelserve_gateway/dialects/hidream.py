@@ -69,16 +69,21 @@ CODES: dict[str, tuple[int, str]] = {
     "output_too_large": (41303, "放大后的图片过大。请缩小图片，或使用较小的放大倍数。"),
     "fetch_too_large": (41304, "该地址的图片文件过大。请压缩图片后重试。"),
     "too_slow": (41305, "该图片无法在规定时间内处理完。请缩小图片后重试。"),
+    "unsupported_media_type": (41500, "该文件不是可识别的图片。请使用 JPEG、PNG、BMP、WebP 或 TIFF 格式的图片。"),
     "rate_limited": (42900, "请求过于频繁。请稍后重试。"),
     "queue_full": (42901, "排队的任务过多。请稍后重试。"),
     "internal": (50000, "服务内部错误。请凭 request_id 联系管理员。"),
+    "handler_error": (50001, "处理图片时出错。请凭 request_id 联系管理员。"),
+    "checkpoint_error": (50002, "模型文件有误。请凭 request_id 联系管理员。"),
     "unavailable": (50300, "服务暂不可用。请稍后重试。"),
+    "not_ready": (50301, "模型正在启动。请稍后重试。"),
+    "worker_lost": (50302, "处理进程意外退出。请稍后重试。"),
+    "draining": (50303, "服务正在关闭。请稍后重试。"),
     "deadline_exceeded": (50400, "处理超时。请稍后重试。"),
+    "expired": (50401, "任务未能按时完成。请重新提交。"),
     "out_of_memory": (50700, "服务内存不足。请缩小图片后重试。"),
 }
-"""The number and the Chinese message of each error by its code."""
-_STATUS_CODES = {number: (number, chinese) for number, chinese in CODES.values() if number % 100 == 0}
-"""By a hundred times the HTTP status that the error would have: for codes that are not in the table."""
+"""The number and the Chinese message of each error by its code; any other is told as internal."""
 
 _FIELDS = {
     "image": "image 有误：应为图片的 URL 或 base64。",
@@ -239,7 +244,7 @@ def language_of(headers: Mapping[str, str]) -> str:
 
 def phrase_error(error: PixelserveError, language: str) -> tuple[int, str]:
     """The number of an error, and its message."""
-    number, chinese = CODES.get(error.code) or _STATUS_CODES.get(100 * error.status) or CODES["internal"]
+    number, chinese = CODES.get(error.code, CODES["internal"])
     if language == ENGLISH:
         return number, error.message
     return number, _FIELDS.get(error.param or "", chinese) if error.code == BadRequest.code else chinese
