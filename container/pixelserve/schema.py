@@ -90,11 +90,11 @@ class SuperResolutionRequest(ImageRequest):
 
 def parse_json(model: type[R], body: bytes) -> R:
     """A JSON body as a request. Raises BadRequest naming the field (`param`), what it held and what fits."""
-    return parse(model, parse_object(body))
+    return parse(model, read_object(body))
 
 
-def parse_object(body: bytes) -> dict[str, Any]:
-    """The fields of a body that is a JSON object. Raises BadRequest for any other."""
+def read_object(body: bytes) -> dict[str, Any]:
+    """A JSON body that is an object. Raises BadRequest for any other."""
     try:
         values = json.loads(body)
     except (ValueError, RecursionError) as error:

@@ -56,7 +56,7 @@ class Desk:
 
     async def submit(self, request: Request, tenant: str, call: Call, wish: JobWish) -> Job:
         """The accepted job. Raises what does not fit before anything is kept, Conflict for a key used otherwise."""
-        await asyncio.to_thread(self.calls.check, call)
+        await asyncio.to_thread(self.calls.check, call, as_job=True)
         order = Order(
             tenant=tenant,
             dialect=wish.dialect,

@@ -13,7 +13,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from pixelserve.media_types import JSON
-from pixelserve.schema import parse_object
+from pixelserve.schema import read_object
 from pixelserve_gateway.calls import Call
 from pixelserve_gateway.desk import Desk
 from pixelserve_gateway.edge import read_request_body
@@ -55,7 +55,7 @@ def read_call(feature: str, body: bytes) -> Call:
 
     Raises BadRequest.
     """
-    fields = {name: value for name, value in parse_object(body).items() if value not in (None, "")}
+    fields = {name: value for name, value in read_object(body).items() if value not in (None, "")}
     for suffix in ("", "_1", "_2"):
         if f"url{suffix}" in fields:
             fields.pop(f"img{suffix}", None)

@@ -20,7 +20,7 @@ from pydantic import BaseModel, Field
 
 from pixelserve import features
 from pixelserve.errors import BadRequest, FetchRefused, NotFound, PixelserveError
-from pixelserve.schema import R, parse, parse_object, read_base64
+from pixelserve.schema import R, parse, read_base64, read_object
 from pixelserve_gateway.calls import Call
 from pixelserve_gateway.desk import Desk, JobWish
 from pixelserve_gateway.edge import read_request_body
@@ -220,7 +220,7 @@ def read_submission(body: bytes) -> tuple[UpscalerRequest, Call]:
 
 def _read(model: type[R], body: bytes) -> R:
     """A JSON body with the fields of `model`; null and "" count as left out, other fields are the vendor's own."""
-    given = parse_object(_without_last_comma(body))
+    given = read_object(_without_last_comma(body))
     values = {name: value for name, value in given.items() if value not in (None, "")}
     if "upscale_ratio" in values:
         values.setdefault("upsale_ratio", values["upscale_ratio"])
