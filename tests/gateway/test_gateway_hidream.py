@@ -30,7 +30,7 @@ from standardwebhooks import Webhook as Verifier
 from pixelserve.errors import PixelserveError
 from pixelserve.local import LocalRuntime
 from pixelserve_gateway.dialects import hidream
-from pixelserve_gateway.jobs import ApiKeys, SQLiteStore
+from pixelserve_gateway.jobs import ApiKeys, RateLimit, SQLiteStore
 
 SUBMIT = "/api-pub/gw/v3/image/image_upscaler/async"
 RESULTS = f"{SUBMIT}/results"
@@ -277,9 +277,10 @@ def test_a_batch_of_the_web_app_names_no_module_of_ours(client: httpx.Client) ->
     task_id = submit(client)["result"]["task_id"]
     envelope = answered(client.post("/api/gw/v2/image/image/async/results/batch", json={"task_id_list": [task_id]}))
     assert envelope["result"][0]["task_id"] == task_id
-    other = submit(client, path="/api-pub/gw/v3/image/txt2img/async", headers=ENGLISH)
-    assert (other["code"], other["result"]) == (40400, {})
-    assert "image_upscaler" in other["message"]
+    for headers in ({}, ENGLISH):
+        other = submit(client, path="/api-pub/gw/v3/image/txt2img/async", headers=headers)
+        assert (other["code"], other["result"]) == (40400, {})
+        assert "image_upscaler" in other["message"]
 
 
 def test_a_picture_that_cannot_be_made_says_why(client: httpx.Client, pictures: Pictures) -> None:
@@ -297,7 +298,7 @@ def test_a_picture_that_cannot_be_made_says_why(client: httpx.Client, pictures: 
         assert says in envelope["message"]
 
 
-def test_a_canceled_task_has_failed(guarded_client: Callable[[str], httpx.Client]) -> None:
+def test_a_canceled_task_has_failed(guarded_client: Callable[..., httpx.Client]) -> None:
     client = guarded_client("mallory")
     made = [submit(client, image=base64.b64encode(png(256, 256, n)).decode()) for n in range(3)]
     last = made[-1]["result"]["task_id"]
@@ -373,7 +374,7 @@ def test_a_request_id_is_no_idempotency_key(client: httpx.Client) -> None:
 @pytest.fixture(scope="module")
 def guarded_client(
     features_runtime: LocalRuntime, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[str], httpx.Client]]:
+) -> Iterator[Callable[..., httpx.Client]]:
     """Makes clients with a key for a tenant, or none for "", of a gateway that asks for one and has a queue only."""
     state = tmp_path_factory.mktemp("hidream")
     environment = {
@@ -386,8 +387,8 @@ def guarded_client(
     with gateway_running(tmp_path_factory.mktemp("log"), environment) as running_gateway:
         store = SQLiteStore(state / "jobs.sqlite")
 
-        def make(tenant: str) -> httpx.Client:
-            key = ApiKeys(store).make(tenant, (), time.time())[0] if tenant else ""
+        def make(tenant: str, limit: RateLimit | None = None) -> httpx.Client:
+            key = ApiKeys(store).make(tenant, (), time.time(), limit)[0] if tenant else ""
             headers = {"Authorization": f"Bearer {key}"} if key else {}
             clients.append(httpx.Client(base_url=running_gateway.url, headers=headers, trust_env=False, timeout=60))
             return clients[-1]
@@ -398,7 +399,7 @@ def guarded_client(
         store.close()
 
 
-def test_without_a_key_the_answer_says_how(guarded_client: Callable[[str], httpx.Client]) -> None:
+def test_without_a_key_the_answer_says_how(guarded_client: Callable[..., httpx.Client]) -> None:
     nobody = guarded_client("")
     for headers in ({}, {"Authorization": "Bearer nothing"}):
         refused = submit(nobody, headers=headers)
@@ -409,12 +410,20 @@ def test_without_a_key_the_answer_says_how(guarded_client: Callable[[str], httpx
         assert (batch["code"], batch["result"]) == (40100, {})
 
 
-def test_each_credential_has_its_own_tasks(guarded_client: Callable[[str], httpx.Client]) -> None:
+def test_each_credential_has_its_own_tasks(guarded_client: Callable[..., httpx.Client]) -> None:
     alice, bob = guarded_client("alice"), guarded_client("bob")
     hers, his = submit(alice, request_id="1"), submit(bob, request_id="1")
     assert hers["result"]["task_id"] != his["result"]["task_id"]
     assert poll(bob, hers["result"]["task_id"])["code"] == 40400
     check_picture(alice, hers["result"]["task_id"], png(24, 32))
+
+
+def test_a_token_has_a_rate_limit(guarded_client: Callable[..., httpx.Client]) -> None:
+    client = guarded_client("dave", RateLimit(0.01, 1))
+    assert submit(client)["code"] == 0
+    answer = client.get(RESULTS, params={"task_id": "1"})
+    assert answered(answer)["code"] == 42900
+    assert 90 <= int(answer.headers["retry-after"]) <= 100
 
 
 # Callbacks

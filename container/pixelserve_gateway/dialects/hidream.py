@@ -37,7 +37,8 @@ RESULT_TYPE = "image/png"
 MOST_POLLED = 100
 """Tasks of one batch."""
 LONGEST_REQUEST_ID = 255
-LONGEST_TASK_ID = 64
+LONGEST_NAME = 64
+"""Of a task id or a module."""
 LONGEST_NOTIFY_URL = 2048
 SUCCESS = "Success"
 ENGLISH, CHINESE = "en", "zh"
@@ -91,10 +92,11 @@ _FIELDS = {
     "version": "version 有误：目前仅支持 v1。",
     "notify_url": "notify_url 有误：应为公网可访问的 http 或 https 地址。",
     "request_id": f"request_id 有误：应为不超过 {LONGEST_REQUEST_ID} 个字符的字符串。",
+    "module": f"该模块不存在：此处仅支持 {MODULE}。",
     "task_id": "缺少 task_id。请传入提交任务时返回的 task_id。",
     "task_id_list": f"task_id_list 有误：应为 task_id 的列表，最多 {MOST_POLLED} 个。",
 }
-"""The Chinese message of a bad request by its field."""
+"""The Chinese message about a field that does not fit, or names what does not exist."""
 
 _CANCELED = {ENGLISH: "The task was canceled.", CHINESE: "任务已取消。"}
 
@@ -115,7 +117,7 @@ class UpscalerRequest(BaseModel):
 class BatchRequest(BaseModel):
     """The tasks whose results are asked for."""
 
-    task_id_list: list[Annotated[str, Field(max_length=LONGEST_TASK_ID)]] = Field(max_length=MOST_POLLED)
+    task_id_list: list[Annotated[str, Field(max_length=LONGEST_NAME)]] = Field(max_length=MOST_POLLED)
 
 
 def build_router(desk: Desk) -> APIRouter:
@@ -155,11 +157,12 @@ async def _submit(desk: Desk, request: Request) -> dict[str, Any]:
     body = await read_request_body(request, desk.settings.max_body_bytes)
     tenant = await desk.auth.admit(request, FEATURE, body)
     if request.path_params["module"] != MODULE:
-        raise NotFound(f"There is no module {request.path_params['module'][:64]!r} here. There is {MODULE}.")
+        given = request.path_params["module"][:LONGEST_NAME]
+        raise NotFound(f"There is no module {given!r} here. There is {MODULE}.", param="module")
     wanted, call = await asyncio.to_thread(read_submission, body)
     wish = JobWish(
         DIALECT,
-        wanted.model_dump_json().encode(),
+        await asyncio.to_thread(_digest, wanted) if wanted.request_id else b"",
         key=_key(wanted.request_id),
         data={"request_id": wanted.request_id, "language": language_of(request.headers)},
         notify=wanted.notify_url,
@@ -233,6 +236,11 @@ def _without_last_comma(body: bytes) -> bytes:
     return head[:-1] + b"}" if head.endswith(b",") else body
 
 
+def _digest(wanted: UpscalerRequest) -> bytes:
+    """Tells what is submitted from anything else, however its JSON is written."""
+    return hashlib.sha256(wanted.model_dump_json().encode()).digest()
+
+
 def _key(request_id: str) -> str | None:
     return _KEY_PREFIX + hashlib.sha256(request_id.encode()).hexdigest() if request_id else None
 
@@ -247,7 +255,8 @@ def phrase_error(error: PixelserveError, language: str) -> tuple[int, str]:
     number, chinese = CODES.get(error.code, CODES["internal"])
     if language == ENGLISH:
         return number, error.message
-    return number, _FIELDS.get(error.param or "", chinese) if error.code == BadRequest.code else chinese
+    is_about_field = error.code in (BadRequest.code, NotFound.code)
+    return number, _FIELDS.get(error.param or "", chinese) if is_about_field else chinese
 
 
 def _envelope(request_id: str, message: str, result: Any, code: int = 0) -> dict[str, Any]:
