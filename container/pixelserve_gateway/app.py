@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 import pixelserve
 from pixelserve.errors import BadRequest, MethodNotAllowed, NotFound, PixelserveError
 from pixelserve_gateway.auth import NONE
-from pixelserve_gateway.dialects import ai_solution_kit, native, native_jobs
+from pixelserve_gateway.dialects import ai_solution_kit, hidream, native, native_jobs
 from pixelserve_gateway.edge import Edge, error_response
 from pixelserve_gateway.jobs import Phrase
 from pixelserve_gateway.opening import open_office
@@ -29,7 +29,8 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     phrases: dict[str, Phrase] = {}
     office = open_office(settings, phrases)
     desk = office.desk
-    phrases[native_jobs.DIALECT] = partial(native_jobs.phrase_webhook, desk)
+    for told in (native_jobs, hidream):
+        phrases[told.DIALECT] = partial(told.phrase_webhook, desk)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -45,7 +46,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    for dialect in (native, native_jobs, ai_solution_kit):
+    for dialect in (native, native_jobs, hidream, ai_solution_kit):
         if dialect is ai_solution_kit:  # its paths have a stage before them, which would match others
             app.add_api_route("/health", _health, methods=["GET"], summary="Whether the gateway answers")
         app.include_router(dialect.build_router(desk))

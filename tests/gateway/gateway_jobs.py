@@ -6,6 +6,7 @@ import asyncio
 import http.server
 import json
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +34,9 @@ from pixelserve_gateway.results import Results
 
 NOW = 1_800_000_000.0
 FEATURE = "image_super_resolution"
+SILENT = 0
+"""In place of a status: the receiver answers after SILENT_SECONDS."""
+SILENT_SECONDS = 7.0
 
 
 class Clock:
@@ -136,12 +140,13 @@ def phrase(job: Job) -> str:
 
 
 class Receiver(http.server.ThreadingHTTPServer):
-    """Answers webhooks with `statuses` in turn, the last for ever, and keeps what came."""
+    """Answers webhooks with `statuses` in turn, the last for ever, and keeps what came, and when (monotonic)."""
 
     def __init__(self, *statuses: int) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.statuses = list(statuses) or [200]
         self.requests: list[tuple[Mapping[str, str], str]] = []
+        self.came: list[float] = []
 
     @property
     def url(self) -> str:
@@ -152,11 +157,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     server: Receiver
 
     def do_POST(self) -> None:
+        self.server.came.append(time.monotonic())
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.server.requests.append((headers | {":path": self.path}, body))
         statuses = self.server.statuses
         status = statuses.pop(0) if len(statuses) > 1 else statuses[0]
+        if status == SILENT:
+            time.sleep(SILENT_SECONDS)
+            self.close_connection = True
+            return
         self.send_response(status)
         if 300 <= status < 400:
             self.send_header("Location", "https://elsewhere.test/hook")

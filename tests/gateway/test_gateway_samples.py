@@ -18,10 +18,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from gateway_documents import SEEDS, fill_in, section
 from gateway_servers import Gateway, Pictures
-from servers import ROOT
 
-SEEDS = Path(os.environ.get("PIXELSERVE_DOCUMENTS", ROOT.parent / "shared" / "spec" / "seeds"))
 PATHS = ("image_super_resolution", "human_image_segmentation", "image_similarity")
 JARS = [Path(f"/usr/share/java/{name}.jar") for name in ("okhttp", "okio")]
 IMAGE = "图像的URL地址"
@@ -67,18 +66,9 @@ def bodies() -> list[tuple[str, str]]:
     return found
 
 
-def section(document: str, title: str, end: str) -> str:
-    """The lines between two lines."""
-    found = re.search(rf"^{re.escape(title)}\n(.*?)^{re.escape(end)}$", document, re.MULTILINE | re.DOTALL)
-    assert found is not None, title
-    return found[1]
-
-
 def filled(sample: str, table: dict[str, str]) -> str:
-    """The sample with each line of the table replaced."""
-    for old, new in table.items():
-        assert old in sample, f"{old} is not in the sample"
-        sample = sample.replace(old, new)
+    """The sample with each line of the table replaced, and no placeholder left."""
+    sample = fill_in(sample, table)
     assert "[" not in re.sub(r"\[\]|\[[\d.]", "", sample), sample
     return sample
 
