@@ -78,7 +78,8 @@ def _check_time(stamp: str, date: str, now: float) -> None:
 def _canonical(request: SignedRequest, signed: list[str]) -> str:
     query = sorted((_quote(name), _quote(value)) for name, value in parse_qsl(request.query, keep_blank_values=True))
     lines = [f"{name}:{' '.join(request.headers.get(name, '').split())}" for name in signed]
-    parts = [request.method, request.path or "/", "&".join(f"{name}={value}" for name, value in query), *lines, ""]
+    path = quote(request.path or "/", safe="/-_.~")  # encoded once more, as for every service but S3
+    parts = [request.method, path, "&".join(f"{name}={value}" for name, value in query), *lines, ""]
     body_hash = request.headers.get("x-amz-content-sha256", request.body_hash)
     if body_hash not in ("UNSIGNED-PAYLOAD", request.body_hash):
         raise Unauthorized("X-Amz-Content-Sha256 is not the hash of the body.")

@@ -123,11 +123,13 @@ def test_tenants_do_not_see_each_others_jobs(guarded: Guarded) -> None:
     assert guarded.get(f"/v1/jobs/{job['id']}", second).status_code == 200
 
 
-def _signed(guarded: Guarded, told: str, at: datetime.datetime | None = None, body: bytes = BODY) -> dict[str, str]:
+def _signed(
+    guarded: Guarded, told: str, at: datetime.datetime | None = None, body: bytes = BODY, path: str = PATH
+) -> dict[str, str]:
     """The headers that botocore signs a call with."""
     words = dict(word.split("=", 1) for word in told.split() if word.startswith("AWS_"))
     credentials = Credentials(words["AWS_ACCESS_KEY_ID"], words["AWS_SECRET_ACCESS_KEY"])
-    request = AWSRequest("POST", guarded.gateway.url + PATH, data=body, headers={"Content-Type": "application/json"})
+    request = AWSRequest("POST", guarded.gateway.url + path, data=body, headers={"Content-Type": "application/json"})
     with pytest.MonkeyPatch.context() as patch:
         if at is not None:
             patch.setattr("botocore.auth.get_current_datetime", lambda: at)
@@ -137,7 +139,9 @@ def _signed(guarded: Guarded, told: str, at: datetime.datetime | None = None, bo
 
 def test_a_signature_opens_what_its_key_opens(guarded: Guarded) -> None:
     _, told = guarded.make("grace")
-    assert guarded.call(**_signed(guarded, told)).status_code == 200
+    for path in (PATH, "/my%20stage/image_similarity", f"{PATH}?normalize=true&b=%2F&a="):
+        answer = guarded.call(path, **_signed(guarded, told, path=path))
+        assert answer.status_code == (400 if "?" in path else 200), answer.text  # 400: JSON takes no query
 
 
 def test_a_signature_of_something_else_opens_nothing(guarded: Guarded) -> None:
