@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -66,6 +67,15 @@ HOLDS_THE_LOCK = """
     def predict_fn(data, model):
         return bool(re.match(r"(a|aa)+$", "a" * int(data) + "b"))
 """
+SLEEPS_WITH_THE_LOCK = """
+    import ctypes
+
+    def model_fn(model_dir):
+        return ctypes.PyDLL(None).usleep  # a PyDLL keeps the lock
+
+    def predict_fn(data, model):
+        return model(int(1_000_000 * data))
+"""
 LOCKS_UP = """
     import threading
 
@@ -118,6 +128,43 @@ def test_ping_is_answered_while_the_handler_holds_the_interpreters_lock(serve: C
             assert kept.get("/ping").json() == {"status": "ready"}
         assert caller.is_alive(), "the handler was done before /ping was asked"
     caller.join()
+
+
+def test_an_empty_line_after_an_answer_keeps_no_connection_from_ping(serve: Callable[..., Server]) -> None:
+    server = serve(HOLDS_THE_LOCK).ready()
+    host, port = httpx.URL(server.url).host, httpx.URL(server.url).port
+    assert port is not None
+    with socket.create_connection((host, port), timeout=2.0) as kept:
+        head = b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1\r\n\r\n3"
+        kept.sendall(head + b"\r\n")
+        assert kept.recv(65536).endswith(b"false")
+        time.sleep(0.3)
+        kept.sendall(b"\r\n")  # now to the process that waits for the next request
+        time.sleep(0.3)
+        caller = threading.Thread(target=lambda: server.invoke("36"))
+        caller.start()
+        time.sleep(0.3)
+        kept.sendall(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert kept.recv(65536).endswith(b'{"status":"ready"}')
+        assert caller.is_alive(), "the handler was done before /ping was asked"
+    caller.join()
+
+
+def test_callers_are_told_in_time_while_the_handler_holds_the_interpreters_lock(serve: Callable[..., Server]) -> None:
+    """By the supervisor: 504 to those whose time is over, 503 to those who come then; and the worker goes on later."""
+    server = serve(SLEEPS_WITH_THE_LOCK, SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS="2").ready()
+    workers = server.workers()
+    begun = time.monotonic()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(server.invoke, "6")  # longer than the time-out, shorter than three of them
+        time.sleep(0.3)
+        told = [first.result(), pool.submit(server.invoke, "0").result()]
+    assert time.monotonic() - begun < 6
+    assert [answer.status_code for answer in told] == [504, 503]
+    assert [answer.headers["retry-after"] for answer in told] == ["1", "1"]
+    assert all(answer.json()["error"]["retryable"] for answer in told)
+    assert wait_for(lambda: server.invoke("0").status_code == 200)
+    assert server.workers() == workers, "it was replaced before it let the lock go"
 
 
 @pytest.mark.parametrize(("handler", "stuck"), [(LOCKS_UP, '"lock up"'), (HOLDS_THE_LOCK, "70")])

@@ -32,7 +32,7 @@ PIECES = {
     ServerState: {"connections", "default_headers"},
     HttpToolsProtocol: {
         *("__init__", "connection_lost", "data_received", "on_headers_complete", "on_message_begin"),
-        *("on_response_complete", "send_400_response", "shutdown"),
+        *("on_message_complete", "on_response_complete", "send_400_response", "shutdown"),
         *(
             "app",
             "cycle",
@@ -45,7 +45,7 @@ PIECES = {
             "transport",
         ),
     },
-    RequestResponseCycle: {"disconnected", "more_body", "response_complete"},
+    RequestResponseCycle: {"disconnected", "more_body", "response_complete", "transport"},
     FlowControl: {"resume_reading"},
 }
 """Whose attributes and methods are used or overridden: all that stands in the code of serving."""
@@ -104,6 +104,15 @@ def test_serving_uses_no_other_piece() -> None:
         assert _imported(tree) == (IMPORTED if file == own else set()), file
         used |= _used(tree) if file == own else _used_of_connections(tree)
     assert (used - OURS) & theirs == set().union(*PIECES.values())
+
+
+def test_a_cycle_asks_no_more_of_its_transport_than_ours_has() -> None:
+    asked = {
+        node.attr
+        for node in ast.walk(ast.parse(inspect.getsource(RequestResponseCycle)))
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "self.transport"
+    }
+    assert asked == {"close", "is_closing", "write"}
 
 
 def test_the_configuration_is_made_of_known_options() -> None:

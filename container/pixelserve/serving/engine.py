@@ -1,74 +1,56 @@
-"""The way of a request through a handler.
+"""The way of a request through a handler: what both kinds of engine share.
 
-One device thread, in a worker the process's main thread, owns the model: it loads it and makes every call of
-predict_fn, so a network's own threads stay one team. By default it makes all calls of the handler, for one request
-after another, as a handler expects that keeps a request in a global, a connection of sqlite or an event loop.
-
-A handler that says so is pipelined: decode threads -> batch -> device thread -> encode threads, so that the device does
-not wait for codecs; a request that waits for a network (a URL to fetch) leaves its place among the decoders to others.
-One that has shown to take less than the thread switches around it would cost runs on the device thread all the same.
-
-A batch is what has gathered while the device was busy: no request waits for others to come.
+The thread that owns the model is the device thread, in a worker the process's main thread: the model is loaded there
+and every call of predict_fn is made there, so a network's own threads stay one team. `SerialEngine` makes all calls of
+the handler there, for one request after another; `PipelinedEngine` decodes and encodes on other threads.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import queue
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 from pixelserve.errors import DeadlineExceeded, HandlerError, PixelserveError, QueueFull
-from pixelserve.net import WAITING
 from pixelserve.observe import Metrics
 from pixelserve.serving.answers import Answer, explain, from_handler
 from pixelserve.serving.context import Context
-from pixelserve.serving.handler import Handler, load_model
+from pixelserve.serving.handler import Handler
 from pixelserve.serving.streams import Stream
 from pixelserve.serving.tickets import Stage, Ticket, group_by_shape
 from pixelserve.settings import Settings
 
-SERIAL_WINDOW = 2
-"""Requests of a serial handler that are in work or next."""
-LIGHT_SECONDS = 0.0005
-"""A handler whose stages take less than this together is light; the hand-overs it is spared take about as long."""
-
+Work = Callable[[], None]
 Step = Callable[[Ticket], None]
 
 
-class Engine:
-    """Runs one handler. Its public methods are called on the event loop, the handler's functions on other threads."""
+class Engine(ABC):
+    """Runs one handler with its model. Its public methods are called on the event loop's thread."""
 
-    def __init__(self, settings: Settings, metrics: Metrics, codec_threads: int) -> None:
+    def __init__(self, handler: Handler, model: Any, settings: Settings, metrics: Metrics) -> None:
+        self._handler = handler
+        self._model = model
         self._settings = settings
         self._metrics = metrics
         self._loop = asyncio.get_running_loop()
-        self._decoders = ThreadPoolExecutor(settings.queue_length, "decode")
-        self._decoding = threading.BoundedSemaphore(codec_threads)
-        self._encoders = ThreadPoolExecutor(codec_threads, "encode")
         self._decode, self._predict, self._encode = (Stage(metrics.stage(s)) for s in ("decode", "predict", "encode"))
         self._waiting: deque[Ticket] = deque()
-        self._device_queue: queue.SimpleQueue[Ticket] = queue.SimpleQueue()
-        self._window = 2 * codec_threads + 1
-        self._active = self._fetching = 0
-        self._loaded: asyncio.Future[None] = self._loop.create_future()
-        self._handler: Handler
-        self._model: Any = None
+        self._in_work: set[Ticket] = set()
         self._begun: dict[int, float] = {}
 
-    async def wait_until_loaded(self) -> None:
-        """Returns when `run_device` has a warm model. Raises HandlerError or OutOfMemory with the reason."""
-        await self._loaded
-        if not self._handler.is_pipelined:
-            self._window = SERIAL_WINDOW
-        if self._handler.predict_batch_fn is not None:
-            self._window += self._settings.batch_size
+    @abstractmethod
+    def _admit(self) -> None:
+        """Called when a request has come to those that wait, and when one has left."""
+
+    @abstractmethod
+    def _call_back(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Calls a function as the event loop would, from the thread on which the handler is called."""
 
     @property
     def takes_empty_body(self) -> bool:
@@ -78,7 +60,7 @@ class Engine:
     @property
     def held(self) -> int:
         """Requests that wait or are being worked on."""
-        return len(self._waiting) + self._active
+        return len(self._waiting) + len(self._in_work)
 
     @property
     def busy_since(self) -> float | None:
@@ -97,7 +79,7 @@ class Engine:
         Raises QueueFull. The future raises DeadlineExceeded, ClientGone, or the handler's own PixelserveError.
         """
         self.check_room()
-        ticket = Ticket(body, context, self._loop.create_future())
+        ticket = Ticket(body, context, self._loop.create_future(), queued=time.perf_counter())
         timer = self._loop.call_later(context.seconds_left(), self._expire, ticket)
         self._waiting.append(ticket)
         self._admit()
@@ -108,16 +90,8 @@ class Engine:
     def _forget(self, ticket: Ticket, timer: asyncio.TimerHandle) -> None:
         timer.cancel()
         if ticket in self._waiting:
-            self._waiting.remove(ticket)
-
-    @property
-    def _goes_straight(self) -> bool:
-        """Whether a request goes to the device thread undecoded."""
-        if not self._handler.is_pipelined:
-            return True
-        if self._predict.seconds is None or self._handler.predict_batch_fn is not None:
-            return False
-        return (self._decode.seconds or 0) + self._predict.seconds + (self._encode.seconds or 0) < LIGHT_SECONDS
+            with contextlib.suppress(ValueError):  # it has just come into work
+                self._waiting.remove(ticket)
 
     def _expire(self, ticket: Ticket) -> None:
         if not ticket.future.done():
@@ -129,73 +103,23 @@ class Engine:
                 )
             )
 
-    def _admit(self) -> None:
-        """Lets waiting requests in while few enough are decoded ahead of the device (they hold whole images)."""
-        while self._waiting and self._active - self._fetching < self._window:
-            ticket = self._waiting.popleft()
-            if not ticket.future.done():
-                self._active += 1
-                ticket.queued = time.perf_counter()
-                if self._goes_straight:
-                    self._device_queue.put(ticket)
-                else:
-                    self._decoders.submit(self._decode_and_enqueue, ticket)
-
-    def _count_fetching(self, change: int) -> None:
-        self._fetching += change
-        self._admit()
-
     def _leave(self, ticket: Ticket, answer: Answer | PixelserveError) -> None:
-        self._active -= 1
+        self._in_work.discard(ticket)
         if ticket.future.done():
             if isinstance(answer, Answer) and isinstance(answer.stream, Stream):
                 answer.stream.cancel()
+        elif isinstance(answer, Answer):
+            ticket.future.set_result(answer)
         else:
-            if isinstance(answer, Answer):
-                ticket.future.set_result(answer)
-            else:
-                ticket.future.set_exception(answer)
+            ticket.future.set_exception(answer)
         self._admit()
         self._metrics.held(self.held)
 
-    # From here on: the device thread and the codec threads.
-
-    def run_device(self, load: Callable[[], Handler]) -> None:
-        """Loads the handler and its model, warms it up, and makes all calls of it that are not a codec's, for ever.
-
-        The thread that calls this is the device thread. It returns only when the model did not load.
-        """
-        try:
-            self._handler = load()
-            self._model = load_model(self._handler, self._settings.model_folder())
-        except Exception as error:  # noqa: BLE001  such as a folder that may not be read
-            failure = error if isinstance(error, PixelserveError) else HandlerError(f"{type(error).__name__}: {error}")
-            self._loop.call_soon_threadsafe(self._loaded.set_exception, failure)
-            return
-        self._loop.call_soon_threadsafe(self._loaded.set_result, None)
-        while True:
-            batch = [self._device_queue.get()]
-            if self._handler.predict_batch_fn is not None:
-                self._gather(batch)
-            for ticket in batch:
-                self._metrics.queue_seconds(time.perf_counter() - ticket.queued)
-            encode = self._encode_aside if batch[0].is_decoded else self._encode_and_leave
-            for ticket in self._predict_batch([ticket for ticket in batch if self._decode_if_needed(ticket)]):
-                encode(ticket)
-
-    def _gather(self, batch: list[Ticket]) -> None:
-        while len(batch) < self._settings.batch_size:
-            try:
-                batch.append(self._device_queue.get_nowait())
-            except queue.Empty:
-                return
+    # From here on: the threads on which the handler is called.
 
     def _decode_if_needed(self, ticket: Ticket) -> bool:
         """Whether the ticket has its data; otherwise it has left with its error."""
         return ticket.is_decoded or self._attempt(ticket, self._decode_step)
-
-    def _encode_aside(self, ticket: Ticket) -> None:
-        self._encoders.submit(self._encode_and_leave, ticket)
 
     def _predict_batch(self, batch: list[Ticket]) -> list[Ticket]:
         """The tickets of the batch that got a prediction; the others have left with their error."""
@@ -229,25 +153,6 @@ class Engine:
                 ticket.data, ticket.prediction = None, result
         return [ticket for ticket, result in zip(group, results, strict=True) if not isinstance(result, BaseException)]
 
-    def _decode_and_enqueue(self, ticket: Ticket) -> None:
-        WAITING.set(self._lend_place)  # of this thread alone
-        with self._decoding:
-            decoded = self._attempt(ticket, self._decode_step)
-        if decoded:
-            ticket.queued = time.perf_counter()
-            self._device_queue.put(ticket)
-
-    @contextlib.contextmanager
-    def _lend_place(self) -> Iterator[None]:
-        """Entered by a decode thread while it waits for a network: another may decode meanwhile."""
-        self._decoding.release()
-        self._loop.call_soon_threadsafe(self._count_fetching, 1)
-        try:
-            yield
-        finally:
-            self._loop.call_soon_threadsafe(self._count_fetching, -1)
-            self._decoding.acquire()
-
     @contextlib.contextmanager
     def _watch_call(self) -> Iterator[None]:
         """Entered for each call of the handler, so that one that never returns is noticed."""
@@ -268,10 +173,10 @@ class Engine:
 
     def _hand_over(self, ticket: Ticket, answer: Answer) -> None:
         if not isinstance(answer.stream, Iterator):
-            self._loop.call_soon_threadsafe(self._leave, ticket, answer)
+            self._call_back(self._leave, ticket, answer)
             return
         stream = Stream(self._loop)
-        self._loop.call_soon_threadsafe(self._leave, ticket, replace(answer, stream=stream))
+        self._call_back(self._leave, ticket, replace(answer, stream=stream))
         stream.feed(answer.stream, self._watch_call)
 
     def _decode_step(self, ticket: Ticket) -> None:
@@ -316,7 +221,7 @@ class Engine:
     def _fail(self, ticket: Ticket, error: BaseException) -> None:
         ticket.body, ticket.data, ticket.prediction = b"", None, None
         reason = explain(error, ticket.context.request_id, self._handler.author_of(ticket.stage))
-        self._loop.call_soon_threadsafe(self._leave, ticket, reason)
+        self._call_back(self._leave, ticket, reason)
 
 
 def _name_batch_stage(ticket: Ticket) -> None:

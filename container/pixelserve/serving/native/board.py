@@ -2,6 +2,7 @@
 
 The byte says what the worker is doing with the connection. The supervisor reads it when a worker has died: a connection
 with a request in work gets a 503, an idle one moves to another worker, one whose answer had begun can only be closed.
+It writes TAKEN when it has answered in place of a worker that does not move.
 Written on every request, so it is one store, no message. The pulse stands still while a handler holds the interpreter's
 lock.
 """
@@ -13,7 +14,7 @@ import os
 import struct
 import time
 
-IDLE, BUSY, ANSWERING = 0, 1, 2
+IDLE, BUSY, ANSWERING, TAKEN = range(4)
 _PULSE = struct.Struct("=d")
 
 

@@ -22,13 +22,16 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from pixelserve.errors import BadRequest, HeadTooLarge, PixelserveError
-from pixelserve.serving.native.board import ANSWERING, BUSY, IDLE, Board
+from pixelserve.serving.answers import Buffer
+from pixelserve.serving.native.board import ANSWERING, BUSY, IDLE, TAKEN, Board
 from pixelserve.settings import Settings
 
 RETURN_SECONDS = 0.1
 """A connection that is idle for this long goes back to the process that accepted it, which can answer when this one
 cannot."""
 HEAD_BYTES = 65_536
+JOINED_BYTES = 16_384
+"""A larger body is not copied to be written together with its head."""
 _SWEEPS = 6
 """Looks at each connection in the time in which a silent one is cut off."""
 _REASONS = {400: "Bad Request", 431: "Request Header Fields Too Large"}
@@ -109,6 +112,41 @@ async def _unused(_scope: Any, _receive: Any, _send: Any) -> None:
     """uvicorn wants an app in its configuration; each connection brings its own."""
 
 
+class _AnswerTransport:
+    """Writes the head of an answer together with the first of its body, in one packet where that is small.
+
+    It is the transport of uvicorn's cycle, which writes the head first.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._under = transport
+        self._head: bytes | None = None
+        self._has_begun = False
+
+    def write(self, data: Buffer) -> None:
+        if not self._has_begun:
+            self._has_begun, self._head = True, bytes(data)
+        elif self._head is not None and len(data) <= JOINED_BYTES:
+            head, self._head = self._head, None
+            self._under.write(head + data)
+        else:
+            self.flush()
+            self._under.write(data)
+
+    def flush(self) -> None:
+        """Writes a head that has no body."""
+        if self._head is not None:
+            self._under.write(self._head)
+            self._head = None
+
+    def is_closing(self) -> bool:
+        return self._under.is_closing()
+
+    def close(self) -> None:
+        self.flush()
+        self._under.close()
+
+
 class Connection(HttpToolsProtocol):
     """Marks on the board what it is doing, and tells the request in work when its caller has gone."""
 
@@ -124,10 +162,21 @@ class Connection(HttpToolsProtocol):
         self._moved = time.monotonic()
         self._unsent = 0
         self._head_bytes = 0
-        self._in_head = False
+        self._in_head = self._in_request = False
+        self._answer: _AnswerTransport | None = None
 
     def data_received(self, data: bytes) -> None:
-        if self.host.board[self.slot] == IDLE:
+        if not self._in_request:
+            data = data.lstrip(b"\r\n")  # empty lines before a request mean nothing (RFC 9112, 2.2)
+            if not data:
+                if self.timeout_keep_alive_task is None:
+                    self._await_request()
+                return
+        state = self.host.board[self.slot]
+        if state == TAKEN:
+            self.transport.abort()
+            return
+        if state == IDLE:
             self.host.board[self.slot] = BUSY
         self._moved = time.monotonic()
         super().data_received(data)
@@ -137,13 +186,17 @@ class Connection(HttpToolsProtocol):
                 self._refuse(HeadTooLarge(f"The request line and headers are larger than {HEAD_BYTES:,} bytes."))
 
     def on_message_begin(self) -> None:
-        self._in_head = True
+        self._in_head = self._in_request = True
         self._head_bytes = 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         self._in_head = False
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_request = False
+        super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(BadRequest(msg))
@@ -193,10 +246,16 @@ class Connection(HttpToolsProtocol):
             self._on_caller_gone = None
 
     def answer_begins(self) -> None:
-        """Called before the first byte of an answer is written."""
+        """Called before the first byte of an answer is written. It goes nowhere where the supervisor has answered."""
+        if self.host.board[self.slot] == TAKEN:
+            self.abort()
+            return
         self.host.board[self.slot] = ANSWERING
+        self.cycle.transport = self._answer = _AnswerTransport(self.transport)  # type: ignore[assignment]
 
     def on_response_complete(self) -> None:
+        if self._answer is not None:
+            self._answer.flush()
         super().on_response_complete()
         self._settle()
 
@@ -213,12 +272,13 @@ class Connection(HttpToolsProtocol):
         """uvicorn calls it when the connection has been idle for a while, or its answer is on the way still."""
         if self.host.returned is not None and (self.host.draining or self.transport.get_write_buffer_size()):
             if not self.host.draining:
-                self.timeout_keep_alive_task = self.loop.call_later(
-                    self.timeout_keep_alive, self.timeout_keep_alive_handler
-                )
+                self._await_request()
             return
         self._is_returned = self.host.returned is not None and not self.transport.is_closing()
         super().timeout_keep_alive_handler()  # closes this process's copy of the socket, which ends nothing
+
+    def _await_request(self) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

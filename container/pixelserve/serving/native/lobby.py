@@ -1,4 +1,4 @@
-"""What the supervisor answers by itself: while no worker is ready, and in place of a worker that died."""
+"""What the supervisor answers by itself: while no worker is ready, and in place of one that died or stands still."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import logging
 import os
 import socket
 from collections.abc import Callable
+from http import HTTPStatus
 
-from pixelserve.errors import NotReady, Unavailable, WorkerLost
+from pixelserve.errors import DeadlineExceeded, NotReady, PixelserveError, Unavailable, WorkerLost
 from pixelserve.observe import Metrics
 from pixelserve.serving.answers import Answer, json_answer
 from pixelserve.serving.context import Context
@@ -20,7 +21,7 @@ from pixelserve.settings import Settings
 logger = logging.getLogger("pixelserve.supervisor")
 
 ANSWER_SECONDS = 5.0
-"""For writing an answer in place of a dead worker, and reading what its caller still sends."""
+"""For writing an answer in place of a worker, and reading what its caller still sends."""
 
 
 class Lobby(Contract):
@@ -43,21 +44,32 @@ class Lobby(Contract):
         """The reason comes after the body: it closes the connection, which would cut off a body on its way."""
 
     async def infer(self, caller: Caller, body: bytes, context: Context) -> Answer:
-        raise self._reason() or NotReady("The model has just become ready. Send it again.", retry_after=1)
+        raise self._reason() or NotReady("No worker could take it at once. Send it again.", retry_after=1)
 
 
-async def answer_lost(connection: socket.socket) -> None:
-    """Answers a request whose worker died, then reads what its caller still sends so that the answer gets there."""
-    error = WorkerLost("The worker ended while it had this request. Send it again.", retry_after=1)
+LOST = WorkerLost("The worker ended while it had this request. Send it again.", retry_after=1)
+OVERDUE = DeadlineExceeded(
+    "No answer in time: the handler holds the interpreter's lock. Send a smaller input, or try again under less load.",
+    retry_after=1,
+)
+
+
+async def answer_instead(connection: socket.socket, error: PixelserveError) -> None:
+    """Answers in place of a worker, then reads what the caller still sends so that the answer gets there."""
     request_id = os.urandom(16).hex()
     body = json_answer(error.body(request_id)).parts[0]
-    head = (
-        f"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
-        f"retry-after: 1\r\nx-request-id: {request_id}\r\nconnection: close\r\n\r\n"
+    lines = (
+        f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}",
+        "content-type: application/json",
+        f"content-length: {len(body)}",
+        f"retry-after: {error.retry_after}",
+        f"x-request-id: {request_id}",
+        "connection: close",
     )
+    head = "".join(f"{line}\r\n" for line in (*lines, ""))
     loop = asyncio.get_running_loop()
     connection.setblocking(False)
-    logger.warning("answered 503 for a worker that ended", extra={"fields": {"request_id": request_id}})
+    logger.warning("answered %d in place of a worker", error.status, extra={"fields": {"request_id": request_id}})
     with contextlib.suppress(OSError, TimeoutError):
         async with asyncio.timeout(ANSWER_SECONDS):
             await loop.sock_sendall(connection, head.encode() + bytes(body))

@@ -17,7 +17,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
 from typing import Any
 
 import uvloop
@@ -28,33 +27,16 @@ from pixelserve.observe import metrics
 from pixelserve.processes import Stop, describe_ending, reap_orphans, state_of_ending, worker_environment
 from pixelserve.serving import handler
 from pixelserve.serving.native import channel
-from pixelserve.serving.native.acceptor import Acceptor, open_listener
-from pixelserve.serving.native.board import ANSWERING, BUSY, IDLE, Board
-from pixelserve.serving.native.connection import Host
+from pixelserve.serving.native.acceptor import open_listener
+from pixelserve.serving.native.connections import PULSE_SECONDS, Connections, Worker
 from pixelserve.serving.native.installing import install
-from pixelserve.serving.native.lobby import Lobby, answer_lost
-from pixelserve.serving.native.waiting import WaitingConnections, hang_up
+from pixelserve.serving.native.lobby import Lobby
 from pixelserve.settings import Settings
 
 logger = logging.getLogger("pixelserve.supervisor")
 
-PULSE_SECONDS = 1.0
 LONGEST_PAUSE = 30.0
 """Seconds between two attempts at starting a worker that keeps failing."""
-
-
-@dataclass(eq=False)
-class Worker:
-    """A worker process as the supervisor sees it. `slots` are the connections it holds."""
-
-    index: int
-    process: subprocess.Popen[bytes]
-    link: socket.socket
-    pidfd: int
-    ready: bool = False
-    has_said_why: bool = False
-    """Whether it has said why its model did not load."""
-    slots: set[int] = field(default_factory=set)
 
 
 class Supervisor:
@@ -62,9 +44,6 @@ class Supervisor:
 
     def __init__(self, config: Settings, listener: socket.socket) -> None:
         self._settings = config
-        self._acceptor = Acceptor(listener, self._wait)
-        self._sockets: dict[int, socket.socket] = {}
-        self._waiting = WaitingConnections(self._begin, self._end)
         self._workers: dict[int, Worker] = {}
         self._failures: dict[int, int] = {}
         self._reasons: dict[int, Unavailable] = {}
@@ -74,63 +53,17 @@ class Supervisor:
         self._metrics = metrics.Metrics()
         self._gpus = config.gpus or gpus()
         self._worker_count = config.workers or max(1, self._gpus)
-        self._board = Board.create(self._acceptor.slots, self._worker_count)
+        self._connections = Connections(config, listener, self._workers, self._worker_count)
 
     async def run(self, stop: Stop) -> int:
         """Serves until `stop`, then drains. 0 when nothing was lost."""
         self._loop = asyncio.get_running_loop()
-        lobby = Lobby(self._settings, self._metrics, self._why)
-        self._lobby = Host(lobby, self._settings, self._board, self._release)
-        self._lobby.draining = True  # its answers close their connections, so that callers come back to a worker
+        self._connections.open_lobby(Lobby(self._settings, self._metrics, self._why))
         starting, watching = self._spawn(self._prepare_and_start()), self._spawn(self._watch_pulses())
         await stop.wait_async()
         starting.cancel()
         watching.cancel()
         return await self._drain()
-
-    # Connections
-
-    def _wait(self, connection: socket.socket, slot: int) -> None:
-        """Lets a new connection wait for its first request."""
-        self._waiting.add(connection, slot, self._settings.silence_seconds)
-
-    def _keep(self, slot: int) -> None:
-        """A worker's connection is idle: it waits for its next request, unless the server is ending."""
-        connection = self._sockets.pop(slot)
-        if self._draining:
-            self._end(connection, slot)
-        else:
-            self._board[slot] = IDLE
-            self._waiting.add(connection, slot, self._settings.keep_alive_seconds)
-
-    def _begin(self, connection: socket.socket, slot: int, is_ping: bool) -> None:
-        """A request begins: a worker gets it if it is not `/ping` and one is ready, else the lobby."""
-        if is_ping or not self._pass_on(connection, slot):
-            self._lobby.adopt(connection, slot)
-
-    def _end(self, connection: socket.socket, slot: int) -> None:
-        """The caller of a waiting connection has gone."""
-        hang_up(connection)
-        self._acceptor.release(slot)
-
-    def _pass_on(self, connection: socket.socket, slot: int) -> bool:
-        """Whether a worker took the connection."""
-        for worker in sorted((w for w in self._workers.values() if w.ready), key=lambda w: len(w.slots)):
-            try:
-                channel.send(worker.link, channel.CONNECTION, slot=slot, pass_on=connection)
-            except OSError:  # it just died, or does not read its messages
-                continue
-            worker.slots.add(slot)
-            self._sockets[slot] = connection
-            return True
-        return False
-
-    def _release(self, slot: int) -> None:
-        """The connection of this slot has ended."""
-        connection = self._sockets.pop(slot, None)
-        if connection is not None:
-            hang_up(connection)
-        self._acceptor.release(slot)
 
     # Workers
 
@@ -158,10 +91,10 @@ class Supervisor:
     def _start(self, index: int) -> None:
         ours, theirs = channel.pair()
         ours.setblocking(False)
-        fds = (theirs.fileno(), self._board.fd)
+        fds = (theirs.fileno(), self._connections.board.fd)
         before = self._reasons.get(index, self._reason)
         is_retry = before.state in (State.LOAD_FAILED, State.OUT_OF_MEMORY)
-        numbers = (*fds, self._acceptor.slots, self._worker_count, index, int(is_retry))
+        numbers = (*fds, self._connections.board.slots, self._worker_count, index, int(is_retry))
         process = subprocess.Popen(
             [sys.executable, "-m", "pixelserve.serving.native.worker", *map(str, numbers)],
             pass_fds=fds,
@@ -187,11 +120,9 @@ class Supervisor:
             self._loop.remove_reader(worker.link)
             return False
         if message.kind == channel.CLOSED:
-            worker.slots.discard(message.slot)
-            self._release(message.slot)
+            self._connections.release(worker, message.slot)
         elif message.kind == channel.RETURNED:
-            worker.slots.discard(message.slot)
-            self._keep(message.slot)
+            self._connections.take_back(worker, message.slot)
         elif message.kind == channel.FAILED:
             worker.has_said_why = True
             reason = f"The model did not load: {message.text}"
@@ -213,8 +144,7 @@ class Supervisor:
         code = worker.process.wait()
         del self._workers[worker.index]
         metrics.forget(worker.process.pid)
-        for slot in worker.slots:
-            self._rescue(slot)
+        self._connections.rescue(worker)
         if self._draining:
             return
         self._metrics.worker_lost()
@@ -237,21 +167,6 @@ class Supervisor:
         if not self._draining:
             self._start(index)
 
-    def _rescue(self, slot: int) -> None:
-        """A connection of a dead worker: answered 503 with a request in work; an idle one waits for the next."""
-        state = self._board[slot]
-        if state == IDLE:
-            self._keep(slot)
-            return
-        connection = self._sockets.pop(slot)
-        if state == BUSY:
-            self._spawn(answer_lost(connection))
-        else:
-            hang_up(connection)
-            if state == ANSWERING:
-                logger.warning("an answer was cut off when its worker ended")
-        self._release(slot)
-
     def _why(self) -> Unavailable | None:
         """Why no worker is ready; None when one is. It is final only when all workers have failed."""
         if any(worker.ready for worker in self._workers.values()):
@@ -268,8 +183,9 @@ class Supervisor:
             await asyncio.sleep(PULSE_SECONDS)
             if time.monotonic() - begun > 2 * PULSE_SECONDS:  # this process stood still too, as a paused container does
                 await asyncio.sleep(2 * PULSE_SECONDS)
-            for worker in self._workers.values():
-                if worker.ready and self._board.seconds_since_beat(worker.index) > limit:
+            for worker in [w for w in self._workers.values() if w.ready]:
+                self._connections.answer_overdue(worker)
+                if self._connections.board.seconds_since_beat(worker.index) > limit:
                     logger.critical("worker %d has not moved for %.0f s; it ends to be replaced", worker.index, limit)
                     worker.process.kill()
 
@@ -281,9 +197,7 @@ class Supervisor:
         self._reasons.clear()
         self._reason = Draining("The server is ending. Send it to another.", retry_after=1)
         logger.info("draining, up to %g s", self._settings.drain_seconds)
-        self._acceptor.close()
-        for connection, slot in self._waiting.take_all():  # those on whose way a request may be
-            self._begin(connection, slot, is_ping=False)
+        self._connections.close()
         workers = list(self._workers.values())
         for worker in workers:
             if worker.ready:
@@ -291,9 +205,9 @@ class Supervisor:
                     channel.send(worker.link, channel.DRAIN)
             else:
                 worker.process.kill()
-        self._spawn(self._lobby.drain(self._settings.drain_seconds))
+        self._spawn(self._connections.lobby.drain(self._settings.drain_seconds))
         deadline = self._loop.time() + self._settings.drain_seconds + 1.0
-        while (self._workers or self._lobby.state.connections or self._tasks) and self._loop.time() < deadline:
+        while (self._workers or self._connections.is_answering or self._tasks) and self._loop.time() < deadline:
             await asyncio.sleep(0.01)
         for worker in self._workers.values():
             worker.process.kill()

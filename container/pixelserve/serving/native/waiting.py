@@ -34,14 +34,10 @@ class WaitingConnections:
 
     def _look(self, slot: int) -> None:
         connection = self._take(slot)
-        try:
-            first = connection.recv(len(PING) + 1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:  # a wake-up for nothing
+        first = first_bytes(connection)
+        if first is None:  # a wake-up for nothing
             self.add(connection, slot, _SWEEP_SECONDS)
-            return
-        except OSError:
-            first = b""
-        if first:
+        elif first:
             self._arrived(connection, slot, first[: len(PING)] == PING and first[len(PING) :] in (b" ", b"?"))
         else:
             self._gone(connection, slot)
@@ -60,6 +56,16 @@ class WaitingConnections:
     def take_all(self) -> list[tuple[socket.socket, int]]:
         """All of them; nobody waits for them any more."""
         return [(self._take(slot), slot) for slot in list(self._held)]
+
+
+def first_bytes(connection: socket.socket) -> bytes | None:
+    """What a caller has sent and nobody has read, enough to know `/ping`: empty at its end, None before anything."""
+    try:
+        return connection.recv(len(PING) + 1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return None
+    except OSError:
+        return b""
 
 
 def hang_up(connection: socket.socket) -> None:

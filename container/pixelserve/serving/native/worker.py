@@ -1,7 +1,7 @@
 """A worker process: loads the model, then serves the connections that the supervisor hands it.
 
-It talks with the supervisor over one SOCK_SEQPACKET socket, a message a packet; see `channel`. HTTP is spoken on a
-thread of its own: the main thread is the handler's, so that its signals and event loops work as in a program.
+It talks with the supervisor over one SOCK_SEQPACKET socket, a message a packet; see `channel`. The handler is called on
+the main thread, so that its signals and event loops work as in a program; HTTP is spoken there too, see `turns`.
 """
 
 from __future__ import annotations
@@ -9,59 +9,43 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import queue
 import signal
 import socket
 import sys
-import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
 from types import FrameType
 from typing import Any, NoReturn
 
-import uvloop
-
-from pixelserve.errors import PixelserveError, State
+from pixelserve.errors import HandlerError, PixelserveError, State
 from pixelserve.machine import cores
 from pixelserve.observe import Metrics, configure
 from pixelserve.processes import STOP_SIGNALS
 from pixelserve.serving import handler
 from pixelserve.serving.contract import ModelApp
 from pixelserve.serving.engine import Engine
+from pixelserve.serving.handler import Handler
 from pixelserve.serving.native import channel
 from pixelserve.serving.native.board import Board
 from pixelserve.serving.native.connection import Host
-from pixelserve.settings import settings
+from pixelserve.serving.native.turns import Turns
+from pixelserve.serving.pipelined import PipelinedEngine
+from pixelserve.serving.serial import SerialEngine
+from pixelserve.settings import Settings, settings
 
 logger = logging.getLogger("pixelserve.worker")
 
 EXIT_REQUESTS_LOST, EXIT_LOAD_FAILED, EXIT_STUCK, EXIT_FAILED = 1, 3, 4, 5
 
 
-Work = Callable[[], None]
-
-
-async def serve(
-    link: socket.socket, board: Board, index: int, is_retry: bool, run_on_main: Callable[[Work], None]
-) -> int:
+async def serve(link: socket.socket, board: Board, index: int, is_retry: bool, turns: Turns) -> int:
     """Runs until the supervisor says drain or goes away; returns the exit code.
 
     With `is_retry` a model that does not load is the supervisor's to log: its traceback is in the log already.
     """
     config = settings()
     loop = asyncio.get_running_loop()
-    metrics = Metrics()
-    engine = Engine(config, metrics, config.codec_threads or min(8, cores()))
-    location = handler.locate(config)
-    app = ModelApp(engine, config, metrics)
-    host = Host(
-        app,
-        config,
-        board,
-        closed=lambda slot: channel.send(link, channel.CLOSED, slot=slot),
-        returned=lambda slot: channel.send(link, channel.RETURNED, slot=slot),
-    )
     drain: asyncio.Future[None] = loop.create_future()
 
     def on_message() -> None:
@@ -76,14 +60,23 @@ async def serve(
     loop.add_reader(link, on_message)
     started = time.monotonic()
     try:
-        run_on_main(partial(engine.run_device, partial(handler.load, location)))
-        await engine.wait_until_loaded()
+        functions, model = await turns.result_of(partial(_load, config))
     except PixelserveError as error:
         if not is_retry:
             logger.error("the model did not load: %s", error.message, exc_info=error.__cause__)
         channel.send(link, channel.FAILED, error.message, state=error.state or State.LOAD_FAILED)
         return EXIT_LOAD_FAILED
     logger.info("model loaded and warm in %.1f s", time.monotonic() - started)
+    metrics = Metrics()
+    engine = _start_engine(functions, model, config, metrics, turns)
+    app = ModelApp(engine, config, metrics)
+    host = Host(
+        app,
+        config,
+        board,
+        closed=lambda slot: channel.send(link, channel.CLOSED, slot=slot),
+        returned=lambda slot: channel.send(link, channel.RETURNED, slot=slot),
+    )
     board.beat(index)
     channel.send(link, channel.READY)
     watch = loop.create_task(_watch_handler(engine, config.timeout, partial(board.beat, index)))
@@ -92,6 +85,25 @@ async def serve(
     await host.drain(config.drain_seconds)
     app.flush_log()
     return EXIT_REQUESTS_LOST if host.state.connections else 0
+
+
+def _load(config: Settings) -> tuple[Handler, Any]:
+    """The handler that the settings name, and its model, warm. Raises a PixelserveError with the reason."""
+    try:
+        functions = handler.load(handler.locate(config))
+        return functions, handler.load_model(functions, config.model_folder())
+    except PixelserveError:
+        raise
+    except Exception as error:  # noqa: BLE001  such as a folder that may not be read
+        raise HandlerError(f"{type(error).__name__}: {error}") from None
+
+
+def _start_engine(functions: Handler, model: Any, config: Settings, metrics: Metrics, turns: Turns) -> Engine:
+    if not functions.is_pipelined:
+        return SerialEngine(functions, model, config, metrics, turns)
+    engine = PipelinedEngine(functions, model, config, metrics, config.codec_threads or min(8, cores()))
+    turns.run(engine.run_device)  # for good
+    return engine
 
 
 async def _watch_handler(engine: Engine, timeout: float, beat: Callable[[], None]) -> None:
@@ -117,12 +129,12 @@ def main() -> None:
     os.register_at_fork(after_in_child=_take_signals)
     link = socket.socket(fileno=link_fd)
     board = Board(board_fd, slots, workers)
-    work: queue.SimpleQueue[Work] = queue.SimpleQueue()
-    serving = partial(serve, link, board, index, bool(is_retry), work.put)
-    http = threading.Thread(target=_serve_and_exit, args=(serving,), name="http", daemon=True)
-    http.start()
-    work.get()()
-    http.join()
+    turns = Turns()
+    try:
+        turns.serve(_serve_and_exit(link, board, index, bool(is_retry), turns))
+    except BaseException:
+        logger.exception("the worker failed")
+        _exit(EXIT_FAILED)
 
 
 def _stay(_number: int, _frame: FrameType | None) -> None:
@@ -136,18 +148,12 @@ def _take_signals() -> None:
             signal.signal(number, signal.SIG_DFL)
 
 
-def _serve_and_exit(serving: Callable[[], Coroutine[Any, Any, int]]) -> None:
-    """Ends the process whatever the main thread does: a handler's threads must not hold it."""
-    try:
-        uvloop.run(_exit_after(serving()))
-    except BaseException:
-        logger.exception("the worker failed")
-        _exit(EXIT_FAILED)
+async def _serve_and_exit(link: socket.socket, board: Board, index: int, is_retry: bool, turns: Turns) -> NoReturn:
+    """Exits on the loop, whatever the main thread does: a handler's threads must not hold the process.
 
-
-async def _exit_after(serving: Coroutine[Any, Any, int]) -> None:
-    """Exits on the loop: what has not been answered by then is cut off, not cancelled."""
-    _exit(await serving)
+    What has not been answered by then is cut off, not cancelled.
+    """
+    _exit(await serve(link, board, index, is_retry, turns))
 
 
 def _exit(code: int) -> NoReturn:
