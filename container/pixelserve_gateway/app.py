@@ -14,6 +14,7 @@ from pixelserve.errors import BadRequest, MethodNotAllowed, NotFound, Pixelserve
 from pixelserve_gateway.calls import Calls
 from pixelserve_gateway.dialects import ai_solution_kit, native
 from pixelserve_gateway.edge import Edge, error_response
+from pixelserve_gateway.page import build_router as build_pages
 from pixelserve_gateway.runtime import Runtime, Signer, service_url
 from pixelserve_gateway.settings import GatewaySettings
 
@@ -42,6 +43,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     )
     app.include_router(native.build_router(calls, settings.max_body_bytes))
     app.add_api_route("/health", _health, methods=["GET"], summary="Whether the gateway answers")
+    app.include_router(build_pages(calls.served, native.PATHS, "NONE"))
     app.include_router(ai_solution_kit.build_router(calls, settings.max_body_bytes))
     app.add_exception_handler(PixelserveError, _answer_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
