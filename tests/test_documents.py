@@ -111,6 +111,11 @@ def test_the_picture_of_floors_is_that_of_the_contracts() -> None:
     drawn: dict[str, list[str]] = {}
     for picture, label in NODE.findall((ROOT / "ARCHITECTURE.md").read_text()):
         drawn.setdefault(picture, []).append(label)
-    for picture, contract in (("floor", "floors"), ("serving", "serving-floors"), ("deploy", "deploy-floors")):
+    for picture, contract in (
+        ("floor", "floors"),
+        ("serving", "serving-floors"),
+        ("gateway", "gateway-floors"),
+        ("deploy", "deploy-floors"),
+    ):
         layers = contracts[f"importlinter:contract:{contract}"]["layers"].split("\n")
         assert drawn[picture] == [layer.replace("pixelserve.", "") for layer in layers if layer]

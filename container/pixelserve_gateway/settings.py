@@ -17,7 +17,7 @@ class GatewaySettings:
     """Read once at start with `GatewaySettings.from_env`; sizes are bytes, times are seconds."""
 
     host: str = variable("PIXELSERVE_GATEWAY_HOST", "127.0.0.1", "Address to listen on, or fd:NUMBER of a socket.")
-    port: int = variable("PIXELSERVE_GATEWAY_PORT", 8100, "Port to listen on.", most=65_535)
+    port: int = variable("PIXELSERVE_GATEWAY_PORT", 8001, "Port to listen on.", most=65_535)
     runtime: str = variable(
         "PIXELSERVE_GATEWAY_RUNTIME",
         "",

@@ -192,15 +192,15 @@ def show_starting(endpoint: Endpoint, reason: str) -> None:
     print_labelled(f"{endpoint.name}:", reason or "ready.", "bold" if reason else "bold green", sys.stderr)
 
 
-def show_logs(level: int) -> Callable[[Endpoint, LogLine], None]:
-    """Shows what a handler prints itself, and what is logged at `level` or above."""
+def show_logs(level: int) -> Callable[[str, LogLine], None]:
+    """Shows, under a server's name, what a handler prints itself, and what is logged at `level` or above."""
     from logging import ERROR
 
-    def show(endpoint: Endpoint, line: LogLine) -> None:
+    def show(name: str, line: LogLine) -> None:
         if line.level is not None and line.level < level:
             return
         console = _open(sys.stderr)
-        text = textwrap.indent(line.text, f"{endpoint.name} | ")
+        text = textwrap.indent(line.text, f"{name} | ")
         if console is None:
             print(text, file=sys.stderr)
         else:

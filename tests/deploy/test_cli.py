@@ -220,12 +220,30 @@ def test_up_and_invoke_work_together(folder, photo, tmp_path, capsys, monkeypatc
 def test_up_takes_asynchronous_invocations(folder, tmp_path):
     with up(folder, "--async-output", tmp_path / "out") as (_, printed):
         url = re.search(r"export AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME=(\S+)", printed)[1]
-        assert f"\nAsynchronous invocations write to {tmp_path / 'out'}.\n" in printed
+        assert f"\nAsynchronous invocations, of NAME-async, write to {tmp_path / 'out'}.\n" in printed
         answer = httpx.post(f"{url}/endpoints/flip-it-async/async-invocations", content=b"photo", trust_env=False)
         output = Path(answer.headers["x-amzn-sagemaker-outputlocation"].removeprefix("file://"))
         wait_for(output.exists)
     assert output.read_bytes() == b"photo"
     assert output.parent == tmp_path / "out"
+
+
+def test_up_starts_a_gateway_for_the_features_it_serves(folder):
+    with up(f"image-similarity={folder}") as (process, printed):
+        url = re.search(r"The gateway is at ([^,]+), with the REST APIs of image_similarity;", printed)[1]
+        answer = httpx.post(f"{url}/prod/image-similarity/", json={"img": "aGVsbG8="}, trust_env=False)
+        assert answer.status_code == 200, answer.text
+        process.terminate()
+        assert process.wait(30) == 0
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(url, trust_env=False)
+
+
+def test_up_starts_no_gateway_for_other_handlers_or_when_told(folder):
+    with up(folder) as (_, printed):
+        assert "gateway" not in printed
+    with up(f"image-similarity={folder}", "--no-gateway") as (_, printed):
+        assert "gateway" not in printed
 
 
 def test_invoke_starts_what_is_not_running_and_stops_it(folder, photo, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""One local runtime with the three features, one gateway in front of it and one site of pictures, for all tests here."""
+"""One local runtime with the three features, one gateway before it and one site of pictures, for all tests here."""
 
 from __future__ import annotations
 

@@ -69,7 +69,8 @@ def _segments(data: bytes) -> Iterator[tuple[int, int]]:
 def _webp(data: bytes) -> tuple[int, int]:
     kind = data[12:16]
     if kind == b"VP8X":
-        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+        width, width_above, height, height_above = struct.unpack_from("<HBHB", data, 24)
+        return 1 + width + (width_above << 16), 1 + height + (height_above << 16)
     if kind == b"VP8L":
         bits = struct.unpack_from("<I", data, 21)[0]
         return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)

@@ -120,8 +120,8 @@ class Runtime:
                 return await self._invoke_stream(unquote(name), dict(scope["headers"]), receive, request_id)
             case "POST", ["endpoints", name, "async-invocations"]:
                 return await self._invoke_async(unquote(name), dict(scope["headers"]), receive)
-            case "GET", ["async-invocations", identifier] if self._asynchronous is not None:  # an extension of ours
-                return json_reply(200, self._asynchronous.look(unquote(identifier)))
+            case "GET", ["async-invocations", _, *_] if self._asynchronous is not None:  # ours: the service has no such
+                return json_reply(200, self._asynchronous.look(scope["path"].removeprefix("/async-invocations/")))
             case "GET", ["ping"]:
                 return json_reply(200, {"status": "ready"})
             case "GET", [""]:

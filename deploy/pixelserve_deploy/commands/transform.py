@@ -72,7 +72,8 @@ def _transform(job: Job, source: Source, arguments: argparse.Namespace, stop: St
     if not stop.run_aside(job.source.names):
         raise NotFound(f"There is nothing in {job.source}.")
     variables = job_environment(STRATEGIES.get(arguments.strategy), arguments.max_concurrent, arguments.max_payload)
-    with started([source], console.show_logs(logging.WARNING), variables) as (endpoint,):
+    show_log = console.show_logs(logging.WARNING)
+    with started([source], lambda server, line: show_log(server.name, line), variables) as (endpoint,):
         wait_until_ready([endpoint], console.show_starting, stop=stop)
         with console.show_items() as show:
             report = run_job(endpoint, job, lambda outcome: _show(outcome, show), stop)

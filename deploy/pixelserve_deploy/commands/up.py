@@ -6,15 +6,25 @@ boto3 and the SageMaker SDK talk to them unchanged once the printed variables ar
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import logging
-from collections.abc import Iterable
-from contextlib import ExitStack, suppress
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import httpx
+
 from pixelserve import features
+from pixelserve.errors import Unavailable
 from pixelserve.local import AsyncPlaces, LocalRuntime, Source, open_source, running, state
-from pixelserve.processes import Stop, Stopped
+from pixelserve.observe import LogLine
+from pixelserve.processes import ServerProcess, Stop, Stopped, stop_all
 from pixelserve.storage import place
+from pixelserve.wire import DESCRIPTOR, bind
 from pixelserve_deploy import console
 from pixelserve_deploy.errors import UsageError
 
@@ -27,6 +37,7 @@ EXAMPLES = """\
   pixelserve up --async-output s3://my-bucket/results --async-input s3://my-bucket/photos
 """
 PORT = 8000
+GATEWAY_SECONDS = 60.0
 LOOK_SECONDS = 0.2
 """Between two looks at whether the servers still run."""
 
@@ -39,6 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a feature, a handler's folder, a model.tar.gz; NAME=… serves it under another name",
     )
     parser.add_argument("--port", type=int, default=PORT, help=f"port of the runtime, 0: a free one (default {PORT})")
+    parser.add_argument(
+        "--gateway-port",
+        type=int,
+        metavar="PORT",
+        help="port of the gateway, the REST APIs of the features (default: the one after --port; 0: a free one)",
+    )
+    parser.add_argument("--no-gateway", action="store_true", help="do not start the gateway")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     parser.add_argument(
         "--model-dir",
@@ -104,23 +122,113 @@ def _serve(sources: list[Source], places: AsyncPlaces | None, arguments: argpars
             sources,
             host=arguments.host,
             port=arguments.port,
-            log=show_log,
+            log=lambda endpoint, line: show_log(endpoint.name, line),
             progress=console.show_starting,
             places=places,
             stop=stop,
         ) as local,
         state.announce(local.url),
+        _gateway(sources, local, places, arguments, partial(show_log, "gateway"), stop) as gateway,
     ):
-        print(_explain_use(local, places), flush=True)
+        print(gateway.explanation + _explain_use(local, places), flush=True)
         while not stop.wait(LOOK_SECONDS):
             for endpoint in local.endpoints.values():
                 endpoint.check_alive()
+            for server in gateway.servers:
+                server.check_alive()
+
+
+@dataclass(frozen=True)
+class _Gateway:
+    """The gateway's process, none where it does not run, and what is printed of it."""
+
+    servers: tuple[ServerProcess, ...]
+    explanation: str
+
+
+@contextmanager
+def _gateway(
+    sources: list[Source],
+    local: LocalRuntime,
+    places: AsyncPlaces | None,
+    arguments: argparse.Namespace,
+    log: Callable[[LogLine], None],
+    stop: Stop,
+) -> Iterator[_Gateway]:
+    """The gateway of the features among the sources, ready. Raises Unavailable for its port, ServerFailed, Stopped."""
+    names = _feature_names(sources)
+    if arguments.no_gateway or not names:
+        yield _Gateway((), "")
+        return
+    if importlib.util.find_spec("fastapi") is None:
+        yield _Gateway((), "The gateway needs more packages: in a clone, pip install '.[gateway]'.\n")
+        return
+    port = arguments.gateway_port
+    if port is None:
+        port = arguments.port + 1 if arguments.port else 0
+    with bind(arguments.host, port, "Choose another with --gateway-port.") as listener:
+        environment = os.environ | {
+            "PIXELSERVE_GATEWAY_HOST": f"{DESCRIPTOR}{listener.fileno()}",
+            "PIXELSERVE_GATEWAY_RUNTIME": local.url,
+            "PIXELSERVE_GATEWAY_ENDPOINTS": ",".join(f"{feature}={name}" for feature, name in names.items()),
+        }
+        if places is not None:
+            asynchronous = ",".join(f"{feature}={name}-async" for feature, name in names.items())
+            environment["PIXELSERVE_GATEWAY_ASYNC_ENDPOINTS"] = asynchronous
+        server = ServerProcess(
+            "gateway",
+            environment,
+            module="pixelserve_gateway",
+            pass_fds=[listener.fileno()],
+            log=log,
+        )
+        host, bound, *_ = listener.getsockname()
+    url = f"http://{f'[{host}]' if ':' in host else host}:{bound}"
+    try:
+        _wait_until_ready(server, url, stop)
+        yield _Gateway((server,), _explain_gateway(url, names))
+    finally:
+        stop_all([server])
+
+
+def _feature_names(sources: list[Source]) -> dict[str, str]:
+    """The names of endpoints by the feature that they serve: under its own name, or its handler under any."""
+    return {
+        feature.name: source.name
+        for feature in features.FEATURES
+        for source in sources
+        if source.name == feature.endpoint or source.folder == features.handler_folder(feature)
+    }
+
+
+def _wait_until_ready(server: ServerProcess, url: str, stop: Stop) -> None:
+    deadline = time.monotonic() + GATEWAY_SECONDS
+    with httpx.Client(trust_env=False) as client:
+        while True:
+            try:
+                answer = client.get(f"{url}/health", timeout=1.0)
+            except httpx.TransportError:
+                answer = None
+            if server.why_not_ready(answer) is None:
+                return
+            if time.monotonic() > deadline:
+                raise Unavailable(f"The gateway was not ready in {GATEWAY_SECONDS:.0f} s. Start it again.")
+            stop.wait(0.05)
+            stop.check()
+
+
+def _explain_gateway(url: str, names: dict[str, str]) -> str:
+    return f"""
+The gateway is at {url}, with the REST APIs of {", ".join(names)}; {url}/openapi.json describes them.
+
+curl {url}/{next(iter(names))} -d '{{"url": "https://…"}}'
+"""
 
 
 def _explain_use(local: LocalRuntime, places: AsyncPlaces | None) -> str:
     exports = "\n".join(f"export {name}={value}" for name, value in local.environment().items())
     name = next(iter(local.endpoints))
-    asynchronous = f"\nAsynchronous invocations write to {places.output}.\n" if places else ""
+    asynchronous = f"\nAsynchronous invocations, of NAME-async, write to {places.output}.\n" if places else ""
     return f"""
 The SageMaker Runtime is at {local.url}, with {", ".join(local.endpoints)}. Ctrl-C stops it.
 {asynchronous}

@@ -1,0 +1,212 @@
+"""Calls: how they are made, kept and checked; invoked and started at a real runtime; errors of the service as ours."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import botocore.session
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from gateway_servers import png
+from servers import ROOT, wait_for
+
+from pixelserve.errors import BadRequest, BodyTooLarge, NotAcceptable, NotFound, OutputTooLarge, Unavailable
+from pixelserve.features import FEATURES, feature
+from pixelserve.local import LocalRuntime
+from pixelserve.settings import Settings, SettingsError, as_markdown
+from pixelserve.storage import Folder
+from pixelserve_gateway import Call, Calls, GatewaySettings
+from pixelserve_gateway.runtime import Runtime, Signer, service_url
+
+PHOTO = png(24, 32)
+T = TypeVar("T")
+CALLS = [
+    Call.from_fields("image-super-resolution", {"url": "https://example.com/ä.jpg", "scale": 4, "face": True}),
+    Call.from_image("image_super_resolution", PHOTO, {"target": "2k", "format": "webp"}, "image/*"),
+    Call.from_image("human_image_segmentation", PHOTO, {"type": "foreground"}),
+    Call.from_image("image_similarity", PHOTO, {"normalize": True}),
+    Call.from_fields("image_similarity", {"url_1": "s3://b/k", "img_2": "aGk="}),
+]
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_call_is_the_same_after_it_was_kept(call: Call) -> None:
+    assert Call.load(call.dump(), call.body) == call
+
+
+def test_an_image_is_sent_as_it_is_with_its_options_as_attributes() -> None:
+    call = CALLS[1]
+    assert (call.body, call.content_type, call.attributes) == (PHOTO, "image/png", "target=2k;format=webp")
+    assert call.accept == "image/webp"
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "param"),
+    [
+        (lambda: Call.from_fields("image_similarity", {}), BadRequest, "url"),
+        (lambda: Call.from_fields("image_similarity", {"url": "a", "img": "b"}), BadRequest, "img"),
+        (lambda: Call.from_fields("image_similarity", {"url_1": "a", "url_2": "b", "img_2": "c"}), BadRequest, "img_2"),
+        (lambda: Call.from_fields("image_similarity", {"img": "?"}), BadRequest, "img"),
+        (lambda: Call.from_image("image_similarity", b"", {}), BadRequest, "image"),
+        (lambda: Call.from_image("image_similarity", PHOTO, {"url": "a"}), BadRequest, "url"),
+        (lambda: Call.from_image("image_similarity", PHOTO, {}, "image/png"), NotAcceptable, None),
+        (lambda: Call.from_fields("colorize", {}), NotFound, None),
+    ],
+)
+def test_what_is_no_call_says_why(make: Callable[[], Call], error: type[BadRequest], param: str | None) -> None:
+    with pytest.raises(error) as raised:
+        make()
+    assert raised.value.param == param
+
+
+def with_calls(use: Callable[[Calls], Awaitable[T]], url: str, **settings: Any) -> T:
+    """What `use` gives, with calls to the runtime at `url`."""
+
+    async def run() -> T:
+        runtime = Runtime(url)
+        try:
+            return await use(Calls(runtime, GatewaySettings(**settings), Settings()))
+        finally:
+            await runtime.close()
+
+    return asyncio.run(run())
+
+
+def test_an_invocation_now(features_runtime: LocalRuntime) -> None:
+    call = Call.from_image("image_super_resolution", PHOTO, {"scale": 4}, "image/png")
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    result = with_calls(lambda calls: calls.invoke(call, request_id="a", traceparent=trace), features_runtime.url)
+    assert result.media_type == "image/png"
+    assert result.body.startswith(b"\x89PNG")
+    assert (result.metadata["width"], result.metadata["height"]) == ("128", "96")
+
+
+ASYNC = tuple(f"{f.name}={f.endpoint}-async" for f in FEATURES)
+
+
+@pytest.mark.parametrize("is_stored", [True, False])
+def test_a_started_call(features_runtime: LocalRuntime, invocations: Any, is_stored: bool) -> None:
+    call = Call.from_image("human_image_segmentation", PHOTO, {}, "image/png")
+    (invocations / "input").write_bytes(call.body)
+    place = Folder(invocations)
+    url = place.url("input") if is_stored else ""
+    inference_id = f"started-{is_stored}"
+
+    async def start_and_look(calls: Calls) -> Any:
+        started = await calls.start(call, inference_id, input_url=url)
+        states = []
+        while not states or states[-1].state not in ("succeeded", "failed"):
+            states.append(await calls.look(inference_id, 1.0))
+            await asyncio.sleep(0.02)
+        return started, states
+
+    started, states = with_calls(start_and_look, features_runtime.url, async_endpoints=ASYNC)
+    assert started.inference_id == inference_id
+    assert (states[-1].state, states[-1].fraction, states[-1].is_estimate) == ("succeeded", 1.0, False)
+    name = place.name_of(started.output_url)
+    assert wait_for(lambda: (invocations / name).is_file())
+    assert (invocations / name).read_bytes().startswith(b"\x89PNG")
+    assert place.name_of(started.failure_url)
+
+
+def test_where_nobody_knows_progress_is_an_estimate(features_runtime: LocalRuntime) -> None:
+    told = [with_calls(lambda calls, s=s: calls.look("nobody", s), features_runtime.url) for s in (0, 5, 1e6)]
+    assert [progress.is_estimate for progress in told] == [True] * 3
+    assert told[0].fraction < told[1].fraction < told[2].fraction < 1
+
+
+def test_a_large_call_must_be_stored_before_it_is_started(features_runtime: LocalRuntime) -> None:
+    call = Call.from_image("image_similarity", PHOTO + bytes(128_000), {})
+    with pytest.raises(BodyTooLarge, match="Store it first"):
+        with_calls(lambda calls: calls.start(call, "x"), features_runtime.url, async_endpoints=ASYNC)
+
+
+def test_a_feature_without_an_endpoint(features_runtime: LocalRuntime) -> None:
+    call = Call.from_image("image_similarity", PHOTO, {})
+    only = {"endpoints": ("human_image_segmentation=human-image-segmentation",)}
+    with pytest.raises(NotFound, match="human_image_segmentation"):
+        with_calls(lambda calls: calls.invoke(call), features_runtime.url, **only)
+    with pytest.raises(NotFound, match="no asynchronous endpoint"):
+        with_calls(lambda calls: calls.start(call, "x"), features_runtime.url)
+
+
+def test_a_runtime_that_is_not_there_is_unavailable() -> None:
+    call = Call.from_image("image_similarity", PHOTO, {})
+    with pytest.raises(Unavailable) as raised:
+        with_calls(lambda calls: calls.invoke(call), "http://127.0.0.1:9")
+    assert raised.value.retry_after
+
+
+def test_an_endpoint_that_is_not_there_is_a_fault_of_the_gateway(features_runtime: LocalRuntime) -> None:
+    call = Call.from_image("image_similarity", PHOTO, {})
+    with pytest.raises(Exception, match="may not call its endpoint") as raised:
+        with_calls(lambda calls: calls.invoke(call), features_runtime.url, endpoints=("image_similarity=nowhere",))
+    assert raised.value.status == 500
+
+
+def test_an_answer_that_is_too_large_is_refused_before_and_after(features_runtime: LocalRuntime) -> None:
+    call = Call.from_image("image_super_resolution", PHOTO, {}, "image/png")
+    with pytest.raises(OutputTooLarge, match="64 x 48 pixels, about"):
+        with_calls(lambda calls: calls.invoke(call), features_runtime.url, max_answer_bytes=1_000)
+    vector = Call.from_image("image_similarity", PHOTO, {})
+    with pytest.raises(OutputTooLarge, match="The answer has"):
+        with_calls(lambda calls: calls.invoke(vector), features_runtime.url, max_answer_bytes=1_000)
+
+
+def test_requests_to_aws_are_signed_as_botocore_signs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
+    url = f"{service_url('eu-west-1')}/endpoints/image-similarity/invocations"
+    assert url.startswith("https://runtime.sagemaker.eu-west-1.amazonaws.com/")
+    assert service_url("cn-north-1").endswith(".amazonaws.com.cn")
+    headers = Signer("eu-west-1").sign(url, PHOTO, {"content-type": "image/png"})
+    assert headers["X-Amz-Security-Token"] == "token"
+    again = AWSRequest("POST", url, data=PHOTO, headers={"content-type": "image/png"})
+    again.context["timestamp"] = headers["X-Amz-Date"]
+    signer = SigV4Auth(botocore.session.get_session().get_credentials(), "sagemaker", "eu-west-1")
+    again.headers["X-Amz-Date"] = headers["X-Amz-Date"]
+    again.headers["X-Amz-Security-Token"] = "token"
+    signature = signer.signature(signer.string_to_sign(again, signer.canonical_request(again)), again)
+    assert headers["Authorization"].endswith(f"Signature={signature}")
+
+
+def test_the_gateway_needs_neither_numpy_nor_torch_nor_opencv() -> None:
+    code = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("numpy", "torch", "cv2", "PIL", "onnxruntime", "scipy", "simplejpeg"):
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Absent())
+import pixelserve_gateway.__main__
+from pixelserve_gateway import Call, Calls, GatewaySettings, create_app
+from pixelserve_gateway.runtime import Runtime
+create_app(GatewaySettings(runtime="http://127.0.0.1:9"))
+data = bytes.fromhex(sys.argv[1])
+Calls(Runtime("http://127.0.0.1:9"), GatewaySettings()).check(Call.from_image("image_super_resolution", data, {}))
+print(*sorted(name for name in sys.modules if name in ("pixelserve.local", "pixelserve.serving", "pixelserve.models")))
+"""
+    ran = subprocess.run([sys.executable, "-c", code, PHOTO.hex()], capture_output=True, text=True, timeout=60)
+    assert (ran.returncode, ran.stdout.strip()) == (0, ""), ran.stderr
+
+
+def test_settings_are_read_and_mistakes_named() -> None:
+    read = GatewaySettings.from_env(
+        {"PIXELSERVE_GATEWAY_ENDPOINTS": "image-similarity=mine", "AWS_REGION": "eu-west-1"}
+    )
+    assert (read.endpoint(feature("image_similarity")), read.region) == ("mine", "eu-west-1")
+    assert read.endpoint(feature("image_super_resolution")) is None
+    assert GatewaySettings().endpoint(feature("image_super_resolution")) == "image-super-resolution"
+    for name, value in (("ENDPOINTS", "nothing=a"), ("ASYNC_ENDPOINTS", "image-similarity"), ("PORT", "70000")):
+        with pytest.raises(SettingsError, match=f"PIXELSERVE_GATEWAY_{name}"):
+            GatewaySettings.from_env({f"PIXELSERVE_GATEWAY_{name}": value})
+
+
+def test_the_page_has_the_table_of_the_settings() -> None:
+    assert as_markdown(GatewaySettings) in (ROOT / "docs" / "gateway.md").read_text()
