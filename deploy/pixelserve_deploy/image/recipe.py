@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -127,8 +128,17 @@ def _find_sources(source: Path) -> dict[str, Path]:
         "code": handlers.find_handler(Recipe.handler).parent,
         "container/image": source / "container" / "image",
         "container/pixelserve": Path(pixelserve.__file__).parent,
+        "container/pixelserve_gateway": _package_folder("pixelserve_gateway"),
         "deploy/pixelserve_deploy": Path(__file__).parents[1],
     }
+
+
+def _package_folder(name: str) -> Path:
+    """Where an installed package lies, which is not imported: what it needs need not be here."""
+    spec = importlib.util.find_spec(name)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent
 
 
 def _read_commit(source: Path) -> str:
