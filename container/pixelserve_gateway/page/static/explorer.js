@@ -6,12 +6,14 @@ const METHODS = ["get", "put", "post", "delete", "options", "head", "patch", "tr
 
 const service = await (await fetch("page/service.json")).json();
 const off = document.querySelector("#off");
+const reference = document.querySelector("#reference");
 
 showTexts(() => {
   off.hidden = !(service.authorization in OFF);
   if (!off.hidden) off.textContent = text(OFF[service.authorization]);
 });
 
+new MutationObserver(nameElements).observe(reference, { childList: true, subtree: true });
 window.SwaggerUIBundle({
   url: "openapi.json",
   dom_id: "#reference",
@@ -21,3 +23,24 @@ window.SwaggerUIBundle({
   displayRequestDuration: true,
   supportedSubmitMethods: service.authorization === "NONE" ? METHODS : [],
 });
+
+/** Gives Swagger UI's elements the names and levels that screen readers need, whenever it draws some. */
+function nameElements() {
+  const label = (selector, name) => {
+    for (const element of reference.querySelectorAll(`${selector}:not([aria-label])`)) {
+      element.setAttribute("aria-label", name(element));
+    }
+  };
+  const level = (selector, number) => {
+    for (const heading of reference.querySelectorAll(selector)) heading.setAttribute("aria-level", number);
+  };
+  label("tr[data-param-name] select", (select) => select.closest("tr").dataset.paramName);
+  label(".examples-select-element", () => "Examples");
+  label("[role=region]", (region) => region.id);
+  label("textarea", () => "Request body");
+  label(".information-container", () => "About");
+  reference.querySelector(".information-container")?.setAttribute("role", "region");
+  level("h3.opblock-tag", 2);
+  level(".opblock h4", 3);
+  level(".opblock h5", 4);
+}

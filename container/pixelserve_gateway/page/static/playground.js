@@ -99,12 +99,16 @@ async function choosePicture(index, file) {
   draw();
 }
 
+function takeChosen(index, input) {
+  if (input.files.length) choosePicture(index, input.files[0]);
+}
+
 function watchDrops() {
   for (const drop of document.querySelectorAll(".drop")) {
     const index = Number(drop.dataset.index);
     const target = drop.querySelector(".target");
     const input = drop.querySelector("input");
-    input.addEventListener("change", () => input.files.length && choosePicture(index, input.files[0]));
+    input.addEventListener("change", () => takeChosen(index, input));
     target.addEventListener("dragover", (event) => {
       event.preventDefault();
       target.classList.add("over");
@@ -422,3 +426,4 @@ for (const fieldset of document.querySelectorAll("fieldset[data-feature]")) fiel
 find("#call").addEventListener("submit", run);
 find("#cancel").addEventListener("click", () => running?.abort());
 showTexts(draw);
+[0, 1].forEach((index) => takeChosen(index, find(`#file-${index}`))); // chosen before this script ran
