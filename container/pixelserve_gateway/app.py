@@ -41,8 +41,8 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    app.include_router(native.build_router(calls, settings.max_body_bytes))
-    app.add_api_route("/health", _health, methods=["GET"], summary="Whether the gateway answers")
+    app.include_router(native.build_router(calls, settings.max_body_bytes), tags=["Features"])
+    app.add_api_route("/health", _health, methods=["GET"], summary="Whether the gateway answers", tags=["Service"])
     app.include_router(build_pages(calls.served, native.PATHS, "NONE"))
     app.include_router(ai_solution_kit.build_router(calls, settings.max_body_bytes))
     app.add_exception_handler(PixelserveError, _answer_error)
