@@ -67,6 +67,13 @@ def test_nothing_else_is_sent(client: httpx.Client, name: str) -> None:
     assert answer.json()["error"]["code"] == "not_found"
 
 
+def test_what_the_reader_has_is_not_sent_again(client: httpx.Client) -> None:
+    first = client.get("/page/swagger/swagger-ui-bundle.js")
+    assert first.headers["content-type"] == "text/javascript; charset=utf-8"
+    again = client.get("/page/swagger/swagger-ui-bundle.js", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
 @pytest.mark.parametrize("path", PAGES)
 def test_a_query_with_an_action_is_not_the_pages_affair(client: httpx.Client, path: str) -> None:
     assert client.get(path, params={"utm": "1"}).status_code == 200

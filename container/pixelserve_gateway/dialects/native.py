@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -178,13 +179,23 @@ def _request_body(feature: Feature) -> dict[str, Any]:
 
 
 def _parameters(feature: Feature) -> list[dict[str, Any]]:
-    """The options that an image file as the body takes from the query."""
+    """The options that an image file as the body takes from the query.
+
+    Defaults are told in words: forms made of an OpenAPI document, Swagger UI's for one, send a schema's default along.
+    """
     properties = feature.request.model_json_schema()["properties"]
     return [
-        {"name": name, "in": "query", "required": False, "schema": schema, "description": schema.get("description", "")}
+        _query_parameter(name, dict(schema))
         for name, schema in properties.items()
         if not name.startswith(("url", "img"))
     ]
+
+
+def _query_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    default, description = schema.pop("default", None), schema.pop("description", "")
+    if default is not None:
+        description += f" Default: {json.dumps(default)}."
+    return {"name": name, "in": "query", "required": False, "schema": schema, "description": description}
 
 
 def _responses(feature: Feature) -> dict[int | str, dict[str, Any]]:

@@ -9,8 +9,9 @@ from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
-from starlette.responses import FileResponse, JSONResponse
+from starlette.responses import JSONResponse
 from starlette.routing import Match
+from starlette.staticfiles import StaticFiles
 
 from pixelserve.errors import NotFound
 from pixelserve.features import Feature
@@ -84,22 +85,24 @@ def build_router(served: Iterable[Feature], paths: Mapping[str, str], authorizat
     return router
 
 
-async def _show_playground() -> Response:
-    return _send("playground.html")
+async def _show_playground(request: Request) -> Response:
+    return _send("playground.html", request)
 
 
-async def _show_explorer() -> Response:
-    return _send("explorer.html")
+async def _show_explorer(request: Request) -> Response:
+    return _send("explorer.html", request)
 
 
 async def _send_static(request: Request) -> Response:
-    return _send(request.path_params["name"])
+    return _send(request.path_params["name"], request)
 
 
-def _send(name: str) -> Response:
-    """A file of the package. Raises NotFound for what is none."""
+def _send(name: str, request: Request) -> Response:
+    """A file of the package, or 304 for one that the reader has. Raises NotFound for what is none."""
     path = (STATIC / name).resolve()
     media_type = _MEDIA_TYPES.get(path.suffix)
     if media_type is None or not path.is_relative_to(STATIC.resolve()) or not path.is_file():
         raise NotFound(f"There is no file {name[:80]} of the pages. GET / shows the playground, GET /explorer the API.")
-    return FileResponse(path, media_type=media_type, headers=_HEADERS)
+    response = StaticFiles(directory=STATIC).file_response(path, path.stat(), request.scope)
+    response.headers.update(_HEADERS | {"content-type": media_type})
+    return response
