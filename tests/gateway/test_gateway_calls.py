@@ -224,6 +224,35 @@ def test_requests_to_aws_are_signed_as_botocore_signs(monkeypatch: pytest.Monkey
     assert headers["Authorization"].endswith(f"Signature={signature}")
 
 
+def test_a_signed_call_is_answered(features_runtime: LocalRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+
+    async def run() -> tuple[bytes, bool]:
+        runtime = Runtime(features_runtime.url, Signer("us-east-1"))
+        calls = Calls(runtime, GatewaySettings(async_endpoints=ASYNC), Settings())
+        try:
+            result = await calls.invoke(Call.from_image("image_similarity", PHOTO, {}), request_id="signed")
+            await calls.start(Call.from_image("image_similarity", PHOTO, {}), "signed-job")
+            return result.body, (await calls.look("signed-job", 1.0)).is_estimate
+        finally:
+            await runtime.close()
+
+    body, is_estimate = asyncio.run(run())
+    assert len(json.loads(body)["result"]) == 512
+    assert is_estimate, "the service has no operation that tells the state"
+
+
+def test_without_credentials_aws_cannot_be_called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    with pytest.raises(Unavailable, match="no AWS credentials"):
+        Signer("us-east-1")
+
+
 def test_the_gateway_needs_neither_numpy_nor_torch_nor_opencv() -> None:
     code = """
 import sys

@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--async-output",
         metavar="PLACE",
-        help="take asynchronous invocations too, and write what comes of them to s3://BUCKET/PREFIX or a folder",
+        help="serve an asynchronous NAME-async beside each NAME; its outputs go to s3://BUCKET/PREFIX or a folder",
     )
     parser.add_argument(
         "--async-input",
