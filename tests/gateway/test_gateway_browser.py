@@ -84,6 +84,7 @@ def open_page(browser: Browser, gateway: Gateway) -> Iterator[Open]:
         page.on("console", note)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(base + path)
+        expect(page.locator("#language")).not_to_be_empty()
         return page
 
     yield open_it
