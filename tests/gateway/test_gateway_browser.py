@@ -386,7 +386,7 @@ def test_the_playground_cannot_sign(open_page: Open, gateway: Gateway) -> None:
         assert "BotoAWSRequestsAuth" in sample(page, "Python")
 
 
-def test_the_explorer_shows_and_tries_every_feature(open_page: Open, person: bytes) -> None:
+def test_the_explorer_shows_and_tries_every_feature(open_page: Open) -> None:
     page = open_page("/explorer")
     expect(page.locator("#off")).to_be_hidden()
     bodies = {
@@ -405,6 +405,19 @@ def test_the_explorer_shows_and_tries_every_feature(open_page: Open, person: byt
         block.get_by_role("button", name="Execute").click()
         live = block.locator(".live-responses-table .response-col_status").last
         expect(live).to_contain_text("200")
+
+
+@pytest.mark.parametrize("content_type", ["image/*", "multipart/form-data"])
+def test_the_explorer_sends_files(open_page: Open, content_type: str) -> None:
+    page = open_page("/explorer")
+    block = page.locator("[id$='-image_super_resolution']")
+    block.locator(".opblock-summary-control").click()
+    block.get_by_role("button", name="Try it out").click()
+    block.locator(".content-type").first.select_option(content_type)
+    file = {"name": "photo.png", "mimeType": "image/png", "buffer": png(24, 32)}
+    block.locator("input[type=file]").set_input_files(file)
+    block.get_by_role("button", name="Execute").click()
+    expect(block.locator(".live-responses-table .response-col_status").last).to_contain_text("200")
 
 
 @pytest.mark.parametrize("path", ["/", "/explorer"])

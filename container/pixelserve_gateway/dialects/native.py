@@ -143,7 +143,10 @@ def _refuse_options(request: Request) -> None:
 
 
 async def _read_form(feature: Feature, headers: Headers, body: bytes, accept: str) -> Call:
-    """The call of a form: files as image, or image_1 and image_2, or under the schema's names; other fields as text."""
+    """The call of a form: files as image, or image_1 and image_2, or under the schema's names; other fields as text.
+
+    A browser sends what its user left empty as a field without text, or a file without a name: these count as absent.
+    """
 
     async def stream() -> AsyncGenerator[bytes, None]:
         yield body
@@ -154,8 +157,12 @@ async def _read_form(feature: Feature, headers: Headers, body: bytes, accept: st
         reason = getattr(error, "message", "it has no boundary")
         raise BadRequest(f"The form cannot be read: {reason}. Let your HTTP client write it.") from None
     try:
-        files = {name: await value.read() for name, value in form.multi_items() if isinstance(value, UploadFile)}
-        fields = {name: parse_text(value) for name, value in form.multi_items() if isinstance(value, str)}
+        files = {
+            name: await value.read()
+            for name, value in form.multi_items()
+            if isinstance(value, UploadFile) and value.filename
+        }
+        fields = {name: parse_text(value) for name, value in form.multi_items() if isinstance(value, str) and value}
     finally:
         await form.close()
     images = {_FILE_FIELDS.get(name, name): data for name, data in files.items()}
@@ -169,33 +176,33 @@ def _request_body(feature: Feature) -> dict[str, Any]:
     schema = feature.request.model_json_schema()
     examples = {name: {"value": value} for name, value in _EXAMPLES[feature.name].items()}
     file = {"type": "string", "format": "binary"}
-    form = {
-        "type": "object",
-        "properties": schema["properties"]
-        | {name: {"type": "string", "contentMediaType": RAW} for name in _FILE_FIELDS},
-    }
+    files = [name for name, field in _FILE_FIELDS.items() if field in schema["properties"]]
+    form = {"type": "object", "properties": dict.fromkeys(files, file) | _describe_fields(feature, ("img",))}
     content = {JSON: {"schema": schema, "examples": examples}, FORM: {"schema": form}, "image/*": {"schema": file}}
     return {"required": True, "content": content}
 
 
 def _parameters(feature: Feature) -> list[dict[str, Any]]:
-    """The options that an image file as the body takes from the query.
-
-    Defaults are told in words: forms made of an OpenAPI document, Swagger UI's for one, send a schema's default along.
-    """
-    properties = feature.request.model_json_schema()["properties"]
+    """The options that an image file as the body takes from the query."""
     return [
-        _query_parameter(name, dict(schema))
-        for name, schema in properties.items()
-        if not name.startswith(("url", "img"))
+        {"name": name, "in": "query", "required": False, "schema": schema, "description": schema.pop("description", "")}
+        for name, schema in _describe_fields(feature, ("img", "url")).items()
     ]
 
 
-def _query_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
-    default, description = schema.pop("default", None), schema.pop("description", "")
-    if default is not None:
-        description += f" Default: {json.dumps(default)}."
-    return {"name": name, "in": "query", "required": False, "schema": schema, "description": description}
+def _describe_fields(feature: Feature, excluded: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """Schemas of the request's fields for queries and forms, by name, but for those whose names begin as `excluded` do.
+
+    Defaults are told in words: pages made of an OpenAPI document, such as Swagger UI, would send each of them along.
+    """
+    described = {}
+    for name, schema in feature.request.model_json_schema()["properties"].items():
+        if name.startswith(excluded):
+            continue
+        default = schema.pop("default", None)
+        told = "" if default is None else f" Default: {json.dumps(default)}."
+        described[name] = schema | {"description": schema.get("description", "") + told}
+    return described
 
 
 def _responses(feature: Feature) -> dict[int | str, dict[str, Any]]:

@@ -21,8 +21,24 @@ window.SwaggerUIBundle({
   queryConfigEnabled: false,
   defaultModelsExpandDepth: 0,
   displayRequestDuration: true,
+  responseInterceptor: (response) => {
+    if (response.url.endsWith("/openapi.json")) response.text = emptyForms(response.text);
+    return response;
+  },
   supportedSubmitMethods: service.authorization === "NONE" ? METHODS : [],
 });
+
+/** An OpenAPI document whose forms begin empty: Swagger UI would fill every field with a value made up for its type. */
+function emptyForms(openapi) {
+  const document = JSON.parse(openapi);
+  for (const path of Object.values(document.paths)) {
+    for (const operation of Object.values(path)) {
+      const form = operation.requestBody?.content?.["multipart/form-data"];
+      for (const field of Object.values(form?.schema?.properties ?? {})) field.examples = [""];
+    }
+  }
+  return JSON.stringify(document);
+}
 
 /** Gives Swagger UI's elements the names and levels that screen readers need, whenever it draws some. */
 function nameElements() {
@@ -39,7 +55,11 @@ function nameElements() {
   label("[role=region]", (region) => region.id);
   label("textarea", () => "Request body");
   label(".information-container", () => "About");
-  reference.querySelector(".information-container")?.setAttribute("role", "region");
+  label(".scheme-container", () => "Server");
+  label("#servers", () => "Server");
+  for (const part of reference.querySelectorAll(".information-container, .scheme-container")) {
+    part.setAttribute("role", "region");
+  }
   level("h3.opblock-tag", 2);
   level(".opblock h4", 3);
   level(".opblock h5", 4);
