@@ -13,13 +13,17 @@ from starlette.responses import JSONResponse, Response
 
 import pixelserve
 from pixelserve.errors import BadRequest, MethodNotAllowed, NotFound, PixelserveError
-from pixelserve_gateway.auth import NONE
+from pixelserve_gateway.auth import IAM, KEYS, NONE
 from pixelserve_gateway.dialects import ai_solution_kit, hidream, native, native_jobs
 from pixelserve_gateway.edge import Edge, error_response
 from pixelserve_gateway.jobs import Phrase
 from pixelserve_gateway.opening import open_office
+from pixelserve_gateway.page import Authorization
+from pixelserve_gateway.page import build_router as build_pages
 from pixelserve_gateway.settings import GatewaySettings
 
+_AUTHORIZATIONS: dict[str, Authorization] = {NONE: "NONE", KEYS: "API_KEY", IAM: "AWS_IAM"}
+"""What the pages call the ways of asking who calls."""
 _RAISED = {404: NotFound, 405: MethodNotAllowed}
 """What the router raises, as errors of ours."""
 
@@ -46,10 +50,12 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    for dialect in (native, native_jobs, hidream, ai_solution_kit):
-        if dialect is ai_solution_kit:  # its paths have a stage before them, which would match others
-            app.add_api_route("/health", _health, methods=["GET"], summary="Whether the gateway answers")
-        app.include_router(dialect.build_router(desk))
+    app.include_router(native.build_router(desk), tags=["Features"])
+    app.include_router(native_jobs.build_router(desk), tags=["Jobs"])
+    app.add_api_route("/health", _health, methods=["GET"], summary="Whether the gateway answers", tags=["Service"])
+    app.include_router(build_pages(desk.calls.served, native.PATHS, _AUTHORIZATIONS[desk.auth.mode]))
+    app.include_router(hidream.build_router(desk))
+    app.include_router(ai_solution_kit.build_router(desk))  # the last: any stage may stand before its paths
     app.add_exception_handler(PixelserveError, _answer_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid)

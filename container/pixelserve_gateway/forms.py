@@ -16,7 +16,10 @@ _MOST_FILES = 2
 
 
 async def read_form(headers: Headers, body: bytes) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """The files of a form by their fields' names, and its other fields, parsed as text. Raises BadRequest."""
+    """The files of a form by their fields' names, and its other fields, parsed as text. Raises BadRequest.
+
+    A browser sends what its user left empty as a field without text, or a file without a name: these count as absent.
+    """
 
     async def stream() -> AsyncGenerator[bytes, None]:
         yield body
@@ -27,8 +30,12 @@ async def read_form(headers: Headers, body: bytes) -> tuple[dict[str, bytes], di
         reason = getattr(error, "message", "it has no boundary")
         raise BadRequest(f"The form cannot be read: {reason}. Let your HTTP client write it.") from None
     try:
-        files = {name: await value.read() for name, value in form.multi_items() if isinstance(value, UploadFile)}
-        fields = {name: parse_text(value) for name, value in form.multi_items() if isinstance(value, str)}
+        files = {
+            name: await value.read()
+            for name, value in form.multi_items()
+            if isinstance(value, UploadFile) and value.filename
+        }
+        fields = {name: parse_text(value) for name, value in form.multi_items() if isinstance(value, str) and value}
     finally:
         await form.close()
     return files, fields

@@ -70,6 +70,14 @@ def test_a_form_with_a_file_and_a_url(client: httpx.Client, pictures: Pictures) 
     assert 0 <= client.post("/v1/similarity", files=files, data=data).json()["similarity"] < 1
 
 
+def test_what_a_form_leaves_empty_is_absent(client: httpx.Client) -> None:
+    files = {"image": ("a.png", PHOTO), "image_1": ("", b"")}
+    answer = client.post("/v1/super-resolution", files=files, data={"url": "", "scale": "", "target": "", "face": ""})
+    assert answer.status_code == 200, answer.text
+    refused = client.post("/v1/super-resolution", files={"image": ("", b"")}, data={"scale": "2"})
+    assert refused.json()["error"]["param"] == "url"
+
+
 def test_the_vector_of_an_image(client: httpx.Client) -> None:
     answer = client.post("/v1/similarity?normalize=true", content=PHOTO, headers={"Content-Type": "image/png"}).json()
     assert answer["normalized"] is True

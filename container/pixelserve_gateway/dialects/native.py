@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from starlette.datastructures import Headers
 
 from pixelserve.errors import BadRequest, UnsupportedMediaType
-from pixelserve.features import Feature
+from pixelserve.features import FEATURES, Feature
 from pixelserve.media_types import JSON, MEDIA_TYPES, RAW, essence, is_json, resolve_type
 from pixelserve.schema import parse_text
 from pixelserve.wire import ATTRIBUTES
@@ -20,6 +21,7 @@ from pixelserve_gateway.dialects.answers import error_responses
 from pixelserve_gateway.edge import read_request_body
 from pixelserve_gateway.forms import FORM, read_form
 
+PATHS = {feature.name: f"/v1/{feature.short}" for feature in FEATURES}
 _FILE_FIELDS = {"image": "img", "image_1": "img_1", "image_2": "img_2"}
 """Names of a form's files beside those of the schema."""
 _EXAMPLES: dict[str, dict[str, Any]] = {
@@ -47,7 +49,7 @@ def build_router(desk: Desk) -> APIRouter:
     """The routes of the features that are served."""
     router = APIRouter()
     for feature in desk.calls.served:
-        endpoint, path = _route(desk, feature), f"/v1/{feature.short}"
+        endpoint, path = _route(desk, feature), PATHS[feature.name]
         router.add_api_route(
             path,
             endpoint,
@@ -114,23 +116,33 @@ def _request_body(feature: Feature) -> dict[str, Any]:
     schema = feature.request.model_json_schema()
     examples = {name: {"value": value} for name, value in _EXAMPLES[feature.name].items()}
     file = {"type": "string", "format": "binary"}
-    form = {
-        "type": "object",
-        "properties": schema["properties"]
-        | {name: {"type": "string", "contentMediaType": RAW} for name in _FILE_FIELDS},
-    }
+    files = [name for name, field in _FILE_FIELDS.items() if field in schema["properties"]]
+    form = {"type": "object", "properties": dict.fromkeys(files, file) | _describe_fields(feature, ("img",))}
     content = {JSON: {"schema": schema, "examples": examples}, FORM: {"schema": form}, "image/*": {"schema": file}}
     return {"required": True, "content": content}
 
 
 def _parameters(feature: Feature) -> list[dict[str, Any]]:
     """The options that an image file as the body takes from the query."""
-    properties = feature.request.model_json_schema()["properties"]
     return [
-        {"name": name, "in": "query", "required": False, "schema": schema, "description": schema.get("description", "")}
-        for name, schema in properties.items()
-        if not name.startswith(("url", "img"))
+        {"name": name, "in": "query", "required": False, "schema": schema, "description": schema.pop("description", "")}
+        for name, schema in _describe_fields(feature, ("img", "url")).items()
     ]
+
+
+def _describe_fields(feature: Feature, excluded: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """Schemas of the request's fields for queries and forms, by name, but for those whose names begin as `excluded` do.
+
+    Defaults are told in words: pages made of an OpenAPI document, such as Swagger UI, would send each of them along.
+    """
+    described = {}
+    for name, schema in feature.request.model_json_schema()["properties"].items():
+        if name.startswith(excluded):
+            continue
+        default = schema.pop("default", None)
+        told = "" if default is None else f" Default: {json.dumps(default)}."
+        described[name] = schema | {"description": schema.get("description", "") + told}
+    return described
 
 
 def _responses(feature: Feature) -> dict[int | str, dict[str, Any]]:
