@@ -6,6 +6,7 @@ import json
 import os
 import socket
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -46,6 +47,15 @@ def bind(host: str, port: int, remedy: str) -> socket.socket:
     except (OSError, OverflowError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise Unavailable(f"Cannot listen on {host}:{port}: {reason}. {remedy}") from None
+
+
+def url_of(listener: socket.socket) -> str:
+    """The URL of a TCP listener for callers on this machine: one of every address is reached by the loopback one."""
+    host, port, *_ = listener.getsockname()
+    address = ip_address(host)
+    if address.is_unspecified:
+        host = LOOPBACK[0] if address.version == 4 else LOOPBACK[1]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def is_loopback(host: str) -> bool:

@@ -240,6 +240,26 @@ def test_up_starts_a_gateway_for_the_features_it_serves(folder):
         httpx.get(url, trust_env=False)
 
 
+@pytest.mark.parametrize(("host", "here"), [("0.0.0.0", "127.0.0.1"), ("::", "[::1]")])
+def test_up_on_every_address_names_one_that_answers(folder, tmp_path, monkeypatch, capsys, host, here):
+    monkeypatch.setenv("PIXELSERVE_GATEWAY_STATE", str(tmp_path / "gateway"))
+    (tmp_path / "request.json").write_text('{"url": "http://a/b"}')
+    with up(f"image-similarity={folder}", "--host", host) as (_, printed):
+        gateway = re.search(r"The gateway is at ([^,]+), with", printed)[1]
+        assert gateway.startswith(f"http://{here}:")
+        assert f"export AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME=http://{here}:" in printed
+        words = ["invoke", "image-similarity", str(tmp_path / "request.json"), "--accept", "application/json"]
+        assert cli.main(words) == 0
+        assert "starting it for this call" not in capsys.readouterr().err
+        headers = {"x-api-key": re.search(r"It asks for a key: (\S+)", printed)[1]}
+        request = {"url": "http://a/b"}
+        assert httpx.post(f"{gateway}/v1/similarity", json=request, trust_env=False).status_code == 401
+        answer = httpx.post(f"{gateway}/v1/similarity", json=request, headers=headers, trust_env=False)
+        assert answer.json() == {"fields": ["url"], "content_type": "application/json"}
+    assert cli.main(["keys", "list"]) == 0
+    assert re.search(r"local +all +- +\S+ \S+ +20\d\d-", capsys.readouterr().out), "its key is still open"
+
+
 def test_up_starts_no_gateway_for_other_handlers_or_when_told(folder):
     with up(folder) as (_, printed):
         assert "gateway" not in printed

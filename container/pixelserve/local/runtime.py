@@ -33,7 +33,7 @@ from pixelserve.local.sources import Source
 from pixelserve.observe import LogLine
 from pixelserve.processes import Stop
 from pixelserve.settings import settings
-from pixelserve.wire import ATTRIBUTES, Headers, bind, is_from_web_page, read_body
+from pixelserve.wire import ATTRIBUTES, Headers, bind, is_from_web_page, read_body, url_of
 
 T = TypeVar("T")
 
@@ -233,8 +233,7 @@ class LocalRuntime:
         self, endpoints: Iterable[Endpoint], listener: socket.socket, places: AsyncPlaces | None = None
     ) -> None:
         self.endpoints = {endpoint.name: endpoint for endpoint in endpoints}
-        host, port, *_ = listener.getsockname()
-        self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        self.url = url_of(listener)
         self._listener = listener
         self._places = places
         self._thread = threading.Thread(target=lambda: uvloop.run(self._serve()), name="SageMaker runtime")

@@ -24,7 +24,7 @@ from pixelserve.local import AsyncPlaces, LocalRuntime, Source, open_source, run
 from pixelserve.observe import LogLine
 from pixelserve.processes import ServerProcess, Stop, Stopped, stop_all
 from pixelserve.storage import place
-from pixelserve.wire import DESCRIPTOR, bind
+from pixelserve.wire import DESCRIPTOR, bind, url_of
 from pixelserve_deploy import console
 from pixelserve_deploy.errors import UsageError
 
@@ -166,7 +166,8 @@ def _gateway(
     port = arguments.gateway_port
     if port is None:
         port = arguments.port + 1 if arguments.port else 0
-    with bind(arguments.host, port, "Choose another with --gateway-port.") as listener:
+    with ExitStack() as ends:
+        listener = ends.enter_context(bind(arguments.host, port, "Choose another with --gateway-port."))
         environment = os.environ | {
             "PIXELSERVE_GATEWAY_HOST": f"{DESCRIPTOR}{listener.fileno()}",
             "PIXELSERVE_GATEWAY_RUNTIME": local.url,
@@ -184,14 +185,12 @@ def _gateway(
             pass_fds=[listener.fileno()],
             log=log,
         )
-        key = _make_key(environment)
-        host, bound, *_ = listener.getsockname()
-    url = f"http://{f'[{host}]' if ':' in host else host}:{bound}"
-    try:
+        ends.callback(stop_all, [server])
+        key = ends.enter_context(_api_key(environment))
+        url = url_of(listener)
+        listener.close()  # the server has inherited it
         _wait_until_ready(server, url, stop)
         yield _Gateway((server,), _explain_gateway(url, names, key))
-    finally:
-        stop_all([server])
 
 
 def _feature_names(sources: list[Source]) -> dict[str, str]:
@@ -220,17 +219,23 @@ def _wait_until_ready(server: ServerProcess, url: str, stop: Stop) -> None:
             stop.check()
 
 
-def _make_key(environment: Mapping[str, str]) -> str:
-    """A new API key of the gateway; "" where nobody is asked for one."""
+@contextmanager
+def _api_key(environment: Mapping[str, str]) -> Iterator[str]:
+    """An API key of the gateway, which opens nothing afterwards; "" where nobody is asked for one."""
     from pixelserve_gateway import GatewaySettings, asks_for_keys
     from pixelserve_gateway.jobs import ApiKeys, open_store
 
     settings = GatewaySettings.from_env(environment)
     if not asks_for_keys(settings):
-        return ""
+        yield ""
+        return
     with closing(open_store(settings)) as store:
-        key, _ = ApiKeys(store).make("local", (), time.time())
-    return key
+        keys = ApiKeys(store)
+        text, key = keys.make("local", (), time.time())
+        try:
+            yield text
+        finally:
+            keys.revoke(key.id, time.time())
 
 
 def _explain_gateway(url: str, names: dict[str, str], key: str) -> str:
