@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 import pixelserve
 from pixelserve.errors import BadRequest, MethodNotAllowed, NotFound, PixelserveError
 from pixelserve_gateway.auth import NONE
-from pixelserve_gateway.dialects import ai_solution_kit, native, native_jobs
+from pixelserve_gateway.dialects import ai_solution_kit, dreamina, dreamina_uploads, native, native_jobs
 from pixelserve_gateway.edge import Edge, error_response
 from pixelserve_gateway.jobs import Phrase
 from pixelserve_gateway.opening import open_office
@@ -45,14 +45,19 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    for dialect in (native, native_jobs, ai_solution_kit):
+    for dialect in (native, native_jobs, dreamina_uploads, dreamina, ai_solution_kit):
         if dialect is ai_solution_kit:  # its paths have a stage before them, which would match others
             app.add_api_route("/health", _health, methods=["GET"], summary="Whether the gateway answers")
         app.include_router(dialect.build_router(desk))
     app.add_exception_handler(PixelserveError, _answer_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
-    app.add_middleware(Edge, origins=settings.cors_origins, refuses_web_pages=desk.auth.mode == NONE)
+    app.add_middleware(
+        Edge,
+        origins=settings.cors_origins,
+        refuses_web_pages=desk.auth.mode == NONE,
+        spares=dreamina_uploads.is_of_no_browser,
+    )
     return app
 
 

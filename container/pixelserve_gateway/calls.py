@@ -7,7 +7,6 @@ an endpoint.
 from __future__ import annotations
 
 import base64
-import dataclasses
 import json
 import math
 from collections.abc import Mapping
@@ -167,12 +166,14 @@ class Calls:
         """Whether the feature has an asynchronous endpoint, so that `start` works."""
         return self._settings.async_endpoint(feature) is not None
 
-    def check(self, call: Call) -> None:
+    def check(self, call: Call, *, as_job: bool = False) -> None:
         """Raises what can be said before anything is sent.
 
         ImageTooLarge or OutputTooLarge for pictures, OutputTooLarge for a predicted answer that cannot be passed on,
-        BodyTooLarge for a request that an endpoint does not take. Images at URLs are the container's to check.
+        BodyTooLarge for a request that an endpoint does not take. Images at URLs are the container's to check. A job of
+        a feature with an asynchronous endpoint has no answer that is passed on.
         """
+        most_bytes = math.inf if as_job and self.is_asynchronous(call.feature) else self._settings.max_answer_bytes
         if len(call.body) > self._limits.max_body_bytes:
             raise BodyTooLarge(
                 f"The request would have {len(call.body):,} bytes; an endpoint takes {self._limits.max_body_bytes:,}. "
@@ -182,9 +183,9 @@ class Calls:
             size = read_size(image) if isinstance(image, bytes) else None
             if size is not None:
                 check_input(*size, self._limits)
-                self._check_answer(call, *size)
+                self._check_answer(call, *size, most_bytes)
 
-    def _check_answer(self, call: Call, width: int, height: int) -> None:
+    def _check_answer(self, call: Call, width: int, height: int, most_bytes: float) -> None:
         """Raises OutputTooLarge for an enlarged picture that has too many pixels, or whose file becomes too large."""
         if call.feature.request is not SuperResolutionRequest:
             return
@@ -194,10 +195,10 @@ class Calls:
         predicted = plan.width * plan.height * _CHANNELS * _SAMPLE_BYTES[chosen]
         if call.accept == JSON:
             predicted = predicted * 4 / 3
-        if predicted > self._settings.max_answer_bytes:
+        if predicted > most_bytes:
             raise OutputTooLarge(
                 f"The answer would have {plan.width} x {plan.height} pixels, about {round(predicted, -5):,.0f} bytes; "
-                f"{self._settings.max_answer_bytes:,} can be answered. Ask for format jpeg or webp, accept image/jpeg, "
+                f"{most_bytes:,} can be answered. Ask for format jpeg or webp, accept image/jpeg, "
                 "or make it a job, whose result is a link.",
                 param="format",
             )
@@ -236,7 +237,7 @@ class Calls:
         an invocation gets `timeout_seconds` (1 to 3,600). Raises what `check` raises, but for the answer's size,
         BodyTooLarge, NotFound without such an endpoint, Unavailable.
         """
-        Calls(self._runtime, dataclasses.replace(self._settings, max_answer_bytes=1 << 62), self._limits).check(call)
+        self.check(call, as_job=True)
         endpoint = self._settings.async_endpoint(call.feature)
         if endpoint is None:
             raise NotFound(f"{call.feature.title} has no asynchronous endpoint here.")
