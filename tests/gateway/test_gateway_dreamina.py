@@ -409,8 +409,9 @@ def test_side_calls_and_unknown_paths(client: httpx.Client) -> None:
     received = client.post("/commerce/v1/benefits/credit_receive", json={"time_zone": "Asia/Shanghai"}).json()
     assert received["data"]["receive_quota"] == 0
     assert client.post("/mweb/v1/algo_proxy", json={}).json()["data"] == {}
-    account = client.post("/passport/account/info/v2", json={}).json()["data"]["user_id"]
-    assert 0 < int(account) < 1 << 63
+    account = client.post("/passport/account/info/v2", json={}).json()["data"]
+    assert 0 < int(account["user_id"]) < 1 << 63
+    assert account["data"] == {"user_id": account["user_id"]}
     for method, path in (("GET", "/mweb/v1/unknown"), ("PUT", GENERATE), ("POST", "/commerce/x"), ("GET", "/mweb/seg")):
         answer = client.request(method, path)
         assert (answer.status_code, answer.json()["ret"]) == (200, "1002")
@@ -436,6 +437,25 @@ def test_a_gateway_may_insist_on_sign(features_runtime: LocalRuntime, tmp_path: 
             for path in (HISTORY, "/mweb/v1/get_upload_token")
         ]
         assert rets == ["0", "1014"]
+
+
+def test_a_picture_that_no_endpoint_could_answer_is_a_jpeg(features_runtime: LocalRuntime, tmp_path: Path) -> None:
+    environment = {
+        "PIXELSERVE_GATEWAY_STATE": str(tmp_path),
+        "PIXELSERVE_GATEWAY_RUNTIME": features_runtime.url,
+        "PIXELSERVE_GATEWAY_MAX_ANSWER_BYTES": "6000000",
+    }
+    with (
+        gateway_running(tmp_path, environment) as gateway,
+        httpx.Client(base_url=gateway.url, trust_env=False, timeout=60) as client,
+    ):
+        upload = client.post("/v1/uploads").json()
+        client.post(upload["url"], content=png(16, 16)).raise_for_status()
+        image = _made(client, _draft("pro_hd", {"init_image": {"image_uri": upload["id"]}}))
+        assert (image["format"], image["width"]) == ("jpeg", 2048)
+        assert client.get(image["image_url"]).headers["content-type"] == "image/jpeg"
+        too_large = _draft("pro_hd", {"init_image": {"image_uri": upload["id"]}, "resolution_type": "4k"})
+        assert _generate(client, too_large)["ret"] == "1002"
 
 
 def test_clients_that_imitate_a_page_are_let_in_and_pages_are_not(gateway: Gateway) -> None:

@@ -64,7 +64,7 @@ def build_router(desk: Desk) -> APIRouter:
         submit_id = str(asked.get("submit_id") or uuid.uuid4())
         image = await desk.read_image(tenant, image_id(draft.image))
         options = {"type": "foreground"} if draft.ability == CUTOUT else {"target": draft.target}
-        call = Call.from_image(feature, image, options, MEDIA_TYPES["png"])
+        call = desk.calls.fit(Call.from_image(feature, image, options, MEDIA_TYPES["png"]))
         same = json.dumps([draft.ability, draft.image, draft.target]).encode()
         wish = JobWish(DIALECT, same, key=_key(submit_id), data={"submit_id": submit_id})
         job = await desk.submit(request, tenant, call, wish)
@@ -89,7 +89,8 @@ def build_router(desk: Desk) -> APIRouter:
         return {"receive_quota": 0, "cur_total_credits": sum(_CREDITS.values()), "is_first_receive": False}
 
     async def account(request: Request, body: bytes) -> Any:
-        return {"user_id": user_id(await desk.auth.admit(request, body=body))}
+        told = {"user_id": user_id(await desk.auth.admit(request, body=body))}
+        return {**told, "data": told}  # some clients look into `data` twice
 
     async def proxy(request: Request, body: bytes) -> Any:
         await desk.auth.admit(request, body=body)
@@ -212,7 +213,14 @@ async def phrase(desk: Desk, job: Job) -> dict[str, Any]:
 async def _phrase_item(desk: Desk, job: Job) -> dict[str, Any]:
     url = desk.link(job)
     width, height = await desk.result_size(job)
-    image = {"image_uri": f"{STORE}/{job.id}", "image_url": url, "width": width, "height": height, "format": "png"}
+    assert job.result is not None
+    image = {
+        "image_uri": f"{STORE}/{job.id}",
+        "image_url": url,
+        "width": width,
+        "height": height,
+        "format": job.result.media_type.removeprefix("image/"),
+    }
     return {"common_attr": {"id": job.id, "cover_url": url}, "image": {"large_images": [image]}}
 
 
