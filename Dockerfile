@@ -68,12 +68,14 @@ RUN python -m pip install --no-cache-dir --disable-pip-version-check --root-user
     fi
 WORKDIR /opt/pixelserve
 ARG FEATURE=image_super_resolution
+ARG PROGRAM=inference.py
 ARG IMAGE_WEIGHTS=/opt/pixelserve/weights
 ARG VERSION=unknown
 ARG REVISION=unknown
 ARG DEVICE=cpu
 ENV PIXELSERVE_HOST=0.0.0.0 \
     PIXELSERVE_FEATURE=${FEATURE} \
+    SAGEMAKER_PROGRAM=${PROGRAM} \
     PIXELSERVE_IMAGE_WEIGHTS=${IMAGE_WEIGHTS} \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \

@@ -26,7 +26,7 @@ class Groups(LoadScopeScheduling):
             path.endswith(("oracle/test_hosts.py", "oracle/test_stack.py"))
             or folder == "images"
             or name == "test_local_mode.py"
-            or nodeid.endswith(("[image]", "[mms]"))
+            or nodeid.endswith(("[image]", "[mms]", "::test_multi_model_server_serves_a_job"))
         ):
             return "engine"
         return folder if folder == "fire" else path

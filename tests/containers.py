@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import docker
 import httpx
 import pytest
-from servers import ROOT, Served
+from servers import ROOT, Served, wait_for
 
 from pixelserve.errors import Unavailable
 from pixelserve_deploy.image import Recipe, build, connect
 
 TIME_TO_BUILD = pytest.mark.timeout(1200)
 """The mark of tests that use an image: the first of them builds it."""
+PUBLISHED = "http://127.0.0.1:8080"
+"""Where the printed line of `docker run` serves."""
 
 
 def engine_or_skip() -> docker.DockerClient:
@@ -36,6 +43,38 @@ def recipe(**fields: Any) -> Recipe:
 def built(client: docker.DockerClient, **fields: Any) -> str:
     """The tag of this tree's image, built now; all that has not changed comes from the engine's cache."""
     return build(client, recipe(**fields), lambda line: None)
+
+
+def build_options() -> list[str]:
+    """Where builds of torch are had in tests, as words of `pixelserve build`."""
+    find_links = os.environ.get("PIP_FIND_LINKS_URL")
+    return ["--network", "host", *(["--torch-find-links", find_links] if find_links else [])]
+
+
+def printed_line(said: str) -> str:
+    """The line of `docker run` that a build printed."""
+    return next(line.partition(":")[2] for line in said.splitlines() if line.startswith("To try it:"))
+
+
+@contextlib.contextmanager
+def running_printed(line: str) -> Iterator[str]:
+    """The URL of the healthy container that the printed line runs; SIGTERM ends it, with exit code 0."""
+    if shutil.which("docker") is None:
+        pytest.skip("the printed line needs the program docker")
+    with subprocess.Popen(shlex.split(line)) as run:
+        try:
+            wait_for(_is_healthy, what="the container of the printed line", seconds=60)
+            yield PUBLISHED
+        finally:
+            run.terminate()
+            assert run.wait(60) == 0
+
+
+def _is_healthy() -> bool:
+    try:
+        return httpx.get(f"{PUBLISHED}/ping", trust_env=False).is_success
+    except httpx.TransportError:
+        return False
 
 
 class Container(Served):

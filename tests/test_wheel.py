@@ -17,6 +17,7 @@ from pixelserve_deploy.image.recipe import FILES
 
 PACKAGES = {
     "container/pixelserve/": "pixelserve/",
+    "container/pixelserve_gateway/": "pixelserve_gateway/",
     "deploy/pixelserve_deploy/": "pixelserve_deploy/",
     "code/": "pixelserve_handlers/",
 }

@@ -33,4 +33,4 @@ def predict_fn(data: tuple[SegmentationRequest, Image], model: Segmenter) -> Ima
 
 
 def output_fn(prediction: Image, accept: str, context: Context) -> tuple[Body, str]:
-    return encode_answer(prediction, answer_type(accept, context.content_type))
+    return encode_answer(prediction, answer_type(accept, context.content_type or ""))

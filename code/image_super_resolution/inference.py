@@ -67,5 +67,5 @@ def predict_fn(
 def output_fn(prediction: tuple[SuperResolutionRequest, Image], accept: str, context: Context) -> tuple[Body, str]:
     """What predict_fn gave, as the caller accepts it: the body, or its parts, and their type."""
     request, image = prediction
-    media_type = answer_type(accept, context.content_type, MEDIA_TYPES[request.format])
+    media_type = answer_type(accept, context.content_type or "", MEDIA_TYPES[request.format])
     return encode_answer(image, media_type, request.format, request.quality)

@@ -90,13 +90,18 @@ class SuperResolutionRequest(ImageRequest):
 
 def parse_json(model: type[R], body: bytes) -> R:
     """A JSON body as a request. Raises BadRequest naming the field (`param`), what it held and what fits."""
+    return parse(model, read_object(body))
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """A JSON body that is an object. Raises BadRequest for any other."""
     try:
         values = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"The body is not valid JSON: {error}.") from error
     if not isinstance(values, dict):
         raise BadRequest('The body must be a JSON object, such as {"url": "https://…"}.')
-    return parse(model, values)
+    return values
 
 
 def parse_attributes(model: type[R], attributes: str) -> R:

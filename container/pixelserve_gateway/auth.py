@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import hmac
 import time
 from collections.abc import Callable
 
@@ -13,7 +11,7 @@ from fastapi import Request
 from pixelserve.wire import is_loopback
 from pixelserve_gateway import sigv4
 from pixelserve_gateway.errors import Forbidden, Unauthorized
-from pixelserve_gateway.jobs import ApiKey, ApiKeys, JobStore, Threads, kept_secret, take_token
+from pixelserve_gateway.jobs import ApiKey, ApiKeys, JobStore, Threads, access_key_id, secret_access_key, take_token
 from pixelserve_gateway.settings import GatewaySettings
 
 NONE, KEYS, IAM = "none", "keys", "iam"
@@ -21,12 +19,18 @@ ANYBODY = "local"
 """The tenant where nobody is asked."""
 COOKIE = "sessionid"
 _BEARER = "bearer "
-_SECRET = "key-pairs"
 
 
 def mode_of(settings: GatewaySettings) -> str:
     """How callers are asked: what the settings say, or none on a loopback address and keys on any other."""
     return settings.authorization or (NONE if is_loopback(settings.host) else KEYS)
+
+
+def check_scope(request: Request, feature: str) -> None:
+    """Raises Forbidden where the key of an admitted request is for other features."""
+    scopes = getattr(request.state, "scopes", ())
+    if scopes and feature not in scopes:
+        raise Forbidden(f"This key is for {', '.join(scopes)}, not for {feature}.")
 
 
 class Auth:
@@ -49,8 +53,9 @@ class Auth:
         if self.mode == IAM:
             return _caller_of_api_gateway(request)
         key = await self._threads.run(self._find, request, body)
-        if feature and not key.allows(feature):
-            raise Forbidden(f"This key is for {', '.join(key.scopes)}, not for {feature}.")
+        request.state.scopes = key.scopes
+        if feature:
+            check_scope(request, feature)
         if key.limit is not None:
             await self._threads.run(take_token, self._store, f"key/{key.id}", key.limit, self._clock())
         return key.tenant
@@ -79,17 +84,6 @@ class Auth:
 
     def _secret_of(self, name: str) -> str:
         return secret_access_key(self._store, name)
-
-
-def access_key_id(key: ApiKey) -> str:
-    """The AccessKeyId that belongs to an API key."""
-    return f"PS{key.id.upper()}"
-
-
-def secret_access_key(store: JobStore, name: str) -> str:
-    """The secret of an AccessKeyId: made from the store's own secret, so that none is stored. Blocks."""
-    digest = hmac.digest(kept_secret(store, _SECRET), name.encode(), "sha256")
-    return base64.b64encode(digest).decode()
 
 
 def _caller_of_api_gateway(request: Request) -> str:

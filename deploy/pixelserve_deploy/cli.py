@@ -31,6 +31,7 @@ COMMANDS = {
     "push": "push an image to Amazon ECR",
     "package": "write a model's files as SageMaker takes them from S3",
     "weights": "list, fetch and verify published weights",
+    "keys": "make, list and revoke API keys of the gateway",
     "cost": "say what an endpoint costs before it is deployed",
 }
 WITH_PROCESSES = ("up", "invoke", "transform", "check")

@@ -231,8 +231,9 @@ def test_up_takes_asynchronous_invocations(folder, tmp_path):
 def test_up_starts_a_gateway_for_the_features_it_serves(folder):
     with up(f"image-similarity={folder}") as (process, printed):
         url = re.search(r"The gateway is at ([^,]+), with the REST APIs of image_similarity;", printed)[1]
-        answer = httpx.post(f"{url}/prod/image-similarity/", json={"img": "aGVsbG8="}, trust_env=False)
-        assert answer.status_code == 200, answer.text
+        pair = {"url_1": "http://a/b", "url_2": "http://c/d"}
+        answer = httpx.post(f"{url}/v1/similarity", json=pair, trust_env=False)
+        assert answer.json() == {"fields": ["url_1", "url_2"], "content_type": "application/json"}
         process.terminate()
         assert process.wait(30) == 0
     with pytest.raises(httpx.ConnectError):

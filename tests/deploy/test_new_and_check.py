@@ -339,3 +339,21 @@ def test_the_sample_is_an_image_that_decodes():
 
     image = decode(read_base64(json.loads(make_sample())["img"], "img"), Settings())
     assert (image.width, image.height) == (16, 16)
+
+
+@pytest.mark.parametrize(
+    ("results", "code", "expected"),
+    [
+        ("list(items)", 0, "ok       batch: 6 requests of one predict_batch_fn had their own answers"),
+        ("list(reversed(items))", 1, "PROBLEM  batch: 6 of 6 requests of one predict_batch_fn had another answer"),
+        ("items[:2]", 1, "PROBLEM  batch: 6 of 6 requests"),
+        ("[0.5 * len(items) for _ in items]", 1, "not checked batch: no two requests have different answers"),
+        ("[item * len(items) for item in items]", 0, "ok       batch: 6 requests"),  # as networks round otherwise
+    ],
+)
+def test_a_batch_must_not_mix_up_its_answers(check, tmp_path, results, code, expected):
+    body = tmp_path / "body.json"
+    body.write_text("[1, 2, 3]")
+    got, printed = check(PASS + f"def predict_batch_fn(items, m):\n    return {results}\n", "--body", body)
+    assert got == code
+    assert expected in printed

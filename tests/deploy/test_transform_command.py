@@ -1,6 +1,8 @@
 """`pixelserve transform` as a user types it: a folder of pictures, one that is none, and the same again."""
 
 import io
+import json
+import shutil
 import tarfile
 
 import pytest
@@ -29,6 +31,17 @@ def output_fn(image, accept):
     file = io.BytesIO()
     image.save(file, accept.removeprefix("image/"))
     return file.getvalue(), accept
+"""
+
+
+DOUBLE = """
+import numpy as np
+
+def model_fn(model_dir):
+    return 2
+
+def predict_fn(data, model):
+    return np.asarray(data) * model
 """
 
 
@@ -76,3 +89,19 @@ def test_an_archive_with_its_weights_beside_the_code(handler, tmp_path):
     assert cli.main(command) == 0
     with Image.open(small / "a.png.out") as answer:
         assert answer.size == (3, 3)
+
+
+def test_multi_model_server_serves_a_job(tmp_path, monkeypatch, capsys):
+    """It has no /execution-parameters."""
+    if shutil.which("java") is None:
+        pytest.skip("multi-model-server needs Java")
+    for name, text in {"double/inference.py": DOUBLE, "in/a.json": "3", "in/b.json": "[4]"}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setenv("PIXELSERVE_BACKEND", "mms")
+    assert cli.main(["transform", *(str(tmp_path / name) for name in ("double", "in", "out"))]) == 0
+    assert "2 transformed, 0 failed." in capsys.readouterr().err
+    assert {path.name: json.loads(path.read_text()) for path in (tmp_path / "out").iterdir()} == {
+        "a.json.out": 6,
+        "b.json.out": [8],
+    }

@@ -4,6 +4,7 @@
     store     the path of an SQLite file, or the name of a DynamoDB table
     results   the folder of the results
     backend   the URL of the SageMaker Runtime API
+    outputs   the folder of asynchronous outputs, or null: the endpoint is a real-time one
     loops     whether it ticks by itself; else POST /tick does
     dies      [a POINT, how many times it is passed until the process kills itself with SIGKILL there], or null
 
@@ -120,12 +121,13 @@ class DyingSender(Sender):
 class Backend:
     """A Caller of the one endpoint."""
 
-    def __init__(self, url: str, death: Death) -> None:
+    def __init__(self, url: str, outputs: str | None, death: Death) -> None:
+        self._outputs = Folder(Path(outputs)) if outputs else None
         self._client = httpx.AsyncClient(base_url=url, timeout=30, trust_env=False)
         self._death = death
 
     def is_asynchronous(self, feature: str) -> bool:
-        return False
+        return self._outputs is not None
 
     async def invoke(self, job: Job, call: KeptCall) -> Output:
         asyncio.get_running_loop().call_later(0.1, self._death.at, "run")
@@ -134,13 +136,29 @@ class Backend:
         return Output(answer.content, answer.headers["content-type"])
 
     async def start(self, job: Job, call: KeptCall, input_url: str) -> OutputPlaces:
-        raise NotImplementedError
+        answer = await self._client.post(f"/endpoints/{job.feature}/async-invocations", content=call.body)
+        answer.raise_for_status()
+        self._death.at("run")
+        return OutputPlaces(answer.headers["x-amzn-sagemaker-outputlocation"], "")
 
     async def look(self, job: Job, places: OutputPlaces, waited: float) -> Look:
-        raise NotImplementedError
+        name = self._name(places)
+        if name not in self._folder.names():
+            return Look()
+        return Look(output=Output(self._folder.read(name, 1_000)[0], "image/png"))
 
     async def forget(self, places: OutputPlaces) -> None:
-        raise NotImplementedError
+        self._folder.remove(self._name(places))
+
+    @property
+    def _folder(self) -> Folder:
+        assert self._outputs is not None
+        return self._outputs
+
+    def _name(self, places: OutputPlaces) -> str:
+        name = self._folder.name_of(places.output)
+        assert name is not None
+        return name
 
 
 def phrase(job: Job) -> str:
@@ -216,8 +234,10 @@ async def main(options: dict[str, Any]) -> None:
     webhooks.SCHEDULES["native"] = webhooks.Schedule(2.0, (0.2,) * 50, lambda status: status == 200)
     store = open_store(options["store"], death)
     results = Results(Folder(Path(options["results"])), b"secret", most_bytes=1_000_000)
-    jobs = JobService(store, DyingFiles(results, death), Rules(lease=1.0, calls=8), Threads())
-    ticker = Ticker(jobs, Backend(options["backend"], death), DyingSender(death), {"native": phrase})
+    jobs = JobService(store, DyingFiles(results, death), Rules(lease=1.0, calls=8, poll=0.2), Threads())
+    ticker = Ticker(
+        jobs, Backend(options["backend"], options["outputs"], death), DyingSender(death), {"native": phrase}
+    )
     server = uvicorn.Server(uvicorn.Config(App(jobs, ticker, results), lifespan="off", log_level="warning"))
     stop = asyncio.Event()
     loop = asyncio.create_task(ticker.run(stop)) if options["loops"] else None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import botocore.session
@@ -15,9 +17,17 @@ from botocore.awsrequest import AWSRequest
 from gateway_servers import png
 from servers import ROOT, wait_for
 
-from pixelserve.errors import BadRequest, BodyTooLarge, NotAcceptable, NotFound, OutputTooLarge, Unavailable
+from pixelserve.errors import (
+    BadRequest,
+    BodyTooLarge,
+    NotAcceptable,
+    NotFound,
+    OutputTooLarge,
+    PixelserveError,
+    Unavailable,
+)
 from pixelserve.features import FEATURES, feature
-from pixelserve.local import LocalRuntime
+from pixelserve.local import LocalRuntime, Source, running
 from pixelserve.settings import Settings, SettingsError, as_markdown
 from pixelserve.storage import Folder
 from pixelserve_gateway import Call, Calls, GatewaySettings
@@ -144,9 +154,47 @@ def test_a_runtime_that_is_not_there_is_unavailable() -> None:
 
 def test_an_endpoint_that_is_not_there_is_a_fault_of_the_gateway(features_runtime: LocalRuntime) -> None:
     call = Call.from_image("image_similarity", PHOTO, {})
-    with pytest.raises(Exception, match="may not call its endpoint") as raised:
+    with pytest.raises(PixelserveError, match="may not call its endpoint") as raised:
         with_calls(lambda calls: calls.invoke(call), features_runtime.url, endpoints=("image_similarity=nowhere",))
     assert raised.value.status == 500
+
+
+ECHO = """
+import json
+from pixelserve.errors import QueueFull
+
+def model_fn(model_dir):
+    return None
+
+def transform_fn(model, body, content_type, accept, context):
+    if body == b"full":
+        raise QueueFull("Too many wait.", retry_after=7)
+    seen = [len(body), content_type, accept, context.custom_attributes, context.request_id]
+    return json.dumps(seen), "application/json"
+"""
+
+
+def test_what_a_container_gets_and_how_its_errors_come_back(tmp_path: Path) -> None:
+    (tmp_path / "inference.py").write_text(ECHO)
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    call = Call.from_image("image_super_resolution", PHOTO, {"scale": 4}, "image/jpeg")
+    full = Call.from_image("image_super_resolution", b"full", {})
+    with running([Source("echo", tmp_path)]) as local:
+        named = {"endpoints": ("image_super_resolution=echo",)}
+        result = with_calls(lambda calls: calls.invoke(call, request_id="a-1", traceparent=trace), local.url, **named)
+        assert json.loads(result.body)[:4] == [len(PHOTO), "image/png", "image/jpeg", f"scale=4;traceparent={trace}"]
+        with pytest.raises(PixelserveError, match="Too many wait") as raised:
+            with_calls(lambda calls: calls.invoke(full), local.url, **named)
+    error = raised.value
+    assert (error.status, error.code, error.retryable, error.retry_after) == (429, "queue_full", True, 7)
+
+
+def test_a_jobs_answer_may_be_larger_than_what_is_answered() -> None:
+    calls = Calls(Runtime("http://127.0.0.1:9"), GatewaySettings(max_answer_bytes=1_000), Settings())
+    call = Call.from_image("image_super_resolution", PHOTO, {})
+    calls.check(call, as_job=True)
+    with pytest.raises(OutputTooLarge):
+        calls.check(call)
 
 
 def test_an_answer_that_is_too_large_is_refused_before_and_after(features_runtime: LocalRuntime) -> None:
@@ -174,6 +222,35 @@ def test_requests_to_aws_are_signed_as_botocore_signs(monkeypatch: pytest.Monkey
     again.headers["X-Amz-Security-Token"] = "token"
     signature = signer.signature(signer.string_to_sign(again, signer.canonical_request(again)), again)
     assert headers["Authorization"].endswith(f"Signature={signature}")
+
+
+def test_a_signed_call_is_answered(features_runtime: LocalRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+
+    async def run() -> tuple[bytes, bool]:
+        runtime = Runtime(features_runtime.url, Signer("us-east-1"))
+        calls = Calls(runtime, GatewaySettings(async_endpoints=ASYNC), Settings())
+        try:
+            result = await calls.invoke(Call.from_image("image_similarity", PHOTO, {}), request_id="signed")
+            await calls.start(Call.from_image("image_similarity", PHOTO, {}), "signed-job")
+            return result.body, (await calls.look("signed-job", 1.0)).is_estimate
+        finally:
+            await runtime.close()
+
+    body, is_estimate = asyncio.run(run())
+    assert len(json.loads(body)["result"]) == 512
+    assert is_estimate, "the service has no operation that tells the state"
+
+
+def test_without_credentials_aws_cannot_be_called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    with pytest.raises(Unavailable, match="no AWS credentials"):
+        Signer("us-east-1")
 
 
 def test_the_gateway_needs_neither_numpy_nor_torch_nor_opencv() -> None:

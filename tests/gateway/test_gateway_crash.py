@@ -99,9 +99,9 @@ def _start(script: str, *arguments: str, socket: socket.socket | None = None) ->
 
 
 @contextlib.contextmanager
-def _endpoint(seconds: float) -> Iterator[str]:
+def _endpoint(seconds: float, outputs: Path) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
-        process = _start("gateway_backend.py", str(listener.fileno()), str(seconds), socket=listener)
+        process = _start("gateway_backend.py", str(listener.fileno()), str(seconds), str(outputs), socket=listener)
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         process.kill()
         process.wait()
@@ -205,14 +205,19 @@ class Clients:
         return httpx.request(method, self._url + path, timeout=30, trust_env=False, **options)
 
 
-def _crash(store: str, folder: Path, *, loops: bool, jobs: int, kills: int, seconds: float) -> None:
+def _crash(
+    store: str, folder: Path, *, loops: bool, jobs: int, kills: int, seconds: float, asynchronous: bool = False
+) -> None:
+    outputs = folder / "outputs"
+    outputs.mkdir()
     chance = random.Random(20261125)
     with contextlib.ExitStack() as stack:
         receiver = stack.enter_context(_receiver())
         options = {
             "store": store,
             "results": str(folder / "results"),
-            "backend": stack.enter_context(_endpoint(0.3)),
+            "backend": stack.enter_context(_endpoint(0.3, outputs)),
+            "outputs": str(outputs) if asynchronous else None,
             "loops": loops,
         }
         gateway = Gateway(options)
@@ -268,16 +273,21 @@ def _store(kind: str, folder: Path) -> Iterator[str]:
         yield str(folder / "jobs.sqlite") if kind == "sqlite" else stack.enter_context(_dynamodb(patch))
 
 
-@pytest.mark.parametrize(("kind", "loops"), [("sqlite", True), ("dynamodb", False)])
-def test_five_kills_lose_none_of_forty_jobs(kind: str, loops: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "loops", "asynchronous"),
+    [("sqlite", True, False), ("dynamodb", False, False), ("sqlite", True, True)],
+    ids=["sqlite-loop", "dynamodb-tick", "asynchronous"],
+)
+def test_five_kills_lose_none_of_forty_jobs(kind: str, loops: bool, asynchronous: bool, tmp_path: Path) -> None:
     with _store(kind, tmp_path) as store:
-        _crash(store, tmp_path, loops=loops, jobs=40, kills=5, seconds=60)
+        _crash(store, tmp_path, loops=loops, jobs=40, kills=5, seconds=60, asynchronous=asynchronous)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["realtime", "asynchronous"])
 @pytest.mark.parametrize("loops", [True, False], ids=["loop", "tick"])
 @pytest.mark.parametrize("kind", ["sqlite", "dynamodb"])
-def test_twenty_kills_lose_none_of_two_hundred_jobs(kind: str, loops: bool, tmp_path: Path) -> None:
+def test_twenty_kills_lose_none_of_two_hundred_jobs(kind: str, loops: bool, asynchronous: bool, tmp_path: Path) -> None:
     with _store(kind, tmp_path) as store:
-        _crash(store, tmp_path, loops=loops, jobs=200, kills=20, seconds=200)
+        _crash(store, tmp_path, loops=loops, jobs=200, kills=20, seconds=200, asynchronous=asynchronous)

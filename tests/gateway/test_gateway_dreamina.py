@@ -443,7 +443,7 @@ def test_a_picture_that_no_endpoint_could_answer_is_a_jpeg(features_runtime: Loc
     environment = {
         "PIXELSERVE_GATEWAY_STATE": str(tmp_path),
         "PIXELSERVE_GATEWAY_RUNTIME": features_runtime.url,
-        "PIXELSERVE_GATEWAY_MAX_ANSWER_BYTES": "6000000",
+        "PIXELSERVE_GATEWAY_MAX_ANSWER_BYTES": "1000000",
     }
     with (
         gateway_running(tmp_path, environment) as gateway,

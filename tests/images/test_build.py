@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shlex
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -20,7 +17,7 @@ import cv2
 import docker
 import httpx
 import pytest
-from containers import TIME_TO_BUILD, Container, built, recipe
+from containers import TIME_TO_BUILD, Container, build_options, built, printed_line, recipe, running_printed
 from drawing import picture
 from servers import ROOT, wait_for
 from wheels import build_wheel, environ_without_paths, install_wheel
@@ -30,8 +27,6 @@ from pixelserve_deploy import cli
 from pixelserve_deploy.image import ImageError, Recipe, build
 
 pytestmark = TIME_TO_BUILD
-PUBLISHED = "http://127.0.0.1:8080"
-"""Where the printed line of `docker run` serves."""
 PROXY = "http://me:secret@proxy.example:3128"
 HANDLER = """
 import greeting
@@ -52,12 +47,6 @@ def folder(tmp_path: Path) -> Path:
     (path / "inference.py").write_text(HANDLER)
     (path / "greeting.py").write_text("TEXT = 'hello'\n")
     return path
-
-
-def options() -> list[str]:
-    """Where builds of torch are had in tests, as words of the command line."""
-    find_links = os.environ.get("PIP_FIND_LINKS_URL")
-    return ["--network", "host", *(["--torch-find-links", find_links] if find_links else [])]
 
 
 class Files(SimpleHTTPRequestHandler):
@@ -87,7 +76,7 @@ def serving_files(folder: Path, asked: list[str]) -> Iterator[str]:
 def test_a_handler_of_ones_own_lies_in_the_image(
     client: docker.DockerClient, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["build", str(folder), "--name", "pixelserve-test-own", "--json", *options()]) == 0
+    assert cli.main(["build", str(folder), "--name", "pixelserve-test-own", "--json", *build_options()]) == 0
     said = capsys.readouterr()
     made = json.loads(said.out)
     assert made["tag"].startswith(f"pixelserve-test-own:{__version__}")
@@ -121,34 +110,14 @@ def weights(tmp_path: Path) -> Path:
     return folder
 
 
-def printed_line(said: str) -> str:
-    """The line of `docker run` that a build printed."""
-    return next(line.partition(":")[2] for line in said.splitlines() if line.startswith("To try it:"))
-
-
 def test_the_printed_line_serves_a_handler_with_its_weights(
     client: docker.DockerClient, folder: Path, weights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if shutil.which("docker") is None:
-        pytest.skip("the printed line needs the program docker")
     (folder / "inference.py").write_text(NEEDS_WEIGHTS)
     words = ["build", str(folder), "--model-dir", str(weights), "--name", "pixelserve-test-line", "-q"]
-    assert cli.main([*words, *options()]) == 0
-    line = printed_line(capsys.readouterr().out)
-    with subprocess.Popen(shlex.split(line)) as run, httpx.Client(base_url=PUBLISHED, trust_env=False) as caller:
-        try:
-            wait_for(lambda: _is_healthy(caller), what="the container of the printed line", seconds=60)
-            assert caller.post("/invocations", json=1).json() == ["seven", 1]
-        finally:
-            run.terminate()
-            assert run.wait(60) == 0
-
-
-def _is_healthy(caller: httpx.Client) -> bool:
-    try:
-        return caller.get("/ping").is_success
-    except httpx.TransportError:
-        return False
+    assert cli.main([*words, *build_options()]) == 0
+    with running_printed(printed_line(capsys.readouterr().out)) as url:
+        assert httpx.post(f"{url}/invocations", json=1, trust_env=False).json() == ["seven", 1]
 
 
 def test_a_packaged_model_is_built_with_its_weights(
@@ -161,7 +130,9 @@ def test_a_packaged_model_is_built_with_its_weights(
     tags = []
     for model in (archive, unpacked):
         capsys.readouterr()
-        assert cli.main(["build", str(model), "--name", "pixelserve-test-layout", "--json", "-q", *options()]) == 0
+        assert (
+            cli.main(["build", str(model), "--name", "pixelserve-test-layout", "--json", "-q", *build_options()]) == 0
+        )
         tags.append(json.loads(capsys.readouterr().out)["tag"])
     assert tags[0] == tags[1]
     container = Container(client, tags[0], tmp_path, None, {}, user="1234")
@@ -171,11 +142,36 @@ def test_a_packaged_model_is_built_with_its_weights(
         container.close()
 
 
+@pytest.mark.parametrize(("program", "others"), [("serve.py", {}), ("entry/serve.py", {"other.py": "nothing = 1\n"})])
+def test_another_entry_than_inference_py_is_served(
+    client: docker.DockerClient,
+    tmp_path: Path,
+    program: str,
+    others: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The only file of code/ is served whatever its name; SAGEMAKER_PROGRAM names one of several."""
+    model = tmp_path / "layout"
+    for name, text in {program: HANDLER, "greeting.py" if others else "lib/greeting.py": "TEXT = 'hello'\n"}.items():
+        (model / "code" / name).parent.mkdir(parents=True, exist_ok=True)
+        (model / "code" / name).write_text(text)
+    for name, text in others.items():
+        (model / "code" / name).write_text(text)
+        monkeypatch.setenv("SAGEMAKER_PROGRAM", program)
+    assert cli.main(["build", str(model), "--name", "pixelserve-test-entry", "--json", "-q", *build_options()]) == 0
+    container = Container(client, json.loads(capsys.readouterr().out)["tag"], tmp_path, None, {})
+    try:
+        assert container.ready().invoke("1").json()["greeting"] == "hello"
+    finally:
+        container.close()
+
+
 def test_weights_that_are_missing_are_told_once(
     client: docker.DockerClient, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "inference.py").write_text(NEEDS_WEIGHTS)
-    assert cli.main(["build", str(folder), "--name", "pixelserve-test-missing", "-q", *options()]) == 0
+    assert cli.main(["build", str(folder), "--name", "pixelserve-test-missing", "-q", *build_options()]) == 0
     said = capsys.readouterr().out
     tag = printed_line(said).split()[-2]
     assert 'With weights: docker run --rm -p 127.0.0.1:8080:8080 -v "$PWD/WEIGHTS:/opt/ml/model:ro"' in said
@@ -215,7 +211,7 @@ def from_wheel(
         environ = environ_without_paths(
             PIP_EXTRA_INDEX_URL=f"{mirror}/simple", HTTP_PROXY=PROXY, http_proxy=PROXY, NO_PROXY="127.0.0.1"
         )
-        words = [programs / "pixelserve", "build", "--name", "pixelserve-test-wheel", "--json", "-q", *options()]
+        words = [programs / "pixelserve", "build", "--name", "pixelserve-test-wheel", "--json", "-q", *build_options()]
         done = subprocess.run(words, cwd=place, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     yield json.loads(done.stdout)["tag"], asked
@@ -298,6 +294,7 @@ def test_what_cannot_be_built_is_told(
 
 def test_tags_tell_handlers_apart(folder: Path) -> None:
     first = Recipe(ROOT, str(folder)).tag
+    assert Recipe(ROOT, str(folder), program="greeting.py").tag != first
     (folder / "greeting.py").write_text("TEXT = 'goodbye'\n")
     assert len({first, Recipe(ROOT, str(folder)).tag, Recipe(ROOT).tag, Recipe(ROOT, "image_similarity").tag}) == 4
 

@@ -1,9 +1,11 @@
 """Answers as an event stream: the framing by botocore's parser, the rest by a boto3 client over real connections."""
 
 import asyncio
+import contextlib
 import json
 import socket
 import threading
+import time
 
 import boto3
 import httpx
@@ -12,6 +14,7 @@ import pytest
 from botocore.config import Config
 from botocore.eventstream import EventStreamBuffer
 from botocore.exceptions import ClientError, EventStreamError
+from servers import wait_for
 
 from pixelserve.local import Source
 from pixelserve.local.event_stream import encode_exception, encode_part
@@ -34,6 +37,8 @@ def predict_fn(data, model, context):
 def output_fn(prediction, accept):
     if prediction.startswith(b"slowly"):
         return iterate(prediction), accept
+    if prediction.startswith(b"forever"):
+        return drip(prediction), accept
     return [prediction] * 3, accept
 
 def iterate(prediction):
@@ -45,6 +50,15 @@ def iterate(prediction):
     if file.read_text() == "fail":
         raise ValueError("in the middle")
     yield b"last"
+
+def drip(prediction):
+    import pathlib, time
+    made = pathlib.Path(prediction.removeprefix(b"forever").decode())
+    while True:
+        with made.open("ab") as file:
+            file.write(b".")
+        yield b"drop"
+        time.sleep(0.02)
 """
 
 
@@ -120,6 +134,21 @@ def test_boto3_gets_what_a_handler_yields_when_it_yields_it(client, tmp_path, en
     else:
         assert [event["PayloadPart"]["Bytes"] for event in stream] == [b"last"]
     answer["Body"].close()
+
+
+def test_a_handler_makes_no_more_parts_when_its_caller_has_hung_up(client, tmp_path):
+    made = tmp_path / "made"
+
+    def has_stopped():
+        before = made.stat().st_size
+        time.sleep(0.5)
+        return made.stat().st_size == before
+
+    answer = client.invoke_endpoint_with_response_stream(EndpointName="parts", Body=b"forever" + bytes(made))
+    assert next(iter(answer["Body"]))["PayloadPart"]["Bytes"] == b"drop"
+    assert not has_stopped()
+    answer["Body"].close()
+    wait_for(has_stopped, 20, "the end of the parts")
 
 
 class FakeEndpoint:
@@ -213,22 +242,36 @@ async def _released(work, release):
         release.set()
 
 
-def test_boto3_raises_what_happens_in_the_middle(monkeypatch, container):
-    endpoint = container(lambda connection: None)
-    with bind("127.0.0.1", 0, PORT_TAKEN) as listener:
-        local = LocalRuntime([endpoint], listener)
-        for name, value in local.environment().items():
-            monkeypatch.setenv(name, value)
-        local.start()
-        try:
+@pytest.fixture
+def invoked(monkeypatch):
+    """`invoked(endpoint)`: the body of its answer, by a boto3 client through a runtime on a socket."""
+    with contextlib.ExitStack() as stack:
+
+        def invoke(endpoint):
+            listener = stack.enter_context(bind("127.0.0.1", 0, PORT_TAKEN))
+            local = LocalRuntime([endpoint], listener)
+            for name, value in local.environment().items():
+                monkeypatch.setenv(name, value)
+            local.start()
+            stack.callback(local.close)
             client = boto3.client("sagemaker-runtime", config=Config(retries={"total_max_attempts": 1}))
-            answer = client.invoke_endpoint_with_response_stream(EndpointName="fake", Body=b"{}")
-            stream = iter(answer["Body"])
-            assert next(stream)["PayloadPart"]["Bytes"] == b"first"
-            with pytest.raises(
-                EventStreamError, match=r"ModelStreamError.*closed the connection before the answer's end"
-            ):
-                next(stream)
-            answer["Body"].close()
-        finally:
-            local.close()
+            return client.invoke_endpoint_with_response_stream(EndpointName="fake", Body=b"{}")["Body"]
+
+        yield invoke
+
+
+def test_boto3_raises_what_happens_in_the_middle(invoked, container):
+    body = invoked(container(lambda connection: None))
+    stream = iter(body)
+    assert next(stream)["PayloadPart"]["Bytes"] == b"first"
+    with pytest.raises(EventStreamError, match=r"ModelStreamError.*closed the connection before the answer's end"):
+        next(stream)
+    body.close()
+
+
+def test_a_caller_that_hangs_up_is_noticed_before_the_next_part(invoked, container):
+    hung_up = []
+    body = invoked(container(lambda connection: hung_up.append(connection.recv(1))))
+    assert next(iter(body))["PayloadPart"]["Bytes"] == b"first"
+    body.close()
+    wait_for(lambda: hung_up == [b""], 10, "the end of the connection to the container")

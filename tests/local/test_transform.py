@@ -174,7 +174,10 @@ class Scripted:
 
 @contextmanager
 def scripted(answer, concurrency=2):
-    """A server that says `answer(body) -> (status, headers, body)`; None closes the connection."""
+    """A server that says `answer(body) -> (status, headers, body)`; None closes the connection.
+
+    Without `concurrency` it has no /execution-parameters.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def reply(self, status, headers, body):
@@ -186,6 +189,9 @@ def scripted(answer, concurrency=2):
             self.wfile.write(body)
 
         def do_GET(self):
+            if concurrency is None:
+                self.reply(404, {}, b"")
+                return
             wants = {"MaxConcurrentTransforms": concurrency, "BatchStrategy": "SINGLE_RECORD", "MaxPayloadInMB": 1}
             self.reply(200, {}, json.dumps(wants).encode())
 
@@ -259,6 +265,29 @@ def test_as_many_are_in_flight_as_the_server_asks_for(tmp_path):
         "c8.out": "8",
         "c9.out": "9",
     }
+
+
+@pytest.mark.parametrize(
+    ("wishes", "requests", "failed"),
+    [
+        ({}, [b"1", b"2", b"3"], ["b has 6,000,001 bytes; the endpoint takes 6,000,000."]),
+        ({"strategy": "MULTI_RECORD", "concurrency": 2, "payload_megabytes": 7}, [b"1\n2\n3"], []),
+    ],
+)
+def test_a_server_that_does_not_say_what_it_wants_gets_what_the_job_says(tmp_path, wishes, requests, failed):
+    got = []
+
+    def answer(body):
+        got.append(body)
+        return 200, {}, b""
+
+    lines = folder_with(tmp_path / "lines", a=b"1\n2\n3\n")
+    large = folder_with(tmp_path / "large", b=bytes(6_000_001))
+    with scripted(answer, concurrency=None) as endpoint:
+        run_job(endpoint, Job(lines, Folder(tmp_path / "out"), split_lines=True, **wishes), lambda _: None)
+        assert got == requests
+        report = run_job(endpoint, Job(large, Folder(tmp_path / "out"), **wishes), lambda _: None)
+    assert [message[: len(start)] for message, start in zip(report.failures.values(), failed, strict=True)] == failed
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,18 @@ def test_the_one_torchscript_file_is_loaded_and_called(
     assert json.loads(called.body(buffer.getvalue(), "application/x-npy")) == [3.0]
 
 
+@pytest.mark.parametrize(
+    ("dtype", "python"), [("float32", "<f8"), ("bfloat16", "<f8"), ("int32", "<i8"), ("bool", "|b1")]
+)
+def test_tensors_are_written_as_python_numbers(direct: Callable[..., Called], dtype: str, python: str) -> None:
+    """SageMaker's PyTorch container writes the list of a tensor: NPY and CSV have Python's precision."""
+    predict = f"def predict_fn(data, model):\n    return torch.tensor([0.1, 1]).to(torch.{dtype})\n"
+    handler = direct(LOADS + predict)
+    written = np.load(io.BytesIO(handler.body("[1]", accept="application/x-npy")))
+    assert written.dtype.str == python
+    assert handler.body("[1]", accept="text/csv").decode().split() == [str(value) for value in written.tolist()]
+
+
 def test_the_native_server_does_the_same(serve: Callable[..., Server], tmp_path: Path, model: Path) -> None:
     server = serve("x = 1\n", SM_MODEL_DIR=str(model)).ready()
     assert server.invoke("[1, 2]").json() == [2.0, 4.0]

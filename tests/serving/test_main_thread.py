@@ -58,6 +58,28 @@ PROGRAM = """
             "main": threading.current_thread() is threading.main_thread(),
         }
 """
+SLEEPS = """
+    import os, sys, time
+
+    class Odd(Exception):
+        @property
+        def status_code(self):
+            raise ValueError("of the exception itself")
+        __str__ = status_code.fget
+
+    def model_fn(model_dir):
+        return None
+
+    def predict_fn(data, model):
+        if data == "fork":
+            if os.fork() == 0:
+                sys.exit(0)
+            return "parent"
+        if data == "odd":
+            raise Odd
+        time.sleep(float(data))
+        return float(data)
+"""
 HOLDS_THE_LOCK = """
     import re
 
@@ -150,16 +172,57 @@ def test_an_empty_line_after_an_answer_keeps_no_connection_from_ping(serve: Call
     caller.join()
 
 
+def _post(body: bytes) -> bytes:
+    head = b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    return head % len(body) + body
+
+
+def _connect(server: Server) -> socket.socket:
+    url = httpx.URL(server.url)
+    assert url.port is not None
+    return socket.create_connection((url.host, url.port), timeout=5.0)
+
+
+def test_an_empty_line_during_a_call_loses_no_answer(serve: Callable[..., Server]) -> None:
+    with _connect(serve(SLEEPS).ready()) as kept:
+        kept.sendall(_post(b"0.6"))
+        time.sleep(0.05)
+        kept.sendall(b"\r\n")
+        assert kept.recv(65536).endswith(b"0.6")
+        kept.sendall(_post(b"0.0"))
+        assert kept.recv(65536).endswith(b"0.0")
+
+
+def test_a_child_that_a_handler_lets_return_answers_nobody(serve: Callable[..., Server]) -> None:
+    server = serve(SLEEPS).ready()
+    with _connect(server) as kept:
+        for _ in range(5):
+            kept.sendall(_post(b'"fork"'))
+            assert kept.recv(65536).endswith(b'"parent"')
+        time.sleep(0.3)
+        kept.sendall(_post(b"0"))
+        assert kept.recv(65536).endswith(b"0")
+    assert server.invoke("0.01").json() == 0.01
+
+
+def test_an_exception_that_cannot_be_looked_at_is_a_500(serve: Callable[..., Server]) -> None:
+    server = serve(SLEEPS).ready()
+    first = server.workers()
+    answer = server.invoke('"odd"')
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "handler_error")
+    assert server.workers() == first
+
+
 def test_callers_are_told_in_time_while_the_handler_holds_the_interpreters_lock(serve: Callable[..., Server]) -> None:
     """By the supervisor: 504 to those whose time is over, 503 to those who come then; and the worker goes on later."""
-    server = serve(SLEEPS_WITH_THE_LOCK, SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS="2").ready()
+    server = serve(SLEEPS_WITH_THE_LOCK, SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS="3").ready()
     workers = server.workers()
     begun = time.monotonic()
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(server.invoke, "6")  # longer than the time-out, shorter than three of them
+        first = pool.submit(server.invoke, "7.5")  # longer than the time-out, shorter than three of them
         time.sleep(0.3)
         told = [first.result(), pool.submit(server.invoke, "0").result()]
-    assert time.monotonic() - begun < 6
+    assert time.monotonic() - begun < 7.5
     assert [answer.status_code for answer in told] == [504, 503]
     assert [answer.headers["retry-after"] for answer in told] == ["1", "1"]
     assert all(answer.json()["error"]["retryable"] for answer in told)

@@ -277,8 +277,9 @@ def test_each_model_brings_its_own_code_whatever_the_environment_of_the_wrapped_
 
 
 def test_a_folder_that_does_not_exist_is_404(server: Server, root: Path) -> None:
-    answer = load(server, "a", root / "none" / "model")
-    assert (answer.status_code, code_of(answer)) == (404, "not_found")
+    for absent in (root / "none" / "model", "/no-such-folder"):
+        answer = load(server, "a", absent)
+        assert (answer.status_code, code_of(answer)) == (404, "not_found")
     assert load(server, "a", root.parent).status_code == 400
 
 

@@ -45,7 +45,7 @@ PIECES = {
             "transport",
         ),
     },
-    RequestResponseCycle: {"disconnected", "more_body", "response_complete", "transport"},
+    RequestResponseCycle: {"disconnected", "more_body", "response_complete", "response_started", "transport"},
     FlowControl: {"resume_reading"},
 }
 """Whose attributes and methods are used or overridden: all that stands in the code of serving."""

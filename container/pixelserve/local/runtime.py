@@ -202,12 +202,15 @@ def _passed_back(answered: httpx.Headers) -> Headers:
 
 
 async def _send_stream(parts: AsyncGenerator[bytes], receive: Any, send: Any) -> None:
-    """Sends the parts as they come, until the caller hangs up."""
+    """Sends the parts as they come. When the caller hangs up, the wait for the next part ends at once."""
+    task = asyncio.current_task()
+    assert task is not None
     gone = asyncio.ensure_future(receive())  # the body is read: what comes now is the end
+    gone.add_done_callback(lambda _: task.cancel())
     try:
         async for part in parts:
             if gone.done():
-                break
+                return
             await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
     finally:

@@ -1,7 +1,8 @@
 """Batch transform on this machine: every object of a place through a server, as the service's jobs do it.
 
 The job's own settings reach the server as the variables that the service sets; what the server then answers to
-`GET /execution-parameters` is what is done.
+`GET /execution-parameters` is what is done. A server without that path gets what the job says, else the service's
+defaults (CreateTransformJob: one transform at a time, 6 MB).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import httpx
 
@@ -28,6 +29,8 @@ RETRIES = 3
 """The service's default: of a request that was answered 429 or 503."""
 SECONDS = 3_600.0
 """The service's limit for one invocation; the server's own time-out is shorter."""
+NOT_THERE = 404
+"""Status of `/execution-parameters` where a server, such as multi-model-server, has none."""
 PARAMETERS_SECONDS = 10.0
 """For the answer to `/execution-parameters`."""
 LONGEST_PAUSE = 60
@@ -47,6 +50,8 @@ class Job:
     """What to transform. An empty `content_type` is told from each object.
 
     With `split_lines` each line is a record, else each object; with `assemble_lines` each output ends with a newline.
+    The last three hold for a server that does not say what it wants: SINGLE_RECORD or MULTI_RECORD, requests at once,
+    and the MB (10^6 bytes) of the largest. Their defaults are the service's.
     """
 
     source: Place
@@ -56,6 +61,18 @@ class Job:
     split_lines: bool = False
     assemble_lines: bool = False
     overwrite: bool = False
+    strategy: str = "SINGLE_RECORD"
+    concurrency: int = 1
+    payload_megabytes: int = 6
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What a server would answer to `GET /execution-parameters` that wants what the job says."""
+        return {
+            "MaxConcurrentTransforms": self.concurrency,
+            "BatchStrategy": self.strategy,
+            "MaxPayloadInMB": self.payload_megabytes,
+        }
 
 
 @dataclass(frozen=True)
@@ -138,7 +155,8 @@ class _Run:
         self._total = 0
         self._open: set[_Output] = set()
         self._stopped = threading.Event()
-        parameters = client.get("/execution-parameters", timeout=PARAMETERS_SECONDS).raise_for_status().json()
+        wanted = client.get("/execution-parameters", timeout=PARAMETERS_SECONDS)
+        parameters = job.parameters if wanted.status_code == NOT_THERE else wanted.raise_for_status().json()
         self._most = 4 * int(parameters["MaxConcurrentTransforms"])
         self._limit = 1_000_000 * int(parameters["MaxPayloadInMB"])
         self._single = parameters["BatchStrategy"] == "SINGLE_RECORD"

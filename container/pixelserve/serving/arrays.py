@@ -198,6 +198,15 @@ def plain_array(value: Any) -> Array:
     return np.asarray(value)
 
 
+def as_python_numbers(tensor: Any) -> Array:
+    """A tensor's values in Python's own types: float64 of any float, int64 of any integer.
+
+    SageMaker's PyTorch container writes a list of them.
+    """
+    array = plain_array(tensor)
+    return array.astype(type(array.dtype.type().item()))
+
+
 def _plain(value: Any) -> Any:
     """Arrays, tensors and NumPy scalars (anything with `tolist`) as JSON values."""
     if hasattr(value, "tolist"):

@@ -45,7 +45,7 @@ def handler(event: Any, context: Any) -> Any:
     is_http = isinstance(event, dict) and ("requestContext" in event or "httpMethod" in event)
     try:
         if not is_http:
-            return _value(_call(json.dumps(event).encode(), {}, context))
+            return _value(_call(json.dumps(event).encode(), {"content-type": JSON}, context))
         answer, error = _http(event, context), None
         _check_size(len(_encoded(answer)[0]))
     except PixelserveError as raised:

@@ -19,7 +19,8 @@ class Context:
 
     `deadline` is a `time.monotonic()` value. `answer_attributes` may be set by the handler and is answered as
     X-Amzn-SageMaker-Custom-Attributes (at most 1024 visible ASCII characters). `wire_headers` are the request's, their
-    names in lower case. `system_properties` has `model_dir` and `gpu_id` (None without a GPU), among others.
+    names in lower case. `content_type` is None to a serial handler's own input_fn or transform_fn when none was sent.
+    `system_properties` has `model_dir` and `gpu_id` (None without a GPU), among others.
 
     Methods that take `idx`, and `request_processor`, `request_ids`, `metrics`, `manifest` and `system_properties`, are
     those of multi-model-server's context; there is one request, number 0. A handler may put values of its own on it.
@@ -27,7 +28,7 @@ class Context:
 
     request_id: str
     custom_attributes: str = ""
-    content_type: str = ""
+    content_type: str | None = ""
     accept: str = ""
     deadline: float = float("inf")
     answer_attributes: str = ""

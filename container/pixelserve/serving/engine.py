@@ -220,7 +220,11 @@ class Engine(ABC):
 
     def _fail(self, ticket: Ticket, error: BaseException) -> None:
         ticket.body, ticket.data, ticket.prediction = b"", None, None
-        reason = explain(error, ticket.context.request_id, self._handler.author_of(ticket.stage))
+        function = self._handler.author_of(ticket.stage)
+        try:
+            reason = explain(error, ticket.context.request_id, function)
+        except Exception:  # noqa: BLE001  an exception of a user's code may raise when it is looked at
+            reason = HandlerError(f"{function} raised {type(error).__name__}, which cannot be shown.")
         self._call_back(self._leave, ticket, reason)
 
 

@@ -56,10 +56,10 @@ class SerialEngine(Engine):
 
     def _take(self) -> list[Ticket]:
         batch: list[Ticket] = []
-        while self._waiting and len(batch) < self._most:
+        while len(batch) < self._most:
             try:
                 ticket = self._waiting.popleft()
-            except IndexError:  # its caller has gone just now
+            except IndexError:
                 break
             self._in_work.add(ticket)
             self._metrics.queue_seconds(time.perf_counter() - ticket.queued)

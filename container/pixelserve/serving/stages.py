@@ -12,7 +12,7 @@ from typing import Any
 
 from pixelserve.errors import BadRequest, HandlerError
 from pixelserve.media_types import CSV, JSON
-from pixelserve.serving import defaults
+from pixelserve.serving import arrays, defaults
 from pixelserve.serving.context import Context
 
 Function = Callable[..., Any]
@@ -106,20 +106,23 @@ def pipelined_stages(own: dict[str, Function | None], start: Context) -> tuple[F
 def serial_stages(own: dict[str, Function | None], start: Context, default_accept: str) -> tuple[Function, Function]:
     """input_fn and output_fn of a handler whose requests come one after another.
 
-    What a call put on its context is on those that follow. An absent Accept, and `*/*`, become `default_accept`.
+    What a call put on its context is on those that follow. An absent Accept, and `*/*`, become `default_accept`; an
+    absent content type is None, and JSON to the default input_fn.
     """
     decode: Function = own["input_fn"] or defaults.array_input_fn
     encode = own["output_fn"] or defaults.output_fn
     has_own_input, has_own_output = own["input_fn"] is not None, own["output_fn"] is not None
     latest = start
 
-    def input_fn(body: bytes, content_type: str, context: Context) -> Any:
+    def input_fn(body: bytes, content_type: str | None, context: Context) -> Any:
         nonlocal latest
         context.follow(latest)
         latest = context
         if context.accept in ("", "*/*"):
             context.accept = default_accept
-        if content_type in TEXT_TYPES and (b"content-type" in context.wire_headers or _is_text(body)):
+        if has_own_input and b"content-type" not in context.wire_headers:
+            content_type = context.content_type = None
+        if content_type in TEXT_TYPES:
             return decode(_as_text(body), content_type, context)
         return decode(bytearray(body) if has_own_input else body, content_type, context)
 
@@ -128,18 +131,11 @@ def serial_stages(own: dict[str, Function | None], start: Context, default_accep
             accept = context.accept = default_accept
         if not has_own_output and accept == JSON and isinstance(prediction, bytes | bytearray | memoryview):
             accept = context.wire_headers.get(b"accept", b"*/*").decode("latin-1")  # bytes may answer any type
+        if not has_own_output and hasattr(prediction, "detach"):
+            prediction = arrays.as_python_numbers(prediction)
         return encode(prediction, accept, context)
 
     return input_fn, output_fn
-
-
-def _is_text(body: bytes) -> bool:
-    """Whether a body that came without a content type may be taken for JSON."""
-    try:
-        body.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _as_text(body: bytes) -> str:

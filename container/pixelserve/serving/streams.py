@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 
 from pixelserve.errors import ClientGone, DeadlineExceeded
@@ -37,13 +38,14 @@ class Stream:
         deadline = time.monotonic() + MOST_SECONDS
         last: BaseException | None = None
         try:
-            while True:
-                with watch_call():
-                    part = next(parts, None)
-                if part is None:
-                    break
-                self._wait_for_room(deadline)
-                self._loop.call_soon_threadsafe(self._put, part)
+            with contextlib.closing(parts) if isinstance(parts, Generator) else contextlib.nullcontext():
+                while True:
+                    with watch_call():
+                        part = next(parts, None)
+                    if part is None:
+                        break
+                    self._wait_for_room(deadline)
+                    self._loop.call_soon_threadsafe(self._put, part)
         except BaseException as error:  # noqa: BLE001  a user's code may raise anything
             last = error
         self._loop.call_soon_threadsafe(self._parts.put_nowait, last)

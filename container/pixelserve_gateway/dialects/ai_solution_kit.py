@@ -12,8 +12,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from pixelserve.errors import BadRequest
 from pixelserve.media_types import JSON
+from pixelserve.schema import read_object
 from pixelserve_gateway.calls import Call
 from pixelserve_gateway.desk import Desk
 from pixelserve_gateway.edge import read_request_body
@@ -55,13 +55,7 @@ def read_call(feature: str, body: bytes) -> Call:
 
     Raises BadRequest.
     """
-    try:
-        values = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise BadRequest(f"The body is not valid JSON: {error}.") from error
-    if not isinstance(values, dict):
-        raise BadRequest('The body must be a JSON object, such as {"url": "https://…"}.')
-    fields = {name: value for name, value in values.items() if value not in (None, "")}
+    fields = {name: value for name, value in read_object(body).items() if value not in (None, "")}
     for suffix in ("", "_1", "_2"):
         if f"url{suffix}" in fields:
             fields.pop(f"img{suffix}", None)

@@ -15,6 +15,7 @@ from pixelserve import features
 from pixelserve.errors import BadRequest
 from pixelserve.media_types import JSON
 from pixelserve.schema import parse_json
+from pixelserve_gateway.auth import check_scope
 from pixelserve_gateway.calls import Call
 from pixelserve_gateway.desk import Desk, JobWish
 from pixelserve_gateway.dialects.answers import error_responses
@@ -53,9 +54,10 @@ def build_router(desk: Desk) -> APIRouter:
 
     async def submit(request: Request) -> Response:
         body = await read_request_body(request, limit)
+        tenant = await desk.auth.admit(request, body=body)
         wanted = parse_json(JobRequest, body)
         feature = features.feature(wanted.feature)
-        tenant = await desk.auth.admit(request, feature.name, body)
+        check_scope(request, feature.name)
         fields = await _with_uploads(desk, tenant, wanted.input)
         call = Call.from_fields(feature.name, fields, wanted.accept)
         key = request.headers.get("idempotency-key")

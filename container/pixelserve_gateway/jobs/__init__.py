@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pixelserve_gateway.jobs.events import Queue
     from pixelserve_gateway.jobs.files import JobFiles
     from pixelserve_gateway.jobs.job import Delivery, Job, JobProgress, JobState, OutputPlaces, StoredResult, Webhook
-    from pixelserve_gateway.jobs.keys import ApiKey, ApiKeys, RateLimit, take_token
+    from pixelserve_gateway.jobs.keys import ApiKey, ApiKeys, RateLimit, access_key_id, secret_access_key, take_token
     from pixelserve_gateway.jobs.opening import OpenJobs, keep, open_jobs, open_store
     from pixelserve_gateway.jobs.rules import Rules
     from pixelserve_gateway.jobs.secret import kept_secret, webhook_secret
@@ -31,7 +31,7 @@ else:
             ".events": "Queue",
             ".files": "JobFiles",
             ".job": "Delivery Job JobProgress JobState OutputPlaces StoredResult Webhook",
-            ".keys": "ApiKey ApiKeys RateLimit take_token",
+            ".keys": "ApiKey ApiKeys RateLimit access_key_id secret_access_key take_token",
             ".opening": "OpenJobs keep open_jobs open_store",
             ".rules": "Rules",
             ".secret": "kept_secret webhook_secret",
@@ -76,11 +76,13 @@ __all__ = [
     "Threads",
     "Ticker",
     "Webhook",
+    "access_key_id",
     "keep",
     "kept_secret",
     "lambda_handler",
     "open_jobs",
     "open_store",
+    "secret_access_key",
     "take_token",
     "webhook_secret",
 ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import hmac
 import math
 import secrets
 from collections.abc import Collection
@@ -11,6 +13,7 @@ from typing import Any
 
 from pixelserve.errors import NotFound
 from pixelserve_gateway.jobs.errors import RateLimited
+from pixelserve_gateway.jobs.secret import kept_secret
 from pixelserve_gateway.jobs.store import JobStore
 
 _KEY, _BUCKET = "api-key", "bucket"
@@ -36,9 +39,6 @@ class ApiKey:
     created: float
     limit: RateLimit | None = None
     revoked: float | None = None
-
-    def allows(self, feature: str) -> bool:
-        return not self.scopes or feature in self.scopes
 
 
 class ApiKeys:
@@ -84,6 +84,17 @@ class ApiKeys:
             revoked = key if key.revoked is not None else replace(key, revoked=now)
             if revoked is key or self._store.write(_KEY, name, asdict(revoked), record.version):
                 return revoked
+
+
+def access_key_id(key: ApiKey) -> str:
+    """The AccessKeyId that belongs to an API key."""
+    return f"PS{key.id.upper()}"
+
+
+def secret_access_key(store: JobStore, name: str) -> str:
+    """The secret of an AccessKeyId: made from the store's own secret, so that none is stored. Blocks."""
+    digest = hmac.digest(kept_secret(store, "key-pairs"), name.encode(), "sha256")
+    return base64.b64encode(digest).decode()
 
 
 def take_token(store: JobStore, name: str, limit: RateLimit, now: float) -> None:

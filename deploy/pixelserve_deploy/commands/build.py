@@ -1,8 +1,9 @@
 """Build the container image that SageMaker runs, or the one for AWS Lambda.
 
 HANDLER is a feature, the folder of a handler, a folder in SageMaker's layout (code/inference.py, the weights beside
-code/) or a model.tar.gz of that. Handler and weights then lie in the image, with what its requirements.txt names. A
-model folder that is mounted, or that SageMaker brings, still comes first.
+code/) or a model.tar.gz of that. SAGEMAKER_PROGRAM names another file than inference.py, as for `up`. Handler and
+weights then lie in the image, with what its requirements.txt names. A model folder that is mounted, or that SageMaker
+brings, still comes first.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from pixelserve import features
-from pixelserve.errors import BadRequest, NotFound
+from pixelserve.errors import NotFound
 from pixelserve.local import open_source
 from pixelserve.models import find_weights
 from pixelserve_deploy import console
@@ -120,13 +121,10 @@ def _open_recipe(arguments: argparse.Namespace) -> Iterator[Recipe]:
     with open_source(arguments.handler) as source:
         feature = features.find(arguments.handler)
         is_feature = feature is not None and source.folder == features.handler_folder(feature)
-        if not (source.folder / "inference.py").is_file():
-            raise BadRequest(
-                f"{source.folder} has no inference.py, which the image serves. Rename its {source.program}."
-            )
         yield Recipe(
             source=find_source(arguments.source),
             handler=feature.name if feature is not None and is_feature else str(source.folder),
+            program=source.program,
             model_dir=arguments.model_dir or source.model_dir,
             target=arguments.target,
             device=arguments.device,

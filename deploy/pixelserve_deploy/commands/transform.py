@@ -100,6 +100,9 @@ def _read_job(arguments: argparse.Namespace) -> Job:
         split_lines=arguments.split_type == "Line",
         assemble_lines=arguments.assemble_with == "Line",
         overwrite=arguments.overwrite,
+        strategy=STRATEGIES.get(arguments.strategy, Job.strategy),
+        concurrency=arguments.max_concurrent or Job.concurrency,
+        payload_megabytes=arguments.max_payload or Job.payload_megabytes,
     )
     if job.source.contains(job.target):
         raise UsageError(f"{job.target} lies in the input: its files would be inputs of the next job. Choose another")

@@ -10,8 +10,8 @@ import importlib.util
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--async-output",
         metavar="PLACE",
-        help="take asynchronous invocations too, and write what comes of them to s3://BUCKET/PREFIX or a folder",
+        help="serve an asynchronous NAME-async beside each NAME; its outputs go to s3://BUCKET/PREFIX or a folder",
     )
     parser.add_argument(
         "--async-input",
@@ -175,6 +175,8 @@ def _gateway(
         if places is not None:
             asynchronous = ",".join(f"{feature}={name}-async" for feature, name in names.items())
             environment["PIXELSERVE_GATEWAY_ASYNC_ENDPOINTS"] = asynchronous
+            environment["PIXELSERVE_GATEWAY_ASYNC_OUTPUTS"] = str(places.output)
+            environment["PIXELSERVE_GATEWAY_RESULTS"] = f"{str(places.output).rstrip('/')}/gateway"
         server = ServerProcess(
             "gateway",
             environment,
@@ -186,7 +188,7 @@ def _gateway(
     url = f"http://{f'[{host}]' if ':' in host else host}:{bound}"
     try:
         _wait_until_ready(server, url, stop)
-        yield _Gateway((server,), _explain_gateway(url, names))
+        yield _Gateway((server,), _explain_gateway(url, names, _make_key(environment)))
     finally:
         stop_all([server])
 
@@ -217,11 +219,26 @@ def _wait_until_ready(server: ServerProcess, url: str, stop: Stop) -> None:
             stop.check()
 
 
-def _explain_gateway(url: str, names: dict[str, str]) -> str:
+def _make_key(environment: Mapping[str, str]) -> str:
+    """A new API key of the gateway; "" where nobody is asked for one."""
+    from pixelserve_gateway import GatewaySettings
+    from pixelserve_gateway.auth import KEYS, mode_of
+    from pixelserve_gateway.jobs import ApiKeys, open_store
+
+    settings = GatewaySettings.from_env(environment)
+    if mode_of(settings) != KEYS:
+        return ""
+    with closing(open_store(settings)) as store:
+        key, _ = ApiKeys(store).make("local", (), time.time())
+    return key
+
+
+def _explain_gateway(url: str, names: dict[str, str], key: str) -> str:
+    shown, header = (f"\nIt asks for a key: {key}\n", f" -H 'x-api-key: {key}'") if key else ("", "")
     return f"""
 The gateway is at {url}, with the REST APIs of {", ".join(names)}; {url}/openapi.json describes them.
-
-curl {url}/{next(iter(names))} -d '{{"url": "https://…"}}'
+{shown}
+curl {url}/{next(iter(names))}{header} -d '{{"url": "https://…"}}'
 """
 
 

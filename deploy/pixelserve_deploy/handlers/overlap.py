@@ -1,10 +1,10 @@
-"""Whether a handler mixes up requests when its stages run beside each other, as PIPELINE = True asks for."""
+"""Whether a handler mixes up requests: of one batch, or when its stages run beside each other (PIPELINE = True)."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +18,10 @@ SECONDS = 20.0
 """Rounds that are likely to take longer in all are left out, but for the first two."""
 _SWITCH_SECONDS = 1e-5
 """Between two looks of the interpreter at whether another thread should run: a five hundredth of its default."""
+
+
+BatchFunction = Callable[[list[Any], list[Context]], Sequence[Any]]
+"""Items and their contexts in, one result an item out, in their order."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,45 @@ class Overlap:
 def run_overlapped(stages: Stages, bodies: list[bytes]) -> Overlap:
     """Answers each body alone, then all of them many times at once, and compares. Bodies that fail are left out."""
     started = time.perf_counter()
+    expected, reason = _answers_alone(stages, bodies)
+    if reason:
+        return Overlap(reason=reason)
+    seconds = (time.perf_counter() - started) / 2
+    rounds = max(2, min(ROUNDS, int(SECONDS / max(seconds, 1e-3))))
+    requests = list(expected) * rounds
+    with _frequent_switches():
+        wrong = sum(answer != expected[body] for body, answer in zip(requests, _answers(stages, requests), strict=True))
+    return Overlap(len(requests), wrong)
+
+
+def run_batched(stages: Stages, predict: BatchFunction, bodies: list[bytes]) -> Overlap:
+    """Answers all bodies as one batch of `predict`, and compares. Bodies that fail alone are left out.
+
+    Each is compared with its answer in a batch of itself alone, as large and at the same place: networks round
+    otherwise in batches of other sizes. A batch that fails, or gives another number of results, is wrong for all.
+    """
+    alone, reason = _answers_alone(stages, bodies)
+    if reason:
+        return Overlap(reason=reason)
+    different = list(alone)
+    try:
+        together = _answer_batch(stages, predict, different)
+        own = [_answer_batch(stages, predict, [body] * len(different))[at] for at, body in enumerate(different)]
+    except Exception:  # noqa: BLE001  a handler may raise anything
+        return Overlap(len(different), len(different))
+    return Overlap(len(different), sum(answer != expected for answer, expected in zip(together, own, strict=True)))
+
+
+def _answer_batch(stages: Stages, predict: BatchFunction, bodies: list[bytes]) -> list[bytes]:
+    """The answers to the bodies as one batch. Raises whatever the handler raises, ValueError for too few results."""
+    contexts = [stages.make_context() for _ in bodies]
+    items = [stages.decode(body, context) for body, context in zip(bodies, contexts, strict=True)]
+    results = predict(items, contexts)
+    return [stages.encode(result, context) for result, context in zip(results, contexts, strict=True)]
+
+
+def _answers_alone(stages: Stages, bodies: list[bytes]) -> tuple[dict[bytes, bytes], str]:
+    """Each body's answer with nothing beside it, and why they cannot be compared with others, else empty."""
     expected: dict[bytes, bytes] = {}
     for body in bodies:
         try:
@@ -54,16 +97,11 @@ def run_overlapped(stages: Stages, bodies: list[bytes]) -> Overlap:
         except Exception:  # noqa: BLE001  a handler may raise anything
             continue
         if first != second:
-            return Overlap(reason="the answers to the same request differ")
+            return {}, "the answers to the same request differ"
         expected[body] = first
     if len(set(expected.values())) < 2:
-        return Overlap(reason="no two requests have different answers: give more of them, --body FILE --body FILE")
-    seconds = (time.perf_counter() - started) / 2
-    rounds = max(2, min(ROUNDS, int(SECONDS / max(seconds, 1e-3))))
-    requests = list(expected) * rounds
-    with _frequent_switches():
-        wrong = sum(answer != expected[body] for body, answer in zip(requests, _answers(stages, requests), strict=True))
-    return Overlap(len(requests), wrong)
+        return {}, "no two requests have different answers: give more of them, --body FILE --body FILE"
+    return expected, ""
 
 
 def _answers(stages: Stages, requests: list[bytes]) -> Iterator[bytes | None]:

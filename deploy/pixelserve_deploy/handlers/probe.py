@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from pixelserve.errors import HandlerError, PixelserveError
 from pixelserve.media_types import JSON
 from pixelserve.serving import Context, Handler, Location, as_error, from_handler, load
 from pixelserve_deploy.handlers.checking import END
-from pixelserve_deploy.handlers.overlap import Stages, run_overlapped
+from pixelserve_deploy.handlers.overlap import Stages, run_batched, run_overlapped
 from pixelserve_deploy.handlers.safety import find_unsafe_calls
 from pixelserve_deploy.handlers.sample import make_sample, vary
 
@@ -57,6 +57,7 @@ class Probe:
             return
         if self._answer(found, model):
             self._overlap(found, model)
+            self._batch(found, model)
         self._refusals(found, model)
 
     def _answer(self, found: Handler, model: Any) -> bool:
@@ -80,25 +81,8 @@ class Probe:
         if not found.is_pipelined:
             self._record("ok", "concurrency", "requests run one after another, since PIPELINE is not True")
             return
-        content_type = self._content_type
-        bodies = [body for body, kind in self._requests if kind == content_type]
-        bodies += vary(self._body, content_type, VARIANTS)
-
-        def encode(prediction: Any, context: Context) -> bytes:
-            result = found.output_fn(prediction, self._accept, context)
-            return b"".join(from_handler(result, context, found.author_of("output_fn")).joined().parts)
-
-        def predict(data: Any, context: Context) -> Any:
-            if found.predict_batch_fn is not None:
-                return found.predict_batch_fn([data], model, [context])[0]
-            assert found.predict_fn is not None
-            return found.predict_fn(data, model, context)
-
-        def decode(body: bytes, context: Context) -> Any:
-            return found.input_fn(body, content_type, context)
-
-        stages = Stages(decode, predict, encode, lambda: self._context(accept=self._accept))
-        overlap = run_overlapped(stages, bodies)
+        stages = self._stages(found, model)
+        overlap = run_overlapped(stages, self._bodies())
         if overlap.reason:
             self._record("unchecked", "concurrency", overlap.reason)
         elif overlap.wrong:
@@ -110,6 +94,51 @@ class Probe:
             )
         else:
             self._record("ok", "concurrency", f"{overlap.answered} requests at once had the same answers as alone")
+
+    def _batch(self, found: Handler, model: Any) -> None:
+        """Gives a predict_batch_fn several requests together, whose answers must be theirs, in their order."""
+        predict_batch_fn = found.predict_batch_fn
+        if predict_batch_fn is None:
+            return
+
+        def predict(items: list[Any], contexts: list[Context]) -> Sequence[Any]:
+            results: Sequence[Any] = predict_batch_fn(items, model, contexts)
+            return results
+
+        batch = run_batched(self._stages(found, model), predict, self._bodies())
+        if batch.reason:
+            self._record("unchecked", "batch", batch.reason)
+        elif batch.wrong:
+            self._record(
+                "problem",
+                "batch",
+                f"{batch.wrong} of {batch.answered} requests of one predict_batch_fn had another answer than in "
+                "a batch of their own: return one result an item, in the order of the items",
+            )
+        else:
+            self._record("ok", "batch", f"{batch.answered} requests of one predict_batch_fn had their own answers")
+
+    def _bodies(self) -> list[bytes]:
+        """The requests of the first one's type, and others like it."""
+        content_type = self._content_type
+        given = [body for body, kind in self._requests if kind == content_type]
+        return [*given, *vary(self._body, content_type, VARIANTS)]
+
+    def _stages(self, found: Handler, model: Any) -> Stages:
+        def encode(prediction: Any, context: Context) -> bytes:
+            result = found.output_fn(prediction, self._accept, context)
+            return b"".join(from_handler(result, context, found.author_of("output_fn")).joined().parts)
+
+        def predict(data: Any, context: Context) -> Any:
+            if found.predict_batch_fn is not None:
+                return found.predict_batch_fn([data], model, [context])[0]
+            assert found.predict_fn is not None
+            return found.predict_fn(data, model, context)
+
+        def decode(body: bytes, context: Context) -> Any:
+            return found.input_fn(body, self._content_type, context)
+
+        return Stages(decode, predict, encode, lambda: self._context(accept=self._accept))
 
     def _context(self, content_type: str = "", accept: str = "") -> Context:
         deadline = time.monotonic() + INVOCATION_SECONDS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,11 +27,13 @@ HANDLER, WEIGHTS = "/opt/pixelserve/handler", "/opt/pixelserve/weights"
 class Recipe:
     """What to build. `handler` is a feature's name, or the folder of a handler to put into the image.
 
+    `program` is the handler's file in that folder, which the image serves.
     `model_dir` is a folder of weights to put in, which may be the handler's own; `weights` are published ones by name.
     """
 
     source: Path
     handler: str = "image_super_resolution"
+    program: str = "inference.py"
     model_dir: Path | None = None
     target: Literal["server", "lambda"] = "server"
     device: Literal["cpu", "cuda"] = "cpu"
@@ -47,7 +50,7 @@ class Recipe:
     def folder(self) -> Path | None:
         """The handler's folder, None for a feature."""
         path = Path(self.handler).expanduser()
-        return path.resolve() if (path / "inference.py").is_file() else None
+        return path.resolve() if (path / self.program).is_file() else None
 
     @property
     def weights_folder(self) -> Path | None:
@@ -63,7 +66,7 @@ class Recipe:
         """
         parts = [pixelserve.__version__, _read_commit(self.source)]
         if self.folder is not None:
-            parts.append(_digest_folder(self.folder))
+            parts.append(_digest_folder(self.folder, self.program))
         elif self.handler != Recipe.handler:
             parts.append(self.handler)
         if self.weights_folder is not None:
@@ -80,6 +83,7 @@ class Recipe:
             "DEVICE": self.device,
             "MMS": str(self.mms).lower(),
             "FEATURE": HANDLER if self.folder else self.handler.replace("-", "_"),
+            "PROGRAM": self.program,
             "IMAGE_WEIGHTS": HANDLER if has_own_weights and not self.weights else WEIGHTS,
             "WEIGHTS": " ".join(self.weights),
             "VERSION": pixelserve.__version__,
@@ -127,8 +131,17 @@ def _find_sources(source: Path) -> dict[str, Path]:
         "code": handlers.find_handler(Recipe.handler).parent,
         "container/image": source / "container" / "image",
         "container/pixelserve": Path(pixelserve.__file__).parent,
+        "container/pixelserve_gateway": _package_folder("pixelserve_gateway"),
         "deploy/pixelserve_deploy": Path(__file__).parents[1],
     }
+
+
+def _package_folder(name: str) -> Path:
+    """Where an installed package lies, which is not imported: what it needs need not be here."""
+    spec = importlib.util.find_spec(name)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent
 
 
 def _read_commit(source: Path) -> str:
@@ -144,9 +157,9 @@ def _read_commit(source: Path) -> str:
         return ""
 
 
-def _digest_folder(folder: Path) -> str:
-    """Eight digits that tell the contents of one folder from another's."""
-    digest = hashlib.sha256()
+def _digest_folder(folder: Path, program: str = "") -> str:
+    """Eight digits that tell the contents of one folder, and its program, from another's."""
+    digest = hashlib.sha256(program.encode())
     for name, path in list_files(folder).items():
         with path.open("rb") as file:
             digest.update(f"{name}\0".encode() + hashlib.file_digest(file, "sha256").digest())

@@ -156,19 +156,19 @@ class Models(Contract):
             raise Draining("The container is ending. Load the model in another.")
 
     def _folder(self, url: str) -> Path:
-        """The folder that a URL names. Raises BadRequest for what is not below the one for models, and NotFound."""
+        """The folder that a URL names. Raises NotFound for a path to none, BadRequest for one outside models_dir."""
         root = Path(self._settings.models_dir).resolve()
         try:
             folder = Path(url).resolve()
-            is_one, is_there = root in folder.parents, folder.is_dir()
+            is_path, is_there, is_below = Path(url).is_absolute(), folder.is_dir(), root in folder.parents
         except (TypeError, ValueError, OSError, RuntimeError):  # what no path can be
-            is_one = False
-        if not is_one:
-            raise BadRequest(f"url must be a folder below {root} (PIXELSERVE_MODELS_DIR).", param="url")
-        if not is_there:
+            is_path = is_there = is_below = False
+        if is_path and not is_there:
             raise NotFound(
                 f"There is no folder {folder} here. Give the one that the model was unpacked to.", param="url"
             )
+        if not is_below:
+            raise BadRequest(f"url must be a folder below {root} (PIXELSERVE_MODELS_DIR).", param="url")
         return folder
 
     async def _unload(self, name: str, *_request: Any) -> Answer:

@@ -169,7 +169,7 @@ class Connection(HttpToolsProtocol):
         if not self._in_request:
             data = data.lstrip(b"\r\n")  # empty lines before a request mean nothing (RFC 9112, 2.2)
             if not data:
-                if self.timeout_keep_alive_task is None:
+                if self.timeout_keep_alive_task is None and (self.cycle is None or self.cycle.response_complete):
                     self._await_request()
                 return
         state = self.host.board[self.slot]
@@ -251,7 +251,8 @@ class Connection(HttpToolsProtocol):
             self.abort()
             return
         self.host.board[self.slot] = ANSWERING
-        self.cycle.transport = self._answer = _AnswerTransport(self.transport)  # type: ignore[assignment]
+        if not self.pipeline:  # else the cycle is a later request's
+            self.cycle.transport = self._answer = _AnswerTransport(self.transport)  # type: ignore[assignment]
 
     def on_response_complete(self) -> None:
         if self._answer is not None:
@@ -266,7 +267,9 @@ class Connection(HttpToolsProtocol):
         if self.transport.get_write_buffer_size():
             asyncio.get_running_loop().call_later(0.05, self._settle)
         else:
-            self.host.board[self.slot] = IDLE if self.cycle.response_complete and not self.pipeline else BUSY
+            is_idle = self.cycle.response_complete and not self.pipeline
+            if is_idle or not self.cycle.response_started:  # else the next answer has begun meanwhile
+                self.host.board[self.slot] = IDLE if is_idle else BUSY
 
     def timeout_keep_alive_handler(self) -> None:
         """uvicorn calls it when the connection has been idle for a while, or its answer is on the way still."""

@@ -18,7 +18,7 @@ from pixelserve.serving.native import channel
 from pixelserve.serving.native.acceptor import Acceptor
 from pixelserve.serving.native.board import ANSWERING, BUSY, IDLE, TAKEN, Board
 from pixelserve.serving.native.connection import Host
-from pixelserve.serving.native.lobby import LOST, OVERDUE, Lobby, answer_instead
+from pixelserve.serving.native.lobby import LOST, OVERDUE, UNREAD, Lobby, answer_instead
 from pixelserve.serving.native.waiting import WaitingConnections, first_bytes, hang_up
 from pixelserve.settings import Settings
 
@@ -39,13 +39,17 @@ class Worker:
     ready: bool = False
     has_said_why: bool = False
     """Whether it has said why its model did not load."""
+    is_overdue: bool = False
+    """Whether it was found not to have moved for a time-out."""
     slots: dict[int, float] = field(default_factory=dict)
 
 
 class Connections:
     """The connections that a listener takes, for `workers` by their index, of which there are `most`."""
 
-    def __init__(self, settings: Settings, listener: socket.socket, workers: Mapping[int, Worker], most: int) -> None:
+    def __init__(
+        self, settings: Settings, listener: socket.socket, workers: Mapping[int, Worker], most: int, lobby: Lobby
+    ) -> None:
         self._settings = settings
         self._workers = workers
         self._acceptor = Acceptor(listener, self._wait)
@@ -55,10 +59,7 @@ class Connections:
         self._is_closed = False
         self._loop = asyncio.get_running_loop()
         self.board = Board.create(self._acceptor.slots, most)
-
-    def open_lobby(self, lobby: Lobby) -> None:
-        """Called before anything else: what is answered here."""
-        self.lobby = Host(lobby, self._settings, self.board, self._free)
+        self.lobby = Host(lobby, settings, self.board, self._free)
         self.lobby.draining = True  # its answers close their connections, so that callers come back to a worker
 
     @property
@@ -82,7 +83,7 @@ class Connections:
 
     def _pass_on(self, connection: socket.socket, slot: int) -> bool:
         """Whether a worker took the connection."""
-        able = [worker for worker in self._workers.values() if worker.ready and not self._is_overdue(worker)]
+        able = [worker for worker in self._workers.values() if worker.ready and not self._stands_still(worker)]
         for worker in sorted(able, key=lambda worker: len(worker.slots)):
             try:
                 channel.send(worker.link, channel.CONNECTION, slot=slot, pass_on=connection)
@@ -137,20 +138,31 @@ class Connections:
             self._free(slot)
 
     def answer_overdue(self, worker: Worker) -> None:
-        """Answers 504 to those who have waited longer than the time-out in a worker that has not moved for that long.
+        """Answers those who have waited longer than the time-out in a worker that has not moved for that long.
 
-        When it moves again it finds TAKEN; it could write nothing then, since the sending side is shut down.
+        504, or 503 for a request that it has not begun to read. When it moves again it finds TAKEN; it could write
+        nothing then, since the sending side is shut down.
         """
-        if not self._is_overdue(worker):
+        worker.is_overdue = self._has_stood_still(worker)
+        if not worker.is_overdue:
             return
         since = self._loop.time() - self._settings.timeout
         for slot in [slot for slot, passed in worker.slots.items() if passed < since and slot in self._sockets]:
             state = self.board[slot]
             if state == BUSY or (state == IDLE and first_bytes(self._sockets[slot])):
                 self.board[slot] = TAKEN
-                self._answer_instead(slot, OVERDUE)
+                self._loop.call_soon(self._answer_taken, slot, OVERDUE if state == BUSY else UNREAD)
 
-    def _is_overdue(self, worker: Worker) -> bool:
+    def _answer_taken(self, slot: int, error: PixelserveError) -> None:
+        """Answers, unless the worker has woken just now and was faster."""
+        if self.board[slot] == TAKEN and slot in self._sockets:
+            self._answer_instead(slot, error)
+
+    def _stands_still(self, worker: Worker) -> bool:
+        """Whether it stood still at the last look, which allows for pauses of this process too, and does so yet."""
+        return worker.is_overdue and self._has_stood_still(worker)
+
+    def _has_stood_still(self, worker: Worker) -> bool:
         return self.board.seconds_since_beat(worker.index) > self._settings.timeout + PULSE_SECONDS
 
     def _answer_instead(self, slot: int, error: PixelserveError) -> None:

@@ -47,6 +47,7 @@ class Lobby(Contract):
         raise self._reason() or NotReady("No worker could take it at once. Send it again.", retry_after=1)
 
 
+UNREAD = NotReady("The handler has stopped its worker, which has not read this request. Send it again.", retry_after=1)
 LOST = WorkerLost("The worker ended while it had this request. Send it again.", retry_after=1)
 OVERDUE = DeadlineExceeded(
     "No answer in time: the handler holds the interpreter's lock. Send a smaller input, or try again under less load.",

@@ -53,12 +53,12 @@ class Supervisor:
         self._metrics = metrics.Metrics()
         self._gpus = config.gpus or gpus()
         self._worker_count = config.workers or max(1, self._gpus)
-        self._connections = Connections(config, listener, self._workers, self._worker_count)
+        lobby = Lobby(config, self._metrics, self._why)
+        self._connections = Connections(config, listener, self._workers, self._worker_count, lobby)
 
     async def run(self, stop: Stop) -> int:
         """Serves until `stop`, then drains. 0 when nothing was lost."""
         self._loop = asyncio.get_running_loop()
-        self._connections.open_lobby(Lobby(self._settings, self._metrics, self._why))
         starting, watching = self._spawn(self._prepare_and_start()), self._spawn(self._watch_pulses())
         await stop.wait_async()
         starting.cancel()

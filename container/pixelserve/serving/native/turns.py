@@ -7,6 +7,7 @@ relief, so that the others are read, refused and told of their time-outs; it com
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections import deque
@@ -31,7 +32,7 @@ class Turns:
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._work: deque[Work] = deque()
-        self._main = threading.get_ident()
+        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._begun: float | None = None
         """When the present turn of the handler began."""
@@ -55,7 +56,7 @@ class Turns:
     def run(self, work: Work) -> None:
         """Called on the loop: `work` is done on the main thread, after what was asked for before."""
         self._work.append(work)
-        if threading.get_ident() == self._main:
+        if not self._is_relieved:
             self._loop.stop()
 
     async def result_of(self, function: Callable[[], Result]) -> Result:
@@ -74,7 +75,12 @@ class Turns:
         return await future
 
     def call_back(self, function: Callable[..., None], *arguments: Any) -> None:
-        """Called by work: calls a function as the loop would."""
+        """Called by work: calls a function as the loop would.
+
+        A child that a handler forks and lets return ends here: connections and loop are its parent's.
+        """
+        if os.getpid() != self._pid:
+            os._exit(1)
         with self._lock:
             if not self._is_relieved:
                 function(*arguments)
