@@ -12,9 +12,14 @@ from pathlib import Path
 
 from pixelserve.errors import Unavailable
 
-FOLDER = "tls"
-AUTHORITY, _KEPT, _SERVED = "authority.pem", "authority-with-key.pem", "server.pem"
-"""Files in FOLDER: the certificate to trust; the authority, which signs; key and certificate that are served."""
+_FOLDER = "tls"
+_AUTHORITY, _KEPT, _SERVED = "authority.pem", "authority-with-key.pem", "server.pem"
+"""Files in the folder: the certificate to trust; the authority, which signs; key and certificate that are served."""
+
+
+def authority_file(state: Path) -> Path:
+    """The certificate to trust, of the authority kept in the state folder."""
+    return state / _FOLDER / _AUTHORITY
 
 
 def certificate_for(names: Collection[str], state: Path) -> Path | None:
@@ -28,7 +33,7 @@ def certificate_for(names: Collection[str], state: Path) -> Path | None:
         import trustme
     except ImportError:
         raise Unavailable("HTTPS needs trustme. Install the extra: pip install 'pixelserve[gateway]'.") from None
-    folder = state / FOLDER
+    folder = state / _FOLDER
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         kept = folder / _KEPT
@@ -37,7 +42,7 @@ def certificate_for(names: Collection[str], state: Path) -> Path | None:
             _write(kept, made.private_key_pem.bytes() + made.cert_pem.bytes(), replace=False)
         key, begin, certificate = kept.read_bytes().partition(b"-----BEGIN CERTIFICATE")
         authority = trustme.CA.from_pem(begin + certificate, key)
-        _write(folder / AUTHORITY, authority.cert_pem.bytes(), mode=0o644)
+        _write(authority_file(state), authority.cert_pem.bytes(), mode=0o644)
         _write(folder / _SERVED, authority.issue_cert(*names).private_key_and_cert_chain_pem.bytes())
     except OSError as error:
         raise Unavailable(f"Certificates cannot be kept in {folder}: {error.strerror}. Free it for writing.") from None

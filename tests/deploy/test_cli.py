@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import tarfile
@@ -238,6 +239,15 @@ def test_up_starts_a_gateway_for_the_features_it_serves(folder):
         assert process.wait(30) == 0
     with pytest.raises(httpx.ConnectError):
         httpx.get(url, trust_env=False)
+
+
+def test_up_serves_https_by_an_authority_that_it_names(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("PIXELSERVE_GATEWAY_STATE", str(tmp_path))
+    with up(f"image-similarity={folder}", "--gateway-tls") as (_, printed):
+        url = re.search(r"The gateway is at (https://[^,]+),", printed)[1]
+        authority = re.search(r"NODE_EXTRA_CA_CERTS=(\S+)", printed)[1]
+        trusted = ssl.create_default_context(cafile=authority)
+        assert httpx.get(f"{url}/health", trust_env=False, verify=trusted).json() == {"status": "ok"}
 
 
 def test_up_starts_no_gateway_for_other_handlers_or_when_told(folder):
