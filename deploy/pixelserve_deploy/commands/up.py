@@ -186,7 +186,7 @@ def _gateway(
         host, bound, *_ = listener.getsockname()
         if arguments.gateway_tls:
             environment.setdefault("PIXELSERVE_GATEWAY_TLS_NAMES", f"localhost,{host}")
-        authority = _authority(environment)
+        authority, key = _authority(environment), _make_key(environment)
         server = ServerProcess(
             "gateway",
             environment,
@@ -197,7 +197,7 @@ def _gateway(
     url = f"{'https' if authority else 'http'}://{f'[{host}]' if ':' in host else host}:{bound}"
     try:
         _wait_until_ready(server, url, authority, stop)
-        yield _Gateway((server,), _explain_gateway(url, names, _make_key(environment), authority))
+        yield _Gateway((server,), _explain_gateway(url, names, key, authority))
     finally:
         stop_all([server])
 
