@@ -37,6 +37,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
     return Groups(config, log)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _gateway_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Gateways that a test starts keep nothing in the user's home."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIXELSERVE_GATEWAY_STATE", str(tmp_path_factory.mktemp("gateway-state")))
+        yield
+
+
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Starts servers: `serve(handler_source, NAME=value)`, as `Server` does; all are gone after the test."""

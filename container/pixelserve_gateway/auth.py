@@ -26,6 +26,11 @@ def mode_of(settings: GatewaySettings) -> str:
     return settings.authorization or (NONE if is_loopback(settings.host) else KEYS)
 
 
+def asks_for_keys(settings: GatewaySettings) -> bool:
+    """Whether callers must show an API key."""
+    return mode_of(settings) == KEYS
+
+
 def check_scope(request: Request, feature: str) -> None:
     """Raises Forbidden where the key of an admitted request is for other features."""
     scopes = getattr(request.state, "scopes", ())

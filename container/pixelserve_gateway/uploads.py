@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pixelserve.errors import BodyTooLarge, InvalidImage, NotFound
 from pixelserve.imaging import read_size
 from pixelserve.media_types import content_type_of
-from pixelserve_gateway.jobs.job import is_id, new_id, time_of
+from pixelserve_gateway.jobs import is_id, new_id, time_of
 from pixelserve_gateway.results import Results
 
 PREFIX = "uploads/"

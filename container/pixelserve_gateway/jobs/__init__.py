@@ -10,7 +10,18 @@ if TYPE_CHECKING:
     from pixelserve_gateway.jobs.errors import Conflict, RateLimited
     from pixelserve_gateway.jobs.events import Queue
     from pixelserve_gateway.jobs.files import JobFiles
-    from pixelserve_gateway.jobs.job import Delivery, Job, JobProgress, JobState, OutputPlaces, StoredResult, Webhook
+    from pixelserve_gateway.jobs.job import (
+        Delivery,
+        Job,
+        JobProgress,
+        JobState,
+        OutputPlaces,
+        StoredResult,
+        Webhook,
+        is_id,
+        new_id,
+        time_of,
+    )
     from pixelserve_gateway.jobs.keys import ApiKey, ApiKeys, RateLimit, access_key_id, secret_access_key, take_token
     from pixelserve_gateway.jobs.opening import OpenJobs, keep, open_jobs, open_store
     from pixelserve_gateway.jobs.rules import Rules
@@ -30,7 +41,7 @@ else:
             ".errors": "Conflict RateLimited",
             ".events": "Queue",
             ".files": "JobFiles",
-            ".job": "Delivery Job JobProgress JobState OutputPlaces StoredResult Webhook",
+            ".job": "Delivery Job JobProgress JobState OutputPlaces StoredResult Webhook is_id new_id time_of",
             ".keys": "ApiKey ApiKeys RateLimit access_key_id secret_access_key take_token",
             ".opening": "OpenJobs keep open_jobs open_store",
             ".rules": "Rules",
@@ -77,12 +88,15 @@ __all__ = [
     "Ticker",
     "Webhook",
     "access_key_id",
+    "is_id",
     "keep",
     "kept_secret",
     "lambda_handler",
+    "new_id",
     "open_jobs",
     "open_store",
     "secret_access_key",
     "take_token",
+    "time_of",
     "webhook_secret",
 ]

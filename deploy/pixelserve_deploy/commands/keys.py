@@ -12,12 +12,14 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from pixelserve.features import feature
 from pixelserve_deploy import console
 from pixelserve_deploy.errors import UsageError
-from pixelserve_gateway import GatewaySettings
-from pixelserve_gateway.jobs import ApiKey, ApiKeys, JobStore, RateLimit, access_key_id, open_store, secret_access_key
+
+if TYPE_CHECKING:
+    from pixelserve_gateway.jobs import ApiKey, JobStore, RateLimit
 
 EXAMPLES = """\
   pixelserve keys make alice
@@ -42,6 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("list takes no name; make takes a tenant, revoke an id")
     if arguments.action != "make" and (arguments.feature or arguments.per_second or arguments.burst):
         raise UsageError("--feature, --per-second and --burst go with make")
+    from pixelserve_gateway.jobs import ApiKeys
+
     limit = _read_limit(arguments)
     scopes = [feature(name).name for name in arguments.feature]
     with _opened_store(arguments.state) as store:
@@ -57,6 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _read_limit(arguments: argparse.Namespace) -> RateLimit | None:
+    from pixelserve_gateway.jobs import RateLimit
+
     if arguments.per_second is None:
         if arguments.burst is not None:
             raise UsageError("--burst goes with --per-second")
@@ -69,6 +75,9 @@ def _read_limit(arguments: argparse.Namespace) -> RateLimit | None:
 
 @contextlib.contextmanager
 def _opened_store(folder: str | None) -> Iterator[JobStore]:
+    from pixelserve_gateway import GatewaySettings
+    from pixelserve_gateway.jobs import open_store
+
     settings = GatewaySettings.from_env()
     store = open_store(replace(settings, state=folder) if folder else settings)
     with contextlib.closing(store):
@@ -77,6 +86,8 @@ def _opened_store(folder: str | None) -> Iterator[JobStore]:
 
 def _print_key(text: str, key: ApiKey, store: JobStore) -> None:
     """The key alone goes to standard output, so that a script can keep it."""
+    from pixelserve_gateway.jobs import access_key_id, secret_access_key
+
     name = access_key_id(key)
     print(
         f"Key {key.id} of {key.tenant}. It is shown this once. Send it as `Authorization: Bearer KEY` or `x-api-key`.\n"

@@ -242,12 +242,11 @@ def _wait_until_ready(server: ServerProcess, url: str, authority: Path | None, s
 
 def _make_key(environment: Mapping[str, str]) -> str:
     """A new API key of the gateway; "" where nobody is asked for one."""
-    from pixelserve_gateway import GatewaySettings
-    from pixelserve_gateway.auth import KEYS, mode_of
+    from pixelserve_gateway import GatewaySettings, asks_for_keys
     from pixelserve_gateway.jobs import ApiKeys, open_store
 
     settings = GatewaySettings.from_env(environment)
-    if mode_of(settings) != KEYS:
+    if not asks_for_keys(settings):
         return ""
     with closing(open_store(settings)) as store:
         key, _ = ApiKeys(store).make("local", (), time.time())
