@@ -27,6 +27,9 @@ import cv2
 import httpx
 import numpy as np
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from gateway_servers import Gateway, gateway_running, png
 from servers import ROOT
 
@@ -338,6 +341,23 @@ def test_shapes_of_an_upload(client: httpx.Client, site: Site, region: str) -> N
     assert result["Results"] == [{"Uri": address["StoreInfos"][0]["StoreUri"], "UriStatus": 2000}]
     plugin = result["PluginResult"][0]
     assert (plugin["ImageWidth"], plugin["ImageHeight"], plugin["ImageFormat"]) == (32, 24, "png")
+
+
+def test_a_signature_may_cover_the_host(client: httpx.Client, site: Site) -> None:
+    token = _token(client)
+    credentials = Credentials(token["access_key_id"], token["secret_access_key"], token["session_token"])
+    url = f"{site.gateway.url}/?Action=ApplyImageUpload&FileSize=9&ServiceId=tb4s082cfz&Version=2018-08-01"
+    request = AWSRequest("GET", url)
+    SigV4Auth(credentials, "imagex", "us-east-1").add_auth(request)
+    assert "SignedHeaders=host;" in request.headers["Authorization"]
+    assert client.get(url, headers=dict(request.headers)).status_code == 200
+    stale = dict(request.headers) | {"X-Amz-Date": "20260101T000000Z"}
+    assert client.get(url, headers=stale).status_code == 401
+
+
+def test_without_an_action_the_root_is_not_this_dialects(client: httpx.Client) -> None:
+    for answer in (client.get("/"), client.get("/", params={"action": "ApplyImageUpload"})):
+        assert "ResponseMetadata" not in answer.text
 
 
 def test_what_does_not_fit_is_not_stored(client: httpx.Client, other: httpx.Client) -> None:
