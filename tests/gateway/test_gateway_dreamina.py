@@ -312,8 +312,13 @@ def test_what_a_draft_cannot_ask_for(client: httpx.Client) -> None:
         assert told["ret"] == "1002", told
         assert told["data"] == {"aigc_data": None, "fail_code": "1002", "fail_starling_message": told["errmsg"]}
     assert "super_resolution" in _generate(client, _draft("blend", {}))["errmsg"]
-    answer = client.post(GENERATE, content=b"{")
-    assert (answer.status_code, answer.json()["ret"]) == (200, "1002")
+    for path, body in (
+        (GENERATE, b"{"),
+        (GENERATE, b" " * 1_000_001),
+        (HISTORY, json.dumps({"history_ids": [1] * 101})),
+    ):
+        answer = client.post(path, content=body)
+        assert (answer.status_code, answer.json()["ret"]) == (200, "1002")
 
 
 def test_a_job_that_fails(client: httpx.Client) -> None:
@@ -414,6 +419,8 @@ def test_login_scope_and_rate(site: Site) -> None:
         with _client(site, key) as nobody:
             answers = [nobody.post(path, json=body) for path in paths]
         assert [(answer.status_code, answer.json()["ret"]) for answer in answers] == [(200, "1015")] * len(paths)
+    with _client(site, "") as nobody:
+        assert nobody.post(GENERATE, json={"draft_content": {}}).json()["ret"] == "1015"
     with _client(site, "") as bearer:
         answer = bearer.post(HISTORY, json={}, headers={"Authorization": f"Bearer {site.key}"})
         assert answer.json()["ret"] == "0"

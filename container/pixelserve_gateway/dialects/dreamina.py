@@ -33,6 +33,9 @@ GENERATE = "/mweb/v1/aigc_draft/generate"
 HISTORY = "/mweb/v1/get_history_by_ids"
 PREFIXES = ("/mweb", "/commerce", "/passport")
 """Below them every answer is of this dialect's shape, whatever the path."""
+MOST_BYTES = 1_000_000
+"""Of a body: no image is in any."""
+_MOST_IDS = 100
 _SUBMITTED, _FAILED, _SUCCEEDED = 20, 30, 50
 """The statuses that all known clients read alike."""
 _GENERATE_TYPE = 12
@@ -57,8 +60,12 @@ def build_router(desk: Desk) -> APIRouter:
     router = APIRouter(include_in_schema=False)
 
     async def generate(request: Request, body: bytes) -> Any:
-        asked = read_object(body)
-        draft = read_draft(asked.get("draft_content"))
+        try:
+            asked = read_object(body)
+            draft = read_draft(asked.get("draft_content"))
+        except BadRequest:
+            await desk.auth.admit(request, body=body)  # who has no login is told that first
+            raise
         feature = "human_image_segmentation" if draft.ability == CUTOUT else "image_super_resolution"
         tenant = await desk.auth.admit(request, feature, body)
         submit_id = str(asked.get("submit_id") or uuid.uuid4())
@@ -117,7 +124,7 @@ def answering(desk: Desk, make: Answer) -> Any:
     async def route(request: Request) -> JSONResponse:
         try:
             _check_sign(request, desk.settings.strict_sign)
-            body = await read_request_body(request, desk.settings.max_body_bytes)
+            body = await read_request_body(request, MOST_BYTES)
             return _phrase_answer(request, "0", "success", await make(request, body))
         except PixelserveError as error:
             return phrase_error(request, error)
@@ -248,4 +255,7 @@ def _phrase_answer(request: Request, ret: str, message: str, data: Any) -> JSONR
 
 
 def _read_ids(asked: Mapping[str, Any], name: str) -> list[str]:
+    """Raises BadRequest for too many."""
+    if len(as_list(asked.get(name))) > _MOST_IDS:
+        raise BadRequest(f"Ask for up to {_MOST_IDS} ids at once.", param=name)
     return [str(value) for value in as_list(asked.get(name)) if isinstance(value, str | int)]

@@ -23,7 +23,7 @@ from pixelserve.wire import is_from_web_page
 from pixelserve_gateway import sigv4
 from pixelserve_gateway.auth import COOKIE
 from pixelserve_gateway.desk import Desk
-from pixelserve_gateway.dialects.dreamina import PREFIXES, answering
+from pixelserve_gateway.dialects.dreamina import MOST_BYTES, PREFIXES, answering
 from pixelserve_gateway.dialects.dreamina_drafts import STORE, image_id, read_object
 from pixelserve_gateway.edge import read_request_body
 from pixelserve_gateway.errors import Unauthorized
@@ -60,7 +60,7 @@ def build_router(desk: Desk) -> APIRouter:
                 f"{request.method} {action[:40]!r} is not served: GET ApplyImageUpload, POST CommitImageUpload.",
                 param="Action",
             )
-        body = await read_request_body(request, desk.settings.max_body_bytes)
+        body = await read_request_body(request, MOST_BYTES)
         return _phrase(request, Result=await made(desk, request, _open_signed(desk, request, body), body))
 
     async def store(request: Request) -> Any:
