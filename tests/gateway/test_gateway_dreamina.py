@@ -497,6 +497,10 @@ def test_clients_that_imitate_a_page_are_let_in_and_pages_are_not(gateway: Gatew
     for headers, status in cases:
         answer = httpx.post(f"{gateway.url}{HISTORY}", json={}, headers=headers, trust_env=False)
         assert answer.status_code == status, headers
+    for method, path in (("GET", "/?Action=ApplyImageUpload"), ("POST", "/upload/v1/tos-cn-i-pixelserve/1")):
+        foreign = {"Origin": "https://jimeng.jianying.com", "Sec-Fetch-Site": "cross-site"}
+        answer = httpx.request(method, f"{gateway.url}{path}", headers=foreign, trust_env=False)
+        assert answer.status_code == 401
     native = httpx.get(f"{gateway.url}/v1/jobs", headers={**vendor, **session}, trust_env=False)
     assert native.status_code == 403
 
