@@ -237,7 +237,7 @@ def ret_of(error: PixelserveError) -> str:
         return _WRONG_SIGN
     if isinstance(error, Unauthorized | Forbidden):
         return _NO_LOGIN
-    if isinstance(error, RateLimited):
+    if error.status == RateLimited.status:  # an endpoint's full queue too
         return _TOO_OFTEN
     return _UNFIT if error.status < 500 else _NOT_MADE
 
