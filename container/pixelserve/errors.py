@@ -216,3 +216,13 @@ class OutOfMemory(PixelserveError):
 class ClientGone(PixelserveError):
     status = 499
     code = "client_gone"
+
+
+def status_of(code: str) -> int:
+    """The status of the error tree's `code`, 500 for one that is not in it: for errors kept without their status."""
+    kinds: list[type[PixelserveError]] = [PixelserveError]
+    for kind in kinds:
+        if kind.__dict__.get("code") == code:
+            return kind.status
+        kinds += kind.__subclasses__()
+    return PixelserveError.status

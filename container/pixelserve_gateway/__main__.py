@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import uvicorn
 
@@ -11,6 +12,7 @@ from pixelserve.observe import configure
 from pixelserve.wire import bind
 from pixelserve_gateway.app import create_app
 from pixelserve_gateway.settings import GatewaySettings
+from pixelserve_gateway.tls import certificate_for
 
 DRAIN_SECONDS = 25
 """Given to requests in work after a signal."""
@@ -21,6 +23,7 @@ def main() -> int:
         settings = GatewaySettings.from_env()
         configure(settings.log_level)
         app = create_app(settings)
+        certificate = certificate_for(settings.tls_names, Path(settings.state).expanduser())
         listener = bind(settings.host, settings.port, "Choose another with PIXELSERVE_GATEWAY_PORT.")
     except PixelserveError as error:
         print(error.message, file=sys.stderr)  # noqa: T201
@@ -31,6 +34,7 @@ def main() -> int:
         log_config=None,
         access_log=False,
         server_header=False,
+        ssl_certfile=certificate,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
     uvicorn.Server(config).run([listener])

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 import pixelserve
 from pixelserve.errors import BadRequest, MethodNotAllowed, NotFound, PixelserveError
 from pixelserve_gateway.auth import IAM, KEYS, NONE
-from pixelserve_gateway.dialects import ai_solution_kit, hidream, native, native_jobs
+from pixelserve_gateway.dialects import ai_solution_kit, dreamina, dreamina_uploads, hidream, native, native_jobs
 from pixelserve_gateway.edge import Edge, error_response
 from pixelserve_gateway.jobs import Phrase
 from pixelserve_gateway.opening import open_office
@@ -53,13 +53,20 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app.include_router(native.build_router(desk), tags=["Features"])
     app.include_router(native_jobs.build_router(desk), tags=["Jobs"])
     app.add_api_route("/health", _health, methods=["GET"], summary="Whether the gateway answers", tags=["Service"])
+    app.include_router(dreamina_uploads.build_router(desk))  # before the pages: `/` with an Action is its
     app.include_router(build_pages(desk.calls.served, native.PATHS, _AUTHORIZATIONS[desk.auth.mode]))
     app.include_router(hidream.build_router(desk))
+    app.include_router(dreamina.build_router(desk))
     app.include_router(ai_solution_kit.build_router(desk))  # the last: any stage may stand before its paths
     app.add_exception_handler(PixelserveError, _answer_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
-    app.add_middleware(Edge, origins=settings.cors_origins, refuses_web_pages=desk.auth.mode == NONE)
+    app.add_middleware(
+        Edge,
+        origins=settings.cors_origins,
+        refuses_web_pages=desk.auth.mode == NONE,
+        spares=dreamina_uploads.is_of_no_browser,
+    )
     return app
 
 

@@ -10,7 +10,7 @@ import base64
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -183,6 +183,22 @@ class Calls:
             if size is not None:
                 check_input(*size, self._limits)
                 self._check_answer(call, *size, as_job)
+
+    def fit(self, call: Call) -> Call:
+        """The call of a picture as a job: as it is, or with a JPEG where what it accepts could not be passed on.
+
+        Raises what `check` raises.
+        """
+        if self.is_asynchronous(call.feature):
+            return call
+        try:
+            self.check(call)
+        except OutputTooLarge as error:
+            if error.param != "format":
+                raise
+            call = replace(call, accept=MEDIA_TYPES["jpeg"])
+            self.check(call)
+        return call
 
     def _check_answer(self, call: Call, width: int, height: int, as_job: bool) -> None:
         """Raises OutputTooLarge for an enlarged picture that has too many pixels, or whose file becomes too large."""

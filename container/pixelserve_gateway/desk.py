@@ -11,9 +11,12 @@ from typing import Any
 
 from fastapi import Request
 
+from pixelserve.errors import BadRequest, NotFound
+from pixelserve.imaging import read_size
 from pixelserve_gateway.auth import Auth
 from pixelserve_gateway.calls import Call, Calls, Result
-from pixelserve_gateway.jobs import Job, OpenJobs, Order, Webhook, keep, webhook_secret
+from pixelserve_gateway.jobs import Job, JobState, OpenJobs, Order, Webhook, keep, kept_secret, webhook_secret
+from pixelserve_gateway.seals import Seals
 from pixelserve_gateway.settings import GatewaySettings
 from pixelserve_gateway.uploads import UploadForm, Uploads
 
@@ -45,6 +48,7 @@ class Desk:
         self.auth = auth
         self.jobs = jobs.service
         self.uploads = uploads
+        self.seals = Seals(kept_secret(jobs.store, "seals"))
         self._ticker = jobs.ticker
         self._results = jobs.results
         self._threads = jobs.service.threads
@@ -86,6 +90,31 @@ class Desk:
         assert job.result is not None
         content, _ = await self._threads.run(self._results.read, job.result.name)
         return content
+
+    async def result_size(self, job: Job) -> tuple[int, int]:
+        """Width and height of the picture that a finished job has made: told by the endpoint, or read of its file.
+
+        Raises NotFound when it was removed.
+        """
+        assert job.result is not None
+        told = Result(b"", job.result.media_type, job.result.attributes).metadata
+        if told.get("width", "").isdigit() and told.get("height", "").isdigit():
+            return int(told["width"]), int(told["height"])
+        return read_size(await self.read_result(job)) or (0, 0)
+
+    async def read_image(self, tenant: str, image_id: str) -> bytes:
+        """The bytes of the tenant's upload of that id, or of the result of the job. Raises NotFound, BadRequest."""
+        try:
+            return await self.read_upload(tenant, image_id)
+        except NotFound as error:
+            not_uploaded = error
+        try:
+            job = await self.jobs.get(tenant, image_id)
+        except NotFound:
+            raise not_uploaded from None
+        if job.state is not JobState.SUCCEEDED:
+            raise BadRequest(f"Job {job.id} has no result that could be an input: it is {job.state}.")
+        return await self.read_result(job)
 
     async def open_link(self, request: Request) -> tuple[bytes, str] | str:
         """The object and media type of a link to a result, or the URL at which S3 gives it.

@@ -6,7 +6,7 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import Request
@@ -36,15 +36,23 @@ _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-
 class Edge:
     """ASGI middleware. A route finds its `request_id` and `traceparent` ("" for none) in `request.state`.
 
-    With `refuses_web_pages` a request on behalf of a page from elsewhere is refused.
+    With `refuses_web_pages` a request on behalf of a page from elsewhere is refused, unless `spares` says of its scope
+    that no browser can have made it.
 
     OPTIONS is answered here, before anybody asks who calls: a preflight carries no credentials (WHATWG Fetch, 3.3.5).
     """
 
-    def __init__(self, app: Any, origins: tuple[str, ...], refuses_web_pages: bool) -> None:
+    def __init__(
+        self,
+        app: Any,
+        origins: tuple[str, ...],
+        refuses_web_pages: bool,
+        spares: Callable[[Any], bool] = lambda _scope: False,
+    ) -> None:
         self._app = app
         self._origins = origins
         self._refuses_web_pages = refuses_web_pages
+        self._spares = spares
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -59,7 +67,7 @@ class Edge:
         try:
             if scope["method"] == "OPTIONS":
                 await _answer_options(exchange)
-            elif self._refuses_web_pages and is_from_web_page(scope):
+            elif self._refuses_web_pages and is_from_web_page(scope) and not self._spares(scope):
                 refusal = Forbidden("Web pages from elsewhere may not call here, where nobody is asked who calls.")
                 await error_response(refusal, request_id)(scope, receive, exchange.send)
             else:

@@ -100,6 +100,15 @@ class GatewaySettings:
     upload_seconds: float = variable(
         "PIXELSERVE_GATEWAY_UPLOAD_SECONDS", 86_400.0, "An uploaded image is removed after this.", least=60
     )
+    tls_names: tuple[str, ...] = variable(
+        "PIXELSERVE_GATEWAY_TLS_NAMES",
+        (),
+        "Serve HTTPS, with a certificate for these hosts separated by commas, such as localhost,127.0.0.1, by an "
+        "authority of our own that is kept in the state folder. Empty: HTTP.",
+    )
+    strict_sign: bool = variable(
+        "PIXELSERVE_GATEWAY_STRICT_SIGN", False, "Dreamina: refuse a request whose Sign does not fit (ret 1014)."
+    )
     log_level: int = variable("PIXELSERVE_GATEWAY_LOG_LEVEL", 20, "Python logging level, as a number.")
 
     @classmethod

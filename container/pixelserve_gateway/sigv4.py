@@ -33,9 +33,10 @@ class SignedRequest:
     body_hash: str
 
 
-def access_key_of(authorization: str) -> str:
-    """The access key id that an Authorization header names. Raises Unauthorized."""
-    return _parts(authorization)["Credential"].partition("/")[0]
+def scope_of(authorization: str) -> tuple[str, str]:
+    """Region and service that an Authorization header is signed for. Raises Unauthorized."""
+    _key_id, _date, region, service = [*_parts(authorization)["Credential"].split("/"), "", "", ""][:4]
+    return region, service
 
 
 def verify(request: SignedRequest, secret_of: Callable[[str], str | None], now: float) -> str:

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import tarfile
@@ -258,6 +259,15 @@ def test_up_on_every_address_names_one_that_answers(folder, tmp_path, monkeypatc
         assert answer.json() == {"fields": ["url"], "content_type": "application/json"}
     assert cli.main(["keys", "list"]) == 0
     assert re.search(r"local +all +- +\S+ \S+ +20\d\d-", capsys.readouterr().out), "its key is still open"
+
+
+def test_up_serves_https_by_an_authority_that_it_names(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("PIXELSERVE_GATEWAY_STATE", str(tmp_path))
+    with up(f"image-similarity={folder}", "--gateway-tls") as (_, printed):
+        url = re.search(r"The gateway is at (https://[^,]+),", printed)[1]
+        authority = re.search(r"NODE_EXTRA_CA_CERTS=(\S+)", printed)[1]
+        trusted = ssl.create_default_context(cafile=authority)
+        assert httpx.get(f"{url}/health", trust_env=False, verify=trusted).json() == {"status": "ok"}
 
 
 def test_up_starts_no_gateway_for_other_handlers_or_when_told(folder):

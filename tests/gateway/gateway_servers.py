@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.server
 import os
+import ssl
 import subprocess
 import sys
 import threading
@@ -28,10 +29,11 @@ def png(height: int, width: int, seed: int = 0) -> bytes:
 
 @dataclass
 class Gateway:
-    """A running gateway: its address, and the file of its log."""
+    """A running gateway: its address, the file of its log, and the certificate to trust where it serves HTTPS."""
 
     url: str
     log: Path
+    authority: Path | None = None
 
     def log_text(self) -> str:
         return self.log.read_text()
@@ -49,7 +51,12 @@ def gateway_running(folder: Path, environment: Mapping[str, str]) -> Iterator[Ga
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-        gateway = Gateway(f"http://127.0.0.1:{listener.getsockname()[1]}", log)
+        port = listener.getsockname()[1]
+        if "PIXELSERVE_GATEWAY_TLS_NAMES" in environment:
+            authority = Path(environment["PIXELSERVE_GATEWAY_STATE"], "tls", "authority.pem")
+            gateway = Gateway(f"https://localhost:{port}", log, authority)
+        else:
+            gateway = Gateway(f"http://127.0.0.1:{port}", log)
     try:
         wait_for(lambda: _answers(process, gateway), what="the gateway")
         yield gateway
@@ -60,8 +67,11 @@ def gateway_running(folder: Path, environment: Mapping[str, str]) -> Iterator[Ga
 
 def _answers(process: subprocess.Popen[bytes], gateway: Gateway) -> bool:
     assert process.poll() is None, gateway.log_text()
+    if gateway.authority is not None and not gateway.authority.exists():
+        return False
+    trusted = True if gateway.authority is None else ssl.create_default_context(cafile=str(gateway.authority))
     try:
-        return httpx.get(f"{gateway.url}/health", trust_env=False).is_success
+        return httpx.get(f"{gateway.url}/health", trust_env=False, verify=trusted).is_success
     except httpx.TransportError:
         return False
 

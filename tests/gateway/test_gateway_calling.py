@@ -114,7 +114,7 @@ def test_an_output_is_looked_for_then_a_failure_then_progress(tmp_path: Path) ->
     folder.write("1-error.out", io.BytesIO(failure), "application/json")
     error = look().error
     assert error is not None
-    assert (error.code, error.message, error.param, error.status) == ("invalid_image", "Not a picture.", "img", 500)
+    assert (error.code, error.message, error.param, error.status) == ("invalid_image", "Not a picture.", "img", 400)
     folder.write("1.out", io.BytesIO(b"\x89PNG"), "image/png")
     assert look() == Look(output=Output(b"\x89PNG", "image/png"))
     asyncio.run(caller.forget(places))

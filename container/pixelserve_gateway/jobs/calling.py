@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from pixelserve.errors import BodyTooLarge, NotFound, OutputTooLarge, PixelserveError, Unavailable
+from pixelserve.errors import BodyTooLarge, NotFound, OutputTooLarge, PixelserveError, Unavailable, status_of
 from pixelserve.media_types import content_type_of
 from pixelserve.storage import Place
 from pixelserve.wire import read_error
@@ -163,7 +163,9 @@ class EndpointCaller(Generic[C]):
             return Look(output=output)
         failure = await asyncio.to_thread(self._read, places.failure, _MOST_FAILURE_BYTES)
         if failure is not None:
-            return Look(error=read_error(500, failure.body))
+            error = read_error(PixelserveError.status, failure.body)
+            error.status = status_of(error.code)
+            return Look(error=error)
         told = await self._door.look(job.id, waited)
         return Look(progress=JobProgress(told.fraction, told.is_estimate))
 

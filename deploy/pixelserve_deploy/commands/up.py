@@ -9,6 +9,7 @@ import argparse
 import importlib.util
 import logging
 import os
+import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -55,6 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar="PORT",
         help="port of the gateway, the REST APIs of the features (default: the one after --port; 0: a free one)",
+    )
+    parser.add_argument(
+        "--gateway-tls",
+        action="store_true",
+        help="the gateway serves HTTPS for localhost, by an authority of its own; the certificate to trust is printed",
     )
     parser.add_argument("--no-gateway", action="store_true", help="do not start the gateway")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
@@ -178,6 +184,10 @@ def _gateway(
             environment["PIXELSERVE_GATEWAY_ASYNC_ENDPOINTS"] = asynchronous
             environment["PIXELSERVE_GATEWAY_ASYNC_OUTPUTS"] = str(places.output)
             environment["PIXELSERVE_GATEWAY_RESULTS"] = f"{str(places.output).rstrip('/')}/gateway"
+        host = listener.getsockname()[0]
+        if arguments.gateway_tls:
+            environment.setdefault("PIXELSERVE_GATEWAY_TLS_NAMES", f"localhost,{host}")
+        authority = _authority(environment)
         server = ServerProcess(
             "gateway",
             environment,
@@ -188,9 +198,11 @@ def _gateway(
         ends.callback(stop_all, [server])
         key = ends.enter_context(_api_key(environment))
         url = url_of(listener)
+        if authority:
+            url = url.replace("http:", "https:", 1)
         listener.close()  # the server has inherited it
-        _wait_until_ready(server, url, stop)
-        yield _Gateway((server,), _explain_gateway(url, names, key))
+        _wait_until_ready(server, url, authority, stop)
+        yield _Gateway((server,), _explain_gateway(url, names, key, authority))
 
 
 def _feature_names(sources: list[Source]) -> dict[str, str]:
@@ -203,9 +215,21 @@ def _feature_names(sources: list[Source]) -> dict[str, str]:
     }
 
 
-def _wait_until_ready(server: ServerProcess, url: str, stop: Stop) -> None:
+def _authority(environment: Mapping[str, str]) -> Path | None:
+    """The certificate to trust where the gateway is to serve HTTPS, made now. Raises Unavailable."""
+    from pixelserve_gateway import GatewaySettings
+    from pixelserve_gateway.tls import authority_file, certificate_for
+
+    settings = GatewaySettings.from_env(environment)
+    folder = Path(settings.state).expanduser()
+    return authority_file(folder) if certificate_for(settings.tls_names, folder) else None
+
+
+def _wait_until_ready(server: ServerProcess, url: str, authority: Path | None, stop: Stop) -> None:
     deadline = time.monotonic() + GATEWAY_SECONDS
-    with httpx.Client(trust_env=False) as client:
+    trusted = ssl.create_default_context(cafile=authority)
+    trusted.check_hostname = False  # the certificate may be for names that lead here elsewhere
+    with httpx.Client(trust_env=False, verify=trusted) as client:
         while True:
             try:
                 answer = client.get(f"{url}/health", timeout=1.0)
@@ -238,12 +262,15 @@ def _api_key(environment: Mapping[str, str]) -> Iterator[str]:
             keys.revoke(key.id, time.time())
 
 
-def _explain_gateway(url: str, names: dict[str, str], key: str) -> str:
-    shown, header = (f"\nIt asks for a key: {key}\n", f" -H 'x-api-key: {key}'") if key else ("", "")
+def _explain_gateway(url: str, names: dict[str, str], key: str, authority: Path | None) -> str:
+    shown, options = (f"\nIt asks for a key: {key}\n", f" -H 'x-api-key: {key}'") if key else ("", "")
+    if authority is not None:
+        shown += f"\nexport NODE_EXTRA_CA_CERTS={authority} REQUESTS_CA_BUNDLE={authority}\n"
+        options += f" --cacert {authority}"
     return f"""
 The gateway is at {url}, with the REST APIs of {", ".join(names)}; {url}/openapi.json describes them.
 {shown}
-curl {url}/{next(iter(names))}{header} -d '{{"url": "https://…"}}'
+curl {url}/{next(iter(names))}{options} -d '{{"url": "https://…"}}'
 """
 
 
