@@ -90,4 +90,6 @@ async def _answer_http_error(request: Request, error: Exception) -> JSONResponse
     assert isinstance(error, HTTPException)
     kind = _RAISED.get(error.status_code, BadRequest)
     message = f"There is no {request.method} {request.url.path} here. GET /openapi.json lists what there is."
-    return error_response(kind(message), request.state.request_id)
+    response = error_response(kind(message), request.state.request_id)
+    response.headers.update(error.headers or {})  # Allow, of 405
+    return response

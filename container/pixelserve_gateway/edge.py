@@ -112,7 +112,6 @@ class _Exchange:
 
 async def _answer_options(exchange: _Exchange) -> None:
     allowed = {
-        "allow": ALLOWED_METHODS,
         "access-control-allow-methods": ALLOWED_METHODS,
         "access-control-allow-headers": ALLOWED_HEADERS,
         "access-control-max-age": str(_PREFLIGHT_SECONDS),

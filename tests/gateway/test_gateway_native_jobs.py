@@ -83,7 +83,7 @@ def test_jobs_are_listed_newest_first_in_pages(client: httpx.Client) -> None:
 
 
 def test_what_cannot_be_done_is_refused_before_a_job_is_made(client: httpx.Client) -> None:
-    before = client.get("/v1/jobs").json()["jobs"]
+    before = [job["id"] for job in client.get("/v1/jobs").json()["jobs"]]  # their links change with the clock
     bodies = [
         {"feature": "colourise", "input": {}},
         {**ENLARGE, "input": {**_input(), "scale": 3}},
@@ -93,7 +93,7 @@ def test_what_cannot_be_done_is_refused_before_a_job_is_made(client: httpx.Clien
     ]
     answers = [client.post("/v1/jobs", json=body) for body in bodies]
     assert [answer.status_code for answer in answers] == [404, 400, 404, 406, 400]
-    assert client.get("/v1/jobs").json()["jobs"] == before
+    assert [job["id"] for job in client.get("/v1/jobs").json()["jobs"]] == before
 
 
 def test_a_finished_job_is_not_canceled(client: httpx.Client) -> None:

@@ -17,7 +17,7 @@ from pixelserve.schema import parse_text
 from pixelserve.wire import ATTRIBUTES
 from pixelserve_gateway.calls import Call
 from pixelserve_gateway.desk import Desk
-from pixelserve_gateway.dialects.answers import error_responses
+from pixelserve_gateway.dialects.answers import EXAMPLE_IMAGE, error_responses
 from pixelserve_gateway.edge import read_request_body
 from pixelserve_gateway.forms import FORM, read_form
 
@@ -27,7 +27,7 @@ _FILE_FIELDS = {"image": "img", "image_1": "img_1", "image_2": "img_2"}
 _EXAMPLES: dict[str, dict[str, Any]] = {
     "image_super_resolution": {
         "url": {"url": "https://example.com/photo.jpg", "scale": 4, "format": "jpeg", "quality": 90},
-        "img": {"img": "iVBORw0KGgo…", "scale": 2},
+        "img": {"img": EXAMPLE_IMAGE, "scale": 2},
     },
     "human_image_segmentation": {"url": {"url": "https://example.com/people.jpg", "type": "foreground"}},
     "image_similarity": {

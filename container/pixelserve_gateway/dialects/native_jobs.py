@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import re
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -13,12 +14,19 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pixelserve import features
 from pixelserve.errors import BadRequest
-from pixelserve.media_types import JSON
+from pixelserve.media_types import JSON, RAW
 from pixelserve.schema import parse_json
 from pixelserve_gateway.auth import check_scope
 from pixelserve_gateway.calls import Call
 from pixelserve_gateway.desk import Desk, JobWish
-from pixelserve_gateway.dialects.answers import error_responses
+from pixelserve_gateway.dialects.answers import (
+    EXAMPLE_IMAGE,
+    JobBody,
+    JobsBody,
+    SecretBody,
+    UploadBody,
+    error_responses,
+)
 from pixelserve_gateway.edge import read_request_body
 from pixelserve_gateway.forms import FORM, read_form
 from pixelserve_gateway.jobs import Job, JobState
@@ -32,6 +40,30 @@ _WAIT = re.compile(r"(?:^|[,;]\s*)wait\s*=\s*(\d+)", re.IGNORECASE)
 _UPLOAD_FIELDS = {"upload": "img", "upload_1": "img_1", "upload_2": "img_2"}
 """Fields of an input that name an upload in place of an image."""
 _NO_CONTENT = 204
+_JOB_LINKS = {
+    operation: {"operationId": operation, "parameters": {"job_id": "$response.body#/id"}}
+    for operation in ("get_job", "cancel_job", "delete_job")
+}
+_PREFER = {
+    "name": "Prefer",
+    "in": "header",
+    "description": "wait=n: answer when the job has ended, or after n seconds, less than 60.",
+    "schema": {"type": "string"},
+    "example": "wait=1",
+}
+_IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "A name for the request: sent again, it is the same job.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+}
+_FILE = {
+    "required": True,
+    "content": {
+        FORM: {"schema": {"type": "object", "properties": {"file": {"type": "string", "contentMediaType": RAW}}}},
+        "image/*": {"schema": {"type": "string", "format": "binary"}},
+    },
+}
 
 
 class JobRequest(BaseModel):
@@ -115,29 +147,80 @@ def build_router(desk: Desk) -> APIRouter:
         content, media_type = opened
         return Response(content, media_type=media_type, headers={"content-security-policy": "sandbox"})
 
-    add = router.add_api_route
-    add(JOBS, submit, methods=["POST"], summary="Begin a job", **_documented(202, body=JobRequest))
-    add(JOBS, list_jobs, methods=["GET"], summary="List jobs, newest first", **_documented(200))
-    add(f"{JOBS}/{{job_id}}", get, methods=["GET"], summary="How a job stands", **_documented(200))
-    add(f"{JOBS}/{{job_id}}/cancel", cancel, methods=["POST"], summary="Cancel a job", **_documented(200))
-    add(f"{JOBS}/{{job_id}}", delete, methods=["DELETE"], summary="Delete a job and its result", **_documented(204))
-    add(UPLOADS.rstrip("/"), begin_upload, methods=["POST"], summary="Begin an upload", **_documented(201))
-    add(f"{UPLOADS}{{upload_id}}", store_upload, methods=["POST"], summary="Send an upload's file", **_documented(204))
+    add = partial(_add, router)
+    job = f"{JOBS}/{{job_id}}"
     add(
-        "/v1/webhook-secret",
-        webhook_secret,
-        methods=["GET"],
-        summary="What webhooks are signed with",
-        **_documented(200),
+        "POST",
+        JOBS,
+        submit,
+        "begin_job",
+        "Begin a job",
+        202,
+        body=JobBody,
+        links=_JOB_LINKS,
+        requestBody=_job_request(),
+        parameters=[_IDEMPOTENCY_KEY, _PREFER],
     )
-    add(f"{RESULTS}{{name:path}}", result, methods=["GET"], include_in_schema=False)
+    add("GET", JOBS, list_jobs, "list_jobs", "List jobs, newest first", 200, body=JobsBody)
+    add("GET", job, get, "get_job", "How a job stands", 200, body=JobBody, parameters=[_PREFER])
+    add("POST", f"{job}/cancel", cancel, "cancel_job", "Cancel a job", 200, body=JobBody)
+    add("DELETE", job, delete, "delete_job", "Delete a job and its result", _NO_CONTENT)
+    add("POST", UPLOADS.rstrip("/"), begin_upload, "begin_upload", "Begin an upload", 201, body=UploadBody)
+    add(
+        "POST",
+        f"{UPLOADS}{{upload_id}}",
+        store_upload,
+        "send_upload",
+        "Send an upload's file",
+        _NO_CONTENT,
+        requestBody=_FILE,
+    )
+    secret = "/v1/webhook-secret"
+    add("GET", secret, webhook_secret, "get_webhook_secret", "What webhooks are signed with", 200, body=SecretBody)
+    router.add_api_route(f"{RESULTS}{{name:path}}", result, methods=["GET"], include_in_schema=False)
     return router
 
 
-def _documented(status: int, body: type[BaseModel] | None = None) -> dict[str, Any]:
-    """Options of a route for OpenAPI."""
-    extra = {"requestBody": {"required": True, "content": {JSON: {"schema": body.model_json_schema()}}}} if body else {}
-    return {"status_code": status, "responses": error_responses(), "openapi_extra": extra}
+def _add(
+    router: APIRouter,
+    method: str,
+    path: str,
+    endpoint: Any,
+    operation_id: str,
+    summary: str,
+    status: int,
+    *,
+    body: type[BaseModel] | None = None,
+    links: dict[str, Any] | None = None,
+    **operation: Any,
+) -> None:
+    """A route and its OpenAPI: `body` and `links` of its answer, and what `operation` says of its request."""
+    answer: dict[str, Any] = {"model": body} if body else {}
+    if links:
+        answer["links"] = links
+    router.add_api_route(
+        path,
+        endpoint,
+        methods=[method],
+        operation_id=operation_id,
+        summary=summary,
+        status_code=status,
+        responses={status: answer, **error_responses()},
+        openapi_extra=operation,
+    )
+
+
+def _job_request() -> dict[str, Any]:
+    """The body of POST /v1/jobs for OpenAPI: the features by all their names, and the fields of all of them."""
+    schema = JobRequest.model_json_schema()
+    names = sorted({name for known in features.FEATURES for name in (known.name, known.endpoint, known.short)})
+    fields: dict[str, Any] = {name: {"type": "string"} for name in _UPLOAD_FIELDS}
+    for known in features.FEATURES:
+        fields |= known.request.model_json_schema()["properties"]
+    schema["properties"]["feature"]["enum"] = names
+    schema["properties"]["input"] |= {"properties": fields, "additionalProperties": False}
+    example = {"feature": "super-resolution", "input": {"img": EXAMPLE_IMAGE, "scale": 2}, "accept": "image/png"}
+    return {"required": True, "content": {JSON: {"schema": schema, "example": example}}}
 
 
 def phrase(desk: Desk, job: Job) -> dict[str, Any]:
