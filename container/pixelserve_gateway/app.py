@@ -46,6 +46,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         redirect_slashes=False,
         lifespan=lifespan,
     )
+    app.state.office = office
     for dialect in (native, native_jobs, hidream, ai_solution_kit):
         if dialect is ai_solution_kit:  # its paths have a stage before them, which would match others
             app.add_api_route("/health", _health, methods=["GET"], summary="Whether the gateway answers")
