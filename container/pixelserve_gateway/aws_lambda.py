@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
+from urllib.parse import quote
 
 from mangum import Mangum
 
@@ -76,7 +77,16 @@ def load() -> Function:
     app = create_app(settings)
     office: Office = app.state.office
     tick = lambda_handler(office.jobs.ticker, runner)
-    return Function(Mangum(app, lifespan="off"), tick, office.desk.uploads.remove_old)
+    return Function(Mangum(_with_raw_path(app), lifespan="off"), tick, office.desk.uploads.remove_old)
+
+
+def _with_raw_path(app: Any) -> Any:
+    """The application with the path's bytes in `raw_path` too, which Mangum leaves out (ASGI 3.0 allows that)."""
+
+    async def call(scope: Any, receive: Any, send: Any) -> None:
+        await app({**scope, "raw_path": quote(scope["path"]).encode("ascii")}, receive, send)
+
+    return call
 
 
 def handler(event: Any, context: Any) -> Any:
