@@ -1,6 +1,46 @@
-# Target `server`: what SageMaker runs. Target `lambda`: the same handlers on AWS Lambda.
+# Target `server`: what SageMaker runs. Target `lambda`: the same handlers on AWS Lambda. Target `gateway`: the REST APIs
+# in front of endpoints, as a container of its own or on AWS Lambda.
 # Built by `make image` or `pixelserve build`, which give the arguments; the classic builder can do it.
 ARG BASE=python:3.11-slim-bookworm
+
+FROM ${BASE} AS wheel
+WORKDIR /opt/pixelserve/build
+ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
+COPY Dockerfile LICENSE README.md constraints.txt pyproject.toml setup.cfg ./
+COPY code code
+COPY container container
+COPY deploy deploy
+RUN python -m pip wheel --no-cache-dir --no-deps --wheel-dir /opt/pixelserve/wheel .
+
+# Before the stages with torch: the classic builder makes every stage that stands above its target.
+FROM ${BASE} AS gateway
+WORKDIR /opt/pixelserve/build
+ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
+COPY constraints.txt setup.cfg container/image/ ./
+RUN python requirements.py gateway.txt gateway lambda && \
+    python -m pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore \
+      -c constraints.txt -r requirements.txt
+COPY --from=wheel /opt/pixelserve/wheel /opt/pixelserve/wheel
+RUN python -m pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore --no-deps --no-index \
+      /opt/pixelserve/wheel/*.whl && \
+    mkdir -p /var/lib/pixelserve && \
+    chown 10001:10001 /var/lib/pixelserve
+WORKDIR /opt/pixelserve
+ARG VERSION=unknown
+ARG REVISION=unknown
+ENV PIXELSERVE_GATEWAY_HOST=0.0.0.0 \
+    PIXELSERVE_GATEWAY_STATE=/var/lib/pixelserve \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+LABEL org.opencontainers.image.title=pixelserve-gateway \
+      org.opencontainers.image.licenses=Apache-2.0 \
+      org.opencontainers.image.version=${VERSION} \
+      org.opencontainers.image.revision=${REVISION}
+USER 10001:10001
+EXPOSE 8100
+ENTRYPOINT ["python", "-m", "pixelserve_gateway"]
 
 # Everything but our own code, so that a change of that rebuilds in seconds.
 FROM ${BASE} AS packages
@@ -30,15 +70,6 @@ RUN if [ "${MMS}" = true ]; then extra=mms; else extra=server; fi && \
     python -m pip install -c constraints.txt -r requirements.txt && \
     rm -rf /usr/local/lib/python3.*/site-packages/torch/include /usr/local/lib/python3.*/site-packages/torch/test && \
     find /usr/local/lib/python3.*/site-packages/torch/bin -type f ! -name torch_shm_manager -delete
-
-FROM packages AS wheel
-ARG PIP_INDEX_URL
-ARG PIP_EXTRA_INDEX_URL
-COPY Dockerfile LICENSE README.md constraints.txt pyproject.toml setup.cfg ./
-COPY code code
-COPY container container
-COPY deploy deploy
-RUN python -m pip wheel --no-cache-dir --no-deps --wheel-dir /opt/pixelserve/wheel .
 
 # A handler and weights of the user's, where the build has them. The licence keeps COPY from failing without.
 FROM packages AS own

@@ -1,7 +1,7 @@
 """Writes torch.txt, requirements.txt and constraints.txt for an image: `requirements.py DEVICE_FILE EXTRA...`.
 
-The packages are those of setup.cfg with the extras named; the device's file replaces its own among them. torch.txt has
-torch alone, which is installed first.
+The packages are those of setup.cfg with the extras named; the device's file replaces its own among them, and leaves out
+those that it names with a - before them. torch.txt has torch alone, which is installed first.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def main(device_file: str, *extras: str) -> None:
     for extra in extras:
         wanted += setup["options.extras_require"][extra].split()
     lines = Path(device_file).read_text().splitlines()
-    device = [line for line in lines if line and not line.startswith("#")]
-    replaced = {name_of(line) for line in device}
+    device = [line for line in lines if line and not line.startswith(("#", "-"))]
+    replaced = {name_of(line.removeprefix("-")) for line in lines if line and not line.startswith("#")}
     constraints = Path("constraints.txt").read_text().splitlines()
     kept = [requirement for requirement in dict.fromkeys(wanted) if name_of(requirement) not in replaced]
     Path("torch.txt").write_text(_lines([line for line in device if name_of(line) == "torch"]))

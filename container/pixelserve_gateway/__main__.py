@@ -1,4 +1,4 @@
-"""`python -m pixelserve_gateway`: the gateway as its environment says, until a signal ends it."""
+"""`python -m pixelserve_gateway`: the gateway as its environment says, until a signal or AWS Lambda ends it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import uvicorn
 from pixelserve.errors import PixelserveError
 from pixelserve.observe import configure
 from pixelserve.wire import bind
+from pixelserve_gateway import aws_lambda
 from pixelserve_gateway.app import create_app
 from pixelserve_gateway.settings import GatewaySettings
 from pixelserve_gateway.tls import certificate_for
@@ -19,6 +20,8 @@ DRAIN_SECONDS = 25
 
 
 def main() -> int:
+    if aws_lambda.is_here():
+        return aws_lambda.main()
     try:
         settings = GatewaySettings.from_env()
         configure(settings.log_level)

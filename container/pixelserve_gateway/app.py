@@ -50,6 +50,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         redirect_slashes=False,
         lifespan=lifespan,
     )
+    app.state.office = office
     app.include_router(native.build_router(desk), tags=["Features"])
     app.include_router(native_jobs.build_router(desk), tags=["Jobs"])
     app.add_api_route("/health", _health, methods=["GET"], summary="Whether the gateway answers", tags=["Service"])

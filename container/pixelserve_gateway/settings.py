@@ -43,7 +43,7 @@ class GatewaySettings:
     max_answer_bytes: int = variable(
         "PIXELSERVE_GATEWAY_MAX_ANSWER_BYTES",
         25_000_000,
-        "Largest answer that is passed on; what would be larger is 413. On Lambda 6,000,000.",
+        "Largest answer that is passed on; what would be larger is 413. On Lambda at most 4,400,000.",
         least=1,
     )
     cors_origins: tuple[str, ...] = variable(

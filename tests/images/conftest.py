@@ -1,10 +1,34 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
 import docker
 import pytest
 from containers import engine_or_skip
+from servers import ROOT
+
+SAM = "aws-sam-cli==1.170.0"
+EMULATOR = "samcli/local/rapid/aws-lambda-rie-x86_64"
 
 
 @pytest.fixture(scope="session")
 def client() -> docker.DockerClient:
     return engine_or_skip()
+
+
+@pytest.fixture(scope="session")
+def emulator() -> Path:
+    """AWS's emulator out of the package that brings it; kept between runs."""
+    place = ROOT / "build" / "lambda" / SAM.replace("==", "-") / "aws-lambda-rie"
+    if not place.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(place.parent), SAM]
+        if subprocess.run(command, capture_output=True).returncode:
+            pytest.skip(f"{SAM}, which brings the emulator, cannot be had here")
+        with zipfile.ZipFile(next(place.parent.glob("*.whl"))) as wheel:
+            place.write_bytes(wheel.read(EMULATOR))
+        place.chmod(0o755)
+    return place

@@ -278,6 +278,9 @@ def test_dry_run_shows_what_would_be_built(capsys: pytest.CaptureFixture[str]) -
         (["--model-dir", "/nowhere"], 1, "no folder /nowhere"),
         (["--weights", "no-such-weights"], 1, "no-such-weights"),
         (["--target", "lambda", "--mms"], 2, "does not go with --target lambda"),
+        (["--target", "gateway", "--mms"], 2, "does not go with --target gateway"),
+        (["image_similarity", "--target", "gateway"], 2, "the gateway has no model"),
+        (["--target", "gateway", "--device", "cuda"], 2, "the gateway has no model"),
         (["--source", "/nowhere"], 1, "no Dockerfile"),
     ],
 )

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
-import json
-import subprocess
-import sys
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,11 +14,10 @@ import numpy as np
 import pytest
 from containers import TIME_TO_BUILD, built
 from drawing import picture
-from servers import ROOT, wait_for
+from emulator import call, emulated, http_event
 
 pytestmark = TIME_TO_BUILD
-SAM = "aws-sam-cli==1.170.0"
-EMULATOR = "samcli/local/rapid/aws-lambda-rie-x86_64"
+COMMAND = ["python", "-m", "awslambdaric", "pixelserve.serving.aws_lambda.handler"]
 WITH_WEIGHTS = """
 from pathlib import Path
 
@@ -33,80 +27,16 @@ def model_fn(model_dir):
 def predict_fn(data, model):
     return {"sum": int(data["value"]) + model}
 """
-INVOKE = "/2015-03-31/functions/function/invocations"
-
-
-@pytest.fixture(scope="session")
-def emulator() -> Path:
-    """AWS's emulator out of the package that brings it; kept between runs."""
-    place = ROOT / "build" / "lambda" / SAM.replace("==", "-") / "aws-lambda-rie"
-    if not place.exists():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(place.parent), SAM]
-        if subprocess.run(command, capture_output=True).returncode:
-            pytest.skip(f"{SAM}, which brings the emulator, cannot be had here")
-        with zipfile.ZipFile(next(place.parent.glob("*.whl"))) as wheel:
-            place.write_bytes(wheel.read(EMULATOR))
-        place.chmod(0o755)
-    return place
 
 
 @pytest.fixture(scope="module")
 def function(client: docker.DockerClient, emulator: Path) -> Iterator[httpx.Client]:
-    with emulated(client, emulator, built(client, target="lambda")) as caller:
+    with emulated(client, emulator, built(client, target="lambda"), COMMAND) as caller:
         yield caller
-
-
-@contextlib.contextmanager
-def emulated(client: docker.DockerClient, emulator: Path, image: str) -> Iterator[httpx.Client]:
-    """A function of the image, as Lambda runs it: by a user without rights, on a root that is read-only."""
-    container = client.containers.run(
-        image,
-        ["python", "-m", "awslambdaric", "pixelserve.serving.aws_lambda.handler"],
-        entrypoint="/emulator/aws-lambda-rie",
-        volumes={str(emulator.parent): {"bind": "/emulator", "mode": "ro"}},
-        read_only=True,
-        user="993:990",
-        tmpfs={"/tmp": ""},
-        environment={"AWS_LAMBDA_FUNCTION_TIMEOUT": "60"},
-        detach=True,
-    )
-    try:
-        container.reload()
-        url = f"http://{container.attrs['NetworkSettings']['IPAddress']}:8080"
-        with httpx.Client(base_url=url, timeout=90, trust_env=False) as caller:
-            wait_for(lambda: _listens(caller), what="the emulator")
-            yield caller
-    finally:
-        container.remove(force=True)
-
-
-def _listens(caller: httpx.Client) -> bool:
-    try:
-        caller.get("/")
-    except httpx.TransportError:
-        return False
-    return True
 
 
 def png(height: int, width: int) -> bytes:
     return cv2.imencode(".png", picture(height, width))[1].tobytes()
-
-
-def http_event(body: bytes | None = None, method: str = "POST", path: str = "/", **headers: str) -> dict[str, Any]:
-    """What a function URL sends."""
-    return {
-        "version": "2.0",
-        "rawPath": path,
-        "headers": {name.replace("_", "-"): value for name, value in headers.items()},
-        "requestContext": {"http": {"method": method, "path": path}},
-        "body": None if body is None else base64.b64encode(body).decode(),
-        "isBase64Encoded": True,
-    }
-
-
-def call(function: httpx.Client, event: object) -> Any:
-    return function.post(INVOKE, content=json.dumps(event)).json()
 
 
 def test_a_direct_call_takes_and_answers_json(function: httpx.Client) -> None:
@@ -195,5 +125,5 @@ def test_weights_lie_in_the_image(client: docker.DockerClient, emulator: Path, t
     (model / "bias.txt").write_text("7")
     (model / "bias.txt").chmod(0o600)
     image = built(client, target="lambda", handler=str(model / "code"), model_dir=model)
-    with emulated(client, emulator, image) as caller:
+    with emulated(client, emulator, image, COMMAND) as caller:
         assert call(caller, {"value": 3}) == {"sum": 10}

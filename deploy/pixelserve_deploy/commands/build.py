@@ -1,4 +1,4 @@
-"""Build the container image that SageMaker runs, or the one for AWS Lambda.
+"""Build the container image that SageMaker runs, the one for AWS Lambda, or the gateway's.
 
 HANDLER is a feature, the folder of a handler, a folder in SageMaker's layout (code/inference.py, the weights beside
 code/) or a model.tar.gz of that. SAGEMAKER_PROGRAM names another file than inference.py, as for `up`. Handler and
@@ -32,6 +32,7 @@ EXAMPLES = """\
   pixelserve build --device cuda                       for GPUs
   pixelserve build --mms                               with multi-model-server as second back end
   pixelserve build --target lambda --weights realesr-general-x4v3
+  pixelserve build --target gateway                    the REST APIs in front of endpoints, without any model
 """
 MIRRORS = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL")
 """pip's variables, which are passed on to the build: they stay in the image's history."""
@@ -48,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a feature, a handler's folder or a model.tar.gz (default: image_super_resolution)",
     )
     parser.add_argument("--model-dir", type=Path, metavar="DIR", help="folder with the weights to put in")
-    parser.add_argument("--target", choices=("server", "lambda"), default="server", help="what will run it")
+    parser.add_argument("--target", choices=("server", "lambda", "gateway"), default="server", help="what it is")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="what torch and ONNX Runtime run on")
     parser.add_argument("--mms", action="store_true", help="add Java and multi-model-server (PIXELSERVE_BACKEND=mms)")
     parser.add_argument(
@@ -104,6 +105,8 @@ def _build(recipe: Recipe, arguments: argparse.Namespace) -> None:
         print(f"To try it:  {run_it} {tag} serve")
         if recipe.folder is not None and recipe.weights_folder is None and not recipe.weights:
             print(f'With weights: {run_it} -v "$PWD/WEIGHTS:/opt/ml/model:ro" {tag} serve')
+    if recipe.target == "gateway":
+        print(f"To run it:  docker run --rm -p 127.0.0.1:8100:8100 -v pixelserve:/var/lib/pixelserve {tag}")
     print(f"To push it: pixelserve push {tag}")
 
 
@@ -113,8 +116,10 @@ def _open_recipe(arguments: argparse.Namespace) -> Iterator[Recipe]:
 
     Raises UsageError, NotFound or BadRequest for what cannot be built.
     """
-    if arguments.mms and arguments.target == "lambda":
-        raise UsageError("--mms is a server: it does not go with --target lambda")
+    if arguments.mms and arguments.target != "server":
+        raise UsageError(f"--mms is a server: it does not go with --target {arguments.target}")
+    if arguments.target == "gateway" and not _is_plain(arguments):
+        raise UsageError("the gateway has no model: leave out HANDLER, --model-dir, --weights and --device")
     if arguments.model_dir is not None and not arguments.model_dir.is_dir():
         raise NotFound(f"There is no folder {arguments.model_dir}.")
     given = _read_arguments(arguments)
@@ -135,6 +140,12 @@ def _open_recipe(arguments: argparse.Namespace) -> Iterator[Recipe]:
             network=arguments.network,
             cache=not arguments.no_cache,
         )
+
+
+def _is_plain(arguments: argparse.Namespace) -> bool:
+    """Whether the command line names neither handler, nor weights, nor device."""
+    named = arguments.model_dir is not None or arguments.weights or arguments.device != Recipe.device
+    return arguments.handler == Recipe.handler and not named
 
 
 def _read_arguments(arguments: argparse.Namespace) -> dict[str, str]:

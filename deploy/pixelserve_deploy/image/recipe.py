@@ -35,7 +35,7 @@ class Recipe:
     handler: str = "image_super_resolution"
     program: str = "inference.py"
     model_dir: Path | None = None
-    target: Literal["server", "lambda"] = "server"
+    target: Literal["server", "lambda", "gateway"] = "server"
     device: Literal["cpu", "cuda"] = "cpu"
     mms: bool = False
     weights: tuple[str, ...] = ()
@@ -72,7 +72,7 @@ class Recipe:
         if self.weights_folder is not None:
             parts.append(_digest_folder(self.weights_folder))
         parts += self.weights
-        parts += [self.device] * (self.device != "cpu") + ["mms"] * self.mms + ["lambda"] * (self.target == "lambda")
+        parts += [self.device] * (self.device != "cpu") + ["mms"] * self.mms + [self.target] * (self.target != "server")
         return f"{self.name}:{'-'.join(filter(None, parts))}"
 
     def build_arguments(self) -> dict[str, str]:
