@@ -233,6 +233,24 @@ def test_more_bodies_are_told_apart(check, tmp_path):
     assert "ok       concurrency: 24 requests" in check(source, "--body", first, "--body", second)[1]
 
 
+def test_every_request_that_is_given_is_run(check, tmp_path):
+    good, bad = tmp_path / "good.json", tmp_path / "bad.json"
+    good.write_text('{"x": 1}')
+    bad.write_text('{"y": 1}')
+    source = (
+        "import json\n"
+        "def model_fn(d):\n    return 2\n"
+        "def input_fn(b, t):\n    return json.loads(b)['x']\n"
+        "def predict_fn(x, m):\n    return m * x\n"
+    )
+    code, printed = check(source, "--body", good, "--body", good)
+    assert code == 0
+    assert "ok       request 2: 1 bytes" in printed
+    code, printed = check(source, "--body", good, "--body", bad)
+    assert code == 1
+    assert "PROBLEM  request 2: KeyError: 'x' (inference.py, line 5)" in printed
+
+
 def test_a_serial_handler_is_said_to_be_one(check):
     _, printed = check(PASS + "def predict_fn(d, m):\n    return d\n")
     assert "ok       concurrency: requests run one after another, since PIPELINE is not True" in printed

@@ -56,6 +56,7 @@ class Probe:
             self._record("unchecked", "all that a request goes through", "the model did not load")
             return
         if self._answer(found, model):
+            self._answer_others(found, model)
             self._overlap(found, model)
             self._batch(found, model)
         self._refusals(found, model)
@@ -72,6 +73,18 @@ class Probe:
             return False
         return self._write(found, prediction)
 
+    def _answer_others(self, found: Handler, model: Any) -> None:
+        """Sends the further requests that were given, each by itself through all stages."""
+        for number, (body, content_type) in enumerate(self._requests[1:], start=2):
+            stages = self._stages(found, model, content_type)
+            context = self._context(content_type, self._accept)
+            try:
+                answer = stages.encode(stages.predict(stages.decode(body, context), context), context)
+            except Exception as error:  # noqa: BLE001  a handler may raise anything
+                self._record("problem", f"request {number}", _describe(error) + self._locate(error))
+            else:
+                self._record("ok", f"request {number}", f"{len(answer):,} bytes")
+
     @property
     def _advice(self) -> str:
         return "" if self._own_body else "; give a request of yours: --body FILE"
@@ -81,7 +94,7 @@ class Probe:
         if not found.is_pipelined:
             self._record("ok", "concurrency", "requests run one after another, since PIPELINE is not True")
             return
-        stages = self._stages(found, model)
+        stages = self._stages(found, model, self._content_type)
         overlap = run_overlapped(stages, self._bodies())
         if overlap.reason:
             self._record("unchecked", "concurrency", overlap.reason)
@@ -105,7 +118,7 @@ class Probe:
             results: Sequence[Any] = predict_batch_fn(items, model, contexts)
             return results
 
-        batch = run_batched(self._stages(found, model), predict, self._bodies())
+        batch = run_batched(self._stages(found, model, self._content_type), predict, self._bodies())
         if batch.reason:
             self._record("unchecked", "batch", batch.reason)
         elif batch.wrong:
@@ -124,7 +137,7 @@ class Probe:
         given = [body for body, kind in self._requests if kind == content_type]
         return [*given, *vary(self._body, content_type, VARIANTS)]
 
-    def _stages(self, found: Handler, model: Any) -> Stages:
+    def _stages(self, found: Handler, model: Any, content_type: str) -> Stages:
         def encode(prediction: Any, context: Context) -> bytes:
             result = found.output_fn(prediction, self._accept, context)
             return b"".join(from_handler(result, context, found.author_of("output_fn")).joined().parts)
@@ -136,7 +149,7 @@ class Probe:
             return found.predict_fn(data, model, context)
 
         def decode(body: bytes, context: Context) -> Any:
-            return found.input_fn(body, self._content_type, context)
+            return found.input_fn(body, content_type, context)
 
         return Stages(decode, predict, encode, lambda: self._context(accept=self._accept))
 
