@@ -155,7 +155,9 @@ class Probe:
 
     def _context(self, content_type: str = "", accept: str = "") -> Context:
         deadline = time.monotonic() + INVOCATION_SECONDS
-        return Context("check", content_type=content_type or self._content_type, accept=accept, deadline=deadline)
+        kind = content_type or self._content_type
+        wire_headers = {b"content-type": kind.encode()}
+        return Context("check", content_type=kind, accept=accept, deadline=deadline, wire_headers=wire_headers)
 
     def _import(self) -> Handler | None:
         location = Location(self._folder, self._file, "check")
