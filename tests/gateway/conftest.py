@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import uuid
 from collections.abc import Iterator
@@ -32,11 +33,12 @@ def invocations(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def features_runtime(invocations: Path) -> Iterator[LocalRuntime]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PIXELSERVE_FETCH_ALLOW_PRIVATE", "true")
-        sources = [Source.parse(feature.endpoint) for feature in FEATURES]
-        with running(sources, places=AsyncPlaces(Folder(invocations))) as local:
-            yield local
+    sources = [Source.parse(feature.endpoint) for feature in FEATURES]
+    with contextlib.ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:  # for the endpoints that start, not for other tests of this process
+            patch.setenv("PIXELSERVE_FETCH_ALLOW_PRIVATE", "true")
+            local = stack.enter_context(running(sources, places=AsyncPlaces(Folder(invocations))))
+        yield local
 
 
 @pytest.fixture(scope="session")
