@@ -93,14 +93,14 @@ def parse_json(model: type[R], body: bytes) -> R:
     return parse(model, read_object(body))
 
 
-def read_object(body: bytes) -> dict[str, Any]:
-    """A JSON body that is an object. Raises BadRequest for any other."""
+def read_object(body: bytes, what: str = "The body") -> dict[str, Any]:
+    """A JSON body that is an object. Raises BadRequest for any other, calling it `what`."""
     try:
         values = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise BadRequest(f"The body is not valid JSON: {error}.") from error
+        raise BadRequest(f"{what} is not valid JSON: {error}.") from error
     if not isinstance(values, dict):
-        raise BadRequest('The body must be a JSON object, such as {"url": "https://…"}.')
+        raise BadRequest(f'{what} must be a JSON object, such as {{"url": "https://…"}}.')
     return values
 
 

@@ -37,8 +37,8 @@ class Place(ABC):
         """The name of the object at `url`; None when it is not of this place."""
 
     @abstractmethod
-    def names(self) -> list[str]:
-        """All objects, sorted; none when the place does not exist."""
+    def names(self, prefix: str = "") -> list[str]:
+        """All objects whose names begin with the prefix, sorted; none when the place does not exist."""
 
     @abstractmethod
     def open(self, name: str) -> contextlib.AbstractContextManager[tuple[BinaryIO, int, str]]:
@@ -98,10 +98,11 @@ class Folder(Place):
             return None
         return path.relative_to(self.path).as_posix() if path.is_relative_to(self.path) else None
 
-    def names(self) -> list[str]:
-        walk = os.walk(self.path, onerror=_refuse_unless_missing)
+    def names(self, prefix: str = "") -> list[str]:
+        walk = os.walk(self.path / prefix.rpartition("/")[0], onerror=_refuse_unless_missing)
         paths = (Path(folder, name) for folder, _, names in walk for name in names)
-        return sorted(path.relative_to(self.path).as_posix() for path in paths if path.is_file())
+        found = (path.relative_to(self.path).as_posix() for path in paths if path.is_file())
+        return sorted(name for name in found if name.startswith(prefix))
 
     @contextlib.contextmanager
     def open(self, name: str) -> Iterator[tuple[BinaryIO, int, str]]:
@@ -187,8 +188,9 @@ class Bucket(Place):
     def name_of(self, url: str) -> str | None:
         return url.removeprefix(str(self)) if url.startswith(str(self)) else None
 
-    def names(self) -> list[str]:
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.prefix)
+    def names(self, prefix: str = "") -> list[str]:
+        listing = self._client.get_paginator("list_objects_v2")
+        pages = listing.paginate(Bucket=self.bucket, Prefix=self.prefix + prefix)
         with self._explained(""):
             keys = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
         return sorted(key.removeprefix(self.prefix) for key in keys if not key.endswith("/"))

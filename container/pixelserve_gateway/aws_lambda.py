@@ -41,7 +41,6 @@ class Function:
 
     answer: Callable[[Any, Any], Any]
     tick: Callable[[Mapping[str, Any], Any], None]
-    remove_old_uploads: Callable[[], object]
 
 
 def is_here() -> bool:
@@ -77,7 +76,7 @@ def load() -> Function:
     app = create_app(settings)
     office: Office = app.state.office
     tick = lambda_handler(office.jobs.ticker, runner)
-    return Function(Mangum(_with_raw_path(app), lifespan="off"), tick, office.desk.uploads.remove_old)
+    return Function(Mangum(_with_raw_path(app), lifespan="off"), tick)
 
 
 def _with_raw_path(app: Any) -> Any:
@@ -102,8 +101,6 @@ def handler(event: Any, context: Any) -> Any:
     if not is_queue and given.get("source") not in _SCHEDULES:
         raise BadRequest("The event is no HTTP request, no SQS messages and no schedule of EventBridge.")
     load().tick(given, context)
-    if not is_queue:
-        load().remove_old_uploads()
     return None
 
 

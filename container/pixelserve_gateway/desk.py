@@ -12,13 +12,21 @@ from typing import Any
 from fastapi import Request
 
 from pixelserve.errors import BadRequest, NotFound
-from pixelserve.imaging import read_size
 from pixelserve_gateway.auth import Auth
 from pixelserve_gateway.calls import Call, Calls, Result
-from pixelserve_gateway.jobs import Job, JobState, OpenJobs, Order, Webhook, keep, kept_secret, webhook_secret
+from pixelserve_gateway.jobs import (
+    Job,
+    JobState,
+    OpenJobs,
+    Order,
+    UploadForm,
+    Webhook,
+    keep,
+    kept_secret,
+    webhook_secret,
+)
 from pixelserve_gateway.seals import Seals
 from pixelserve_gateway.settings import GatewaySettings
-from pixelserve_gateway.uploads import UploadForm, Uploads
 
 DIRECT_SECONDS = 300
 """For which S3 gives a result by itself, from the opening of its link."""
@@ -42,12 +50,12 @@ class JobWish:
 class Desk:
     """One for each gateway, for all its dialects."""
 
-    def __init__(self, settings: GatewaySettings, calls: Calls, auth: Auth, jobs: OpenJobs, uploads: Uploads) -> None:
+    def __init__(self, settings: GatewaySettings, calls: Calls, auth: Auth, jobs: OpenJobs) -> None:
         self.settings = settings
         self.calls = calls
         self.auth = auth
         self.jobs = jobs.service
-        self.uploads = uploads
+        self.uploads = jobs.uploads
         self.seals = Seals(kept_secret(jobs.store, "seals"))
         self._ticker = jobs.ticker
         self._results = jobs.results
@@ -91,17 +99,6 @@ class Desk:
         content, _ = await self._threads.run(self._results.read, job.result.name)
         return content
 
-    async def result_size(self, job: Job) -> tuple[int, int]:
-        """Width and height of the picture that a finished job has made: told by the endpoint, or read of its file.
-
-        Raises NotFound when it was removed.
-        """
-        assert job.result is not None
-        told = Result(b"", job.result.media_type, job.result.attributes).metadata
-        if told.get("width", "").isdigit() and told.get("height", "").isdigit():
-            return int(told["width"]), int(told["height"])
-        return read_size(await self.read_result(job)) or (0, 0)
-
     async def read_image(self, tenant: str, image_id: str) -> bytes:
         """The bytes of the tenant's upload of that id, or of the result of the job. Raises NotFound, BadRequest."""
         try:
@@ -133,9 +130,9 @@ class Desk:
         secret = await self._threads.run(webhook_secret, self.jobs.store, tenant)
         return f"whsec_{base64.b64encode(secret).decode()}"
 
-    async def begin_upload(self, request: Request, tenant: str) -> UploadForm:
-        """How to send the file of a new upload."""
-        return await self._threads.run(self.uploads.form, tenant, self.uploads.new_id(), self.base_url(request))
+    async def begin_upload(self, request: Request, tenant: str, path: str) -> UploadForm:
+        """How to send the file of a new upload; `path`, a slash and the upload's id are our own route for it."""
+        return await self._threads.run(self.uploads.form, tenant, f"{self.base_url(request)}{path}")
 
     async def store_upload(self, tenant: str, upload_id: str, content: bytes) -> None:
         """`Uploads.write` on a thread."""

@@ -1,4 +1,4 @@
-"""What the gateway answers beside the errors of `pixelserve.errors` and of its jobs."""
+"""What the gateway answers beside the errors of `pixelserve.errors`."""
 
 from __future__ import annotations
 
@@ -17,3 +17,18 @@ class Forbidden(PixelserveError):
 
     status = 403
     code = "forbidden"
+
+
+class Conflict(PixelserveError):
+    """What was asked for contradicts what stands: a key used with another body, the cancelling of a finished job."""
+
+    status = 409
+    code = "conflict"
+
+
+class RateLimited(PixelserveError):
+    """More calls than the key has room for. `retry_after` says when there is room again."""
+
+    status = 429
+    code = "rate_limited"
+    retryable = True

@@ -13,10 +13,6 @@ from pixelserve_gateway.desk import Desk
 from pixelserve_gateway.jobs import OpenJobs, Phrase, open_jobs
 from pixelserve_gateway.runtime import Runtime, Signer, service_url
 from pixelserve_gateway.settings import GatewaySettings
-from pixelserve_gateway.uploads import Uploads
-
-SWEEP_SECONDS = 600.0
-"""Between two looks for uploads whose time is over."""
 
 
 @dataclass(frozen=True)
@@ -31,20 +27,14 @@ class Office:
     async def running(self) -> AsyncIterator[None]:
         """Jobs are worked on until the block ends; then everything is closed."""
         stop = asyncio.Event()
-        ticking, sweeping = asyncio.create_task(self.jobs.ticker.run(stop)), asyncio.create_task(self._sweep())
+        ticking = asyncio.create_task(self.jobs.ticker.run(stop))
         try:
             yield
         finally:
             stop.set()
-            sweeping.cancel()
-            await asyncio.gather(ticking, sweeping, return_exceptions=True)
+            await asyncio.gather(ticking, return_exceptions=True)
             await self.runtime.close()
             await self.jobs.close()
-
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.to_thread(self.desk.uploads.remove_old)
-            await asyncio.sleep(SWEEP_SECONDS)
 
 
 def open_office(settings: GatewaySettings, phrases: Mapping[str, Phrase]) -> Office:
@@ -55,9 +45,8 @@ def open_office(settings: GatewaySettings, phrases: Mapping[str, Phrase]) -> Off
     runtime = _connect(settings)
     calls = Calls(runtime, settings)
     jobs = open_jobs(settings, calls, phrases)
-    uploads = Uploads(jobs.results, most_bytes=settings.max_body_bytes, seconds=settings.upload_seconds)
     auth = Auth(mode_of(settings), jobs.store, jobs.service.threads)
-    return Office(Desk(settings, calls, auth, jobs, uploads), jobs, runtime)
+    return Office(Desk(settings, calls, auth, jobs), jobs, runtime)
 
 
 def _connect(settings: GatewaySettings) -> Runtime:

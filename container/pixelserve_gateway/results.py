@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import io
-from collections.abc import Iterator
 from urllib.parse import parse_qs, quote, unquote, urlencode
 
 from pixelserve.errors import BadRequest, NotFound
@@ -51,9 +50,9 @@ class Results:
         """Removes an object; it need not be there."""
         self._place.remove(name)
 
-    def names(self, prefix: str) -> Iterator[str]:
+    def names(self, prefix: str) -> list[str]:
         """All objects whose names begin so."""
-        return (name for name in self._place.names() if name.startswith(prefix))
+        return self._place.names(prefix)
 
     def link(self, name: str, expires: float) -> str:
         """A path with a query, to be put behind a host, that opens the object until `expires`."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import gateway_dynamodb
 import httpx
 import pytest
+from gateway_jobs import Gateway as JobsGateway
+from gateway_jobs import Story
 from gateway_servers import Gateway, Pictures, gateway_running, png, serving_pictures
 
 from pixelserve.features import FEATURES
@@ -92,3 +96,18 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         made.create_table()  # once more is harmless
     yield made
     made.close()
+
+
+@pytest.fixture
+def play(store: JobStore, tmp_path: Path) -> Callable[..., None]:
+    """Runs a story with a gateway of its own."""
+
+    def run(story: Story, **options: Any) -> None:
+        async def playing() -> None:
+            gateway = JobsGateway(store, tmp_path / "results", **options)
+            await story(gateway)
+            gateway.threads.close()
+
+        asyncio.run(playing())
+
+    return run

@@ -7,7 +7,7 @@ import http.server
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -133,6 +133,31 @@ class Gateway:
     def files(self) -> list[str]:
         """What is stored, by name."""
         return Folder(self.folder).names()
+
+
+Story = Callable[[Gateway], Coroutine[Any, Any, None]]
+
+
+def event_text(job: Job, *, completed: bool = True, output: str = "", failure: str = "", enveloped: bool = True) -> str:
+    """SageMaker's message about the end of the job's invocation."""
+    message = {
+        "invocationStatus": "Completed" if completed else "Failed",
+        "requestParameters": {"endpointName": "e", "inputLocation": "s3://b/in"},
+        "responseParameters": {"contentType": "image/png", "outputLocation": output, "failureLocation": failure},
+        "failureReason": "" if completed else "ClientError: 413",
+        "inferenceId": job.id,
+        "eventSource": "aws:sagemaker",
+        "eventName": "InferenceResult",
+    }
+    text = json.dumps(message)
+    return json.dumps({"Type": "Notification", "MessageId": "1", "Message": text}) if enveloped else text
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Returns when the condition holds; it must within 30 s."""
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.01)
 
 
 def phrase(job: Job) -> str:

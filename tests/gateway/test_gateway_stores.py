@@ -15,6 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from pixelserve.errors import NotFound, Unavailable
+from pixelserve_gateway.errors import RateLimited
 from pixelserve_gateway.jobs import (
     ApiKeys,
     Delivery,
@@ -25,7 +26,6 @@ from pixelserve_gateway.jobs import (
     JobStore,
     OutputPlaces,
     RateLimit,
-    RateLimited,
     SQLiteStore,
     StoredResult,
     Webhook,

@@ -19,8 +19,8 @@ from standardwebhooks import WebhookVerificationError
 
 from pixelserve.errors import InvalidImage
 from pixelserve_gateway.jobs import Delivery, Job, JobState, JobStore, Sender, SQLiteStore, Webhook, webhook_secret
+from pixelserve_gateway.jobs.deliveries import INTERRUPTED
 from pixelserve_gateway.jobs.job import new_id
-from pixelserve_gateway.jobs.tick import INTERRUPTED
 from pixelserve_gateway.jobs.webhooks import SCHEDULES
 
 SECRET = b"s" * 32

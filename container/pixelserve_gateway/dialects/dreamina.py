@@ -21,12 +21,13 @@ from fastapi.responses import JSONResponse
 from pixelserve.errors import BadRequest, NotFound, PixelserveError
 from pixelserve.media_types import MEDIA_TYPES
 from pixelserve.observe import log_failure
+from pixelserve.schema import read_object
 from pixelserve_gateway.calls import Call
 from pixelserve_gateway.desk import Desk, JobWish
-from pixelserve_gateway.dialects.dreamina_drafts import CUTOUT, STORE, as_list, image_id, read_draft, read_object
+from pixelserve_gateway.dialects.dreamina_drafts import CUTOUT, STORE, as_list, image_id, read_draft
 from pixelserve_gateway.edge import read_request_body
-from pixelserve_gateway.errors import Forbidden, Unauthorized
-from pixelserve_gateway.jobs import Job, JobState, RateLimited
+from pixelserve_gateway.errors import Forbidden, RateLimited, Unauthorized
+from pixelserve_gateway.jobs import Job, JobState
 
 DIALECT = "dreamina"
 GENERATE = "/mweb/v1/aigc_draft/generate"
@@ -39,6 +40,8 @@ _MOST_IDS = 100
 _SUBMITTED, _FAILED, _SUCCEEDED = 20, 30, 50
 """The statuses that all known clients read alike."""
 _GENERATE_TYPE = 12
+_NOTHING = b"{}"
+"""What an empty body stands for."""
 _CREDITS = {"gift_credit": 0, "purchase_credit": 0, "vip_credit": 1_000_000}
 """Clients give up without any; nothing is counted here."""
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]
@@ -61,7 +64,7 @@ def build_router(desk: Desk) -> APIRouter:
 
     async def generate(request: Request, body: bytes) -> Any:
         try:
-            asked = read_object(body)
+            asked = read_object(body.strip() or _NOTHING)
             draft = read_draft(asked.get("draft_content"))
         except BadRequest:
             await desk.auth.admit(request, body=body)  # who has no login is told that first
@@ -78,14 +81,14 @@ def build_router(desk: Desk) -> APIRouter:
         return {"aigc_data": _phrase_draft(job)}
 
     async def history(request: Request, body: bytes) -> Any:
-        asked = read_object(body)
+        asked = read_object(body.strip() or _NOTHING)
         tenant = await desk.auth.admit(request, body=body)
         jobs: dict[str, Job | None] = {}
         for submit_id in _read_ids(asked, "submit_ids"):
             jobs[submit_id] = await desk.jobs.find(tenant, _key(submit_id))
         for history_id in _read_ids(asked, "history_ids"):
             jobs[history_id] = await _get(desk, tenant, history_id)
-        return {name: await phrase(desk, job) for name, job in jobs.items() if job and job.dialect == DIALECT}
+        return {name: phrase(desk, job) for name, job in jobs.items() if job and job.dialect == DIALECT}
 
     async def credit(request: Request, body: bytes) -> Any:
         await desk.auth.admit(request, body=body)
@@ -187,10 +190,10 @@ def _phrase_draft(job: Job) -> dict[str, Any]:
     }
 
 
-async def phrase(desk: Desk, job: Job) -> dict[str, Any]:
+def phrase(desk: Desk, job: Job) -> dict[str, Any]:
     """The job as a query is told of it."""
     status = _status(job)
-    items = [await _phrase_item(desk, job)] if status == _SUCCEEDED else []
+    items = [_phrase_item(desk, job)] if status == _SUCCEEDED else []
     code, message = ("", "")
     if status == _FAILED:
         error = job.error.as_error() if job.error else BadRequest(f"The job was {job.state}.")
@@ -217,15 +220,14 @@ async def phrase(desk: Desk, job: Job) -> dict[str, Any]:
     }
 
 
-async def _phrase_item(desk: Desk, job: Job) -> dict[str, Any]:
-    url = desk.link(job)
-    width, height = await desk.result_size(job)
+def _phrase_item(desk: Desk, job: Job) -> dict[str, Any]:
     assert job.result is not None
+    url = desk.link(job)
     image = {
         "image_uri": f"{STORE}/{job.id}",
         "image_url": url,
-        "width": width,
-        "height": height,
+        "width": job.result.width,
+        "height": job.result.height,
         "format": job.result.media_type.removeprefix("image/"),
     }
     return {"common_attr": {"id": job.id, "cover_url": url}, "image": {"large_images": [image]}}

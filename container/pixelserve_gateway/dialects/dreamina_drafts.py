@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pixelserve.errors import BadRequest
-from pixelserve.schema import TARGET_PIXELS
+from pixelserve.schema import TARGET_PIXELS, read_object
 
 STORE = "tos-cn-i-pixelserve"
 """An image's URI is this, a slash, and the id of the upload or of the job that made it."""
@@ -30,7 +29,7 @@ def read_draft(text: Any) -> Draft:
     """The main component of a draft. Raises BadRequest saying what is served."""
     if not isinstance(text, str):
         raise BadRequest("draft_content must be a string that holds JSON.", param="draft_content")
-    draft = read_object(text.encode(errors="replace"), "draft_content")
+    draft = read_object(text.strip().encode(errors="replace") or b"{}", "draft_content")
     components = [part for part in as_list(draft.get("component_list")) if isinstance(part, dict)]
     main = draft.get("main_component_id")
     component = next((part for part in components if str(part.get("id")) == str(main)), None)
@@ -67,17 +66,6 @@ def _read_image(ability: Mapping[str, Any]) -> str:
 def image_id(uri: str) -> str:
     """The id of an upload or a job that a URI, or an id as it is, names."""
     return uri.removeprefix(f"{STORE}/")
-
-
-def read_object(body: bytes, what: str = "The body") -> dict[str, Any]:
-    """A JSON object, {} for nothing. Raises BadRequest."""
-    try:
-        values = json.loads(body) if body.strip() else {}
-    except (ValueError, RecursionError) as error:
-        raise BadRequest(f"{what} is not valid JSON: {error}.") from None
-    if not isinstance(values, dict):
-        raise BadRequest(f"{what} must be a JSON object.")
-    return values
 
 
 def _dict(value: Any) -> dict[str, Any]:

@@ -19,12 +19,13 @@ from starlette.routing import Match
 from pixelserve.errors import BadRequest, PixelserveError
 from pixelserve.imaging import read_size
 from pixelserve.media_types import content_type_of
+from pixelserve.schema import read_object
 from pixelserve.wire import is_from_web_page
 from pixelserve_gateway import sigv4
 from pixelserve_gateway.auth import COOKIE
 from pixelserve_gateway.desk import Desk
 from pixelserve_gateway.dialects.dreamina import MOST_BYTES, PREFIXES, answering
-from pixelserve_gateway.dialects.dreamina_drafts import STORE, image_id, read_object
+from pixelserve_gateway.dialects.dreamina_drafts import STORE, image_id
 from pixelserve_gateway.edge import read_request_body
 from pixelserve_gateway.errors import Unauthorized
 
@@ -153,7 +154,7 @@ async def _apply(desk: Desk, request: Request, tenant: str, _body: bytes) -> dic
 
 
 async def _commit(desk: Desk, request: Request, tenant: str, body: bytes) -> dict[str, Any]:
-    key = read_object(body).get("SessionKey") or request.query_params.get("SessionKey", "")
+    key = read_object(body.strip() or b"{}").get("SessionKey") or request.query_params.get("SessionKey", "")
     fields = desk.seals.open(_SESSION, str(key))
     if fields["tenant"] != tenant:
         raise Unauthorized("SessionKey is another caller's.")

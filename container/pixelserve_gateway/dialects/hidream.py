@@ -24,7 +24,8 @@ from pixelserve.schema import R, parse, read_base64, read_object
 from pixelserve_gateway.calls import Call
 from pixelserve_gateway.desk import Desk, JobWish
 from pixelserve_gateway.edge import read_request_body
-from pixelserve_gateway.jobs import Conflict, Job, JobState
+from pixelserve_gateway.errors import Conflict
+from pixelserve_gateway.jobs import Job, JobState
 
 DIALECT = "hidream"
 FEATURE = "image_super_resolution"

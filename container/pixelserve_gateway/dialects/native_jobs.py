@@ -31,10 +31,9 @@ from pixelserve_gateway.edge import read_request_body
 from pixelserve_gateway.forms import FORM, read_form
 from pixelserve_gateway.jobs import Job, JobState
 from pixelserve_gateway.results import PATH as RESULTS
-from pixelserve_gateway.uploads import PATH as UPLOADS
 
 DIALECT = "native"
-JOBS = "/v1/jobs"
+JOBS, UPLOADS = "/v1/jobs", "/v1/uploads"
 _POLL_SECONDS = 2
 _WAIT = re.compile(r"(?:^|[,;]\s*)wait\s*=\s*(\d+)", re.IGNORECASE)
 _UPLOAD_FIELDS = {"upload": "img", "upload_1": "img_1", "upload_2": "img_2"}
@@ -126,7 +125,7 @@ def build_router(desk: Desk) -> APIRouter:
 
     async def begin_upload(request: Request) -> Response:
         tenant = await desk.auth.admit(request)
-        form = await desk.begin_upload(request, tenant)
+        form = await desk.begin_upload(request, tenant, UPLOADS)
         told = {"id": form.id, "url": form.url, "fields": form.fields, "expires_at": _time(form.expires)}
         return JSONResponse({**told, "max_bytes": desk.uploads.most_bytes}, 201)
 
@@ -165,10 +164,10 @@ def build_router(desk: Desk) -> APIRouter:
     add("GET", job, get, "get_job", "How a job stands", 200, body=JobBody, parameters=[_PREFER])
     add("POST", f"{job}/cancel", cancel, "cancel_job", "Cancel a job", 200, body=JobBody)
     add("DELETE", job, delete, "delete_job", "Delete a job and its result", _NO_CONTENT)
-    add("POST", UPLOADS.rstrip("/"), begin_upload, "begin_upload", "Begin an upload", 201, body=UploadBody)
+    add("POST", UPLOADS, begin_upload, "begin_upload", "Begin an upload", 201, body=UploadBody)
     add(
         "POST",
-        f"{UPLOADS}{{upload_id}}",
+        f"{UPLOADS}/{{upload_id}}",
         store_upload,
         "send_upload",
         "Send an upload's file",

@@ -7,21 +7,9 @@ from pixelserve.lazy import exports
 if TYPE_CHECKING:
     from pixelserve_gateway.jobs.calling import Caller, EndpointCaller, KeptCall, Look, Output
     from pixelserve_gateway.jobs.dynamodb import DynamoDBStore
-    from pixelserve_gateway.jobs.errors import Conflict, RateLimited
     from pixelserve_gateway.jobs.events import Queue
     from pixelserve_gateway.jobs.files import JobFiles
-    from pixelserve_gateway.jobs.job import (
-        Delivery,
-        Job,
-        JobProgress,
-        JobState,
-        OutputPlaces,
-        StoredResult,
-        Webhook,
-        is_id,
-        new_id,
-        time_of,
-    )
+    from pixelserve_gateway.jobs.job import Delivery, Job, JobProgress, JobState, OutputPlaces, StoredResult, Webhook
     from pixelserve_gateway.jobs.keys import ApiKey, ApiKeys, RateLimit, access_key_id, secret_access_key, take_token
     from pixelserve_gateway.jobs.opening import OpenJobs, keep, open_jobs, open_store
     from pixelserve_gateway.jobs.rules import Rules
@@ -31,6 +19,7 @@ if TYPE_CHECKING:
     from pixelserve_gateway.jobs.store import JobStore
     from pixelserve_gateway.jobs.threads import Threads
     from pixelserve_gateway.jobs.tick import Ticker, lambda_handler
+    from pixelserve_gateway.jobs.uploads import UploadForm, Uploads
     from pixelserve_gateway.jobs.webhooks import Phrase, Sender
 else:
     __getattr__ = exports(
@@ -38,10 +27,9 @@ else:
         {
             ".calling": "Caller EndpointCaller KeptCall Look Output",
             ".dynamodb": "DynamoDBStore",
-            ".errors": "Conflict RateLimited",
             ".events": "Queue",
             ".files": "JobFiles",
-            ".job": "Delivery Job JobProgress JobState OutputPlaces StoredResult Webhook is_id new_id time_of",
+            ".job": "Delivery Job JobProgress JobState OutputPlaces StoredResult Webhook",
             ".keys": "ApiKey ApiKeys RateLimit access_key_id secret_access_key take_token",
             ".opening": "OpenJobs keep open_jobs open_store",
             ".rules": "Rules",
@@ -51,6 +39,7 @@ else:
             ".store": "JobStore",
             ".threads": "Threads",
             ".tick": "Ticker lambda_handler",
+            ".uploads": "UploadForm Uploads",
             ".webhooks": "Phrase Sender",
         },
     )
@@ -59,7 +48,6 @@ __all__ = [
     "ApiKey",
     "ApiKeys",
     "Caller",
-    "Conflict",
     "Delivery",
     "DynamoDBStore",
     "EndpointCaller",
@@ -79,24 +67,22 @@ __all__ = [
     "Phrase",
     "Queue",
     "RateLimit",
-    "RateLimited",
     "Rules",
     "SQLiteStore",
     "Sender",
     "StoredResult",
     "Threads",
     "Ticker",
+    "UploadForm",
+    "Uploads",
     "Webhook",
     "access_key_id",
-    "is_id",
     "keep",
     "kept_secret",
     "lambda_handler",
-    "new_id",
     "open_jobs",
     "open_store",
     "secret_access_key",
     "take_token",
-    "time_of",
     "webhook_secret",
 ]

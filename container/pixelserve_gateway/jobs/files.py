@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pixelserve.imaging import read_size
 from pixelserve_gateway.jobs.calling import KeptCall, Output
 from pixelserve_gateway.jobs.job import Job, StoredResult, is_id, time_of
 from pixelserve_gateway.jobs.store import JobStore
@@ -36,7 +37,8 @@ class JobFiles:
         """Stores what the attempt at hand was answered."""
         name = _result_name(job, job.attempts)
         self._results.write(name, output.body, output.media_type)
-        return StoredResult(name, output.media_type, len(output.body), output.attributes)
+        width, height = read_size(output.body) or (0, 0)
+        return StoredResult(name, output.media_type, len(output.body), output.attributes, width, height)
 
     def remove_result(self, result: StoredResult) -> None:
         self._results.remove(result.name)

@@ -58,12 +58,17 @@ class OutputPlaces:
 
 @dataclass(frozen=True)
 class StoredResult:
-    """A result among `Results`: its name there, media type, bytes, and what else the endpoint said of it."""
+    """A result among `Results`: its name there, media type, bytes, and what else the endpoint said of it.
+
+    `width` and `height` are those of a picture in pixels, else 0.
+    """
 
     name: str
     media_type: str
     size: int
     attributes: str = ""
+    width: int = 0
+    height: int = 0
 
 
 @dataclass(frozen=True)

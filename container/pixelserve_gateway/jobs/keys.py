@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pixelserve.errors import NotFound
-from pixelserve_gateway.jobs.errors import RateLimited
+from pixelserve_gateway.errors import RateLimited
 from pixelserve_gateway.jobs.secret import kept_secret
 from pixelserve_gateway.jobs.store import JobStore
 

@@ -21,6 +21,7 @@ from pixelserve_gateway.jobs.sqlite import SQLiteStore
 from pixelserve_gateway.jobs.store import JobStore
 from pixelserve_gateway.jobs.threads import Threads
 from pixelserve_gateway.jobs.tick import Ticker
+from pixelserve_gateway.jobs.uploads import Uploads
 from pixelserve_gateway.jobs.webhooks import Phrase, Sender
 from pixelserve_gateway.results import Results
 from pixelserve_gateway.settings import GatewaySettings
@@ -35,6 +36,7 @@ class OpenJobs:
 
     store: JobStore
     results: Results
+    uploads: Uploads
     service: JobService
     ticker: Ticker
 
@@ -62,6 +64,7 @@ def open_jobs(settings: GatewaySettings, calls: Calls, phrases: Mapping[str, Phr
         kept_secret(store, "links"),
         most_bytes=settings.max_result_bytes,
     )
+    uploads = Uploads(results, most_bytes=settings.max_body_bytes, seconds=settings.upload_seconds)
     rules = Rules(unfinished=settings.job_seconds, kept=settings.kept_seconds, calls=settings.job_calls)
     service = JobService(store, JobFiles(results), rules, Threads())
     caller = EndpointCaller(
@@ -73,7 +76,8 @@ def open_jobs(settings: GatewaySettings, calls: Calls, phrases: Mapping[str, Phr
     )
     sender = Sender(allow_private=settings.webhook_allow_private)
     queue = Queue(settings.queue) if settings.queue else None
-    return OpenJobs(store, results, service, Ticker(service, caller, sender, phrases, queue))
+    ticker = Ticker(service, caller, sender, phrases, queue, uploads.remove_old)
+    return OpenJobs(store, results, uploads, service, ticker)
 
 
 def keep(call: Call) -> KeptCall:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pixelserve.errors import BadRequest, NotFound, Unavailable
+from pixelserve_gateway.errors import Conflict
 from pixelserve_gateway.jobs.calling import KeptCall
-from pixelserve_gateway.jobs.errors import Conflict
 from pixelserve_gateway.jobs.files import JobFiles
 from pixelserve_gateway.jobs.job import Job, JobState, Webhook, ended, is_id, new_id
 from pixelserve_gateway.jobs.rules import Rules

@@ -15,16 +15,15 @@ from typing import Any
 
 from pixelserve.errors import PixelserveError, Unavailable
 from pixelserve_gateway.jobs.calling import Caller, Output
+from pixelserve_gateway.jobs.deliveries import Deliveries, is_due
 from pixelserve_gateway.jobs.events import EventSource, ResultEvent, read_events, texts_of
 from pixelserve_gateway.jobs.job import (
-    Delivery,
     Job,
     JobError,
     JobState,
     Lane,
     OutputPlaces,
     StoredResult,
-    Webhook,
     ended,
     is_id,
     put_back,
@@ -32,14 +31,13 @@ from pixelserve_gateway.jobs.job import (
     with_lease,
     with_webhook,
 )
-from pixelserve_gateway.jobs.secret import webhook_secret
 from pixelserve_gateway.jobs.service import JobService
-from pixelserve_gateway.jobs.webhooks import GONE, SCHEDULES, Phrase, Sender
+from pixelserve_gateway.jobs.webhooks import Phrase, Sender
 
 INTERVAL = 0.5
 """Seconds between two ticks of the loop; a submission makes one at once."""
-_SHORT_PAUSE = 2.0
-INTERRUPTED = "interrupted before the answer was known"
+SWEEP_SECONDS = 600.0
+"""Between two removals of what only its age makes old."""
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +47,7 @@ class Ticker:
 
     It may stop at any moment, and any number may run beside each other, on any machine: each step is one conditional
     write, made after what it tells of. `phrases` are the webhook bodies by dialect, `source` where result events wait,
-    if this process is to fetch them.
+    if this process is to fetch them; `sweep` removes what only its age makes old, and is called now and then.
     """
 
     def __init__(
@@ -59,12 +57,14 @@ class Ticker:
         sender: Sender,
         phrases: Mapping[str, Phrase],
         source: EventSource | None = None,
+        sweep: Callable[[], None] | None = None,
     ) -> None:
         self._jobs = jobs
         self._caller = caller
-        self._sender = sender
-        self._phrases = phrases
+        self._deliveries = Deliveries(jobs, sender, phrases)
         self._source = source
+        self._sweep = sweep
+        self._swept = -math.inf
         self._in_work: dict[Lane, dict[str, asyncio.Task[None]]] = {Lane.CALL: {}, Lane.LOOK: {}}
 
     async def tick(self, now: float, messages: Iterable[str] = ()) -> None:
@@ -93,6 +93,9 @@ class Ticker:
 
     async def begin(self, now: float) -> list[asyncio.Task[None]]:
         """Begins what is due by `now` as far as there is room, and answers all that is in work."""
+        if self._sweep is not None and now - self._swept >= SWEEP_SECONDS:
+            self._swept = now
+            await self._surviving(self._jobs.threads.run(self._sweep))
         rules = self._jobs.rules
         for lane, room in ((Lane.CALL, rules.calls), (Lane.LOOK, rules.looks)):
             running = self._in_work[lane]
@@ -258,8 +261,8 @@ class Ticker:
         if job.state.is_terminal:
             if job.expires <= self._now():
                 await self._jobs.remove(job)
-            elif _is_due(job.webhook, self._now()):
-                await self._deliver(job.id)
+            elif is_due(job.webhook, self._now()):
+                await self._deliveries.deliver(job.id)
             else:
                 await self._jobs.change(job.id, lambda job: with_webhook(job, job.webhook))
         elif job.expires <= self._now():
@@ -320,54 +323,6 @@ class Ticker:
         await self.take_events(read_events(text for _, text in messages))
         await source.delete([receipt for receipt, _ in messages])
 
-    # Webhooks
-
-    async def _deliver(self, job_id: str) -> None:
-        """Makes a request to the job's webhook, and the next ones too when they are due within seconds."""
-        while (job := await self._make_request(job_id)) is not None:
-            assert job.webhook is not None
-            pause = (job.webhook.due or math.inf) - self._now()
-            if pause > _SHORT_PAUSE:
-                break
-            await asyncio.sleep(max(pause, 0))
-
-    async def _make_request(self, job_id: str) -> Job | None:
-        """One request, if it is due. It is in the log before it is made, so that none is forgotten."""
-        begun = await self._jobs.change(job_id, self._begun_delivery)
-        if begun is None:
-            return None
-        assert begun.webhook is not None
-        secret = await self._jobs.threads.run(webhook_secret, self._jobs.store, begun.tenant)
-        delivery = await self._sender.send(begun, self._phrases[begun.dialect](begun), secret, self._now())
-        number = len(begun.webhook.deliveries)
-        return await self._jobs.change(job_id, lambda job: self._ended_delivery(job, number, delivery))
-
-    def _begun_delivery(self, job: Job) -> Job | None:
-        """The job with a further request in its log, and the time of the one after, should this process end now."""
-        now, webhook = self._now(), job.webhook
-        if not _is_due(webhook, now):
-            return None
-        assert webhook is not None
-        schedule = SCHEDULES[webhook.schedule]
-        deliveries = (*webhook.deliveries, Delivery(now, None, INTERRUPTED))
-        due = schedule.next_due(len(deliveries), now + schedule.timeout)
-        return with_webhook(job, dataclasses.replace(webhook, deliveries=deliveries, due=due))
-
-    def _ended_delivery(self, job: Job, number: int, delivery: Delivery) -> Job | None:
-        """The job with the outcome of that request in its log."""
-        webhook = job.webhook
-        if webhook is None or len(webhook.deliveries) < number:
-            return None
-        schedule = SCHEDULES[webhook.schedule]
-        deliveries = (*webhook.deliveries[: number - 1], delivery, *webhook.deliveries[number:])
-        delivered = webhook.delivered or (delivery.status is not None and schedule.accepts(delivery.status))
-        due = webhook.due
-        if delivered or delivery.status == GONE:
-            due = None
-        elif number == len(webhook.deliveries):
-            due = schedule.next_due(number, self._now())
-        return with_webhook(job, dataclasses.replace(webhook, deliveries=deliveries, due=due, delivered=delivered))
-
     # Helpers
 
     def _now(self) -> float:
@@ -384,10 +339,6 @@ class Ticker:
             logger.warning("jobs: %s", error.message)
         except Exception:
             logger.exception("jobs: a step failed in the gateway")
-
-
-def _is_due(webhook: Webhook | None, now: float) -> bool:
-    return webhook is not None and webhook.due is not None and webhook.due <= now
 
 
 def _numbered(job: Job) -> Job | None:

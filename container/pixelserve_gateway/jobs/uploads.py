@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pixelserve.errors import BodyTooLarge, InvalidImage, NotFound
 from pixelserve.imaging import read_size
 from pixelserve.media_types import content_type_of
-from pixelserve_gateway.jobs import is_id, new_id, time_of
+from pixelserve_gateway.jobs.job import is_id, new_id, time_of
 from pixelserve_gateway.results import Results
 
 PREFIX = "uploads/"
-PATH = "/v1/uploads/"
 FORM_SECONDS = 900
 
 
@@ -61,11 +60,12 @@ class Uploads:
             f"There is no upload {upload_id[:64]!r}. Send the image again: uploads are removed after a while."
         )
 
-    def form(self, tenant: str, upload_id: str, base_url: str) -> UploadForm:
-        """How to send the file: a presigned POST of S3 with a cap of the size, or our own route."""
+    def form(self, tenant: str, own_url: str) -> UploadForm:
+        """How to send the file of a new upload: a presigned POST of S3 with a cap of the size, or `own_url`/ID."""
+        upload_id = self.new_id()
         expires = self._clock() + FORM_SECONDS
         signed = self._results.upload_form(_name(tenant, upload_id), self.most_bytes, FORM_SECONDS)
-        url, fields = signed or (f"{base_url}{PATH}{upload_id}", {})
+        url, fields = signed or (f"{own_url}/{upload_id}", {})
         return UploadForm(upload_id, url, fields, expires)
 
     def remove_old(self) -> None:
