@@ -51,7 +51,7 @@ class Job:
 
     With `split_lines` each line is a record, else each object; with `assemble_lines` each output ends with a newline.
     The last three hold for a server that does not say what it wants: SINGLE_RECORD or MULTI_RECORD, requests at once,
-    and the MB (10^6 bytes) of the largest. Their defaults are the service's.
+    and the MB (10^6 bytes) of the largest. The defaults of the two numbers are the service's.
     """
 
     source: Place

@@ -17,7 +17,7 @@ from pixelserve.errors import HandlerError, PixelserveError
 from pixelserve.media_types import JSON
 from pixelserve.serving import Context, Handler, Location, as_error, from_handler, load
 from pixelserve_deploy.handlers.checking import END
-from pixelserve_deploy.handlers.overlap import Stages, run_batched, run_overlapped
+from pixelserve_deploy.handlers.overlap import Overlap, Stages, run_batched, run_overlapped
 from pixelserve_deploy.handlers.safety import find_unsafe_calls
 from pixelserve_deploy.handlers.sample import make_sample, vary
 
@@ -95,18 +95,13 @@ class Probe:
             self._record("ok", "concurrency", "requests run one after another, since PIPELINE is not True")
             return
         stages = self._stages(found, model, self._content_type)
-        overlap = run_overlapped(stages, self._bodies())
-        if overlap.reason:
-            self._record("unchecked", "concurrency", overlap.reason)
-        elif overlap.wrong:
-            self._record(
-                "problem",
-                "concurrency",
-                f"{overlap.wrong} of {overlap.answered} requests at once had another answer than alone: keep nothing "
-                "of a request outside its own data and context, or leave out PIPELINE = True",
-            )
-        else:
-            self._record("ok", "concurrency", f"{overlap.answered} requests at once had the same answers as alone")
+        self._record_overlap(
+            "concurrency",
+            run_overlapped(stages, self._bodies()),
+            "requests at once had another answer than alone: keep nothing of a request outside its own data and "
+            "context, or leave out PIPELINE = True",
+            "requests at once had the same answers as alone",
+        )
 
     def _batch(self, found: Handler, model: Any) -> None:
         """Gives a predict_batch_fn several requests together, whose answers must be theirs, in their order."""
@@ -118,18 +113,21 @@ class Probe:
             results: Sequence[Any] = predict_batch_fn(items, model, contexts)
             return results
 
-        batch = run_batched(self._stages(found, model, self._content_type), predict, self._bodies())
-        if batch.reason:
-            self._record("unchecked", "batch", batch.reason)
-        elif batch.wrong:
-            self._record(
-                "problem",
-                "batch",
-                f"{batch.wrong} of {batch.answered} requests of one predict_batch_fn had another answer than in "
-                "a batch of their own: return one result an item, in the order of the items",
-            )
+        self._record_overlap(
+            "batch",
+            run_batched(self._stages(found, model, self._content_type), predict, self._bodies()),
+            "requests of one predict_batch_fn had another answer than in a batch of their own: return one result an "
+            "item, in the order of the items",
+            "requests of one predict_batch_fn had their own answers",
+        )
+
+    def _record_overlap(self, check: str, overlap: Overlap, wrong: str, right: str) -> None:
+        if overlap.reason:
+            self._record("unchecked", check, overlap.reason)
+        elif overlap.wrong:
+            self._record("problem", check, f"{overlap.wrong} of {overlap.answered} {wrong}")
         else:
-            self._record("ok", "batch", f"{batch.answered} requests of one predict_batch_fn had their own answers")
+            self._record("ok", check, f"{overlap.answered} {right}")
 
     def _bodies(self) -> list[bytes]:
         """The requests of the first one's type, and others like it."""
