@@ -82,6 +82,10 @@ class Contract(ABC):
         """Whether requests to `path` are counted in this process."""
         return True
 
+    def flush_log(self) -> None:
+        """Writes the lines of the access log that still wait."""
+        self._access_log.flush()
+
     async def __call__(self, caller: Caller, scope: Any, receive: Any, send: Any) -> None:
         started = time.perf_counter()
         headers: dict[bytes, bytes] = dict(scope["headers"])
@@ -179,10 +183,6 @@ class ModelApp(Contract):
 
     def check_room(self) -> None:
         self._engine.check_room()
-
-    def flush_log(self) -> None:
-        """Writes the lines of the access log that still wait."""
-        self._access_log.flush()
 
     async def infer(self, caller: Caller, body: bytes, context: Context) -> Answer:
         if not body and not self._engine.takes_empty_body:

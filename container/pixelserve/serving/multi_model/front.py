@@ -279,5 +279,6 @@ async def _serve(config: Settings, listener: socket.socket, sockets: Path, stop:
         reaping.cancel()
     answered_all = not host.state.connections
     clean = await models.stop(max(1.0, deadline - loop.time())) and answered_all
+    models.flush_log()
     logger.info("ended, nothing lost" if clean else "ended with work lost")
     return 0 if clean else 1

@@ -53,8 +53,8 @@ class Supervisor:
         self._metrics = metrics.Metrics()
         self._gpus = config.gpus or gpus()
         self._worker_count = config.workers or max(1, self._gpus)
-        lobby = Lobby(config, self._metrics, self._why)
-        self._connections = Connections(config, listener, self._workers, self._worker_count, lobby)
+        self._lobby = Lobby(config, self._metrics, self._why)
+        self._connections = Connections(config, listener, self._workers, self._worker_count, self._lobby)
 
     async def run(self, stop: Stop) -> int:
         """Serves until `stop`, then drains. 0 when nothing was lost."""
@@ -212,6 +212,7 @@ class Supervisor:
         for worker in self._workers.values():
             worker.process.kill()
         lost = [w for w in workers if w.ready and w.process.wait() != 0]
+        self._lobby.flush_log()
         logger.info("ended with work lost" if lost else "ended, nothing lost")
         return 1 if lost else 0
 
