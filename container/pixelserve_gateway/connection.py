@@ -10,7 +10,7 @@ import logging
 import uuid
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from pixelserve.errors import BadRequest, HeadTooLarge, PixelserveError, Unavailable
 from pixelserve.wire import HEAD_BYTES, closing_answer
@@ -34,6 +34,7 @@ class Connection(HttpToolsProtocol):
         self._seconds = seconds
         self._least_read = int(seconds * rate)
         self._most = most
+        self._working: RequestResponseCycle | None = None
         self._in_head = False
         self._unparsed = 0
         self._head_timer: asyncio.TimerHandle | None = None
@@ -50,6 +51,7 @@ class Connection(HttpToolsProtocol):
             self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._end_work()
         super().connection_lost(exc)
         for timer in (self._head_timer, self._reader_timer, self._lingering.timer):
             if timer is not None:
@@ -70,12 +72,18 @@ class Connection(HttpToolsProtocol):
     @property
     def is_idle(self) -> bool:
         """Whether no request is in work."""
-        return self.cycle is None or self.cycle.response_complete
+        return self._working is None or self._working.response_complete
 
     @property
     def is_answered_early(self) -> bool:
         """Whether the rest of a request's body is on its way that nobody wants any more."""
-        return self.cycle is not None and self.cycle.response_complete and self.cycle.more_body
+        return self._working is not None and self._working.response_complete and self._working.more_body
+
+    def _end_work(self) -> None:
+        """Lets the request in work know that its caller has gone; uvicorn tells the last one that was sent."""
+        if self._working is not None and not self._working.response_complete:
+            self._working.disconnected = True
+            self._working.message_event.set()
 
     def _await_head(self) -> None:
         self._head_timer = self.loop.call_later(self._seconds, self._end_late_head)
@@ -101,6 +109,8 @@ class Connection(HttpToolsProtocol):
             self._head_timer.cancel()
             self._head_timer = None
         super().on_headers_complete()
+        if not self.pipeline:
+            self._working = self.cycle
 
     def on_body(self, body: bytes) -> None:
         self._unparsed = 0
@@ -114,19 +124,22 @@ class Connection(HttpToolsProtocol):
         self._refuse(BadRequest(msg))
 
     def _refuse(self, error: PixelserveError) -> None:
-        """Answers what has not become a whole request, and closes. A request in work learns that nobody waits."""
+        """Answers what has not become a whole request, and closes."""
         request_id = uuid.uuid4().hex
         logger.info("refused", extra={"fields": {"request_id": request_id, "status": error.status, "code": error.code}})
-        if not self.is_idle:
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
-            if self.cycle.response_started:
-                self.transport.abort()
-                return
+        if self._working is not None and self._working.response_started and not self._working.response_complete:
+            self.transport.abort()
+            return
+        self._end_work()
         self.transport.write(closing_answer(error, request_id))
         self._lingering.linger()
 
     # Writing
+
+    def on_response_complete(self) -> None:
+        if self.pipeline:
+            self._working = self.pipeline[-1][0]
+        super().on_response_complete()
 
     def pause_writing(self) -> None:
         super().pause_writing()
