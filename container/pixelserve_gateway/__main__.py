@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import uvicorn
 
 from pixelserve.errors import PixelserveError
+from pixelserve.machine import raise_file_limit
 from pixelserve.observe import configure
 from pixelserve.wire import bind
 from pixelserve_gateway import aws_lambda
 from pixelserve_gateway.app import create_app
+from pixelserve_gateway.arrivals import Arrivals
+from pixelserve_gateway.connection import Connection
 from pixelserve_gateway.settings import GatewaySettings
 from pixelserve_gateway.tls import certificate_for
 
@@ -31,8 +35,15 @@ def main() -> int:
     except PixelserveError as error:
         print(error.message, file=sys.stderr)  # noqa: T201
         return 1
+    connection = partial(
+        Connection,
+        settings.arrival_seconds,
+        settings.arrival_rate,
+        min(settings.connections, raise_file_limit() // 3),  # a call to an endpoint takes one too
+    )
     config = uvicorn.Config(
-        app,
+        Arrivals(app, settings),
+        http=connection,  # type: ignore[arg-type]
         ws="none",
         log_config=None,
         access_log=False,

@@ -66,6 +66,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         Edge,
         origins=settings.cors_origins,
         refuses_web_pages=desk.auth.mode == NONE,
+        phrase=_phrase_refusal,
         spares=dreamina_uploads.is_of_no_browser,
     )
     return app
@@ -73,6 +74,13 @@ def create_app(settings: GatewaySettings) -> FastAPI:
 
 async def _health() -> dict[str, str]:
     return {"status": "ok"}
+
+
+def _phrase_refusal(request: Request, error: PixelserveError) -> JSONResponse:
+    """Below Dreamina's prefixes every answer is of its shape."""
+    if request.url.path.startswith(dreamina.PREFIXES):
+        return dreamina.phrase_error(request, error)
+    return error_response(error, request.state.request_id)
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:

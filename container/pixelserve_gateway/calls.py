@@ -169,10 +169,12 @@ class Calls:
     def check(self, call: Call, *, as_job: bool = False) -> None:
         """Raises what can be said before anything is sent.
 
-        ImageTooLarge or OutputTooLarge for pictures, OutputTooLarge for a predicted answer that cannot be passed on,
-        but for that of a job, which is stored; BodyTooLarge for a request that an endpoint does not take. Images at
-        URLs are the container's to check.
+        NotFound for a job without an endpoint; ImageTooLarge or OutputTooLarge for pictures, OutputTooLarge for a
+        predicted answer that cannot be passed on, but for that of a job, which is stored; BodyTooLarge for a request
+        that an endpoint does not take. Images at URLs are the container's to check.
         """
+        if as_job and not self.is_asynchronous(call.feature):
+            self._endpoint(call.feature)
         if len(call.body) > self._limits.max_body_bytes:
             raise BodyTooLarge(
                 f"The request would have {len(call.body):,} bytes; an endpoint takes {self._limits.max_body_bytes:,}. "
@@ -221,11 +223,7 @@ class Calls:
     async def invoke(self, call: Call, *, request_id: str = "", traceparent: str = "") -> Result:
         """The answer, now. Raises what `check` raises, the container's own errors, Unavailable, DeadlineExceeded."""
         self.check(call)
-        endpoint = self._settings.endpoint(call.feature)
-        if endpoint is None:
-            raise NotFound(
-                f"{call.feature.title} has no endpoint here. Features: {', '.join(f.name for f in self.served)}."
-            )
+        endpoint = self._endpoint(call.feature)
         answer = await self._runtime.invoke(endpoint, self._invocation(call, request_id, traceparent), call.body)
         if len(answer.body) > self._settings.max_answer_bytes:
             raise OutputTooLarge(
@@ -279,6 +277,13 @@ class Calls:
         if state not in (None, "running"):
             return Progress(state, 0.0 if state == "queued" else 1.0, False)
         return Progress("running", min(0.99, 1 - math.exp(-max(0.0, waited_seconds) / _TYPICAL_SECONDS)), True)
+
+    def _endpoint(self, feature: Feature) -> str:
+        """The feature's real-time endpoint. Raises NotFound."""
+        endpoint = self._settings.endpoint(feature)
+        if endpoint is None:
+            raise NotFound(f"{feature.title} has no endpoint here. Features: {', '.join(f.name for f in self.served)}.")
+        return endpoint
 
     def _invocation(self, call: Call, inference_id: str, traceparent: str) -> Invocation:
         attributes = [call.attributes, f"traceparent={traceparent}" if traceparent else ""]

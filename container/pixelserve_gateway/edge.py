@@ -32,12 +32,15 @@ _REQUEST_ID = re.compile(r"[!-~]{1,64}")
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 """W3C Trace Context, section 3.2."""
 
+Phrase = Callable[[Request, PixelserveError], JSONResponse]
+"""Makes the answer of an error."""
+
 
 class Edge:
     """ASGI middleware. A route finds its `request_id` and `traceparent` ("" for none) in `request.state`.
 
-    With `refuses_web_pages` a request on behalf of a page from elsewhere is refused, unless `spares` says of its scope
-    that no browser can have made it.
+    With `refuses_web_pages` a request on behalf of a page from elsewhere is refused as `phrase` does, unless `spares`
+    says of its scope that no browser can have made it.
 
     OPTIONS is answered here, before anybody asks who calls: a preflight carries no credentials (WHATWG Fetch, 3.3.5).
     """
@@ -47,11 +50,13 @@ class Edge:
         app: Any,
         origins: tuple[str, ...],
         refuses_web_pages: bool,
-        spares: Callable[[Any], bool] = lambda _scope: False,
+        phrase: Phrase,
+        spares: Callable[[Any], bool],
     ) -> None:
         self._app = app
         self._origins = origins
         self._refuses_web_pages = refuses_web_pages
+        self._phrase = phrase
         self._spares = spares
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -69,7 +74,7 @@ class Edge:
                 await _answer_options(exchange)
             elif self._refuses_web_pages and is_from_web_page(scope) and not self._spares(scope):
                 refusal = Forbidden("Web pages from elsewhere may not call here, where nobody is asked who calls.")
-                await error_response(refusal, request_id)(scope, receive, exchange.send)
+                await self._phrase(Request(scope), refusal)(scope, receive, exchange.send)
             else:
                 await self._app(scope, receive, exchange.send)
         except ClientGone:
