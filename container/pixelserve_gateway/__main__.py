@@ -19,6 +19,8 @@ from pixelserve_gateway.connection import Connection
 from pixelserve_gateway.settings import GatewaySettings
 from pixelserve_gateway.tls import certificate_for
 
+KEEP_ALIVE_SECONDS = 75
+"""Longer than load balancers keep theirs (60 s of AWS's), which would send a request into a connection that closes."""
 DRAIN_SECONDS = 25
 """Given to requests in work after a signal."""
 
@@ -49,6 +51,7 @@ def main() -> int:
         access_log=False,
         server_header=False,
         ssl_certfile=certificate,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
     uvicorn.Server(config).run([listener])

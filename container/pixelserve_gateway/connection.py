@@ -24,7 +24,7 @@ _RETRY_SECONDS = 1
 
 
 class Connection(HttpToolsProtocol):
-    """One of at most `most`; the next as many get 503, further ones nothing.
+    """One of at most `most`. A further one takes the place of one that is idle; else as many get 503, and more nothing.
 
     A head must be there within `seconds`, and an answer be read at `rate` bytes a second, looked at so often.
     """
@@ -45,10 +45,18 @@ class Connection(HttpToolsProtocol):
         super().connection_made(cast("asyncio.Transport", self._lingering))
         if len(self.connections) > 2 * self._most:
             self.transport.abort()
-        elif len(self.connections) > self._most:
+        elif len(self.connections) > self._most and not self._close_idle():
             self._refuse(Unavailable("Too many connections are open here. Try again.", retry_after=_RETRY_SECONDS))
         else:
             self._await_head()
+
+    def _close_idle(self) -> bool:
+        """Closes a connection between two requests; False where there is none."""
+        others = (cast("Connection", other) for other in self.connections if other is not self)
+        idle = next((other for other in others if other.is_kept and not other.transport.is_closing()), None)
+        if idle is not None:
+            idle.transport.close()
+        return idle is not None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_work()
@@ -73,6 +81,11 @@ class Connection(HttpToolsProtocol):
     def is_idle(self) -> bool:
         """Whether no request is in work."""
         return self._working is None or self._working.response_complete
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it has been answered, and nothing of another request is there."""
+        return self._working is not None and self._working.response_complete and not self._unparsed
 
     @property
     def is_answered_early(self) -> bool:

@@ -378,6 +378,7 @@ def test_many_slow_callers_hold_nobody_up(endpoint: LocalRuntime, tmp_path: Path
             assert client.get("/health").status_code == 200
             answer = client.post("/v1/super-resolution", json={"img": _text(png(8, 8)), "scale": 2})
             assert answer.status_code == 200
+            stack.enter_context(connected(gateway, b"G"))  # in the place of the client's connection, which is idle
             status, refused, answer_head = abuse(gateway, b"")
         assert (status, refused["error"]["code"]) == (503, "unavailable")
         assert b"retry-after: 1" in answer_head
