@@ -22,6 +22,8 @@ from pixelserve_gateway.page import Authorization
 from pixelserve_gateway.page import build_router as build_pages
 from pixelserve_gateway.settings import GatewaySettings
 
+SERVICE = "pixelserve-gateway"
+"""Its name in traces."""
 _AUTHORIZATIONS: dict[str, Authorization] = {NONE: "NONE", KEYS: "API_KEY", IAM: "AWS_IAM"}
 """What the pages call the ways of asking who calls."""
 _RAISED = {404: NotFound, 405: MethodNotAllowed}
