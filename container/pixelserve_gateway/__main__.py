@@ -53,7 +53,6 @@ def main() -> int:
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
     uvicorn.Server(config).run([listener])
-    tracing.flush()
     return 0
 
 

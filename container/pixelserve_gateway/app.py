@@ -51,6 +51,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # FastAPI's own: Edge has a span already
     )
     app.state.office = office
     app.include_router(native.build_router(desk), tags=["Features"])
