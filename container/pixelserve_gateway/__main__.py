@@ -10,10 +10,10 @@ import uvicorn
 
 from pixelserve.errors import PixelserveError
 from pixelserve.machine import raise_file_limit
-from pixelserve.observe import configure
+from pixelserve.observe import configure, tracing
 from pixelserve.wire import bind
 from pixelserve_gateway import aws_lambda
-from pixelserve_gateway.app import create_app
+from pixelserve_gateway.app import SERVICE, create_app
 from pixelserve_gateway.arrivals import Arrivals
 from pixelserve_gateway.connection import Connection
 from pixelserve_gateway.settings import GatewaySettings
@@ -31,6 +31,7 @@ def main() -> int:
     try:
         settings = GatewaySettings.from_env()
         configure(settings.log_level)
+        tracing.configure(SERVICE)
         app = create_app(settings)
         certificate = certificate_for(settings.tls_names, Path(settings.state).expanduser())
         listener = bind(settings.host, settings.port, "Choose another with PIXELSERVE_GATEWAY_PORT.")

@@ -22,6 +22,8 @@ from pixelserve_gateway.page import Authorization
 from pixelserve_gateway.page import build_router as build_pages
 from pixelserve_gateway.settings import GatewaySettings
 
+SERVICE = "pixelserve-gateway"
+"""Its name in traces."""
 _AUTHORIZATIONS: dict[str, Authorization] = {NONE: "NONE", KEYS: "API_KEY", IAM: "AWS_IAM"}
 """What the pages call the ways of asking who calls."""
 _RAISED = {404: NotFound, 405: MethodNotAllowed}
@@ -49,6 +51,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # FastAPI's own: Edge has a span already
     )
     app.state.office = office
     app.include_router(native.build_router(desk), tags=["Features"])

@@ -19,6 +19,7 @@ from pixelserve.errors import BadRequest, BodyTooLarge, NotAcceptable, NotFound,
 from pixelserve.features import Feature
 from pixelserve.imaging import check_input, plan_output, read_size
 from pixelserve.media_types import JSON, MEDIA_TYPES, answer_type, content_type_of, essence, is_json
+from pixelserve.observe import NO_TRACE, Trace
 from pixelserve.schema import ImageRequest, SuperResolutionRequest, parse, parse_attributes, parse_json, read_base64
 from pixelserve.settings import Settings
 from pixelserve.settings import settings as container_settings
@@ -220,11 +221,11 @@ class Calls:
                 param="format",
             )
 
-    async def invoke(self, call: Call, *, request_id: str = "", traceparent: str = "") -> Result:
+    async def invoke(self, call: Call, *, request_id: str = "", trace: Trace = NO_TRACE) -> Result:
         """The answer, now. Raises what `check` raises, the container's own errors, Unavailable, DeadlineExceeded."""
         self.check(call)
         endpoint = self._endpoint(call.feature)
-        answer = await self._runtime.invoke(endpoint, self._invocation(call, request_id, traceparent), call.body)
+        answer = await self._runtime.invoke(endpoint, _invocation(call, request_id, trace), call.body)
         if len(answer.body) > self._settings.max_answer_bytes:
             raise OutputTooLarge(
                 f"The answer has {len(answer.body):,} bytes; {self._settings.max_answer_bytes:,} can be answered. Ask "
@@ -241,7 +242,7 @@ class Calls:
         input_url: str = "",
         ttl_seconds: int = 21_600,
         timeout_seconds: int = 3_600,
-        traceparent: str = "",
+        trace: Trace = NO_TRACE,
     ) -> Started:
         """Hands the call to the feature's asynchronous endpoint; `Started` says where output and failure will be.
 
@@ -258,7 +259,7 @@ class Calls:
             raise BodyTooLarge(
                 f"The request has {len(call.body):,} bytes; {INLINE_BYTES:,} may be sent along. Store it first."
             )
-        invocation = self._invocation(call, inference_id, traceparent)
+        invocation = _invocation(call, inference_id, trace)
         return await self._runtime.invoke_async(
             endpoint,
             invocation,
@@ -285,9 +286,9 @@ class Calls:
             raise NotFound(f"{feature.title} has no endpoint here. Features: {', '.join(f.name for f in self.served)}.")
         return endpoint
 
-    def _invocation(self, call: Call, inference_id: str, traceparent: str) -> Invocation:
-        attributes = [call.attributes, f"traceparent={traceparent}" if traceparent else ""]
-        return Invocation(call.content_type, call.accept, ";".join(filter(None, attributes)), inference_id)
+
+def _invocation(call: Call, inference_id: str, trace: Trace) -> Invocation:
+    return Invocation(call.content_type, call.accept, call.attributes, inference_id, trace)
 
 
 def _request_type(feature: Feature) -> type[ImageRequest]:

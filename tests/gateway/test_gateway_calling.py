@@ -16,6 +16,7 @@ from gateway_jobs import NOW
 from moto import mock_aws
 
 from pixelserve.errors import BadRequest, InvalidImage, Unavailable
+from pixelserve.observe import Trace
 from pixelserve.storage import Folder
 from pixelserve_gateway.jobs import EndpointCaller, Job, JobProgress, KeptCall, Look, Output, OutputPlaces, Queue
 from pixelserve_gateway.jobs.events import ResultEvent, read_event
@@ -52,12 +53,12 @@ class _Door:
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
 
-    async def invoke(self, call: _Call, *, request_id: str, traceparent: str) -> _Result:
-        self.asked.append((call, request_id, traceparent))
+    async def invoke(self, call: _Call, *, request_id: str, trace: Trace) -> _Result:
+        self.asked.append((call, request_id, trace))
         return _Result()
 
-    async def start(self, call: _Call, inference_id: str, *, input_url: str, traceparent: str) -> _Started:
-        self.asked.append((call, inference_id, input_url, traceparent))
+    async def start(self, call: _Call, inference_id: str, *, input_url: str, trace: Trace) -> _Started:
+        self.asked.append((call, inference_id, input_url, trace))
         return _Started()
 
     async def look(self, inference_id: str, waited_seconds: float) -> _Told:
@@ -75,7 +76,7 @@ JOB = Job(
     updated=NOW,
     expires=NOW,
     due=NOW,
-    traceparent="00-t-1-01",
+    trace=Trace("00-t-1-01"),
 )
 CALL = KeptCall("f", JOB.call, b"body")
 
@@ -97,7 +98,7 @@ def test_calls_are_made_as_they_were_kept() -> None:
     assert asyncio.run(caller.invoke(JOB, CALL)) == Output(b"made", "image/png", "width=2")
     assert asyncio.run(caller.start(JOB, CALL, "file:///in")) == OutputPlaces("file:///o", "file:///f")
     made = _Call("f", JOB.call, b"body")
-    assert door.asked == [(made, JOB.id, "00-t-1-01"), (made, JOB.id, "file:///in", "00-t-1-01")]
+    assert door.asked == [(made, JOB.id, JOB.trace), (made, JOB.id, "file:///in", JOB.trace)]
 
 
 def test_an_output_is_looked_for_then_a_failure_then_progress(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from pixelserve.errors import (
 )
 from pixelserve.features import FEATURES, feature
 from pixelserve.local import LocalRuntime, Source, running
+from pixelserve.observe import Trace
 from pixelserve.settings import Settings, SettingsError, as_markdown
 from pixelserve.storage import Folder
 from pixelserve_gateway import Call, Calls, GatewaySettings
@@ -90,7 +91,7 @@ def with_calls(use: Callable[[Calls], Awaitable[T]], url: str, **settings: Any) 
 def test_an_invocation_now(features_runtime: LocalRuntime) -> None:
     call = Call.from_image("image_super_resolution", PHOTO, {"scale": 4}, "image/png")
     trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-    result = with_calls(lambda calls: calls.invoke(call, request_id="a", traceparent=trace), features_runtime.url)
+    result = with_calls(lambda calls: calls.invoke(call, request_id="a", trace=Trace(trace)), features_runtime.url)
     assert result.media_type == "image/png"
     assert result.body.startswith(b"\x89PNG")
     assert (result.metadata["width"], result.metadata["height"]) == ("128", "96")
@@ -181,7 +182,7 @@ def test_what_a_container_gets_and_how_its_errors_come_back(tmp_path: Path) -> N
     full = Call.from_image("image_super_resolution", b"full", {})
     with running([Source("echo", tmp_path)]) as local:
         named = {"endpoints": ("image_super_resolution=echo",)}
-        result = with_calls(lambda calls: calls.invoke(call, request_id="a-1", traceparent=trace), local.url, **named)
+        result = with_calls(lambda calls: calls.invoke(call, request_id="a-1", trace=Trace(trace)), local.url, **named)
         assert json.loads(result.body)[:4] == [len(PHOTO), "image/png", "image/jpeg", f"scale=4;traceparent={trace}"]
         with pytest.raises(PixelserveError, match="Too many wait") as raised:
             with_calls(lambda calls: calls.invoke(full), local.url, **named)

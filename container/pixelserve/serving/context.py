@@ -9,6 +9,7 @@ from typing import Any
 
 from pixelserve.errors import ClientGone, DeadlineExceeded
 from pixelserve.media_types import JSON
+from pixelserve.observe import NO_TRACE, Trace
 from pixelserve.serving.exchange import MetricsStore, RequestHeaders, RequestProcessor
 from pixelserve.wire import ATTRIBUTES, INFERENCE_ID
 
@@ -19,7 +20,8 @@ class Context:
 
     `deadline` is a `time.monotonic()` value. `answer_attributes` may be set by the handler and is answered as
     X-Amzn-SageMaker-Custom-Attributes (at most 1024 visible ASCII characters). `wire_headers` are the request's, their
-    names in lower case. `content_type` is None to a serial handler's own input_fn or transform_fn when none was sent.
+    names in lower case. `trace` is what a handler passes on to services that it calls (`trace.headers()`).
+    `content_type` is None to a serial handler's own input_fn or transform_fn when none was sent.
     `system_properties` has `model_dir` and `gpu_id` (None without a GPU), among others.
 
     Methods that take `idx`, and `request_processor`, `request_ids`, `metrics`, `manifest` and `system_properties`, are
@@ -33,6 +35,7 @@ class Context:
     deadline: float = float("inf")
     answer_attributes: str = ""
     client_gone: bool = False
+    trace: Trace = NO_TRACE
     wire_headers: Mapping[bytes, bytes] = field(default_factory=dict, repr=False)
     system_properties: dict[str, Any] = field(default_factory=dict, repr=False)
     manifest: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -42,15 +45,18 @@ class Context:
     @classmethod
     def from_headers(cls, headers: Mapping[str, str], request_id: str, seconds: float, accept: str = "*/*") -> Context:
         """Of a request's headers, their names in lower case; `accept` is what an absent one means."""
+        attributes = headers.get(ATTRIBUTES, "")
+        wire_headers = {
+            name.encode("latin-1", "replace"): value.encode("latin-1", "replace") for name, value in headers.items()
+        }
         return cls(
             request_id=request_id,
-            custom_attributes=headers.get(ATTRIBUTES, ""),
+            custom_attributes=attributes,
             content_type=headers.get("content-type", JSON),
             accept=headers.get("accept", accept),
             deadline=time.monotonic() + seconds,
-            wire_headers={
-                name.encode("latin-1", "replace"): value.encode("latin-1", "replace") for name, value in headers.items()
-            },
+            trace=Trace.of_request(wire_headers.items(), attributes),
+            wire_headers=wire_headers,
         )
 
     def follow(self, earlier: Context) -> None:

@@ -9,6 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 from pixelserve.errors import BodyTooLarge, NotFound, OutputTooLarge, PixelserveError, Unavailable, status_of
 from pixelserve.media_types import content_type_of
+from pixelserve.observe import Trace
 from pixelserve.storage import Place
 from pixelserve.wire import read_error
 from pixelserve_gateway.jobs.job import Job, JobProgress, OutputPlaces
@@ -111,8 +112,8 @@ C_contra = TypeVar("C_contra", bound=FeatureCall, contravariant=True)
 class Door(Protocol[C_contra]):
     """Whoever makes calls of that kind."""
 
-    async def invoke(self, call: C_contra, *, request_id: str, traceparent: str) -> Made: ...
-    async def start(self, call: C_contra, inference_id: str, *, input_url: str, traceparent: str) -> Begun: ...
+    async def invoke(self, call: C_contra, *, request_id: str, trace: Trace) -> Made: ...
+    async def start(self, call: C_contra, inference_id: str, *, input_url: str, trace: Trace) -> Begun: ...
     async def look(self, inference_id: str, waited_seconds: float) -> Told: ...
 
 
@@ -142,15 +143,11 @@ class EndpointCaller(Generic[C]):
         return self._is_asynchronous(feature)
 
     async def invoke(self, job: Job, call: KeptCall) -> Output:
-        made = await self._door.invoke(
-            self._load(call.words, call.body), request_id=job.id, traceparent=job.traceparent
-        )
+        made = await self._door.invoke(self._load(call.words, call.body), request_id=job.id, trace=job.trace)
         return Output(made.body, made.media_type, made.attributes)
 
     async def start(self, job: Job, call: KeptCall, input_url: str) -> OutputPlaces:
-        begun = await self._door.start(
-            self._load(call.words, call.body), job.id, input_url=input_url, traceparent=job.traceparent
-        )
+        begun = await self._door.start(self._load(call.words, call.body), job.id, input_url=input_url, trace=job.trace)
         return OutputPlaces(begun.output_url, begun.failure_url)
 
     async def look(self, job: Job, places: OutputPlaces, waited: float) -> Look:

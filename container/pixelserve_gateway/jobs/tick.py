@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from pixelserve.errors import PixelserveError, Unavailable
+from pixelserve.observe import Attributes, tracing
 from pixelserve_gateway.jobs.calling import Caller, Output
 from pixelserve_gateway.jobs.deliveries import Deliveries, is_due
 from pixelserve_gateway.jobs.events import EventSource, ResultEvent, read_events, texts_of
@@ -32,7 +33,7 @@ from pixelserve_gateway.jobs.job import (
     with_webhook,
 )
 from pixelserve_gateway.jobs.service import JobService
-from pixelserve_gateway.jobs.webhooks import Phrase, Sender
+from pixelserve_gateway.jobs.webhooks import JOB_ID, Phrase, Sender
 
 INTERVAL = 0.5
 """Seconds between two ticks of the loop; a submission makes one at once."""
@@ -166,6 +167,11 @@ class Ticker:
         return put_back(job, self._now(), self._now()) if job.lease == lease else None
 
     async def _make_call(self, job: Job) -> None:
+        attributes: Attributes = {JOB_ID: job.id, "pixelserve.job.attempt": job.attempts}
+        with tracing.span("job", job.trace, attributes=attributes) as span:
+            await self._call_endpoint(dataclasses.replace(job, trace=span.trace))
+
+    async def _call_endpoint(self, job: Job) -> None:
         call = await self._jobs.threads.run(self._jobs.files.read_call, job)
         if self._caller.is_asynchronous(job.feature):
             places = await self._caller.start(job, call, self._jobs.files.input_url(job))
