@@ -7,16 +7,16 @@ from pixelserve.lazy import exports
 if TYPE_CHECKING:
     from pixelserve.observe import metrics
     from pixelserve.observe.lines import LogLine, harmless
-    from pixelserve.observe.logs import AccessLog, configure, log_failure
+    from pixelserve.observe.logs import AccessLog, configure, log_failure, log_progress
     from pixelserve.observe.metrics import Metrics
 else:
     __getattr__ = exports(
         __name__,
         {
             ".lines": "LogLine harmless",
-            ".logs": "AccessLog configure log_failure",
+            ".logs": "AccessLog configure log_failure log_progress",
             ".metrics": "Metrics",
         },
     )
 
-__all__ = ["AccessLog", "LogLine", "Metrics", "configure", "harmless", "log_failure", "metrics"]
+__all__ = ["AccessLog", "LogLine", "Metrics", "configure", "harmless", "log_failure", "log_progress", "metrics"]

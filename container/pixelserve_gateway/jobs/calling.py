@@ -11,7 +11,7 @@ from pixelserve.errors import BodyTooLarge, NotFound, OutputTooLarge, Pixelserve
 from pixelserve.media_types import content_type_of
 from pixelserve.storage import Place
 from pixelserve.wire import read_error
-from pixelserve_gateway.jobs.job import Job, JobProgress, OutputPlaces
+from pixelserve_gateway.jobs.job import Job, OutputPlaces
 
 _MOST_FAILURE_BYTES = 1_000_000
 
@@ -43,7 +43,7 @@ class Look:
 
     output: Output | None = None
     error: PixelserveError | None = None
-    progress: JobProgress | None = None
+    fraction: float | None = None
 
 
 class Caller(Protocol):
@@ -58,8 +58,8 @@ class Caller(Protocol):
     async def start(self, job: Job, call: KeptCall, input_url: str) -> OutputPlaces:
         """InvokeEndpointAsync; the job's id is the InferenceId, `input_url` where the body lies."""
 
-    async def look(self, job: Job, places: OutputPlaces, waited: float) -> Look:
-        """How the invocation stands, `waited` seconds after its begin. Raises Unavailable when that cannot be told."""
+    async def look(self, job: Job, places: OutputPlaces) -> Look:
+        """How the invocation stands. Raises Unavailable when that cannot be told."""
 
     async def forget(self, places: OutputPlaces) -> None:
         """Removes the output or the failure, which nobody needs any more. Raises Unavailable."""
@@ -88,15 +88,6 @@ class Begun(Protocol):
     def failure_url(self) -> str: ...
 
 
-class Told(Protocol):
-    """How far an asynchronous invocation is."""
-
-    @property
-    def fraction(self) -> float: ...
-    @property
-    def is_estimate(self) -> bool: ...
-
-
 class FeatureCall(Protocol):
     """A call of a feature."""
 
@@ -113,7 +104,7 @@ class Door(Protocol[C_contra]):
 
     async def invoke(self, call: C_contra, *, request_id: str, traceparent: str) -> Made: ...
     async def start(self, call: C_contra, inference_id: str, *, input_url: str, traceparent: str) -> Begun: ...
-    async def look(self, inference_id: str, waited_seconds: float) -> Told: ...
+    async def look(self, inference_id: str) -> float | None: ...
 
 
 class EndpointCaller(Generic[C]):
@@ -153,7 +144,7 @@ class EndpointCaller(Generic[C]):
         )
         return OutputPlaces(begun.output_url, begun.failure_url)
 
-    async def look(self, job: Job, places: OutputPlaces, waited: float) -> Look:
+    async def look(self, job: Job, places: OutputPlaces) -> Look:
         try:
             output = await asyncio.to_thread(self._read, places.output, self._most_bytes)
         except BodyTooLarge:
@@ -166,8 +157,7 @@ class EndpointCaller(Generic[C]):
             error = read_error(PixelserveError.status, failure.body)
             error.status = status_of(error.code)
             return Look(error=error)
-        told = await self._door.look(job.id, waited)
-        return Look(progress=JobProgress(told.fraction, told.is_estimate))
+        return Look(fraction=await self._door.look(job.id))
 
     async def forget(self, places: OutputPlaces) -> None:
         names = [self._outputs.name_of(url) for url in (places.output, places.failure)] if self._outputs else []
