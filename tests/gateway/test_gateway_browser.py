@@ -362,6 +362,7 @@ def test_a_job_is_canceled_and_can_fail(open_page: Open, client: httpx.Client) -
     page.locator("#language").click()
     expect(page.locator("#status")).to_have_text("失败")
     expect(page.locator("#error .hint")).to_contain_text("请选择可正常打开的")
+    assert axe(page) == []
 
 
 def test_the_costs_follow_the_call(open_page: Open, client: httpx.Client) -> None:

@@ -41,6 +41,10 @@ EXAMPLES = """\
 """
 PORT = 8000
 GATEWAY_SECONDS = 60.0
+JOBS_WITHOUT_PLACES = """
+Its jobs get 60 s each, and their progress is an estimate. With --async-output PLACE they get an hour, and tell their
+progress where the handler does.
+"""
 LOOK_SECONDS = 0.2
 """Between two looks at whether the servers still run."""
 
@@ -206,7 +210,8 @@ def _gateway(
             url = url.replace("http:", "https:", 1)
         listener.close()  # the server has inherited it
         _wait_until_ready(server, url, authority, stop)
-        yield _Gateway((server,), _explain_gateway(url, _samples(sources), key, authority))
+        jobs = "" if places else JOBS_WITHOUT_PLACES
+        yield _Gateway((server,), _explain_gateway(url, _samples(sources), key, authority) + jobs)
 
 
 def _samples(sources: list[Source]) -> list[tuple[Sample, Feature | None]]:

@@ -103,8 +103,13 @@ function writeJavascript(call, authorization) {
 
 const API = () => new URL("v1", document.baseURI).href;
 const jobOf = (call, upload) =>
-  `{"feature": ${quote(call.feature)}, "input": {${[`"upload": ${upload}`, ...fieldsOf(call)].join(", ")}}, ` +
-  `"accept": ${quote(call.accept)}}`;
+  [
+    "{",
+    `  "feature": ${quote(call.feature)},`,
+    `  "input": {${[`"upload": ${upload}`, ...fieldsOf(call)].join(", ")}},`,
+    `  "accept": ${quote(call.accept)}`,
+    "}",
+  ].join("\n");
 const fieldsOf = (call) => Object.entries(call.fields).map(([name, value]) => `${quote(name)}: ${quote(value)}`);
 
 function writeCurlJob(call, authorization) {
@@ -116,7 +121,9 @@ function writeCurlJob(call, authorization) {
     'upload=$(ask -X POST "$api/uploads" | jq -r .id)',
     `ask "$api/uploads/$upload" -F ${quoteShell(`file=@${quoteForm(call.files[0].name)}`)}`,
     `job=$(ask "$api/jobs" -H 'Content-Type: application/json' -d '${jobOf(call, `"'$upload'"`)}' | jq -r .id)`,
-    "while answer=$(ask \"$api/jobs/$job\" -H 'Prefer: wait=20') && jq -e '.finished_at == null' <<< \"$answer\" > /dev/null; do",
+    "while answer=$(ask \"$api/jobs/$job\" -H 'Prefer: wait=20')",
+    "  jq -e '.finished_at == null' <<< \"$answer\" > /dev/null",
+    "do",
     "  jq .progress.value <<< \"$answer\"",
     "done",
     'if url=$(jq -er .result.url <<< "$answer"); then',
