@@ -29,9 +29,9 @@ class LogLine:
         try:
             fields = json.loads(line)
             level = logging.getLevelNamesMapping()[fields.pop("level").upper()]
-            progress = _progress(fields)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ArithmeticError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return cls(None, harmless(line))
+        progress = _progress(fields)
         message = [str(fields.pop("message", ""))]
         traceback = str(fields.pop("traceback", "")).rstrip()
         message += [f"{key}={value}" for key, value in fields.items() if key not in ("ts", "logger")]
@@ -46,7 +46,10 @@ class LogLine:
 def _progress(fields: dict[str, Any]) -> tuple[str, float] | None:
     if fields.get("message") != PROGRESS:
         return None
-    return fields["request_id"], min(1.0, max(0.0, fields["done"] / fields["total"]))
+    try:
+        return str(fields["request_id"]), min(1.0, max(0.0, fields["done"] / fields["total"]))
+    except (KeyError, TypeError, ArithmeticError):  # a handler's own line
+        return None
 
 
 def harmless(text: str) -> str:
