@@ -58,7 +58,13 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app.include_router(native_jobs.build_router(desk), tags=["Jobs"])
     app.add_api_route("/health", _health, methods=["GET"], summary="Whether the gateway answers", tags=["Service"])
     app.include_router(dreamina_uploads.build_router(desk))  # before the pages: `/` with an Action is its
-    app.include_router(build_pages(desk.calls.served, native.PATHS, _AUTHORIZATIONS[desk.auth.mode]))
+    pages = build_pages(
+        desk.calls.served,
+        native.PATHS,
+        _AUTHORIZATIONS[desk.auth.mode],
+        jobs=not settings.results.startswith("s3://"),
+    )
+    app.include_router(pages)
     app.include_router(hidream.build_router(desk))
     app.include_router(dreamina.build_router(desk))
     app.include_router(ai_solution_kit.build_router(desk))  # the last: any stage may stand before its paths

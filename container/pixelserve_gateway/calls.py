@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,7 +22,7 @@ from pixelserve.observe import NO_TRACE, Trace
 from pixelserve.schema import ImageRequest, SuperResolutionRequest, parse, parse_attributes, parse_json, read_base64
 from pixelserve.settings import Settings
 from pixelserve.settings import settings as container_settings
-from pixelserve_gateway.runtime import Invocation, Progress, Runtime, Started
+from pixelserve_gateway.runtime import Invocation, Runtime, Started
 from pixelserve_gateway.settings import GatewaySettings
 
 INLINE_BYTES = 128_000
@@ -34,8 +33,6 @@ _SAMPLE_BYTES = {"png": 0.3, "jpeg": 0.04, "webp": 0.02, "npy": 1.0}
 """Bytes of an enlarged photograph's file for each of its samples, about: PNG has 0.15 to 0.5 with our networks."""
 _CHANNELS = 3
 _IMAGE_FIELDS = ("url", "img", "url_1", "img_1", "url_2", "img_2")
-_TYPICAL_SECONDS = 10.0
-"""Of an estimated progress: when two thirds of it are there."""
 
 
 @dataclass(frozen=True)
@@ -269,15 +266,12 @@ class Calls:
             timeout_seconds=timeout_seconds,
         )
 
-    async def look(self, inference_id: str, waited_seconds: float) -> Progress:
-        """How far a started call is. The local runtime tells the state; all else is an estimate, which says so.
-
-        `waited_seconds` have passed since its start.
-        """
-        state = await self._runtime.look(inference_id)
-        if state not in (None, "running"):
-            return Progress(state, 0.0 if state == "queued" else 1.0, False)
-        return Progress("running", min(0.99, 1 - math.exp(-max(0.0, waited_seconds) / _TYPICAL_SECONDS)), True)
+    async def look(self, inference_id: str) -> float | None:
+        """How far a started call is, from 0 to 1, where the local runtime knows; None where nobody tells."""
+        progress = await self._runtime.look(inference_id)
+        if progress is None:
+            return None
+        return {"queued": 0.0, "running": progress.fraction}.get(progress.state, 1.0)
 
     def _endpoint(self, feature: Feature) -> str:
         """The feature's real-time endpoint. Raises NotFound."""

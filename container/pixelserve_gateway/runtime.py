@@ -64,11 +64,10 @@ State = Literal["queued", "running", "succeeded", "failed"]
 
 @dataclass(frozen=True)
 class Progress:
-    """How far an asynchronous invocation is; `fraction` is 0 to 1. An estimate never reaches 1."""
+    """How an asynchronous invocation stands, and how far it is, from 0 to 1; None while its handler does not tell."""
 
     state: State
-    fraction: float
-    is_estimate: bool
+    fraction: float | None
 
 
 class Signer:
@@ -159,7 +158,7 @@ class Runtime:
             response.headers.get(f"{_PREFIX}failurelocation", ""),
         )
 
-    async def look(self, inference_id: str) -> State | None:
+    async def look(self, inference_id: str) -> Progress | None:
         """The local runtime's own operation GET /async-invocations/ID; None where it is absent or knows no such ID."""
         if self._signer is not None:
             return None
@@ -167,8 +166,10 @@ class Runtime:
             response = await self._client.get(f"{self._url}/async-invocations/{quote(inference_id, safe='')}")
         except httpx.TransportError:
             return None
-        state: State | None = response.json()["state"] if response.is_success else None
-        return state
+        if not response.is_success:
+            return None
+        told = response.json()
+        return Progress(told["state"], told.get("progress"))
 
     async def _post(self, path: str, headers: dict[str, str], invocation: Invocation, body: bytes) -> httpx.Response:
         url = self._url + path

@@ -92,7 +92,7 @@ class GatewaySettings:
     queue: str = variable(
         "PIXELSERVE_GATEWAY_QUEUE",
         "",
-        "URL of the SQS queue that tells of asynchronous outputs. Empty: they are only looked for, every 2 s.",
+        "URL of the SQS queue that tells of asynchronous outputs. Empty: they are only looked for, every 0.5 to 2 s.",
     )
     job_seconds: float = variable(
         "PIXELSERVE_GATEWAY_JOB_SECONDS", 21_600.0, "An unfinished job expires after this.", least=1

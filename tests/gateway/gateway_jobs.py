@@ -78,7 +78,7 @@ class Endpoints:
         number = len(self.started)
         return OutputPlaces(f"s3://b/{job.id}-{number}.out", f"s3://b/{job.id}-{number}-error.out")
 
-    async def look(self, job: Job, places: OutputPlaces, waited: float) -> Look:
+    async def look(self, job: Job, places: OutputPlaces) -> Look:
         self.looked_at.append(places)
         look = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
         if isinstance(look, Exception):

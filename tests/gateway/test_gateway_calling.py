@@ -18,7 +18,7 @@ from moto import mock_aws
 from pixelserve.errors import BadRequest, InvalidImage, Unavailable
 from pixelserve.observe import Trace
 from pixelserve.storage import Folder
-from pixelserve_gateway.jobs import EndpointCaller, Job, JobProgress, KeptCall, Look, Output, OutputPlaces, Queue
+from pixelserve_gateway.jobs import EndpointCaller, Job, KeptCall, Look, Output, OutputPlaces, Queue
 from pixelserve_gateway.jobs.events import ResultEvent, read_event
 from pixelserve_gateway.jobs.job import new_id
 
@@ -43,12 +43,6 @@ class _Started:
     failure_url: str = "file:///f"
 
 
-@dataclass(frozen=True)
-class _Told:
-    fraction: float = 0.25
-    is_estimate: bool = False
-
-
 class _Door:
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
@@ -61,9 +55,9 @@ class _Door:
         self.asked.append((call, inference_id, input_url, trace))
         return _Started()
 
-    async def look(self, inference_id: str, waited_seconds: float) -> _Told:
-        self.asked.append((inference_id, waited_seconds))
-        return _Told()
+    async def look(self, inference_id: str) -> float:
+        self.asked.append((inference_id,))
+        return 0.25
 
 
 JOB = Job(
@@ -107,10 +101,10 @@ def test_an_output_is_looked_for_then_a_failure_then_progress(tmp_path: Path) ->
     places = OutputPlaces(folder.url("1.out"), folder.url("1-error.out"))
 
     def look() -> Look:
-        return asyncio.run(caller.look(JOB, places, 2.5))
+        return asyncio.run(caller.look(JOB, places))
 
-    assert look() == Look(progress=JobProgress(0.25, estimated=False))
-    assert door.asked == [(JOB.id, 2.5)]
+    assert look() == Look(fraction=0.25)
+    assert door.asked == [(JOB.id,)]
     failure = json.dumps(InvalidImage("Not a picture.", param="img").body("1")).encode()
     folder.write("1-error.out", io.BytesIO(failure), "application/json")
     error = look().error
@@ -125,13 +119,13 @@ def test_an_output_is_looked_for_then_a_failure_then_progress(tmp_path: Path) ->
     error = look().error
     assert error is not None
     assert (error.code, error.status) == ("output_too_large", 413)
-    assert asyncio.run(caller.look(JOB, OutputPlaces("", ""), 0)).progress is not None
+    assert asyncio.run(caller.look(JOB, OutputPlaces("", ""))).fraction == 0.25
 
 
 def test_an_output_elsewhere_is_not_read(tmp_path: Path) -> None:
     for folder in (tmp_path / "outputs", None):
         with pytest.raises(Unavailable, match="Name its place"):
-            asyncio.run(_caller(_Door(), folder).look(JOB, OutputPlaces("s3://b/1.out", ""), 0))
+            asyncio.run(_caller(_Door(), folder).look(JOB, OutputPlaces("s3://b/1.out", "")))
 
 
 def test_an_event_is_read_as_the_service_sends_it() -> None:

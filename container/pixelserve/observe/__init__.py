@@ -7,7 +7,7 @@ from pixelserve.lazy import exports
 if TYPE_CHECKING:
     from pixelserve.observe import metrics, tracing
     from pixelserve.observe.lines import LogLine, harmless
-    from pixelserve.observe.logs import AccessLog, configure, log_failure
+    from pixelserve.observe.logs import AccessLog, configure, log_failure, log_progress
     from pixelserve.observe.metrics import Metrics
     from pixelserve.observe.traces import NO_TRACE, Attributes, Span, Trace
 else:
@@ -15,7 +15,7 @@ else:
         __name__,
         {
             ".lines": "LogLine harmless",
-            ".logs": "AccessLog configure log_failure",
+            ".logs": "AccessLog configure log_failure log_progress",
             ".metrics": "Metrics",
             ".traces": "NO_TRACE Attributes Span Trace",
             ".tracing": "",
@@ -33,6 +33,7 @@ __all__ = [
     "configure",
     "harmless",
     "log_failure",
+    "log_progress",
     "metrics",
     "tracing",
 ]

@@ -9,7 +9,7 @@ from typing import Any
 
 from pixelserve.errors import ClientGone, DeadlineExceeded
 from pixelserve.media_types import JSON
-from pixelserve.observe import NO_TRACE, Trace
+from pixelserve.observe import NO_TRACE, Trace, log_progress
 from pixelserve.serving.exchange import MetricsStore, RequestHeaders, RequestProcessor
 from pixelserve.wire import ATTRIBUTES, INFERENCE_ID
 
@@ -41,6 +41,7 @@ class Context:
     manifest: dict[str, Any] = field(default_factory=dict, repr=False)
     processor: RequestProcessor | None = field(default=None, repr=False)
     metrics_store: MetricsStore | None = field(default=None, repr=False)
+    _percent: int = field(default=0, init=False, repr=False)
 
     @classmethod
     def from_headers(cls, headers: Mapping[str, str], request_id: str, seconds: float, accept: str = "*/*") -> Context:
@@ -86,8 +87,15 @@ class Context:
             )
 
     def progress(self, done: int, total: int) -> None:
-        """Called by long predictions between steps (`done` of `total`), so that work nobody waits for ends early."""
+        """Called by long predictions between steps (`done` of `total`), so that work nobody waits for ends early.
+
+        Each percent is told in the log at level DEBUG, where the local runtime reads it. Raises what `check` raises.
+        """
         self.check()
+        percent = 100 * done // max(total, 1)
+        if percent != self._percent:
+            self._percent = percent
+            log_progress(self.request_id, done, total)
 
     @property
     def request_processor(self) -> list[RequestProcessor]:

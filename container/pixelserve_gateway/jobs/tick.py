@@ -181,7 +181,7 @@ class Ticker:
 
     async def _note_start(self, job: Job, places: OutputPlaces) -> None:
         now = self._now()
-        look_at = now + self._jobs.rules.poll
+        look_at = now + self._jobs.rules.pause_after_look(0.0)
         await self._jobs.change(
             job.id,
             lambda stored: started(stored, places, now, look_at) if stored.lease == job.lease else None,
@@ -286,7 +286,7 @@ class Ticker:
     async def _look(self, job: Job) -> None:
         """Looks at an asynchronous invocation, and notes what there is."""
         assert job.outputs is not None
-        look = await self._caller.look(job, job.outputs, self._now() - job.created)
+        look = await self._caller.look(job, job.outputs)
         if look.output is not None:
             numbered = await self._jobs.change(job.id, _numbered)
             if numbered is not None:
@@ -299,8 +299,9 @@ class Ticker:
                 return None
             if look.error is not None:
                 return ended(stored, JobState.FAILED, now, self._jobs.rules.kept, error=JobError.of(look.error))
-            later = min(now + self._jobs.rules.poll, stored.expires)
-            return dataclasses.replace(stored, due=later, progress=look.progress or stored.progress)
+            rules = self._jobs.rules
+            later = min(now + rules.pause_after_look(now - stored.created), stored.expires)
+            return dataclasses.replace(stored, due=later, progress=rules.told(stored, look.fraction, now))
 
         await self._settle(await self._jobs.change(job.id, step))
 
