@@ -1,0 +1,128 @@
+"""From a template to an endpoint: change sets, following them, and what has to be looked at afterwards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pixelserve.processes import Stop
+from pixelserve_deploy.aws import AwsError, Session
+from pixelserve_deploy.deployment.causes import Kind, diagnose
+from pixelserve_deploy.deployment.following import POLL_SECONDS, Follower, Goal, Progress, Show, advise
+from pixelserve_deploy.deployment.logs import KEPT_DAYS, ContainerLog, keep, name_endpoint_group
+from pixelserve_deploy.deployment.outcome import Outcome, Status
+from pixelserve_deploy.deployment.retained import find_silent_rollback, list_left, remove
+from pixelserve_deploy.deployment.stacks import DEAD, PREFIX, STUCK, ChangeSet, Stack, State
+from pixelserve_deploy.deployment.steps import Template
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the steps of one command share: whom to ask, about which endpoint, whom to tell, and how often to look."""
+
+    session: Session
+    name: str
+    show: Show
+    stop: Stop
+    again: str
+    """The command that goes on with it."""
+    poll: float = POLL_SECONDS
+    role: str = ""
+    """ARN of a role that CloudFormation takes on for the stack."""
+    stack: Stack = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stack", Stack(self.session.client("cloudformation"), PREFIX + self.name))
+
+    def follow(self, stack_id: str, goal: Goal, since: str = "") -> Outcome:
+        """The end of an operation that has been started."""
+        begun = int(1000 * time.time()) if since else 0
+        log = None
+        if goal is not Goal.DELETE:
+            log = ContainerLog(self.session.client("logs"), name_endpoint_group(self.name), begun)
+        return Follower(self.stack, log, self.show, self.stop, self.again, self.poll).follow(stack_id, goal, since)
+
+
+def settle(work: Work) -> Outcome | None:
+    """Makes the stack ready for a change: follows what is under way, removes what is dead.
+
+    An outcome is the end of the command: the operation failed or goes on, or a person is needed.
+    """
+    state = work.stack.find()
+    if state is not None and state.is_moving:
+        work.show(Progress("waiting", text=f"{work.stack.name} is {state.status}; following it."))
+        outcome = work.follow(state.id, _guess_goal(state))
+        if outcome.status is not Status.DONE:
+            return outcome
+        state = work.stack.find()
+    if state is not None and state.status in STUCK:
+        events = work.stack.list_events(state.id)
+        return Outcome(
+            Status.NEEDS_PERSON,
+            f"{work.stack.name} is {state.status}. {state.reason}".rstrip(),
+            next=advise(state.status, work.stack.name, events),
+        )
+    if state is not None and state.status in DEAD:
+        work.show(Progress("waiting", text=f"{work.stack.name} is {state.status}: it never ran, and is removed first."))
+        since = work.stack.find_newest_event(state.id)
+        work.stack.delete(work.role)
+        outcome = work.follow(state.id, Goal.DELETE, since)
+        return None if outcome.status is Status.DONE else outcome
+    return None
+
+
+def _guess_goal(state: State) -> Goal:
+    if state.status.startswith("DELETE"):
+        return Goal.DELETE
+    return Goal.UPDATE if state.status.startswith("UPDATE") else Goal.CREATE
+
+
+def carry_out(work: Work, first: ChangeSet | None, steps: Sequence[Template], tags: Mapping[str, str]) -> Outcome:
+    """Executes the change set of the first step, then the other steps; looks at what runs; clears the old pair away.
+
+    `first` is None when the first step changes nothing. A role that was not usable yet is tried once more.
+    """
+    change_set = first
+    for number, template in enumerate(steps):
+        if number:
+            change_set = work.stack.prepare(template, tags, stop=work.stop, pause=work.poll, role=work.role)
+        outcome = _execute(work, change_set)
+        if outcome.status is Status.UNDONE and diagnose(outcome.cause)[0] is Kind.ROLE:
+            work.show(Progress("waiting", text=f"{outcome.cause} New roles take a moment: trying once more."))
+            change_set = work.stack.prepare(template, tags, stop=work.stop, pause=work.poll, role=work.role)
+            outcome = _execute(work, change_set)
+        if outcome.status is not Status.DONE:
+            return outcome
+    return check_running(work)
+
+
+def _execute(work: Work, change_set: ChangeSet | None) -> Outcome:
+    if change_set is None:
+        return Outcome(Status.DONE)
+    keep(work.session.client("logs"), name_endpoint_group(work.name), KEPT_DAYS, make=True)
+    since = work.stack.find_newest_event(change_set.stack_id)
+    work.stack.execute(change_set)
+    return work.follow(change_set.stack_id, Goal.CREATE if change_set.creates else Goal.UPDATE, since)
+
+
+def check_running(work: Work) -> Outcome:
+    """Whether the endpoint runs what its stack says; if so, older models and configurations are deleted."""
+    try:
+        taken_back = find_silent_rollback(work.session, work.stack, work.name)
+        if taken_back:
+            return Outcome(
+                Status.UNDONE,
+                taken_back,
+                next="The stack says what was wanted, the endpoint runs what was there before. Mend the cause "
+                f"(`pixelserve logs {work.name}`), then deploy again.",
+            )
+        remove(work.session, list_left(work.session, work.stack, work.name))
+    except AwsError as error:
+        renew = "renew the credentials and " if error.is_expired else ""
+        return Outcome(
+            Status.RUNNING,
+            error.message,
+            next=f"CloudFormation is done; what runs was not looked at. To do so, {renew}run: {work.again}",
+        )
+    return Outcome(Status.DONE)
