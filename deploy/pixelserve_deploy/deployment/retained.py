@@ -11,7 +11,7 @@ from pixelserve_deploy.aws import AwsError, Session
 from pixelserve_deploy.deployment.stacks import Stack
 
 CONFIG_TYPE, MODEL_TYPE = "AWS::SageMaker::EndpointConfig", "AWS::SageMaker::Model"
-TAG = "pixelserve:endpoint"
+TAG = "pixelserve"
 """On everything that belongs to an endpoint; the value is its name."""
 
 
