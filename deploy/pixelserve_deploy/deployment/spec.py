@@ -1,6 +1,7 @@
 """What somebody wants deployed: one endpoint, as the command line's options or a table of `pixelserve.toml` say.
 
-Limits are those of the SageMaker API reference (botocore's service model) and of the pages that a field names.
+Limits of single fields are those of the SageMaker API reference (botocore's service model) and of the pages that a
+field names; what fields may not be together, or in a region, is in `refusals`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ MOST_POOLS = 5
 """CreateEndpointConfig takes so many instance pools."""
 VARIANT = "AllTraffic"
 """The one variant's name, for ever: blue/green and rolling updates demand that it stays."""
+STACK_PREFIX = "pixelserve-"
 
 
 class Mode(StrEnum):
@@ -33,20 +35,24 @@ class Update(StrEnum):
 
 
 class EndpointSpec(BaseModel):
-    """One endpoint. Every field but the first three has a default that serves.
+    """One endpoint. Every field but `name` and `image` has a default that serves.
 
-    Raises pydantic's ValidationError; `reading.read_spec` and the command turn it into a sentence for each field.
+    Raises pydantic's ValidationError; `reading.describe_errors` makes it a sentence for each field.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", str_strip_whitespace=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
     name: Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9](-*[a-z0-9])*$")]
     """Of the endpoint: lower case, for invocations and policies keep its case."""
     mode: Mode = Mode.REALTIME
+    """How it runs. It stays: another mode takes another name."""
     image: str
     """URI in Amazon ECR, by digest or tag."""
     features: tuple[str, ...] = ()
-    """Features of the image to serve; several are one multi-model endpoint. Empty: the handler in the image."""
+    """Features to serve. One is set as the image's feature; several are a multi-model endpoint, with
+    `FEATURE.tar.gz` for each of them below `weights`. Empty: the handler in the image."""
     region: str = ""
     """Empty: the AWS configuration's."""
     weights: str = ""
@@ -54,52 +60,91 @@ class EndpointSpec(BaseModel):
 
     instances: Annotated[tuple[str, ...], Field(min_length=1, max_length=MOST_POOLS)] = ("ml.g4dn.xlarge",)
     """Instance types in order of preference; the later ones are taken where the first has no capacity."""
-    count: Annotated[int, Field(ge=0)] = 1
-    """Instances at least. 0 is for asynchronous endpoints."""
+    count: Annotated[int, Field(ge=0)] | None = None
+    """Instances at least. Empty: 0 of an asynchronous endpoint, else 1."""
     most: Annotated[int, Field(ge=1)] = 1
     """Instances at most; more than `count` scales with the load."""
     concurrent: Annotated[float, Field(gt=0)] = 2.0
-    """Requests in work on an instance that scaling aims at."""
+    """Requests for an instance that scaling aims at: in work, or waiting for an asynchronous endpoint."""
     ami: str = ""
     """InferenceAmiVersion. Empty: the one that fits a CUDA image on a GPU instance."""
     memory_mb: int = 4096
     """Of a serverless endpoint or a Lambda function."""
-    concurrency: Annotated[int, Field(ge=1)] = 4
-    """Requests at once: of a serverless endpoint, and of each instance of an asynchronous one."""
+    concurrency: Annotated[int, Field(ge=1)] | None = None
+    """Requests at once: of a serverless endpoint (empty: 4), of each instance of an asynchronous one (empty: 4), of a
+    Lambda function (empty: as many as the account allows)."""
+    timeout_seconds: Annotated[int, Field(ge=1, le=900)] = 60
+    """Of a call of a Lambda function."""
+    start_seconds: Annotated[int, Field(ge=60, le=3600)] = 300
+    """In which the container must pass its health check; after it a deployment fails and costs no more."""
 
     role: str = ""
     """ARN of the execution role. Empty: the stack makes one."""
     permissions_boundary: str = ""
-    """ARN of a policy that bounds the role which the stack makes."""
+    """ARN of a policy that bounds the roles which the stack makes."""
     subnets: tuple[str, ...] = ()
+    """IDs of subnets for the containers. Empty: no VPC."""
     security_groups: tuple[str, ...] = ()
+    """IDs of security groups; they and the subnets stay outside the stack."""
     kms_key: str = ""
-    """For the volumes, captured data and results."""
+    """ARN of a key for the volumes, captured data and results."""
     network_isolation: bool = False
+    """Whether the containers can call nobody. A request's `url` is then refused."""
     tags: dict[str, str] = Field(default_factory=dict)
+    """On every resource that can have tags."""
     environment: dict[str, str] = Field(default_factory=dict)
     """Variables of the container."""
 
-    update: Update = Update.BLUE_GREEN
+    update: Update | None = None
+    """How an update replaces instances. Empty: blue/green, or rolling where the quota does not allow double."""
     ttl_hours: Annotated[float, Field(gt=0)] | None = None
     """A schedule deletes the stack so long after the deployment."""
+    ttl_role: str = ""
+    """ARN of the role with which it does. Empty: the stack makes one."""
     output: str = ""
     """`s3://BUCKET/PREFIX/` of an asynchronous endpoint's results. Empty: a bucket of the stack's own."""
     capture: str = ""
     """`s3://BUCKET/PREFIX/` for captured requests and answers. Empty: none are captured."""
     capture_percent: Annotated[int, Field(ge=1, le=100)] = 100
+    """Of the requests."""
     observability: bool = True
     """SageMaker reads the container's `/metrics` (detailed observability)."""
+
+    @property
+    def stack(self) -> str:
+        """The name of its stack."""
+        return STACK_PREFIX + self.name
 
     @property
     def is_on_instances(self) -> bool:
         return self.mode in (Mode.REALTIME, Mode.ASYNC)
 
     @property
+    def is_multi_model(self) -> bool:
+        return len(self.features) > 1
+
+    @property
+    def least(self) -> int:
+        """Instances at least."""
+        if self.count is None:
+            return 0 if self.mode is Mode.ASYNC else 1
+        return self.count
+
+    @property
     def scales(self) -> bool:
         """Whether the number of instances follows the load."""
-        return self.is_on_instances and self.most > self.count
+        return self.is_on_instances and self.most > self.least
+
+    @property
+    def is_on_gpu(self) -> bool:
+        """Whether every instance type has a GPU."""
+        return self.is_on_instances and all(has_gpu(instance) for instance in self.instances)
 
     def with_image(self, image: str) -> Self:
         """The same with another image: what an update by CI changes."""
         return self.model_copy(update={"image": image})
+
+
+def has_gpu(instance: str) -> bool:
+    """Whether an instance type has an NVIDIA GPU: ml.g… and ml.p…, as AWS names them."""
+    return instance.startswith(("ml.g", "ml.p"))

@@ -1,0 +1,161 @@
+"""Model, EndpointConfig and Endpoint. The first two have no names of ours: a replacement stands beside the old one.
+
+Only the endpoint's name is fixed. A new image replaces model and configuration, and the endpoint takes the new ones.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pixelserve_deploy.deployment.ami import choose_ami
+from pixelserve_deploy.deployment.facts import Facts
+from pixelserve_deploy.deployment.spec import VARIANT, EndpointSpec, Mode, Update, has_gpu
+from pixelserve_deploy.deployment.templates.resource import Resource, attribute, ref, tagged
+from pixelserve_deploy.deployment.templates.roles import refer_to_role
+
+MODEL, CONFIG, ENDPOINT = "Model", "EndpointConfig", "Endpoint"
+KEPT = {"DeletionPolicy": "Delete", "UpdateReplacePolicy": "Retain"}
+"""SageMaker can roll back silently to the old pair; the tool deletes it once it has looked."""
+BAKE_SECONDS = 300
+"""Alarms are watched for so long before the old instances go."""
+DOWNLOAD_SECONDS = 600
+PROVISION_SECONDS = 900
+"""Over all instance pools."""
+UPDATE_SECONDS = 3600
+CONCURRENCY = 4
+CAPTURED_AS_JSON = ["application/json"]
+"""All other types, so raw images, are captured as Base64 (API reference of CaptureContentTypeHeader)."""
+
+
+def build_model(spec: EndpointSpec, facts: Facts) -> Resource:
+    """AWS::SageMaker::Model."""
+    container: dict[str, Any] = {"Image": pin_image(spec.image, facts.digest), **_model_data(spec)}
+    environment = {**_feature(spec), **spec.environment}
+    if environment:
+        container["Environment"] = environment
+    properties: dict[str, Any] = {"ExecutionRoleArn": refer_to_role(spec), "PrimaryContainer": container}
+    if spec.network_isolation:
+        properties["EnableNetworkIsolation"] = True
+    if spec.subnets:
+        properties["VpcConfig"] = {"Subnets": [*spec.subnets], "SecurityGroupIds": [*spec.security_groups]}
+    return tagged(spec, "AWS::SageMaker::Model", properties, **KEPT)
+
+
+def pin_image(image: str, digest: str) -> str:
+    """The image by its digest, so that a tag that moves changes nothing unseen."""
+    if not digest or "@" in image:
+        return image
+    host, _, rest = image.partition("/")
+    return f"{host}/{rest.partition(':')[0]}@{digest}"
+
+
+def _feature(spec: EndpointSpec) -> dict[str, str]:
+    return {"PIXELSERVE_FEATURE": spec.features[0]} if len(spec.features) == 1 else {}
+
+
+def _model_data(spec: EndpointSpec) -> dict[str, Any]:
+    if spec.is_multi_model:
+        return {"Mode": "MultiModel", "ModelDataUrl": spec.weights}
+    if not spec.weights:
+        return {}
+    if not spec.weights.endswith("/"):
+        return {"ModelDataUrl": spec.weights}
+    source = {"S3Uri": spec.weights, "S3DataType": "S3Prefix", "CompressionType": "None"}
+    return {"ModelDataSource": {"S3DataSource": source}}
+
+
+def build_config(spec: EndpointSpec, facts: Facts, asynchronous: dict[str, Any] | None = None) -> Resource:
+    """AWS::SageMaker::EndpointConfig; `asynchronous` is its AsyncInferenceConfig."""
+    variant = _serverless(spec) if spec.mode is Mode.SERVERLESS else _instances(spec, facts)
+    variant = {"VariantName": VARIANT, "ModelName": attribute(MODEL, "ModelName"), **variant}
+    properties: dict[str, Any] = {"ProductionVariants": [variant]}
+    if spec.is_on_instances:
+        properties["MetricsConfig"] = {
+            "EnableEnhancedMetrics": spec.observability,
+            "EnableDetailedObservability": spec.observability,
+        }
+        if spec.kms_key:
+            properties["KmsKeyId"] = spec.kms_key
+    if asynchronous is not None:
+        properties["AsyncInferenceConfig"] = asynchronous
+    if spec.capture:
+        properties["DataCaptureConfig"] = _capture(spec)
+    return tagged(spec, "AWS::SageMaker::EndpointConfig", properties, **KEPT)
+
+
+def _serverless(spec: EndpointSpec) -> dict[str, Any]:
+    sizes = {"MemorySizeInMB": spec.memory_mb, "MaxConcurrency": spec.concurrency or CONCURRENCY}
+    return {"ServerlessConfig": sizes}
+
+
+def _instances(spec: EndpointSpec, facts: Facts) -> dict[str, Any]:
+    variant: dict[str, Any] = {
+        "InitialInstanceCount": max(spec.least, 1),
+        "InitialVariantWeight": 1,
+        "ContainerStartupHealthCheckTimeoutInSeconds": spec.start_seconds,
+        "ModelDataDownloadTimeoutInSeconds": DOWNLOAD_SECONDS,
+    }
+    if len(spec.instances) == 1:
+        variant["InstanceType"] = spec.instances[0]
+    else:
+        pools = enumerate(spec.instances, 1)
+        variant["InstancePools"] = [{"InstanceType": kind, "Priority": priority} for priority, kind in pools]
+        variant["VariantInstanceProvisionTimeoutInSeconds"] = PROVISION_SECONDS
+    if has_gpu(spec.instances[0]):
+        variant["InferenceAmiVersion"] = spec.ami or choose_ami(facts.cuda)
+    return variant
+
+
+def _capture(spec: EndpointSpec) -> dict[str, Any]:
+    capture = {
+        "EnableCapture": True,
+        "DestinationS3Uri": spec.capture,
+        "InitialSamplingPercentage": spec.capture_percent,
+        "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
+        "CaptureContentTypeHeader": {"JsonContentTypes": CAPTURED_AS_JSON},
+    }
+    return {**capture, "KmsKeyId": spec.kms_key} if spec.kms_key else capture
+
+
+def build_endpoint(spec: EndpointSpec, facts: Facts, alarms: list[str]) -> Resource:
+    """AWS::SageMaker::Endpoint; `alarms` are logical ids of those that roll a deployment back."""
+    properties: dict[str, Any] = {
+        "EndpointName": spec.name,
+        "EndpointConfigName": attribute(CONFIG, "EndpointConfigName"),
+    }
+    if spec.is_on_instances:
+        properties["RetainAllVariantProperties"] = True
+        properties["DeploymentConfig"] = {
+            **_update_policy(choose_update(spec, facts)),
+            "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": ref(alarm)} for alarm in alarms]},
+        }
+    return tagged(spec, "AWS::SageMaker::Endpoint", properties)
+
+
+def choose_update(spec: EndpointSpec, facts: Facts) -> Update:
+    """Blue/green unless the spec asks for rolling, or the quota does not hold twice the instances."""
+    if spec.update is not None:
+        return spec.update
+    quota = facts.quotas.get(spec.instances[0])
+    if quota is not None and quota < 2 * spec.least and spec.least > 1:
+        return Update.ROLLING
+    return Update.BLUE_GREEN
+
+
+def _update_policy(update: Update) -> dict[str, Any]:
+    """A canary needs two instances at least, so traffic moves at once and is watched."""
+    if update is Update.BLUE_GREEN:
+        traffic = {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": BAKE_SECONDS}
+        return {
+            "BlueGreenUpdatePolicy": {
+                "TrafficRoutingConfiguration": traffic,
+                "MaximumExecutionTimeoutInSeconds": UPDATE_SECONDS,
+            }
+        }
+    return {
+        "RollingUpdatePolicy": {
+            "MaximumBatchSize": {"Type": "CAPACITY_PERCENT", "Value": 50},
+            "WaitIntervalInSeconds": BAKE_SECONDS,
+            "MaximumExecutionTimeoutInSeconds": UPDATE_SECONDS,
+        }
+    }
