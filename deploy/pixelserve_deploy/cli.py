@@ -32,9 +32,15 @@ COMMANDS = {
     "package": "write a model's files as SageMaker takes them from S3",
     "weights": "list, fetch and verify published weights",
     "keys": "make, list and revoke API keys of the gateway",
+    "deploy": "make or update an endpoint on AWS, after saying what changes and what it costs",
+    "doctor": "look at everything that a deployment needs, and say how to mend it",
+    "ls": "list the endpoints on AWS, ours and others', and what they cost",
+    "logs": "print what an endpoint's containers wrote",
+    "destroy": "remove an endpoint with every trace",
+    "sweep": "find endpoints that nobody calls, and remove those that are ours",
     "cost": "say what an endpoint costs before it is deployed",
 }
-WITH_PROCESSES = ("up", "invoke", "transform", "check")
+WITH_STOP = ("up", "invoke", "transform", "check", "deploy", "logs", "destroy", "sweep")
 ONLY_SERVERS = ("up", "transform")
 """Those that do nothing without a server of their own."""
 EXIT_FAILED, EXIT_SIGNAL = 1, 128
@@ -95,7 +101,7 @@ def _run(name: str, words: list[str], stop: Stop) -> int:
     command.add_arguments(parser)
     arguments = parser.parse_args(words)
     try:
-        if name in WITH_PROCESSES:
+        if name in WITH_STOP:
             return int(command.run(arguments, stop))
         return int(stop.run_aside(lambda: command.run(arguments)))
     except UsageError as error:

@@ -52,13 +52,14 @@ class Client:
 
         def call(**parameters: Any) -> Any:
             from botocore.exceptions import BotoCoreError, ClientError
+            from botocore.parsers import ResponseParserError
 
             try:
                 return method(**parameters)
             except ClientError as error:
                 told = error.response["Error"]
                 raise AwsError(error.operation_name, told["Code"], told.get("Message") or told["Code"]) from None
-            except BotoCoreError as error:
+            except (BotoCoreError, ResponseParserError) as error:  # the second is a proxy's page, for instance
                 raise AwsError(operation, type(error).__name__, str(error)) from None
 
         return call

@@ -13,7 +13,8 @@ from pixelserve_deploy.deployment.following import POLL_SECONDS, Follower, Goal,
 from pixelserve_deploy.deployment.logs import KEPT_DAYS, ContainerLog, keep, name_endpoint_group
 from pixelserve_deploy.deployment.outcome import Outcome, Status
 from pixelserve_deploy.deployment.retained import find_silent_rollback, list_left, remove
-from pixelserve_deploy.deployment.stacks import DEAD, PREFIX, STUCK, ChangeSet, Stack, State
+from pixelserve_deploy.deployment.spec import STACK_PREFIX
+from pixelserve_deploy.deployment.stacks import DEAD, STUCK, ChangeSet, Stack, State
 from pixelserve_deploy.deployment.steps import Template
 
 
@@ -33,7 +34,7 @@ class Work:
     stack: Stack = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "stack", Stack(self.session.client("cloudformation"), PREFIX + self.name))
+        object.__setattr__(self, "stack", Stack(self.session.client("cloudformation"), STACK_PREFIX + self.name))
 
     def follow(self, stack_id: str, goal: Goal, since: str = "") -> Outcome:
         """The end of an operation that has been started."""

@@ -73,6 +73,12 @@ def find_last_error(lines: Iterable[Line]) -> str:
     return errors[-1] if errors else ""
 
 
+def has_group(client: Client, group: str) -> bool:
+    """Whether there is such a log group."""
+    found = client.describe_log_groups(logGroupNamePrefix=group)["logGroups"]
+    return any(entry["logGroupName"] == group for entry in found)
+
+
 def keep(client: Client, group: str, days: int, *, make: bool) -> bool:
     """Sets how long a group's lines are kept, of one that is made if need be; whether there is such a group."""
     if make:

@@ -9,10 +9,9 @@ from collections.abc import Collection
 
 from pixelserve_deploy.aws import AwsError, Session
 from pixelserve_deploy.deployment.stacks import Stack
+from pixelserve_deploy.deployment.templates.resource import TAG
 
 CONFIG_TYPE, MODEL_TYPE = "AWS::SageMaker::EndpointConfig", "AWS::SageMaker::Model"
-TAG = "pixelserve"
-"""On everything that belongs to an endpoint; the value is its name."""
 
 
 def find_silent_rollback(session: Session, stack: Stack, name: str) -> str:

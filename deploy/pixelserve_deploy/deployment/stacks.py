@@ -12,8 +12,6 @@ from pixelserve.errors import PixelserveError
 from pixelserve.processes import Stop
 from pixelserve_deploy.aws import AwsError, Client
 
-PREFIX = "pixelserve-"
-"""Of the stacks that are ours; an endpoint's name follows."""
 MOST_BYTES = 51_200
 """Of a template that is sent along (CreateChangeSet)."""
 UNCHANGED = ("didn't contain changes", "no updates are to be performed")
