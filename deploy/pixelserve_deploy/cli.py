@@ -1,8 +1,8 @@
 """The `pixelserve` command. A subcommand is a module of `commands`, imported only when it is the one that runs.
 
 Such a module has a docstring (the help text), `EXAMPLES`, `add_arguments(parser)` and `run(arguments) -> exit code`. A
-signal ends a command where it stands, at the latest when what it is waiting for comes. Those that start processes
-take the `Stop` as a second argument, for they have something to end.
+signal ends a command where it stands, at the latest when what it is waiting for comes. Those that start processes, or
+follow what AWS does, take the `Stop` as a second argument, for they have something to end or to say.
 """
 
 from __future__ import annotations

@@ -50,7 +50,11 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
     names = ", ".join(entry.name for entry in ours)
     if not (arguments.yes or console.confirm(f"Remove {names} with every trace?", stop)):
         return int(Status.REFUSED)
-    return max(_remove(arguments, session, stop, entry) for entry in ours)
+    worst = 0
+    for entry in ours:
+        stop.check()
+        worst = max(worst, _remove(arguments, session, stop, entry))
+    return worst
 
 
 def _show(arguments: argparse.Namespace, session: Session, idle: list[Entry], now: datetime) -> None:

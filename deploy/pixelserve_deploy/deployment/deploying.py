@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pixelserve.processes import Stop
 from pixelserve_deploy.aws import AwsError, Session
@@ -12,9 +12,9 @@ from pixelserve_deploy.deployment.causes import Kind, diagnose
 from pixelserve_deploy.deployment.following import POLL_SECONDS, Follower, Goal, Progress, Show, advise
 from pixelserve_deploy.deployment.logs import KEPT_DAYS, ContainerLog, keep, name_endpoint_group
 from pixelserve_deploy.deployment.outcome import Outcome, Status
-from pixelserve_deploy.deployment.retained import find_silent_rollback, list_left, remove
+from pixelserve_deploy.deployment.retained import CONFIG_TYPE, MODEL_TYPE, find_silent_rollback, list_left, remove
 from pixelserve_deploy.deployment.spec import STACK_PREFIX
-from pixelserve_deploy.deployment.stacks import DEAD, STUCK, ChangeSet, Stack, State
+from pixelserve_deploy.deployment.stacks import DEAD, STUCK, ChangeSet, Stack, StackRefused, State
 from pixelserve_deploy.deployment.steps import Template
 
 
@@ -84,33 +84,67 @@ def carry_out(work: Work, first: ChangeSet | None, steps: Sequence[Template], ta
 
     `first` is None when the first step changes nothing. A role that was not usable yet is tried once more.
     """
-    change_set = first
-    for number, template in enumerate(steps):
-        if number:
-            change_set = work.stack.prepare(template, tags, stop=work.stop, pause=work.poll, role=work.role)
-        outcome = _execute(work, change_set)
-        if outcome.status is Status.UNDONE and diagnose(outcome.cause)[0] is Kind.ROLE:
-            work.show(Progress("waiting", text=f"{outcome.cause} New roles take a moment: trying once more."))
-            change_set = work.stack.prepare(template, tags, stop=work.stop, pause=work.poll, role=work.role)
-            outcome = _execute(work, change_set)
+    outcome = _try_twice(work, steps[0], first, tags)
+    for template in steps[1:]:
         if outcome.status is not Status.DONE:
             return outcome
-    return check_running(work)
+        outcome = _go_on(work, template, tags)
+    return check_running(work) if outcome.status is Status.DONE else outcome
+
+
+def _go_on(work: Work, template: Template, tags: Mapping[str, str]) -> Outcome:
+    """A later step. Whatever goes wrong, the endpoint runs on without the scaling that the step before took off."""
+    try:
+        change_set = _prepare(work, template, tags)
+        outcome = _try_twice(work, template, change_set, tags)
+    except AwsError as error:
+        return Outcome(Status.RUNNING, error.message, next=f"The endpoint runs without its scaling until: {work.again}")
+    except StackRefused as error:
+        outcome = Outcome(Status.NEEDS_PERSON, error.message)
+    if outcome.status in (Status.UNDONE, Status.NEEDS_PERSON):
+        advice = f"{outcome.next} The endpoint runs without its scaling until the next deployment succeeds."
+        return replace(outcome, next=advice.strip())
+    return outcome
+
+
+def _try_twice(work: Work, template: Template, change_set: ChangeSet | None, tags: Mapping[str, str]) -> Outcome:
+    outcome = _execute(work, change_set)
+    if outcome.status is not Status.UNDONE or diagnose(outcome.cause)[0] is not Kind.ROLE:
+        return outcome
+    work.show(Progress("waiting", text=f"{outcome.cause} New roles take a moment: trying once more."))
+    return _execute(work, _prepare(work, template, tags))
+
+
+def _prepare(work: Work, template: Template, tags: Mapping[str, str]) -> ChangeSet | None:
+    return work.stack.prepare(template, tags, stop=work.stop, pause=work.poll, role=work.role)
 
 
 def _execute(work: Work, change_set: ChangeSet | None) -> Outcome:
     if change_set is None:
         return Outcome(Status.DONE)
-    keep(work.session.client("logs"), name_endpoint_group(work.name), KEPT_DAYS, make=True)
+    _keep_logs(work)
     since = work.stack.find_newest_event(change_set.stack_id)
     work.stack.execute(change_set)
     return work.follow(change_set.stack_id, Goal.CREATE if change_set.creates else Goal.UPDATE, since)
 
 
+def _keep_logs(work: Work) -> None:
+    """Makes the log group before SageMaker does, which would keep the lines for ever."""
+    try:
+        keep(work.session.client("logs"), name_endpoint_group(work.name), KEPT_DAYS, make=True)
+    except AwsError as error:
+        if not error.is_denied:
+            raise
+        work.show(Progress("waiting", text=f"Logs will be kept for ever: {error.message}"))
+
+
 def check_running(work: Work) -> Outcome:
     """Whether the endpoint runs what its stack says; if so, older models and configurations are deleted."""
     try:
-        taken_back = find_silent_rollback(work.session, work.stack, work.name)
+        used = work.stack.list_names(CONFIG_TYPE, MODEL_TYPE)
+        if not used:  # a Lambda function
+            return Outcome(Status.DONE)
+        taken_back = find_silent_rollback(work.session, used, work.name)
         if taken_back:
             return Outcome(
                 Status.UNDONE,
@@ -118,7 +152,7 @@ def check_running(work: Work) -> Outcome:
                 next="The stack says what was wanted, the endpoint runs what was there before. Mend the cause "
                 f"(`pixelserve logs {work.name}`), then deploy again.",
             )
-        remove(work.session, list_left(work.session, work.stack, work.name))
+        remove(work.session, list_left(work.session, used, work.name))
     except AwsError as error:
         renew = "renew the credentials and " if error.is_expired else ""
         return Outcome(

@@ -9,7 +9,7 @@ from pixelserve_deploy.deployment.deploying import Work
 from pixelserve_deploy.deployment.following import Goal, Progress
 from pixelserve_deploy.deployment.logs import LEFT_DAYS, keep, name_endpoint_group, name_function_group
 from pixelserve_deploy.deployment.outcome import Outcome, Status
-from pixelserve_deploy.deployment.retained import list_left, remove
+from pixelserve_deploy.deployment.retained import CONFIG_TYPE, MODEL_TYPE, list_left, remove
 from pixelserve_deploy.deployment.stacks import EMPTY
 
 BUCKET_TYPE = "AWS::S3::Bucket"
@@ -35,9 +35,9 @@ class Remains:
 def find_remains(work: Work) -> Remains:
     """What a `destroy` would remove. Raises AwsError."""
     state = work.stack.find()
-    left = tuple(list_left(work.session, work.stack, work.name))
     if state is None:
-        return Remains(left=left)
+        return Remains(left=tuple(list_left(work.session, (), work.name)))
+    left = tuple(list_left(work.session, work.stack.list_names(CONFIG_TYPE, MODEL_TYPE), work.name))
     resources = [
         (str(found["ResourceType"]), str(found.get("PhysicalResourceId", "")))
         for found in work.stack.list_resources()
@@ -57,7 +57,7 @@ def carry_out(work: Work, remains: Remains) -> Outcome:
         if outcome.status is not Status.DONE:
             return outcome
     try:
-        removed = remove(work.session, list_left(work.session, work.stack, work.name))
+        removed = remove(work.session, list_left(work.session, (), work.name))
         if removed:
             work.show(Progress("waiting", text=f"Removed {removed} models and configurations of earlier updates."))
         for group in (name_endpoint_group(work.name), name_function_group(work.name)):

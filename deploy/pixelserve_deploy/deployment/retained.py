@@ -8,28 +8,26 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from pixelserve_deploy.aws import AwsError, Session
-from pixelserve_deploy.deployment.stacks import Stack
 from pixelserve_deploy.deployment.templates.resource import TAG
 
 CONFIG_TYPE, MODEL_TYPE = "AWS::SageMaker::EndpointConfig", "AWS::SageMaker::Model"
 
 
-def find_silent_rollback(session: Session, stack: Stack, name: str) -> str:
-    """What SageMaker says of an update that it took back although the stack says it is done; empty: it did not."""
-    wanted = stack.find_physical(CONFIG_TYPE)
-    if not wanted:
-        return ""
+def find_silent_rollback(session: Session, wanted: Collection[str], name: str) -> str:
+    """What SageMaker says of an update that it took back although the stack says it is done; empty: it did not.
+
+    `wanted` are the names of the stack's configuration and model.
+    """
     endpoint = session.client("sagemaker").describe_endpoint(EndpointName=name)
     running = endpoint["EndpointConfigName"]
-    if running == wanted:
+    if running in wanted:
         return ""
     reason = endpoint.get("FailureReason", "no reason given")
-    return f"The endpoint still runs {running}, not {wanted}: SageMaker took the update back ({reason})."
+    return f"The endpoint still runs {running}, which is not the stack's: SageMaker took the update back ({reason})."
 
 
-def list_left(session: Session, stack: Stack, name: str) -> list[str]:
-    """ARNs of the endpoint's models and configurations that its stack no longer has and that do not run."""
-    used = {stack.find_physical(CONFIG_TYPE), stack.find_physical(MODEL_TYPE)} if stack.find() else set()
+def list_left(session: Session, used: Collection[str], name: str) -> list[str]:
+    """ARNs of models and configurations that are tagged as the endpoint's, but for those of the names in `used`."""
     client = session.client("resourcegroupstaggingapi")
     pages = client.pages(
         "get_resources",

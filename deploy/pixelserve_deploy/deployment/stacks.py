@@ -83,12 +83,13 @@ class Stack:
         pages = self._client.pages("list_stack_resources", StackName=self.name)
         return [resource for page in pages for resource in page["StackResourceSummaries"]]
 
-    def find_physical(self, kind: str) -> str:
-        """The last part of the physical id of its one resource of a type; empty without one."""
-        for resource in self.list_resources():
-            if resource["ResourceType"] == kind and resource.get("PhysicalResourceId"):
-                return str(resource["PhysicalResourceId"]).rpartition("/")[2]
-        return ""
+    def list_names(self, *kinds: str) -> set[str]:
+        """The names of its resources of some types: the last part of physical ids, which may be ARNs."""
+        return {
+            str(resource["PhysicalResourceId"]).rpartition("/")[2]
+            for resource in self.list_resources()
+            if resource["ResourceType"] in kinds and resource.get("PhysicalResourceId")
+        }
 
     def prepare(
         self, template: Mapping[str, Any], tags: Mapping[str, str], *, stop: Stop, pause: float, role: str = ""
