@@ -16,6 +16,8 @@ MOST_POOLS = 5
 VARIANT = "AllTraffic"
 """The one variant's name, for ever: blue/green and rolling updates demand that it stays."""
 STACK_PREFIX = "pixelserve-"
+CONCURRENCY = 4
+"""Requests at once where a mode demands a number and the spec has none."""
 
 
 class Mode(StrEnum):
