@@ -16,6 +16,8 @@ MOST_POOLS = 5
 VARIANT = "AllTraffic"
 """The one variant's name, for ever: blue/green and rolling updates demand that it stays."""
 STACK_PREFIX = "pixelserve-"
+CONCURRENCY = 4
+"""Requests at once where a mode demands a number and the spec has none."""
 
 
 class Mode(StrEnum):
@@ -62,8 +64,8 @@ class EndpointSpec(BaseModel):
     """Instance types in order of preference; the later ones are taken where the first has no capacity."""
     count: Annotated[int, Field(ge=0)] | None = None
     """Instances at least. Empty: 0 of an asynchronous endpoint, else 1."""
-    most: Annotated[int, Field(ge=1)] = 1
-    """Instances at most; more than `count` scales with the load."""
+    most: Annotated[int, Field(ge=1)] | None = None
+    """Instances at most; more than `count` scales with the load. Empty: as many as `count`, and 1 at least."""
     concurrent: Annotated[float, Field(gt=0)] = 2.0
     """Requests for an instance that scaling aims at: in work, or waiting for an asynchronous endpoint."""
     ami: str = ""
@@ -97,8 +99,8 @@ class EndpointSpec(BaseModel):
 
     update: Update | None = None
     """How an update replaces instances. Empty: blue/green, or rolling where the quota does not allow double."""
-    ttl_hours: Annotated[float, Field(gt=0)] | None = None
-    """A schedule deletes the stack so long after the deployment."""
+    ttl_hours: Annotated[float, Field(ge=0.5, le=8760)] | None = None
+    """A schedule deletes the stack so long after the last deployment."""
     ttl_role: str = ""
     """ARN of the role with which it does. Empty: the stack makes one."""
     output: str = ""
@@ -131,14 +133,14 @@ class EndpointSpec(BaseModel):
         return self.count
 
     @property
-    def scales(self) -> bool:
-        """Whether the number of instances follows the load."""
-        return self.is_on_instances and self.most > self.least
+    def greatest(self) -> int:
+        """Instances at most."""
+        return max(self.least, 1) if self.most is None else self.most
 
     @property
-    def is_on_gpu(self) -> bool:
-        """Whether every instance type has a GPU."""
-        return self.is_on_instances and all(has_gpu(instance) for instance in self.instances)
+    def scales(self) -> bool:
+        """Whether the number of instances follows the load."""
+        return self.is_on_instances and self.greatest > self.least
 
     def with_image(self, image: str) -> Self:
         """The same with another image: what an update by CI changes."""

@@ -10,25 +10,25 @@ from pixelserve_deploy.deployment.templates.resource import Resource, tagged
 FAILURES = "FailuresAlarm"
 NAMESPACE = "AWS/SageMaker"
 FAILED_SHARE = 0.05
-"""Of a minute's requests."""
+"""Of a minute's requests, of which a real-time endpoint answers so many with 5xx."""
+FAILED_COUNT = 10
+"""Of a minute, of an asynchronous endpoint: it also counts requests that are the caller's fault."""
 
 
 def build_alarms(spec: EndpointSpec) -> dict[str, Resource]:
-    """By logical id. Metrics: developer guide, `Amazon SageMaker AI metrics in Amazon CloudWatch`."""
+    """By logical id; none without instances. Metrics: developer guide, `SageMaker AI metrics in Amazon CloudWatch`."""
+    if not spec.is_on_instances:
+        return {}
+    dimensions = name_endpoint(spec)
     if spec.mode is Mode.ASYNC:
-        watched = {"MetricName": "InvocationFailures", "Statistic": "Sum", "Threshold": 0, "Dimensions": name(spec)}
+        watched: dict[str, Any] = {"MetricName": "InvocationFailures", "Statistic": "Sum", "Threshold": FAILED_COUNT}
     else:
-        dimensions = [*name(spec), {"Name": "VariantName", "Value": VARIANT}]
-        watched = {
-            "MetricName": "Invocation5XXErrors",
-            "Statistic": "Average",
-            "Threshold": FAILED_SHARE,
-            "Dimensions": dimensions,
-        }
-    return {FAILURES: build_alarm(spec, "More requests fail than before.", **watched)}
+        dimensions += [{"Name": "VariantName", "Value": VARIANT}]
+        watched = {"MetricName": "Invocation5XXErrors", "Statistic": "Average", "Threshold": FAILED_SHARE}
+    return {FAILURES: build_alarm(spec, "More requests fail than before.", Dimensions=dimensions, **watched)}
 
 
-def name(spec: EndpointSpec) -> list[dict[str, str]]:
+def name_endpoint(spec: EndpointSpec) -> list[dict[str, str]]:
     """The dimension of the endpoint."""
     return [{"Name": "EndpointName", "Value": spec.name}]
 

@@ -1,7 +1,4 @@
-"""Model, EndpointConfig and Endpoint. The first two have no names of ours: a replacement stands beside the old one.
-
-Only the endpoint's name is fixed. A new image replaces model and configuration, and the endpoint takes the new ones.
-"""
+"""EndpointConfig and Endpoint. Only the latter has a name of ours, so a new configuration stands beside the old one."""
 
 from __future__ import annotations
 
@@ -9,59 +6,19 @@ from typing import Any
 
 from pixelserve_deploy.deployment.ami import choose_ami
 from pixelserve_deploy.deployment.facts import Facts
-from pixelserve_deploy.deployment.spec import VARIANT, EndpointSpec, Mode, Update, has_gpu
+from pixelserve_deploy.deployment.spec import CONCURRENCY, VARIANT, EndpointSpec, Mode, Update, has_gpu
+from pixelserve_deploy.deployment.templates.model import KEPT, MODEL
 from pixelserve_deploy.deployment.templates.resource import Resource, attribute, ref, tagged
-from pixelserve_deploy.deployment.templates.roles import refer_to_role
 
-MODEL, CONFIG, ENDPOINT = "Model", "EndpointConfig", "Endpoint"
-KEPT = {"DeletionPolicy": "Delete", "UpdateReplacePolicy": "Retain"}
-"""SageMaker can roll back silently to the old pair; the tool deletes it once it has looked."""
+CONFIG, ENDPOINT = "EndpointConfig", "Endpoint"
 BAKE_SECONDS = 300
 """Alarms are watched for so long before the old instances go."""
 DOWNLOAD_SECONDS = 600
 PROVISION_SECONDS = 900
 """Over all instance pools."""
 UPDATE_SECONDS = 3600
-CONCURRENCY = 4
 CAPTURED_AS_JSON = ["application/json"]
 """All other types, so raw images, are captured as Base64 (API reference of CaptureContentTypeHeader)."""
-
-
-def build_model(spec: EndpointSpec, facts: Facts) -> Resource:
-    """AWS::SageMaker::Model."""
-    container: dict[str, Any] = {"Image": pin_image(spec.image, facts.digest), **_model_data(spec)}
-    environment = {**_feature(spec), **spec.environment}
-    if environment:
-        container["Environment"] = environment
-    properties: dict[str, Any] = {"ExecutionRoleArn": refer_to_role(spec), "PrimaryContainer": container}
-    if spec.network_isolation:
-        properties["EnableNetworkIsolation"] = True
-    if spec.subnets:
-        properties["VpcConfig"] = {"Subnets": [*spec.subnets], "SecurityGroupIds": [*spec.security_groups]}
-    return tagged(spec, "AWS::SageMaker::Model", properties, **KEPT)
-
-
-def pin_image(image: str, digest: str) -> str:
-    """The image by its digest, so that a tag that moves changes nothing unseen."""
-    if not digest or "@" in image:
-        return image
-    host, _, rest = image.partition("/")
-    return f"{host}/{rest.partition(':')[0]}@{digest}"
-
-
-def _feature(spec: EndpointSpec) -> dict[str, str]:
-    return {"PIXELSERVE_FEATURE": spec.features[0]} if len(spec.features) == 1 else {}
-
-
-def _model_data(spec: EndpointSpec) -> dict[str, Any]:
-    if spec.is_multi_model:
-        return {"Mode": "MultiModel", "ModelDataUrl": spec.weights}
-    if not spec.weights:
-        return {}
-    if not spec.weights.endswith("/"):
-        return {"ModelDataUrl": spec.weights}
-    source = {"S3Uri": spec.weights, "S3DataType": "S3Prefix", "CompressionType": "None"}
-    return {"ModelDataSource": {"S3DataSource": source}}
 
 
 def build_config(spec: EndpointSpec, facts: Facts, asynchronous: dict[str, Any] | None = None) -> Resource:

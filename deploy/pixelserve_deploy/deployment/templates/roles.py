@@ -40,15 +40,16 @@ def build_role(spec: EndpointSpec, service: str, statements: list[Statement], **
     return tagged(spec, "AWS::IAM::Role", properties, **attributes)
 
 
-def build_execution_role(spec: EndpointSpec) -> dict[str, Resource]:
-    """The endpoint's role; none where the spec names one."""
+def build_execution_role(spec: EndpointSpec, statements: list[Statement]) -> dict[str, Resource]:
+    """The endpoint's role, with further statements; none where the spec names one."""
     if spec.role:
         return {}
     statements = [
         *_image(spec),
         *_logs(spec),
         *_weights(spec),
-        *_results(spec),
+        *_data(spec),
+        *statements,
         *_network(spec),
         *_key(spec),
     ]
@@ -100,11 +101,12 @@ def _weights(spec: EndpointSpec) -> list[Statement]:
     ]
 
 
-def _results(spec: EndpointSpec) -> list[Statement]:
-    """What the endpoint reads and writes besides: asynchronous requests and results, captured data."""
-    if spec.capture:
-        return [allow(["s3:PutObject"], s3_arn(f"{spec.capture}*"))]
-    return []
+def _data(spec: EndpointSpec) -> list[Statement]:
+    """Captured data, and the buckets that `s3://` URLs of requests may name."""
+    captured = [allow(["s3:PutObject"], s3_arn(f"{spec.capture}*"))] if spec.capture else []
+    buckets = [bucket.strip() for bucket in spec.environment.get("PIXELSERVE_S3_BUCKETS", "").split(",")]
+    read = [s3_arn(f"{bucket}/*") for bucket in buckets if bucket]
+    return [*captured, allow(["s3:GetObject"], read)] if read else captured
 
 
 def _network(spec: EndpointSpec) -> list[Statement]:
@@ -122,6 +124,8 @@ def _network(spec: EndpointSpec) -> list[Statement]:
         "ec2:DescribeSubnets",
         "ec2:DescribeVpcs",
     ]
+    if spec.mode is Mode.LAMBDA:
+        actions += ["ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"]
     return [allow(actions, "*")]
 
 

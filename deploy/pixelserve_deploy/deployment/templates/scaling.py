@@ -33,7 +33,7 @@ def build_target(spec: EndpointSpec) -> Resource:
         "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
         "ResourceId": sub(f"endpoint/${{{ENDPOINT}.EndpointName}}/variant/{VARIANT}"),
         "MinCapacity": spec.least,
-        "MaxCapacity": spec.most,
+        "MaxCapacity": spec.greatest,
     }
     return tagged(spec, "AWS::ApplicationAutoScaling::ScalableTarget", properties)
 
