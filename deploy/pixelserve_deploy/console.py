@@ -105,7 +105,7 @@ def confirm(question: str, stop: Stop) -> bool:
     """Whether somebody answers yes. Raises BadRequest where nobody can be asked, and Stopped."""
     if not sys.stdin.isatty():
         raise BadRequest(f"{question} Nobody is there to answer: give --yes, or run it on a terminal.")
-    print(f"{question} [y/N] ", end="", flush=True)
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     return stop.run_aside(sys.stdin.readline).strip().lower() in ("y", "yes")
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from pixelserve.errors import PixelserveError
+from pixelserve.processes import Stopped
 from pixelserve_deploy import console
 from pixelserve_deploy.deployment.following import Progress
 from pixelserve_deploy.deployment.outcome import Outcome, Status
@@ -27,7 +28,7 @@ class Teller:
 
     def __init__(self, command: str, name: str, as_json: bool) -> None:
         self._command = command
-        self._name = name
+        self.name = name
         self._as_json = as_json
 
     def show(self, step: Progress) -> None:
@@ -50,7 +51,7 @@ class Teller:
         """The last words and the exit code; `done` is what is said of success, `details` is for --json."""
         if self._as_json:
             fields = {
-                "name": self._name,
+                "name": self.name,
                 "status": outcome.status.name.lower(),
                 **details,
                 "cause": outcome.cause or None,
@@ -59,7 +60,7 @@ class Teller:
             }
             print(json.dumps(fields))
         elif outcome.status in HEADLINES:
-            console.print_error(f"{self._command} {self._name}", HEADLINES[outcome.status])
+            console.print_error(f"{self._command} {self.name}", HEADLINES[outcome.status])
             for label, text in (("cause", outcome.cause), ("container", outcome.container_error), ("next", outcome.next)):
                 if text:
                     console.print_labelled(f"  {label + ':':10}", text, "bold", sys.stderr)
@@ -72,6 +73,8 @@ def attempt(work: Callable[[], Outcome]) -> Outcome:
     """The outcome of `work`; whatever it raises was raised before anything was changed."""
     try:
         return work()
+    except Stopped:
+        raise
     except PixelserveError as error:
         return Outcome(Status.REFUSED, error.message, next=getattr(error, "fix", ""))
 
