@@ -17,7 +17,7 @@ VARIANT = "AllTraffic"
 """The one variant's name, for ever: blue/green and rolling updates demand that it stays."""
 STACK_PREFIX = "pixelserve-"
 CONCURRENCY = 4
-"""Requests at once where a mode demands a number and the spec has none."""
+"""Requests at once where SageMaker demands a number and the spec has none."""
 
 
 class Mode(StrEnum):
@@ -136,6 +136,11 @@ class EndpointSpec(BaseModel):
     def greatest(self) -> int:
         """Instances at most."""
         return max(self.least, 1) if self.most is None else self.most
+
+    @property
+    def calls_at_once(self) -> int | None:
+        """`concurrency`, or what stands for it; None where nothing bounds it."""
+        return self.concurrency if self.concurrency or self.mode is Mode.LAMBDA else CONCURRENCY
 
     @property
     def scales(self) -> bool:

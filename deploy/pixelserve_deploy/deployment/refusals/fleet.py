@@ -57,8 +57,8 @@ def _check_ami(spec: EndpointSpec, facts: Facts) -> Refusals:
             yield Refusal("ami", f"{spec.instances[0]} has no GPU, and {spec.ami} is for those. Remove it.")
         return
     if facts.cuda == "":
-        yield Refusal("image", f"The image is for CPUs, and {spec.instances[0]} has a GPU. Build it with --device cuda, "
-                               "or take such as ml.c6i.xlarge.")  # fmt: skip
+        yield Refusal("image", f"The image is for CPUs, and {spec.instances[0]} has a GPU. Build it "
+                               "with --device cuda, or take such as ml.c6i.xlarge.")  # fmt: skip
         return
     if spec.ami and spec.ami not in AMIS:
         near = difflib.get_close_matches(spec.ami, AMIS, 1) or [choose_ami(facts.cuda)]
@@ -68,8 +68,8 @@ def _check_ami(spec: EndpointSpec, facts: Facts) -> Refusals:
         return
     major = read_major(facts.cuda)
     if major and major not in {ami.cuda for ami in AMIS.values()}:
-        yield Refusal("image", f"No machine image of SageMaker's is for CUDA {facts.cuda}. Build it with --device cuda, "
-                               "which takes CUDA 12.")  # fmt: skip
+        yield Refusal("image", f"No machine image of SageMaker's is for CUDA {facts.cuda}. Build it with "
+                               "--device cuda, which takes CUDA 12.")  # fmt: skip
     elif major and spec.ami and AMIS[spec.ami].cuda != major:
         ami = AMIS[spec.ami]
         yield Refusal("ami", f"{ami.version} is for CUDA {ami.cuda} (driver {ami.driver}), and the image has CUDA "
@@ -101,5 +101,5 @@ def _check_quotas(spec: EndpointSpec, facts: Facts) -> Refusals:
         yield Refusal("most", f"{spec.greatest} x {kind} is above the quota of {quota}: write {quota}, or {ask}.")
     elif spec.update is Update.BLUE_GREEN and quota < 2 * spec.least:
         instead = "write update = 'rolling'" if spec.least > 1 else "leave `update` out"
-        yield Refusal("update", f"Blue/green takes {2 * spec.least} x {kind} for some minutes, and the quota is {quota}: "
+        yield Refusal("update", f"Blue/green takes {2 * spec.least} x {kind} for some minutes, the quota is {quota}: "
                                 f"{instead}, or {ask}.")  # fmt: skip

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from pixelserve_deploy.deployment.templates.building import LARGEST_TEMPLATE, Template, build_template, render
+from pixelserve_deploy.deployment.templates.endpoint import choose_update, find_instances
 
-__all__ = ["LARGEST_TEMPLATE", "Template", "build_template", "render"]
+__all__ = ["LARGEST_TEMPLATE", "Template", "build_template", "choose_update", "find_instances", "render"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pixelserve_deploy.deployment.spec import CONCURRENCY, EndpointSpec, Mode
+from pixelserve_deploy.deployment.spec import EndpointSpec, Mode
 from pixelserve_deploy.deployment.templates.alarms import build_alarm, name_endpoint
 from pixelserve_deploy.deployment.templates.resource import Resource, attribute, ref, s3_arn, split_s3, sub, tagged
 from pixelserve_deploy.deployment.templates.roles import Statement, allow
@@ -39,7 +39,7 @@ def build_async_config(spec: EndpointSpec) -> dict[str, Any]:
     }
     if spec.kms_key:
         output["KmsKeyId"] = spec.kms_key
-    client = {"MaxConcurrentInvocationsPerInstance": spec.concurrency or CONCURRENCY}
+    client = {"MaxConcurrentInvocationsPerInstance": spec.calls_at_once}
     return {"OutputConfig": output, "ClientConfig": client}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pixelserve_deploy.deployment.ami import choose_ami
 from pixelserve_deploy.deployment.facts import Facts
-from pixelserve_deploy.deployment.spec import CONCURRENCY, VARIANT, EndpointSpec, Mode, Update, has_gpu
+from pixelserve_deploy.deployment.spec import VARIANT, EndpointSpec, Mode, Update, has_gpu
 from pixelserve_deploy.deployment.templates.model import KEPT, MODEL
 from pixelserve_deploy.deployment.templates.resource import Resource, attribute, ref, tagged
 
@@ -41,7 +41,7 @@ def build_config(spec: EndpointSpec, facts: Facts, asynchronous: dict[str, Any] 
 
 
 def _serverless(spec: EndpointSpec) -> dict[str, Any]:
-    sizes = {"MemorySizeInMB": spec.memory_mb, "MaxConcurrency": spec.concurrency or CONCURRENCY}
+    sizes = {"MemorySizeInMB": spec.memory_mb, "MaxConcurrency": spec.calls_at_once}
     return {"ServerlessConfig": sizes}
 
 
@@ -116,3 +116,13 @@ def _update_policy(update: Update) -> dict[str, Any]:
             "MaximumExecutionTimeoutInSeconds": UPDATE_SECONDS,
         }
     }
+
+
+def find_instances(template: dict[str, Any]) -> list[str]:
+    """The instance types of a template's variant, in order of preference; none without instances."""
+    config = template["Resources"].get(CONFIG)
+    if config is None:
+        return []
+    variant = config["Properties"]["ProductionVariants"][0]
+    pools = sorted(variant.get("InstancePools", []), key=lambda pool: int(pool["Priority"]))
+    return [str(pool["InstanceType"]) for pool in pools or [variant] if "InstanceType" in pool]
