@@ -7,6 +7,7 @@ only: moto neither rolls back nor deletes in CloudFormation's order.
 from __future__ import annotations
 
 import functools
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,9 +18,11 @@ from moto.applicationautoscaling.models import applicationautoscaling_backends
 from moto.cloudformation import parsing
 from moto.cloudwatch.models import cloudwatch_backends
 from moto.sagemaker.models import FakeEndpoint
+from moto.servicequotas.responses import ServiceQuotasResponse
 from moto.server import ThreadedMotoServer
 
 ACCOUNT = "123456789012"
+QUOTAS = [{"QuotaName": "ml.g4dn.xlarge for endpoint usage", "Value": 4.0}]
 
 
 class Taught:
@@ -119,7 +122,9 @@ class TaughtPolicy(Taught):
             namespace,
             resource,
             dimension,
-            properties.get("TargetTrackingScalingPolicyConfiguration", properties.get("StepScalingPolicyConfiguration")),
+            properties.get(
+                "TargetTrackingScalingPolicyConfiguration", properties.get("StepScalingPolicyConfiguration")
+            ),
             kind,
         )
         return "|".join((policy.policy_name, namespace, resource, dimension))
@@ -138,6 +143,7 @@ def taught_cloud() -> Iterator[str]:
         patch.setattr(parsing, "get_model_list", lambda: models)
         for name in ("get_model_map", "get_name_type_map"):
             patch.setattr(parsing, name, functools.cache(getattr(parsing, name).__wrapped__))
+        patch.setattr(ServiceQuotasResponse, "list_service_quotas", lambda _: json.dumps({"Quotas": QUOTAS}), raising=False)
         server = ThreadedMotoServer("127.0.0.1", 0)
         server.start()
         try:

@@ -39,12 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, stop: Stop) -> int:
     teller = Teller("pixelserve destroy", arguments.name, arguments.json)
     outcome = attempt(lambda: _destroy(arguments, stop, teller))
-    return teller.end(outcome, "", {})
+    return teller.end(outcome, {})
 
 
 def _destroy(arguments: argparse.Namespace, stop: Stop, teller: Teller) -> Outcome:
     session = Session(arguments.region, arguments.profile)
-    again = f"pixelserve destroy {arguments.name} --yes"
+    again = f"`pixelserve destroy {arguments.name}`"
     work = Work(session, arguments.name, teller.show, stop, again, arguments.poll, arguments.cfn_role)
     remains = destroying.find_remains(work)
     if not remains:
@@ -63,9 +63,16 @@ def _destroy(arguments: argparse.Namespace, stop: Stop, teller: Teller) -> Outco
 
 
 def _describe(stack: str, remains: Remains) -> list[str]:
-    lines = [f"{stack} in all:"] if remains.stack_id else []
-    lines += [f"  {kind.removeprefix('AWS::'):36} {name.rpartition('/')[2]}" for kind, name in remains.resources]
+    lines = [f"The stack {stack}:"] if remains.stack_id else []
+    rows = [(kind.removeprefix("AWS::"), _shorten(name)) for kind, name in remains.resources]
+    width = max((len(kind) for kind, _ in rows), default=0)
+    lines += [f"  {kind:{width}}  {name}" for kind, name in rows]
     lines += [f"{count:,} objects in the bucket {bucket}" for bucket, count in remains.buckets.items()]
     if remains.left:
         lines.append(f"{len(remains.left)} models and configurations of earlier updates")
     return lines
+
+
+def _shorten(physical: str) -> str:
+    """A physical id; of an ARN its last part."""
+    return physical.rpartition("/")[2] if physical.startswith("arn:") else physical

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 
-from pixelserve_deploy import console
 from pixelserve_deploy.aws import Session
 from pixelserve_deploy.deployment.outcome import Status
 from pixelserve_deploy.deployment.preflight import check_all

@@ -15,6 +15,7 @@ from pixelserve.errors import NotFound
 from pixelserve.processes import Stop
 from pixelserve_deploy import console
 from pixelserve_deploy.aws import Session
+from pixelserve_deploy.deployment.listing import describe_span
 from pixelserve_deploy.deployment.logs import ContainerLog, Line, has_group, name_endpoint_group, name_function_group
 from pixelserve_deploy.options import add_site, parse_duration
 
@@ -28,7 +29,13 @@ POLL_SECONDS = 2.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="of the endpoint")
-    parser.add_argument("--since", type=parse_duration, default=timedelta(hours=1), metavar="AGO", help="e.g. 15m, 24h or 7d (default 1h)")
+    parser.add_argument(
+        "--since",
+        type=parse_duration,
+        default=timedelta(hours=1),
+        metavar="AGO",
+        help="e.g. 15m, 24h or 7d (default 1h)",
+    )
     parser.add_argument("--follow", "-f", action="store_true", help="go on until Ctrl-C")
     parser.add_argument("--errors", action="store_true", help="only errors, and what is no line of the server's own")
     parser.add_argument("--json", action="store_true", help="print one object a line")
@@ -43,7 +50,9 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
     groups = (name_endpoint_group(arguments.name), name_function_group(arguments.name))
     there = [group for group in groups if has_group(client, group)]
     if not there and not arguments.follow:
-        raise NotFound(f"There is no log group {' or '.join(groups)} in {session.region}. `pixelserve ls` lists what is there.")
+        raise NotFound(
+            f"There is no log group {' or '.join(groups)} in {session.region}. `pixelserve ls` lists what is there."
+        )
     logs = [ContainerLog(client, group, since) for group in (groups if arguments.follow else there)]
     shown = 0
     while True:
@@ -57,7 +66,7 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
         if stop.wait(arguments.poll):
             return 0
     if not shown and not arguments.json:
-        print(f"No lines in the last {arguments.since}. --since 7d looks further back.")
+        print(f"No lines in the last {describe_span(arguments.since)}. --since 7d looks further back.")
     return 0
 
 

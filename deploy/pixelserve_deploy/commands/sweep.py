@@ -75,8 +75,11 @@ def _remove(arguments: argparse.Namespace, session: Session, stop: Stop, entry: 
     teller = Teller("pixelserve sweep", entry.name, arguments.json)
 
     def destroy() -> Outcome:
-        again = f"pixelserve destroy {entry.name} --yes"
+        again = f"`pixelserve destroy {entry.name}`"
         work = Work(session, entry.name, teller.show, stop, again, arguments.poll)
-        return destroying.carry_out(work, destroying.find_remains(work))
+        outcome = destroying.carry_out(work, destroying.find_remains(work))
+        if outcome.status is Status.DONE:
+            teller.note(f"{entry.name} is gone.")
+        return outcome
 
-    return teller.end(attempt(destroy), f"{entry.name} is gone.", {})
+    return teller.end(attempt(destroy), {})

@@ -12,10 +12,12 @@ from pixelserve_deploy.deployment.causes import Kind, diagnose
 from pixelserve_deploy.deployment.following import POLL_SECONDS, Follower, Goal, Progress, Show, advise
 from pixelserve_deploy.deployment.logs import KEPT_DAYS, ContainerLog, keep, name_endpoint_group
 from pixelserve_deploy.deployment.outcome import Outcome, Status
+from pixelserve_deploy.deployment.plan import read_changes
+from pixelserve_deploy.deployment.resolver import Change, Template, resolve
 from pixelserve_deploy.deployment.retained import CONFIG_TYPE, MODEL_TYPE, find_silent_rollback, list_left, remove
 from pixelserve_deploy.deployment.spec import STACK_PREFIX
-from pixelserve_deploy.deployment.stacks import DEAD, STUCK, ChangeSet, Stack, StackRefused, State
-from pixelserve_deploy.deployment.steps import Template
+from pixelserve_deploy.deployment.stacks import DEAD, EMPTY, STUCK, ChangeSet, Stack, StackRefused, State
+from pixelserve_deploy.deployment.steps import split_update, why_not_in_place
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,9 @@ def settle(work: Work) -> Outcome | None:
         if outcome.status is not Status.DONE:
             return outcome
         state = work.stack.find()
-    if state is not None and state.status in STUCK:
-        events = work.stack.list_events(state.id)
-        return Outcome(
-            Status.NEEDS_PERSON,
-            f"{work.stack.name} is {state.status}. {state.reason}".rstrip(),
-            next=advise(state.status, work.stack.name, events),
-        )
+    stuck = _judge(work, state)
+    if stuck is not None:
+        return stuck
     if state is not None and state.status in DEAD:
         work.show(Progress("waiting", text=f"{work.stack.name} is {state.status}: it never ran, and is removed first."))
         since = work.stack.find_newest_event(state.id)
@@ -73,22 +71,70 @@ def settle(work: Work) -> Outcome | None:
     return None
 
 
+def _judge(work: Work, state: State | None) -> Outcome | None:
+    """That a person is needed, where a stack is stuck."""
+    if state is None or state.status not in STUCK:
+        return None
+    cause = f"{work.stack.name} is {state.status}. {state.reason}".rstrip()
+    advice = advise(state.status, work.stack.name, work.stack.list_events(state.id))
+    return Outcome(Status.NEEDS_PERSON, cause, next=advice)
+
+
 def _guess_goal(state: State) -> Goal:
     if state.status.startswith("DELETE"):
         return Goal.DELETE
     return Goal.UPDATE if state.status.startswith("UPDATE") else Goal.CREATE
 
 
-def carry_out(work: Work, first: ChangeSet | None, steps: Sequence[Template], tags: Mapping[str, str]) -> Outcome:
-    """Executes the change set of the first step, then the other steps; looks at what runs; clears the old pair away.
+def look(work: Work) -> Outcome | None:
+    """What stands in the way of a plan: the outcome of an operation under way, or of a stack that is stuck."""
+    state = work.stack.find()
+    if state is not None and state.is_moving:
+        return Outcome(Status.RUNNING, f"{work.stack.name} is {state.status}.", next=f"Follow it with {work.again}.")
+    return _judge(work, state)
 
-    `first` is None when the first step changes nothing. A role that was not usable yet is tried once more.
+
+@dataclass(frozen=True)
+class Proposal:
+    """What would be done: the templates in order, and the change set of the first (None: that changes nothing)."""
+
+    old: Template | None
+    steps: Sequence[Template]
+    first: ChangeSet | None
+    changes: Sequence[Change]
+    tags: Mapping[str, str]
+
+
+def propose(work: Work, template: Template, tags: Mapping[str, str]) -> Proposal:
+    """Prepares a change, of a stack that is settled. Raises StackRefused for what cannot be."""
+    state = work.stack.find()
+    old = work.stack.read_template() if state is not None and state.status not in (EMPTY, *DEAD) else None
+    obstacle = why_not_in_place(old, template) if old else None
+    if obstacle:
+        raise StackRefused(obstacle)
+    steps = split_update(old, template) if old else [template]
+    first = _prepare(work, steps[0], tags)
+    if len(steps) > 1:
+        return Proposal(old, steps, first, resolve(old or {}, template), tags)
+    return Proposal(old, steps, first, read_changes(first.changes) if first else (), tags)
+
+
+def discard(work: Work, proposal: Proposal) -> None:
+    """Removes what `propose` made on AWS."""
+    if proposal.first is not None:
+        work.stack.discard(proposal.first)
+
+
+def carry_out(work: Work, proposal: Proposal) -> Outcome:
+    """Executes the steps, looks at what runs, and clears the old pair away.
+
+    A role that was not usable yet is tried once more.
     """
-    outcome = _try_twice(work, steps[0], first, tags)
-    for template in steps[1:]:
+    outcome = _try_twice(work, proposal.steps[0], proposal.first, proposal.tags)
+    for template in proposal.steps[1:]:
         if outcome.status is not Status.DONE:
             return outcome
-        outcome = _go_on(work, template, tags)
+        outcome = _go_on(work, template, proposal.tags)
     return check_running(work) if outcome.status is Status.DONE else outcome
 
 
@@ -98,7 +144,7 @@ def _go_on(work: Work, template: Template, tags: Mapping[str, str]) -> Outcome:
         change_set = _prepare(work, template, tags)
         outcome = _try_twice(work, template, change_set, tags)
     except AwsError as error:
-        return Outcome(Status.RUNNING, error.message, next=f"The endpoint runs without its scaling until: {work.again}")
+        return Outcome(Status.RUNNING, error.message, next=f"The endpoint has no scaling until you run {work.again}.")
     except StackRefused as error:
         outcome = Outcome(Status.NEEDS_PERSON, error.message)
     if outcome.status in (Status.UNDONE, Status.NEEDS_PERSON):
@@ -158,6 +204,6 @@ def check_running(work: Work) -> Outcome:
         return Outcome(
             Status.RUNNING,
             error.message,
-            next=f"CloudFormation is done; what runs was not looked at. To do so, {renew}run: {work.again}",
+            next=f"CloudFormation is done; what runs was not looked at. To do so, {renew}run {work.again}.",
         )
     return Outcome(Status.DONE)

@@ -64,7 +64,7 @@ def carry_out(work: Work, remains: Remains) -> Outcome:
             if keep(work.session.client("logs"), group, LEFT_DAYS, make=False):
                 work.show(Progress("waiting", text=f"{group}: its lines are gone in {LEFT_DAYS} day."))
     except AwsError as error:
-        return Outcome(Status.RUNNING, error.message, next=f"The stack is gone. For what is left, run: {work.again}")
+        return Outcome(Status.RUNNING, error.message, next=f"The stack is gone. For what is left, run {work.again}.")
     return Outcome(Status.DONE)
 
 

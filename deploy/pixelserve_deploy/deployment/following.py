@@ -72,7 +72,7 @@ class Follower:
             return self._follow(stack_id, goal, since)
         except AwsError as error:
             renew = "Renew the credentials, then follow" if error.is_expired else "Follow"
-            return Outcome(Status.RUNNING, error.message, next=f"AWS goes on with it. {renew} it with: {self._again}")
+            return Outcome(Status.RUNNING, error.message, next=f"AWS goes on with it. {renew} it with {self._again}.")
 
     def _follow(self, stack_id: str, goal: Goal, since: str) -> Outcome:
         events: list[dict[str, Any]] = []
@@ -94,7 +94,7 @@ class Follower:
                 minutes = round((told - started) / 60)
                 self._show(Progress("waiting", text=f"{minutes} min so far; an endpoint takes 5 to 10."))
             if self._stop.wait(self._poll):
-                text = f"AWS goes on with it. Follow it with: {self._again}"
+                text = f"AWS goes on with it. Follow it with {self._again}."
                 return Outcome(Status.RUNNING, "Stopped following.", next=text)
 
     def _read_log(self) -> bool:

@@ -1,4 +1,4 @@
-"""The endpoints of an account in one region, ours and others': what runs them, what they cost, when they last worked."""
+"""The endpoints of a region, ours and others': what they run on, what they cost, when they last worked."""
 
 from __future__ import annotations
 
@@ -113,9 +113,7 @@ def _count_machines(endpoint: Mapping[str, Any], config: Mapping[str, Any]) -> I
             yield kind, variant.get("CurrentInstanceCount", 0)
 
 
-def _price(
-    book: PriceBook | None, region: str, mode: str, machines: Iterable[tuple[str, int]]
-) -> Decimal | None:
+def _price(book: PriceBook | None, region: str, mode: str, machines: Iterable[tuple[str, int]]) -> Decimal | None:
     total = Decimal(0)
     for kind, count in machines:
         dimension = f"{'async' if mode == Mode.ASYNC else 'hosting'} {kind}"
@@ -128,9 +126,7 @@ def _price(
 
 def _add_calls(session: Session, entries: list[Entry], now: datetime) -> list[Entry]:
     """The entries with the time of their last call, by CloudWatch."""
-    metrics = [
-        (number, metric) for number, entry in enumerate(entries) for metric in _list_metrics(entry)
-    ]
+    metrics = [(number, metric) for number, entry in enumerate(entries) for metric in _list_metrics(entry)]
     client = session.client("cloudwatch")
     last: dict[int, datetime] = {}
     for start in range(0, len(metrics), MOST_QUERIES):

@@ -17,11 +17,13 @@ MONEY = frozenset({"AN HOUR", "A MONTH"})
 BY_USE = frozenset({Mode.SERVERLESS, Mode.LAMBDA})
 
 
-def list_columns(entries: Sequence[Entry], now: datetime, *, cost: bool) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+def list_columns(
+    entries: Sequence[Entry], now: datetime, *, cost: bool
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Headers, and a row for each endpoint."""
     rows = []
     for entry in entries:
-        row = (entry.name, "us" if entry.is_ours else "others", entry.mode, entry.status)
+        row = (entry.name, "pixelserve" if entry.is_ours else "others", entry.mode, entry.status)
         rows.append((*row, *_describe_cost(entry, now)) if cost else row)
     return (*NAMES, *COSTS) if cost else NAMES, rows
 

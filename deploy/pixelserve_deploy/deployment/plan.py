@@ -2,50 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pixelserve_deploy.deployment.resolver import Change
-from pixelserve_deploy.deployment.spec import EndpointSpec
-from pixelserve_deploy.deployment.templates import Template
+from pixelserve_deploy.cost import format_money, format_plain
+from pixelserve_deploy.deployment.pricing import Cost, price_endpoint
+from pixelserve_deploy.deployment.resolver import Action, Change, Template, resolve
+from pixelserve_deploy.deployment.spec import EndpointSpec, Mode
+from pixelserve_deploy.deployment.templates.endpoint import CONFIG, find_instances
+from pixelserve_deploy.deployment.templates.scaling import TARGET
 
-ACTIONS = {"Add": "add", "Modify": "modify", "Remove": "remove", "Dynamic": "modify", "Import": "add"}
-MARKS = {"add": "+", "modify": "~", "replace": "+/-", "remove": "-"}
+ACTIONS = {"Add": Action.ADD, "Import": Action.ADD, "Modify": Action.MODIFY, "Remove": Action.REMOVE}
+MARKS = {Action.ADD: "+", Action.MODIFY: "~", Action.REPLACE: "+/-", Action.REMOVE: "-"}
+TWO_STEPS = (
+    "In two change sets: SageMaker does not change the instance type of an endpoint that scales, so the scaling goes "
+    "first and comes back with the second."
+)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The changes of one deployment; costs are texts, empty where nothing runs or no price is known."""
+    """The changes of one deployment, and the costs; `before` is None where nothing runs."""
 
     changes: tuple[Change, ...]
-    cost_before: str = ""
-    cost_after: str = ""
+    before: Cost | None
+    after: Cost
     notes: tuple[str, ...] = ()
 
     def list_lines(self) -> list[str]:
         """What people read."""
+        return [*self._list_changes(), *self._list_costs(), *self.notes]
+
+    def _list_changes(self) -> list[str]:
         if not self.changes:
-            return [*self.notes, "Nothing changes."]
-        width = max(len(change.name) for change in self.changes)
-        lines = [
-            f"  {MARKS[change.action]:3} {change.name:{width}}  {change.kind.removeprefix('AWS::')}"
-            + (f": {change.why}" if change.why else "")
-            for change in self.changes
-        ]
-        counts = {action: sum(change.action == action for change in self.changes) for action in MARKS}
-        told = ", ".join(f"{count} to {action}" for action, count in counts.items() if count)
-        return [*lines, f"{told}.", *self.notes]
+            return ["Nothing changes."]
+        width = max(len(change.resource) for change in self.changes)
+        lines = []
+        for change in self.changes:
+            because = f": {', '.join(change.because)}" if change.because else ""
+            kind = change.kind.removeprefix("AWS::")
+            lines.append(f"  {MARKS[change.action]:3} {change.resource:{width}}  {kind}{because}")
+        counts = [(sum(change.action == action for change in self.changes), action) for action in MARKS]
+        return [*lines, ", ".join(f"{count} to {action}" for count, action in counts if count) + "."]
+
+    def _list_costs(self) -> list[str]:
+        if not self.changes:
+            return [f"Cost: {describe_cost(self.after)}"]
+        lines = [] if self.before is None else [f"Cost now:  {describe_cost(self.before)}"]
+        lines.append(f"Cost then: {describe_cost(self.after)}")
+        return [*lines, *(f"  {note}" for note in self.after.notes)]
 
     def to_json(self) -> dict[str, Any]:
         return {
             "changes": [
-                {"name": change.name, "type": change.kind, "action": change.action, "why": change.why}
+                {"name": change.resource, "type": change.kind, "action": change.action, "because": change.because}
                 for change in self.changes
             ],
-            "cost_before": self.cost_before or None,
-            "cost_after": self.cost_after or None,
+            "cost_before": None if self.before is None else _cost_to_json(self.before),
+            "cost_after": _cost_to_json(self.after),
         }
+
+
+def make_plan(
+    spec: EndpointSpec, region: str, old: Template | None, new: Template, changes: Iterable[Change], *, steps: int = 1
+) -> Plan:
+    """The plan of a spec whose template is `new`; `old` is the one that stands."""
+    before = price_endpoint(read_back(old, spec.name), region) if old else None
+    return Plan(tuple(changes), before, price_endpoint(spec, region), (TWO_STEPS,) if steps > 1 else ())
+
+
+def make_offline_plan(spec: EndpointSpec, region: str, old: Template | None, new: Template) -> Plan:
+    """The same without AWS: changes by our own resolver."""
+    return make_plan(spec, region, old, new, resolve(old or {}, new))
 
 
 def read_changes(changes: Iterable[Mapping[str, Any]]) -> tuple[Change, ...]:
@@ -55,13 +84,54 @@ def read_changes(changes: Iterable[Mapping[str, Any]]) -> tuple[Change, ...]:
 
 def _read_change(change: Mapping[str, Any]) -> Change:
     replaces = change.get("Replacement", "False")
-    action = "replace" if replaces == "True" else ACTIONS[change["Action"]]
-    reasons = [
-        detail["Target"].get("Name") or detail["Target"]["Attribute"]
-        for detail in change.get("Details", [])
-        if "Target" in detail
-    ]
-    why = ", ".join(dict.fromkeys(reasons))
+    action = Action.REPLACE if replaces == "True" else ACTIONS.get(change["Action"], Action.MODIFY)
+    targets = [detail["Target"] for detail in change.get("Details", []) if "Target" in detail]
+    because = [str(target.get("Name") or target["Attribute"]) for target in targets]
     if replaces == "Conditional":
-        why = f"{why} (may be replaced)".strip()
-    return Change(change["LogicalResourceId"], change["ResourceType"], action, why)
+        because.append("may be replaced")
+    return Change(change["LogicalResourceId"], change["ResourceType"], action, tuple(dict.fromkeys(because)))
+
+
+def read_back(template: Template, name: str) -> EndpointSpec:
+    """What the costs of an endpoint depend on, read back from its template."""
+    resources = template["Resources"]
+    mode = Mode(template.get("Metadata", {}).get("pixelserve", {}).get("mode", Mode.REALTIME))
+    fields: dict[str, Any] = {"name": name, "image": "deployed", "mode": mode}
+    if mode is Mode.LAMBDA:
+        function = next(one for one in resources.values() if one["Type"] == "AWS::Lambda::Function")["Properties"]
+        fields |= {"memory_mb": function["MemorySize"], "concurrency": function.get("ReservedConcurrentExecutions")}
+        return EndpointSpec(**fields)
+    variant = resources[CONFIG]["Properties"]["ProductionVariants"][0]
+    if mode is Mode.SERVERLESS:
+        sizes = variant["ServerlessConfig"]
+        return EndpointSpec(**fields, memory_mb=sizes["MemorySizeInMB"], concurrency=sizes["MaxConcurrency"])
+    count = variant["InitialInstanceCount"]
+    target = resources.get(TARGET, {}).get("Properties", {"MinCapacity": count, "MaxCapacity": count})
+    fields |= {"instances": find_instances(template), "count": target["MinCapacity"], "most": target["MaxCapacity"]}
+    return EndpointSpec(**fields)
+
+
+def describe_cost(cost: Cost) -> str:
+    """$0.736 an hour, $537.28 a month; up to so much."""
+    if cost.hour_at_rest is None or cost.month_at_rest is None:
+        return f"unknown. {' '.join(cost.notes)}"
+    text = f"{_an_hour(cost, cost.hour_at_rest)}, {format_money(cost.month_at_rest, cost.currency)} a month at rest"
+    if cost.hour_at_most is None or cost.month_at_most is None or cost.hour_at_most == cost.hour_at_rest:
+        return text.removesuffix(" at rest") if cost.hour_at_most == cost.hour_at_rest else text
+    most = f"{_an_hour(cost, cost.hour_at_most)}, {format_money(cost.month_at_most, cost.currency)} a month"
+    return f"{text}; at most {most}"
+
+
+def _an_hour(cost: Cost, amount: Any) -> str:
+    return f"{format_money(amount, cost.currency, 3)} an hour"
+
+
+def _cost_to_json(cost: Cost) -> dict[str, Any]:
+    amounts = {
+        "hour_at_rest": cost.hour_at_rest,
+        "month_at_rest": cost.month_at_rest,
+        "hour_at_most": cost.hour_at_most,
+        "month_at_most": cost.month_at_most,
+    }
+    texts = {name: None if amount is None else format_plain(amount) for name, amount in amounts.items()}
+    return {"currency": cost.currency, **texts, "book": cost.book}

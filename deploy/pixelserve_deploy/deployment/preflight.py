@@ -71,7 +71,12 @@ def check_all(spec: EndpointSpec, session: Session) -> Report:
     identity = session.client("sts").get_caller_identity()
     facts = replace(facts, account=identity["Account"])
     checks.append(Check("credentials", Verdict.OK, f"{identity['Arn']} in {session.region}"))
-    for what, look in (("image", _check_image), ("offer", _check_offer), ("quota", _check_quota), ("weights", _check_weights)):
+    for what, look in (
+        ("image", _check_image),
+        ("offer", _check_offer),
+        ("quota", _check_quota),
+        ("weights", _check_weights),
+    ):
         try:
             found, facts = look(spec, session, facts)
         except AwsError as error:
@@ -87,10 +92,10 @@ def check_rules(spec: EndpointSpec, facts: Facts) -> list[Check]:
     """Our own rules on the spec, and on the template where the spec is fine. Nothing is asked of AWS."""
     refusals = refuse(spec, facts)
     if refusals:
-        return [Check("spec", Verdict.FAILED, refusal.message, refusal.fix) for refusal in refusals]
+        return [Check(refusal.field, Verdict.FAILED, refusal.message.rstrip(".")) for refusal in refusals]
     findings = check_template(build_template(spec, facts), facts.region)
     if findings:
-        return [Check("template", Verdict.FAILED, finding.message, finding.fix) for finding in findings]
+        return [Check("template", Verdict.FAILED, str(finding).rstrip(".")) for finding in findings]
     return [Check("template", Verdict.OK, "keeps all rules")]
 
 
@@ -163,7 +168,9 @@ def _check_offer(spec: EndpointSpec, session: Session, facts: Facts) -> Found:
     missing = [name for name in spec.instances if name not in offered]
     if missing:
         return [], facts  # refused by our own rules
-    return [Check("offer", Verdict.OK, f"{', '.join(spec.instances)} in {session.region} by the prices of {book.id}")], facts
+    return [
+        Check("offer", Verdict.OK, f"{', '.join(spec.instances)} in {session.region} by the prices of {book.id}")
+    ], facts
 
 
 def _check_quota(spec: EndpointSpec, session: Session, facts: Facts) -> Found:
@@ -174,17 +181,19 @@ def _check_quota(spec: EndpointSpec, session: Session, facts: Facts) -> Found:
     quotas = dict(_list_quotas(session))
     facts = replace(facts, quotas={name: quotas[name] for name in spec.instances if name in quotas})
     page = QUOTA_PAGE.format(region=session.region, console=CONSOLES[session.partition])
-    checks = []
+    checks, most = [], max(spec.greatest, 1)
     for name in spec.instances:
         label = f"{name} for endpoint usage"
         if name not in quotas:
             checks.append(Check("quota", Verdict.WARNING, f"Service Quotas does not list {label!r}", f"Look at {page}"))
-        elif quotas[name] < max(spec.most, 1):
-            fix = f"Ask for {max(spec.most, 1)} or more at {page}"
-            checks.append(Check("quota", Verdict.WARNING, f"{label}: {quotas[name]}, and {max(spec.most, 1)} may be needed", fix))
-        elif quotas[name] < 2 * spec.most:
-            found = f"{label}: {quotas[name]}; a blue/green update needs up to {2 * spec.most} for some minutes"
-            checks.append(Check("quota", Verdict.WARNING, found, f"Ask for {2 * spec.most} at {page}, or give --update rolling"))
+        elif quotas[name] < most:
+            fix = f"Ask for {most} or more at {page}"
+            checks.append(Check("quota", Verdict.WARNING, f"{label}: {quotas[name]}, and {most} may be needed", fix))
+        elif quotas[name] < 2 * most:
+            found = f"{label}: {quotas[name]}; a blue/green update needs up to {2 * most} for some minutes"
+            checks.append(
+                Check("quota", Verdict.WARNING, found, f"Ask for {2 * most} at {page}, or give --update rolling")
+            )
         else:
             checks.append(Check("quota", Verdict.OK, f"{label}: {quotas[name]}"))
     return checks, facts
@@ -222,4 +231,3 @@ def _check_weights(spec: EndpointSpec, session: Session, facts: Facts) -> Found:
         return [Check("weights", Verdict.FAILED, f"nothing is at {spec.weights}", fix)], facts
     size = sum(item["Size"] for item in found)
     return [Check("weights", Verdict.OK, f"{len(found)} objects, {size / 1e6:.1f} MB")], facts
-

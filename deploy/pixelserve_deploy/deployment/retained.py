@@ -16,18 +16,18 @@ CONFIG_TYPE, MODEL_TYPE = "AWS::SageMaker::EndpointConfig", "AWS::SageMaker::Mod
 def find_silent_rollback(session: Session, wanted: Collection[str], name: str) -> str:
     """What SageMaker says of an update that it took back although the stack says it is done; empty: it did not.
 
-    `wanted` are the names of the stack's configuration and model.
+    `wanted` are the names of the stack's configuration and model, in lower case.
     """
     endpoint = session.client("sagemaker").describe_endpoint(EndpointName=name)
     running = endpoint["EndpointConfigName"]
-    if running in wanted:
+    if running.lower() in wanted:
         return ""
     reason = endpoint.get("FailureReason", "no reason given")
     return f"The endpoint still runs {running}, which is not the stack's: SageMaker took the update back ({reason})."
 
 
 def list_left(session: Session, used: Collection[str], name: str) -> list[str]:
-    """ARNs of models and configurations that are tagged as the endpoint's, but for those of the names in `used`."""
+    """ARNs of models and configurations that are tagged as the endpoint's, but for the names in `used`, in lower case."""
     client = session.client("resourcegroupstaggingapi")
     pages = client.pages(
         "get_resources",
@@ -36,7 +36,7 @@ def list_left(session: Session, used: Collection[str], name: str) -> list[str]:
         ResourceTypeFilters=["sagemaker:endpoint-config", "sagemaker:model"],
     )
     arns = [str(found["ResourceARN"]) for page in pages for found in page["ResourceTagMappingList"]]
-    return [arn for arn in arns if arn.rpartition("/")[2] not in used]
+    return [arn for arn in arns if arn.rpartition("/")[2] .lower() not in used]
 
 
 def remove(session: Session, arns: Collection[str]) -> int:

@@ -84,9 +84,9 @@ class Stack:
         return [resource for page in pages for resource in page["StackResourceSummaries"]]
 
     def list_names(self, *kinds: str) -> set[str]:
-        """The names of its resources of some types: the last part of physical ids, which may be ARNs."""
+        """The names of its resources of some types, in lower case: physical ids are ARNs, which SageMaker writes so."""
         return {
-            str(resource["PhysicalResourceId"]).rpartition("/")[2]
+            str(resource["PhysicalResourceId"]).rpartition("/")[2].lower()
             for resource in self.list_resources()
             if resource["ResourceType"] in kinds and resource.get("PhysicalResourceId")
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +13,7 @@ from pixelserve.processes import Stopped
 from pixelserve_deploy import console
 from pixelserve_deploy.deployment.following import Progress
 from pixelserve_deploy.deployment.outcome import Outcome, Status
+from pixelserve_deploy.deployment.preflight import Check, Verdict
 
 HEADLINES = {
     Status.UNDONE: "failed; what was there before is there again.",
@@ -20,6 +21,7 @@ HEADLINES = {
     Status.NEEDS_PERSON: "failed, and somebody has to look.",
     Status.RUNNING: "goes on without this command.",
 }
+STYLES = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAILED: "red"}
 WIDTH = len("UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS") // 2 + 2
 
 
@@ -47,8 +49,13 @@ class Teller:
         if not self._as_json:
             print(text, flush=True)
 
-    def end(self, outcome: Outcome, done: str, details: Mapping[str, Any]) -> int:
-        """The last words and the exit code; `done` is what is said of success, `details` is for --json."""
+    def show_checks(self, checks: Sequence[Check]) -> None:
+        """The checks of a preflight, for people only."""
+        if not self._as_json:
+            print_checks(checks)
+
+    def end(self, outcome: Outcome, details: Mapping[str, Any]) -> int:
+        """The last words and the exit code; `details` is what --json has besides."""
         if self._as_json:
             fields = {
                 "name": self.name,
@@ -61,12 +68,24 @@ class Teller:
             print(json.dumps(fields))
         elif outcome.status in HEADLINES:
             console.print_error(f"{self._command} {self.name}", HEADLINES[outcome.status])
-            for label, text in (("cause", outcome.cause), ("container", outcome.container_error), ("next", outcome.next)):
+            for label, text in (
+                ("cause", outcome.cause),
+                ("container", outcome.container_error),
+                ("next", outcome.next),
+            ):
                 if text:
                     console.print_labelled(f"  {label + ':':10}", text, "bold", sys.stderr)
-        elif done:
-            print(done)
         return int(outcome.status)
+
+
+def print_checks(checks: Sequence[Check]) -> None:
+    """A line for each: the verdict, what was looked at, what was found, how to mend it."""
+    width = max(len(check.what) for check in checks)
+    for check in checks:
+        fix = f" {check.fix}" if check.fix else ""
+        console.print_labelled(
+            f"{check.verdict:7}", f"{check.what:{width}}  {check.found}.{fix}", STYLES[check.verdict], sys.stdout
+        )
 
 
 def attempt(work: Callable[[], Outcome]) -> Outcome:

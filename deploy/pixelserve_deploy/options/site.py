@@ -9,11 +9,12 @@ from datetime import timedelta
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
-def add_site(parser: argparse.ArgumentParser) -> None:
-    """--region and --profile."""
+def add_site(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """--region and --profile; the group, for what else says where."""
     site = parser.add_argument_group("where")
     site.add_argument("--region", help="e.g. us-east-2 (default: the AWS configuration's)")
     site.add_argument("--profile", help="profile of your AWS configuration")
+    return site
 
 
 def parse_duration(text: str) -> timedelta:
