@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-Template = dict[str, Any]
+from pixelserve_deploy.deployment.templates import Template
 
 CREATE_ONLY = {
     "AWS::ApplicationAutoScaling::ScalableTarget": {"ResourceId", "ScalableDimension", "ServiceNamespace"},

@@ -15,6 +15,10 @@ MOST_POOLS = 5
 """CreateEndpointConfig takes so many instance pools."""
 VARIANT = "AllTraffic"
 """The one variant's name, for ever: blue/green and rolling updates demand that it stays."""
+SERVERLESS_MB = range(1024, 6145, 1024)
+"""Memory of a serverless endpoint."""
+LAMBDA_MB = range(128, 10241)
+"""Memory of a Lambda function."""
 STACK_PREFIX = "pixelserve-"
 CONCURRENCY = 4
 """Requests at once where SageMaker demands a number and the spec has none."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pixelserve_deploy.deployment.resolver import Template
-from pixelserve_deploy.deployment.templates import find_instances
+from pixelserve_deploy.deployment.resolver import refers
+from pixelserve_deploy.deployment.templates import Template, find_instances
 
 SCALING = ("AWS::ApplicationAutoScaling::ScalableTarget", "AWS::ApplicationAutoScaling::ScalingPolicy")
 
@@ -14,8 +14,8 @@ def why_not_in_place(old: Template, new: Template) -> str | None:
     if before is None or before == after:
         return None
     return (
-        f"The endpoint is {before} and cannot become {after} in place. Deploy it by a new name, move your callers, then "
-        "`pixelserve destroy` this one."
+        f"The endpoint is {before} and cannot become {after} in place. Deploy it by a new name, move your callers, "
+        "then `pixelserve destroy` this one."
     )
 
 
@@ -36,11 +36,8 @@ def _list_scaling(template: Template) -> list[str]:
 
 def _without_scaling(template: Template) -> Template:
     """The same without scaling, and without the alarms that call its policies."""
-    gone = _list_scaling(template)
     resources = template["Resources"]
-    gone += [
-        name
-        for name, resource in resources.items()
-        if any(action.get("Ref") in gone for action in resource["Properties"].get("AlarmActions", []))
-    ]
+    scaling = set(_list_scaling(template))
+    callers = {name for name, one in resources.items() if scaling & refers(one["Properties"].get("AlarmActions"))}
+    gone = scaling | callers
     return {**template, "Resources": {name: resource for name, resource in resources.items() if name not in gone}}

@@ -83,7 +83,10 @@ def _check_places(spec: EndpointSpec) -> Refusals:
     for field in ("weights", "output", "capture"):
         value = getattr(spec, field)
         if value and S3.fullmatch(value) is None:
-            yield Refusal(field, f"{value} is no place in S3. Write s3://BUCKET/PREFIX/.")
+            yield Refusal(
+                field,
+                f"{value} is no place in S3. Write s3://BUCKET/PREFIX/; a bucket's name has 3 characters at least.",
+            )
         elif value and field != "weights" and not value.endswith("/"):
             yield Refusal(field, f"{value} is no prefix: it must end in a slash. Write {value}/.")
     if spec.weights and not spec.weights.endswith(("/", ".tar.gz")):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pixelserve.features import FEATURES, find
 from pixelserve_deploy.deployment.facts import Facts
 from pixelserve_deploy.deployment.refusals.refusal import Refusal, Refusals
-from pixelserve_deploy.deployment.spec import EndpointSpec, Mode
+from pixelserve_deploy.deployment.spec import LAMBDA_MB, SERVERLESS_MB, EndpointSpec, Mode
 
 INSTANCES = frozenset({Mode.REALTIME, Mode.ASYNC})
 MEMORY = frozenset({Mode.SERVERLESS, Mode.LAMBDA})
@@ -38,8 +38,6 @@ TAKEN_BY = {
 """Which modes take a field, and what to do in the others. Fields that are not here all modes take.
 
 Sources: SageMaker developer guide, feature exclusions of serverless inference; Lambda's CreateFunction."""
-SERVERLESS_MB = range(1024, 6145, 1024)
-LAMBDA_MB = range(128, 10241)
 SERVERLESS_MOST = 200
 """MaxConcurrency."""
 
