@@ -143,7 +143,9 @@ def taught_cloud() -> Iterator[str]:
         patch.setattr(parsing, "get_model_list", lambda: models)
         for name in ("get_model_map", "get_name_type_map"):
             patch.setattr(parsing, name, functools.cache(getattr(parsing, name).__wrapped__))
-        patch.setattr(ServiceQuotasResponse, "list_service_quotas", lambda _: json.dumps({"Quotas": QUOTAS}), raising=False)
+        patch.setattr(
+            ServiceQuotasResponse, "list_service_quotas", lambda _: json.dumps({"Quotas": QUOTAS}), raising=False
+        )
         server = ThreadedMotoServer("127.0.0.1", 0)
         server.start()
         try:

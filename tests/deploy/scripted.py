@@ -18,6 +18,8 @@ from botocore.stub import Stubber
 
 ACCOUNT, REGION = "123456789012", "us-east-2"
 BEGIN = datetime(2026, 11, 30, 12, tzinfo=UTC)
+_SESSION, _make_client = boto3.Session(region_name=REGION), boto3.Session.client
+"""One session for all tests: it reads the models of services once."""
 
 
 class Scripted:
@@ -26,13 +28,10 @@ class Scripted:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self._answers: dict[tuple[str, str], deque[Any]] = defaultdict(deque)
-        self._make = boto3.Session(region_name=REGION).client
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            patch.setenv(name, "testing")
         patch.setattr(boto3.Session, "client", lambda session, service, **options: self._client(service))
 
     def _client(self, service: str) -> Any:
-        client = self._make(service)
+        client = _make_client(_SESSION, service, aws_access_key_id="testing", aws_secret_access_key="testing")
         judge = Stubber(client)
 
         def record(params: dict[str, Any], model: Any, **_: Any) -> None:
@@ -44,17 +43,21 @@ class Scripted:
             given = queue.popleft() if len(queue) > 1 else queue[0]
             given = given() if callable(given) else given
             if "Error" in given:
-                return AWSResponse(None, given["status"], {}, None), {**given, "ResponseMetadata": {}}
+                return AWSResponse("", given["status"], {}, None), {**given, "ResponseMetadata": {}}
             judge._validate_operation_response(model.name, given)
-            return AWSResponse(None, 200, {}, None), {**given, "ResponseMetadata": {}}
+            return AWSResponse("", 200, {}, None), {**given, "ResponseMetadata": {}}
 
-        client.meta.events.register("before-parameter-build.*", record)
+        client.meta.events.register("before-parameter-build.*.*", record)
         client.meta.events.register("before-call.*.*", answer)
         return client
 
     def answer(self, service: str, operation: str, *answers: Any) -> None:
         """What the operation answers, call after call; a function is called for its answer."""
         self._answers[service, operation].extend(answers)
+
+    def replace(self, service: str, operation: str, *answers: Any) -> None:
+        """The same, instead of what is left."""
+        self._answers[service, operation] = deque(answers)
 
     def count(self, operation: str) -> int:
         return sum(name == operation for name, _ in self.calls)

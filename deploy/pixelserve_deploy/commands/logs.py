@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from datetime import UTC, datetime, timedelta
 
 from pixelserve.errors import NotFound
@@ -46,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, stop: Stop) -> int:
     session = Session(arguments.region, arguments.profile)
     client = session.client("logs")
-    since = int(1000 * (time.time() - arguments.since.total_seconds()))
+    since = datetime.now(UTC) - arguments.since
     groups = (name_endpoint_group(arguments.name), name_function_group(arguments.name))
     there = [group for group in groups if has_group(client, group)]
     if not there and not arguments.follow:

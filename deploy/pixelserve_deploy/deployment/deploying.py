@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from pixelserve.processes import Stop
 from pixelserve_deploy.aws import AwsError, Session
@@ -40,11 +40,12 @@ class Work:
 
     def follow(self, stack_id: str, goal: Goal, since: str = "") -> Outcome:
         """The end of an operation that has been started."""
-        begun = int(1000 * time.time()) if since else 0
-        log = None
-        if goal is not Goal.DELETE:
-            log = ContainerLog(self.session.client("logs"), name_endpoint_group(self.name), begun)
-        return Follower(self.stack, log, self.show, self.stop, self.again, self.poll).follow(stack_id, goal, since)
+        open_log = None if goal is Goal.DELETE else self._open_log
+        follower = Follower(self.stack, open_log, self.show, self.stop, self.again, self.poll)
+        return follower.follow(stack_id, goal, since)
+
+    def _open_log(self, since: datetime) -> ContainerLog:
+        return ContainerLog(self.session.client("logs"), name_endpoint_group(self.name), since)
 
 
 def settle(work: Work) -> Outcome | None:

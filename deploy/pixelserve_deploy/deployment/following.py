@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -50,13 +51,23 @@ Show = Callable[[Progress], None]
 
 
 class Follower:
-    """Follows operations on one stack. `again` is the command that goes on with it after this one has ended."""
+    """Follows operations on one stack.
+
+    `open_log` gives the container's lines from a time on; `again` names the command that goes on after this one.
+    """
 
     def __init__(
-        self, stack: Stack, log: ContainerLog | None, show: Show, stop: Stop, again: str, poll: float = POLL_SECONDS
+        self,
+        stack: Stack,
+        open_log: Callable[[datetime], ContainerLog] | None,
+        show: Show,
+        stop: Stop,
+        again: str,
+        poll: float = POLL_SECONDS,
     ) -> None:
         self._stack = stack
-        self._log = log
+        self._open_log = open_log
+        self._log: ContainerLog | None = None
         self._show = show
         self._stop = stop
         self._again = again
@@ -83,6 +94,8 @@ class Follower:
                 news = select_last_operation(news)
             for event in news:
                 self._show(_describe(event))
+            if self._open_log is not None and news and not events:
+                self._log = self._open_log(news[0]["Timestamp"])  # AWS's clock, which may not be ours
             events += news
             if self._read_log() or news:
                 told = time.monotonic()

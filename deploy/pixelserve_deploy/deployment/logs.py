@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from pixelserve.observe import LogLine
 from pixelserve_deploy.aws import AwsError, Client
@@ -39,10 +40,10 @@ class Line:
 class ContainerLog:
     """The lines of a log group from a time on. A group that is not there yet has none."""
 
-    def __init__(self, client: Client, group: str, since_ms: int) -> None:
+    def __init__(self, client: Client, group: str, since: datetime) -> None:
         self._client = client
-        self.group = group
-        self._since = since_ms
+        self._group = group
+        self._since = int(1000 * since.timestamp())
         self._seen: dict[str, int] = {}
 
     def read(self) -> list[Line]:
@@ -50,7 +51,7 @@ class ContainerLog:
         lines = []
         try:
             for page in self._client.pages(
-                "filter_log_events", "nextToken", logGroupName=self.group, startTime=self._since
+                "filter_log_events", "nextToken", logGroupName=self._group, startTime=self._since
             ):
                 for event in page["events"]:
                     if event["eventId"] not in self._seen:
@@ -63,7 +64,7 @@ class ContainerLog:
                 raise
         if lines:
             self._since = max(self._since, max(line.time for line in lines) - LATE_MS)
-            self._seen = {event: time for event, time in self._seen.items() if time >= self._since}
+            self._seen = {event: time for event, time in self._seen.items() if time >= self._since - LATE_MS}
         return sorted(lines, key=lambda line: line.time)
 
 

@@ -93,7 +93,7 @@ def check_rules(spec: EndpointSpec, facts: Facts) -> list[Check]:
     refusals = refuse(spec, facts)
     if refusals:
         return [Check(refusal.field, Verdict.FAILED, refusal.message.rstrip(".")) for refusal in refusals]
-    findings = check_template(build_template(spec, facts), facts.region)
+    findings = check_template(build_template(spec, facts), facts)
     if findings:
         return [Check("template", Verdict.FAILED, str(finding).rstrip(".")) for finding in findings]
     return [Check("template", Verdict.OK, "keeps all rules")]

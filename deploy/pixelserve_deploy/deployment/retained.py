@@ -36,7 +36,7 @@ def list_left(session: Session, used: Collection[str], name: str) -> list[str]:
         ResourceTypeFilters=["sagemaker:endpoint-config", "sagemaker:model"],
     )
     arns = [str(found["ResourceARN"]) for page in pages for found in page["ResourceTagMappingList"]]
-    return [arn for arn in arns if arn.rpartition("/")[2] .lower() not in used]
+    return [arn for arn in arns if arn.rpartition("/")[2].lower() not in used]
 
 
 def remove(session: Session, arns: Collection[str]) -> int:
