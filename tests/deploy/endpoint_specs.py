@@ -63,17 +63,17 @@ FIELDS: dict[str, dict[str, Any]] = {
 """By what they are for; `{partition}` and `{region}` stand in ARNs."""
 
 
-def build_spec(name: str, region: str = "us-east-2", **fields: Any) -> EndpointSpec:
+def build_spec(base: str, region: str = "us-east-2", /, **fields: Any) -> EndpointSpec:
     """One of them, with other fields."""
     partition, domain = REGIONS[region]
     image = f"{ACCOUNT}.dkr.ecr.{region}.{domain}/pixelserve:0.1.0"
     placed = {
         key: value.format(partition=partition, region=region) if isinstance(value, str) else value
-        for key, value in FIELDS[name].items()
+        for key, value in FIELDS[base].items()
     }
     return make_spec({"name": "upscaler", "image": image, **placed, **fields})
 
 
-def build_facts(region: str = "us-east-2", **fields: Any) -> Facts:
+def build_facts(region: str = "us-east-2", /, **fields: Any) -> Facts:
     """What is known there."""
     return Facts(**{"region": region, "account": ACCOUNT, "digest": DIGEST, "now": NOW, **fields})
