@@ -1,7 +1,7 @@
 """What somebody wants deployed: one endpoint, as the command line's options or a table of `pixelserve.toml` say.
 
 Limits of single fields are those of the SageMaker API reference (botocore's service model) and of the pages that a
-field names; what fields may not be together, or in a region, is in `refusals`. `reading.make_spec` makes errors sentences.
+field names; what fields may not be together, or in a region, is in `refusals`. `reading.make_spec` phrases errors.
 """
 
 from __future__ import annotations
