@@ -101,7 +101,7 @@ def _describe(place: tuple[int | str, ...], kind: str, message: str, value: obje
     if kind == "missing":
         return f"{field}: It is missing. {_INSTEAD[field]}."
     shown = f"{'.'.join(map(str, place))}: {value!r} does not fit"
-    return f"{shown}. {_INSTEAD[field]}." if field in _INSTEAD else f"{shown}: {message[0].lower()}{message[1:]}."
+    return f"{shown}. {_INSTEAD[field]}." if field in _INSTEAD else f"{shown}: {message.replace('Input', 'it')}."
 
 
 def json_schema() -> dict[str, Any]:

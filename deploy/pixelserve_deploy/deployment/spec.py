@@ -1,7 +1,7 @@
 """What somebody wants deployed: one endpoint, as the command line's options or a table of `pixelserve.toml` say.
 
 Limits of single fields are those of the SageMaker API reference (botocore's service model) and of the pages that a
-field names; what fields may not be together, or in a region, is in `refusals`.
+field names; what fields may not be together, or in a region, is in `refusals`. `reading.make_spec` phrases errors.
 """
 
 from __future__ import annotations
@@ -41,10 +41,7 @@ class Update(StrEnum):
 
 
 class EndpointSpec(BaseModel):
-    """One endpoint. Every field but `name` and `image` has a default that serves.
-
-    Raises pydantic's ValidationError; `reading.describe_errors` makes it a sentence for each field.
-    """
+    """One endpoint. Every field but `name` and `image` has a default that serves."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", str_strip_whitespace=True, use_attribute_docstrings=True, allow_inf_nan=False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pixelserve_deploy.deployment.facts import Facts
-from pixelserve_deploy.deployment.refusals import fleet, links, modes, surroundings
+from pixelserve_deploy.deployment.refusals import fleet, links, modes, region
 from pixelserve_deploy.deployment.refusals.refusal import Refusal
 from pixelserve_deploy.deployment.spec import EndpointSpec
 
@@ -12,4 +12,5 @@ __all__ = ["Refusal", "refuse"]
 
 def refuse(spec: EndpointSpec, facts: Facts) -> list[Refusal]:
     """Everything that is wrong with the spec there; empty when it can be deployed as far as is known."""
-    return [found for module in (modes, links, surroundings, fleet) for found in module.check(spec, facts)]
+    no_region = list(region.check(spec, facts))
+    return no_region or [found for module in (modes, links, fleet) for found in module.check(spec, facts)]

@@ -37,6 +37,8 @@ def check(spec: EndpointSpec, facts: Facts) -> Refusals:
     for field in ARNS:
         if value := getattr(spec, field):
             yield from _check_arn(field, value, facts)
+    if spec.permissions_boundary and spec.role and (spec.ttl_hours is None or spec.ttl_role):
+        yield Refusal("permissions_boundary", "With `role` the stack makes no role to bound. Remove one of the two.")
     yield from _check_places(spec)
     yield from _check_network(spec)
     yield from _check_tags(spec)
@@ -85,7 +87,8 @@ def _check_places(spec: EndpointSpec) -> Refusals:
         if value and S3.fullmatch(value) is None:
             yield Refusal(
                 field,
-                f"{value} is no place in S3. Write s3://BUCKET/PREFIX/; a bucket's name has 3 characters at least.",
+                f"{value} is no place in S3. Write s3://BUCKET/PREFIX/: a bucket's name has 3 to 63 lower-case "
+                "letters, digits, dots and hyphens, a prefix neither spaces nor wildcards.",
             )
         elif value and field != "weights" and not value.endswith("/"):
             yield Refusal(field, f"{value} is no prefix: it must end in a slash. Write {value}/.")

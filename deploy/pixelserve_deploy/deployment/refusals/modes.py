@@ -9,7 +9,7 @@ from pixelserve_deploy.deployment.spec import LAMBDA_MB, SERVERLESS_MB, Endpoint
 
 INSTANCES = frozenset({Mode.REALTIME, Mode.ASYNC})
 MEMORY = frozenset({Mode.SERVERLESS, Mode.LAMBDA})
-_FLEET = (INSTANCES, "It has no instances. Remove it, or write mode = 'realtime'.")
+_FLEET = (INSTANCES, "It has no instances of yours. Remove it, or write mode = 'realtime'.")
 TAKEN_BY = {
     "instances": _FLEET,
     "count": _FLEET,
@@ -27,7 +27,7 @@ TAKEN_BY = {
         "Only real-time endpoints capture data. Remove it; asynchronous results lie in S3 anyway.",
     ),
     "capture_percent": (frozenset({Mode.REALTIME}), "Only real-time endpoints capture data. Remove it."),
-    "network_isolation": (INSTANCES, "It is of models on instances. Remove it, or write mode = 'realtime'."),
+    "network_isolation": (INSTANCES, "Only models on instances are isolated. Remove it, or write mode = 'realtime'."),
     "subnets": (INSTANCES | {Mode.LAMBDA}, "Serverless endpoints are in no VPC. Remove them, or take another mode."),
     "security_groups": (INSTANCES | {Mode.LAMBDA}, "Serverless endpoints are in no VPC. Remove them."),
     "weights": (
@@ -46,13 +46,13 @@ def check(spec: EndpointSpec, facts: Facts) -> Refusals:
     """Refuses what does not go with the mode."""
     for field, (modes, instead) in TAKEN_BY.items():
         if field in spec.model_fields_set and getattr(spec, field) and spec.mode not in modes:
-            yield Refusal(field, f"A {spec.mode} endpoint takes none. {instead}")
+            yield Refusal(field, f"Mode {spec.mode} takes no {field}. {instead}")
     if spec.mode is Mode.SERVERLESS:
         yield from _check_serverless(spec)
     if spec.mode is Mode.LAMBDA and spec.memory_mb not in LAMBDA_MB:
         yield Refusal("memory_mb", f"Lambda has 128 to 10240 MB, not {spec.memory_mb}. Write one of these.")
     if spec.mode in MEMORY and facts.cuda:
-        yield Refusal("image", f"A {spec.mode} endpoint has no GPU. Build the image without --device cuda.")
+        yield Refusal("image", f"Mode {spec.mode} has no GPU. Build the image without --device cuda.")
     yield from _check_features(spec)
     yield from _check_expiry(spec)
 
@@ -83,9 +83,8 @@ def _check_features(spec: EndpointSpec) -> Refusals:
     if not spec.is_multi_model:
         return
     if spec.mode is not Mode.REALTIME:
-        yield Refusal(
-            "features", f"A {spec.mode} endpoint serves one. Name one, or write mode = 'realtime' for several."
-        )
+        yield Refusal("features", f"Mode {spec.mode} serves one. Name one, or write mode = 'realtime' for several.")
+        return
     if not spec.weights.endswith("/"):
         yield Refusal(
             "weights",

@@ -9,12 +9,14 @@ from datetime import UTC, timedelta
 
 from pixelserve_deploy.deployment.facts import Facts
 from pixelserve_deploy.deployment.spec import EndpointSpec
-from pixelserve_deploy.deployment.templates.resource import Resource, arn, attribute, ref, sub, untagged
+from pixelserve_deploy.deployment.templates.resource import TAG, Resource, arn, attribute, ref, sub, untagged
 from pixelserve_deploy.deployment.templates.roles import SCHEDULER, Statement, allow, build_role
 
 SCHEDULE, ROLE = "ExpirySchedule", "ExpiryRole"
 DELETE_STACK = "scheduler:::aws-sdk:cloudformation:deleteStack"
 """EventBridge Scheduler's universal target (user guide)."""
+KEPT_OF_NAME = 24
+"""CloudFormation cuts a long stack's name in names of roles, which have 64 characters; it keeps so many at least."""
 
 
 def add_expiry(spec: EndpointSpec, facts: Facts, resources: dict[str, Resource]) -> dict[str, Resource]:
@@ -27,7 +29,7 @@ def add_expiry(spec: EndpointSpec, facts: Facts, resources: dict[str, Resource])
     if spec.ttl_role:
         return {**resources, SCHEDULE: _build_schedule(spec, facts)}
     later = {name: {**resource, "DependsOn": [ROLE]} for name, resource in resources.items()}
-    role = build_role(spec, SCHEDULER, _permissions())
+    role = build_role(spec, SCHEDULER, _permissions(spec))
     return {ROLE: role, **later, SCHEDULE: _build_schedule(spec, facts)}
 
 
@@ -47,24 +49,25 @@ def _build_schedule(spec: EndpointSpec, facts: Facts) -> Resource:
     return untagged("AWS::Scheduler::Schedule", properties)
 
 
-def _permissions() -> list[Statement]:
-    """What deleting the resources takes, as the handlers in CloudFormation's schemas say; names begin with the stack's.
-
-    SageMaker's, CloudWatch's and Lambda's are bound by their account and region, which a role cannot leave.
-    """
+def _permissions(spec: EndpointSpec) -> list[Statement]:
+    """What deleting the resources takes, as the handlers in CloudFormation's schemas say, of this stack alone."""
     place = "${AWS::Region}:${AWS::AccountId}"
-    endpoint = ["DeleteEndpoint", "DescribeEndpoint", "DeleteEndpointConfig", "DescribeEndpointConfig"]
-    function = ["DeleteFunction", "GetFunction", "DeleteFunctionUrlConfig", "GetFunctionUrlConfig"]
-    scaling = ["DeregisterScalableTarget", "DeleteScalingPolicy", "DescribeScalableTargets", "DescribeScalingPolicies"]
-    role = ["DeleteRole", "DeleteRolePolicy", "DetachRolePolicy", "GetRole", "ListAttachedRolePolicies",
-            "ListRolePolicies"]  # fmt: skip
+    ours = {"StringEquals": {f"aws:ResourceTag/{TAG}": spec.name}}
+    scaling = {"StringEquals": {"application-autoscaling:service-namespace": "sagemaker"}}
     return [
         allow(["cloudformation:DeleteStack"], ref("AWS::StackId")),
-        allow([f"sagemaker:{action}" for action in (*endpoint, "DeleteModel", "DescribeModel")], "*"),
-        allow([f"application-autoscaling:{action}" for action in scaling], "*"),
-        allow(["cloudwatch:DeleteAlarms", "cloudwatch:DescribeAlarms"], "*"),
-        allow([f"lambda:{action}" for action in function], "*"),
-        allow([f"iam:{action}" for action in role], arn("iam::${AWS::AccountId}:role/${AWS::StackName}-*")),
-        allow(["sns:DeleteTopic", "sns:GetTopicAttributes"], arn(f"sns:{place}:${{AWS::StackName}}-*")),
+        allow(["sagemaker:DeleteEndpoint", "sagemaker:DeleteEndpointConfig", "sagemaker:DeleteModel",
+               "sagemaker:DescribeEndpoint"], "*", **ours),
+        allow(["application-autoscaling:DeleteScalingPolicy", "application-autoscaling:DeregisterScalableTarget"], "*",
+              **scaling),
+        allow(["application-autoscaling:DescribeScalableTargets", "application-autoscaling:DescribeScalingPolicies",
+               "cloudwatch:DescribeAlarms", "ec2:DescribeNetworkInterfaces"], "*"),
+        allow(["cloudwatch:DeleteAlarms"], arn(f"cloudwatch:{place}:alarm:{spec.stack}-*")),
+        allow(["lambda:DeleteFunction", "lambda:DeleteFunctionUrlConfig", "lambda:GetFunction"],
+              arn(f"lambda:{place}:function:{spec.name}")),
+        allow(["iam:DeleteRole", "iam:DeleteRolePolicy", "iam:DetachRolePolicy", "iam:GetRole",
+               "iam:ListAttachedRolePolicies", "iam:ListRolePolicies", "iam:TagRole", "iam:UntagRole"],
+              arn(f"iam::${{AWS::AccountId}}:role/{spec.stack[:KEPT_OF_NAME]}*")),
+        allow(["sns:DeleteTopic", "sns:GetTopicAttributes"], arn(f"sns:{place}:{spec.stack}-*")),
         allow(["scheduler:DeleteSchedule", "scheduler:GetSchedule"], arn(f"scheduler:{place}:schedule/default/*")),
-    ]
+    ]  # fmt: skip

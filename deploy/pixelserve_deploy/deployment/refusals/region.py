@@ -1,4 +1,4 @@
-"""The region, and what this tool knows of it."""
+"""The region, and whether this tool knows its partition."""
 
 from __future__ import annotations
 
@@ -21,7 +21,3 @@ def check(spec: EndpointSpec, facts: Facts) -> Refusals:
         yield Refusal("region", f"{facts.region} is in neither aws nor aws-cn. Take a region of these.")
     elif spec.region and spec.region != facts.region:
         yield Refusal("region", f"The spec says {spec.region}, the command {facts.region}. Say the same in both.")
-    if facts.digest and not re.fullmatch(r"sha256:[0-9a-f]{64}", facts.digest):
-        yield Refusal("image", f"{facts.digest!r} is no digest. Push the image again.")
-    if spec.permissions_boundary and spec.role and (spec.ttl_hours is None or spec.ttl_role):
-        yield Refusal("permissions_boundary", "With `role` the stack makes no role to bound. Remove one of the two.")
