@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Self
 
 import pytest
 from moto.applicationautoscaling.models import applicationautoscaling_backends
+from moto.awslambda.exceptions import UnknownFunctionException
+from moto.awslambda.models import lambda_backends
 from moto.cloudformation import parsing
 from moto.cloudwatch.models import cloudwatch_backends
-from moto.sagemaker.models import FakeEndpoint
-from moto.servicequotas.responses import ServiceQuotasResponse
+from moto.sagemaker.models import FakeEndpoint, FakeEndpointConfig
+from moto.scheduler.models import scheduler_backends
 from moto.server import ThreadedMotoServer
+from moto.servicequotas.responses import ServiceQuotasResponse
 
 ACCOUNT = "123456789012"
 QUOTAS = [{"QuotaName": "ml.g4dn.xlarge for endpoint usage", "Value": 4.0}]
@@ -100,8 +104,9 @@ class TaughtTarget(Taught):
     @classmethod
     def make(cls, name: str, properties: dict[str, Any], account: str, region: str) -> str:
         place = (properties["ServiceNamespace"], properties["ResourceId"], properties["ScalableDimension"])
+        suspended: Any = {}
         limits = (int(properties["MinCapacity"]), int(properties["MaxCapacity"]))
-        applicationautoscaling_backends[account][region].register_scalable_target(*place, *limits, "", "")
+        applicationautoscaling_backends[account][region].register_scalable_target(*place, *limits, "", suspended)
         return "|".join((place[1], place[2], place[0]))  # as CloudFormation's Ref of it
 
     @classmethod
@@ -134,10 +139,51 @@ class TaughtPolicy(Taught):
         applicationautoscaling_backends[account][region].delete_scaling_policy(*physical.split("|"))
 
 
+class TaughtUrl(Taught):
+    cf_type = "AWS::Lambda::Url"
+
+    @classmethod
+    def has_cfn_attr(cls, attr: str) -> bool:
+        return attr == "FunctionUrl"
+
+    def get_cfn_attribute(self, attribute: str) -> str:
+        return f"https://{self.physical_resource_id}.lambda-url.example/"
+
+    @classmethod
+    def make(cls, name: str, properties: dict[str, Any], account: str, region: str) -> str:
+        function = properties["TargetFunctionArn"]
+        lambda_backends[account][region].create_function_url_config(function, properties)
+        return str(function)
+
+    @classmethod
+    def remove(cls, physical: str, account: str, region: str) -> None:
+        with suppress(UnknownFunctionException):  # moto deletes in any order
+            lambda_backends[account][region].delete_function_url_config(physical)
+
+
+class TaughtSchedule(Taught):
+    cf_type, cf_name = "AWS::Scheduler::Schedule", "Name"
+
+    @classmethod
+    def make(cls, name: str, properties: dict[str, Any], account: str, region: str) -> str:
+        given = {re.sub(r"(?<!^)(?=[A-Z])", "_", key).lower(): value for key, value in properties.items()}
+        unset: dict[str, Any] = dict.fromkeys(
+            ("end_date", "group_name", "kms_key_arn", "start_date", "action_after_completion")
+        )
+        scheduler_backends[account][region].create_schedule(name=name, state="ENABLED", **unset, **given)
+        return name
+
+    @classmethod
+    def remove(cls, physical: str, account: str, region: str) -> None:
+        scheduler_backends[account][region].delete_schedule(None, physical)
+
+
 @contextmanager
 def taught_cloud() -> Iterator[str]:
     """The URL of a server that stands for every service of AWS."""
     with pytest.MonkeyPatch.context() as patch:
+        arn = property(lambda config: config.endpoint_config_arn, lambda config, value: None)
+        patch.setattr(FakeEndpointConfig, "arn", arn, raising=False)  # moto makes it a tuple
         patch.setattr(FakeEndpoint, "cloudformation_name_type", staticmethod(lambda: "EndpointName"))  # moto drops it
         models = [*parsing.get_model_list(), *Taught.__subclasses__()]
         patch.setattr(parsing, "get_model_list", lambda: models)
@@ -146,6 +192,7 @@ def taught_cloud() -> Iterator[str]:
         patch.setattr(
             ServiceQuotasResponse, "list_service_quotas", lambda _: json.dumps({"Quotas": QUOTAS}), raising=False
         )
+        patch.setattr(logging.getLogger("werkzeug"), "disabled", True)
         server = ThreadedMotoServer("127.0.0.1", 0)
         server.start()
         try:

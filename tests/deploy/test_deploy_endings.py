@@ -9,9 +9,8 @@ of this has been seen on AWS.
 from __future__ import annotations
 
 import json
-import re
-import signal
 import os
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -78,6 +77,17 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Scripted:
     script.answer("cloudformation", "ExecuteChangeSet", {})
     script.answer("cloudformation", "DeleteStack", {})
     script.answer("cloudformation", "GetTemplate", {"TemplateBody": json.dumps(DEPLOYED)})
+    arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
+    configs = [
+        {"EndpointConfigName": f"Config-{age}", "EndpointConfigArn": f"{arn}:endpoint-config/x", "CreationTime": BEGIN}
+        for age in ("NEW", "OLD", "OTHER")
+    ]
+    models = [
+        {"ModelName": f"Model-{age}", "ModelArn": f"{arn}:model/x", "CreationTime": BEGIN}
+        for age in ("NEW", "OLD", "OTHER")
+    ]
+    script.answer("sagemaker", "ListEndpointConfigs", {"EndpointConfigs": configs})
+    script.answer("sagemaker", "ListModels", {"Models": models})
     script.answer("sagemaker", "DeleteEndpointConfig", {})
     script.answer("sagemaker", "DeleteModel", {})
     return script
@@ -243,8 +253,8 @@ def test_an_update_removes_the_pair_that_it_replaced(aws: Scripted, capsys: pyte
     assert "+/- Model  SageMaker::Model: PrimaryContainer\n" in printed
     assert "User Initiated" in printed and "CREATE_COMPLETE" not in printed  # what was before is not told again
     assert "OnStackFailure" not in aws.find("CreateChangeSet")[0]
-    assert aws.find("DeleteEndpointConfig") == [{"EndpointConfigName": "config-old"}]
-    assert aws.find("DeleteModel") == [{"ModelName": "model-old"}]
+    assert aws.find("DeleteEndpointConfig") == [{"EndpointConfigName": "Config-OLD"}]
+    assert aws.find("DeleteModel") == [{"ModelName": "Model-OLD"}]
 
 
 def test_nothing_to_do(aws: Scripted, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,11 +13,12 @@ from pixelserve_deploy.deployment.following import POLL_SECONDS, Follower, Goal,
 from pixelserve_deploy.deployment.logs import KEPT_DAYS, ContainerLog, keep, name_endpoint_group
 from pixelserve_deploy.deployment.outcome import Outcome, Status
 from pixelserve_deploy.deployment.plan import read_changes
-from pixelserve_deploy.deployment.resolver import Change, Template, resolve
+from pixelserve_deploy.deployment.resolver import Change, resolve
 from pixelserve_deploy.deployment.retained import CONFIG_TYPE, MODEL_TYPE, find_silent_rollback, list_left, remove
 from pixelserve_deploy.deployment.spec import STACK_PREFIX
 from pixelserve_deploy.deployment.stacks import DEAD, EMPTY, STUCK, ChangeSet, Stack, StackRefused, State
 from pixelserve_deploy.deployment.steps import split_update, why_not_in_place
+from pixelserve_deploy.deployment.templates import Template
 
 
 @dataclass(frozen=True)

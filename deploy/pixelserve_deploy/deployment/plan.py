@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from pixelserve_deploy.cost import format_money, format_plain
 from pixelserve_deploy.deployment.pricing import Cost, price_endpoint
-from pixelserve_deploy.deployment.resolver import Action, Change, Template, resolve
+from pixelserve_deploy.deployment.resolver import Action, Change, resolve
 from pixelserve_deploy.deployment.spec import EndpointSpec, Mode
+from pixelserve_deploy.deployment.templates import Template
 from pixelserve_deploy.deployment.templates.endpoint import CONFIG, find_instances
 from pixelserve_deploy.deployment.templates.scaling import TARGET
 
@@ -115,15 +117,18 @@ def describe_cost(cost: Cost) -> str:
     """$0.736 an hour, $537.28 a month; up to so much."""
     if cost.hour_at_rest is None or cost.month_at_rest is None:
         return f"unknown. {' '.join(cost.notes)}"
-    text = f"{_an_hour(cost, cost.hour_at_rest)}, {format_money(cost.month_at_rest, cost.currency)} a month at rest"
-    if cost.hour_at_most is None or cost.month_at_most is None or cost.hour_at_most == cost.hour_at_rest:
-        return text.removesuffix(" at rest") if cost.hour_at_most == cost.hour_at_rest else text
-    most = f"{_an_hour(cost, cost.hour_at_most)}, {format_money(cost.month_at_most, cost.currency)} a month"
-    return f"{text}; at most {most}"
+    rest = _describe_amounts(cost.hour_at_rest, cost.month_at_rest, cost.currency)
+    if cost.hour_at_most == cost.hour_at_rest:
+        return rest
+    if cost.hour_at_most is None or cost.month_at_most is None:
+        return f"{rest} at rest"
+    return f"{rest} at rest; at most {_describe_amounts(cost.hour_at_most, cost.month_at_most, cost.currency)}"
 
 
-def _an_hour(cost: Cost, amount: Any) -> str:
-    return f"{format_money(amount, cost.currency, 3)} an hour"
+def _describe_amounts(hour: Decimal, month: Decimal, currency: str) -> str:
+    if not hour:
+        return "nothing"
+    return f"{format_money(hour, currency, 3)} an hour, {format_money(month, currency)} a month"
 
 
 def _cost_to_json(cost: Cost) -> dict[str, Any]:

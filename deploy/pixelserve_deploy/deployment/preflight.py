@@ -14,8 +14,9 @@ from enum import StrEnum
 from typing import Any
 
 from pixelserve_deploy.aws import AwsError, Session
-from pixelserve_deploy.cost import PriceMissing, find_newest_book
+from pixelserve_deploy.cost import load_books
 from pixelserve_deploy.deployment.facts import Facts
+from pixelserve_deploy.deployment.pricing import KINDS, SAGEMAKER
 from pixelserve_deploy.deployment.refusals import refuse
 from pixelserve_deploy.deployment.rules import check_template
 from pixelserve_deploy.deployment.spec import EndpointSpec, Mode
@@ -152,25 +153,32 @@ def _judge_image(spec: EndpointSpec, image: dict[str, Any]) -> Check:
 
 
 def _check_offer(spec: EndpointSpec, session: Session, facts: Facts) -> Found:
+    """By our own prices. Types that they have nowhere may be there; a region without prices may have all."""
     if not spec.is_on_instances:
         return [], facts
-    kind = "async" if spec.mode is Mode.ASYNC else "hosting"
-    try:
-        book = find_newest_book(session.region)
-    except PriceMissing as error:
-        return [Check("offer", Verdict.WARNING, "no prices of this region", error.message)], facts
-    offered = frozenset(
-        dimension.removeprefix(f"{kind} ")
-        for service, region, dimension in book.prices
-        if service == "AmazonSageMaker" and region == session.region and dimension.startswith(f"{kind} ml.")
-    )
-    facts = replace(facts, offered=offered)
-    missing = [name for name in spec.instances if name not in offered]
-    if missing:
+    regions = list_offers(KINDS[spec.mode])
+    known = frozenset[str]().union(*regions.values())
+    here = regions.get(session.region)
+    unknown = [name for name in spec.instances if here is None or name not in known]
+    if here is not None:
+        facts = replace(facts, offered=here | set(unknown))
+    if unknown:
+        found = f"no price is known of {', '.join(unknown)} in {session.region}"
+        fix = f"`pixelserve cost refresh --region {session.region}` asks AWS."
+        return [Check("offer", Verdict.WARNING, found, fix)], facts
+    if not here or not here.issuperset(spec.instances):
         return [], facts  # refused by our own rules
-    return [
-        Check("offer", Verdict.OK, f"{', '.join(spec.instances)} in {session.region} by the prices of {book.id}")
-    ], facts
+    return [Check("offer", Verdict.OK, f"{', '.join(spec.instances)} in {session.region} by our prices")], facts
+
+
+def list_offers(kind: str) -> dict[str, frozenset[str]]:
+    """Instance types by region that the price books have for `hosting` or `async`."""
+    found: dict[str, set[str]] = {}
+    for book in load_books().values():
+        for service, region, dimension in book.prices:
+            if service == SAGEMAKER and dimension.startswith(f"{kind} ml."):
+                found.setdefault(region, set()).add(dimension.removeprefix(f"{kind} "))
+    return {region: frozenset(types) for region, types in found.items()}
 
 
 def _check_quota(spec: EndpointSpec, session: Session, facts: Facts) -> Found:

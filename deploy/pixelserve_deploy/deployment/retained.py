@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from pixelserve_deploy.aws import AwsError, Session
+from pixelserve_deploy.aws import Client, Session
 from pixelserve_deploy.deployment.templates.resource import TAG
 
 CONFIG_TYPE, MODEL_TYPE = "AWS::SageMaker::EndpointConfig", "AWS::SageMaker::Model"
@@ -41,18 +41,20 @@ def list_left(session: Session, used: Collection[str], name: str) -> list[str]:
 
 def remove(session: Session, arns: Collection[str]) -> int:
     """Deletes models and configurations; how many were still there (tags outlive what they are on by a while)."""
+    if not arns:
+        return 0
     client = session.client("sagemaker")
-    removed = 0
-    for arn in sorted(arns):  # configurations before the models that they name
-        name = arn.rpartition("/")[2]
-        try:
-            if ":endpoint-config/" in arn:
-                client.delete_endpoint_config(EndpointConfigName=name)
-            else:
-                client.delete_model(ModelName=name)
-        except AwsError as error:
-            if "could not find" not in error.message.lower():
-                raise
-        else:
-            removed += 1
-    return removed
+    names = {arn.rpartition("/")[2].lower() for arn in arns}
+    configs = _find_names(client, "list_endpoint_configs", "EndpointConfigs", "EndpointConfigName", names)
+    models = _find_names(client, "list_models", "Models", "ModelName", names)
+    for config in configs:
+        client.delete_endpoint_config(EndpointConfigName=config)
+    for model in models:
+        client.delete_model(ModelName=model)
+    return len(configs) + len(models)
+
+
+def _find_names(client: Client, operation: str, key: str, field: str, lower: Collection[str]) -> list[str]:
+    """Names as they were given, of those that ARNs have in lower case."""
+    found = [str(entry[field]) for page in client.pages(operation) for entry in page[key]]
+    return [name for name in found if name.lower() in lower]
