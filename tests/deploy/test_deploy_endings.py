@@ -251,7 +251,8 @@ def test_an_update_removes_the_pair_that_it_replaced(aws: Scripted, capsys: pyte
     code, printed = deploy(capsys)
     assert code == 0
     assert "+/- Model  SageMaker::Model: PrimaryContainer\n" in printed
-    assert "User Initiated" in printed and "CREATE_COMPLETE" not in printed  # what was before is not told again
+    assert "UPDATE_IN_PROGRESS" in printed
+    assert "CREATE_COMPLETE" not in printed  # what was before is not told again
     assert "OnStackFailure" not in aws.find("CreateChangeSet")[0]
     assert aws.find("DeleteEndpointConfig") == [{"EndpointConfigName": "Config-OLD"}]
     assert aws.find("DeleteModel") == [{"ModelName": "Model-OLD"}]
@@ -485,8 +486,8 @@ def test_a_template_that_cloudformation_refuses(aws: Scripted, capsys: pytest.Ca
     code, printed = deploy(capsys)
     assert code == 3
     assert (
-        f"cause:     CloudFormation refuses the template: {reason} Model /Resources/Model/Properties/PrimaryContainer: Unsupported property"
-        in printed
+        f"cause:     CloudFormation refuses the template: {reason} "
+        "Model /Resources/Model/Properties/PrimaryContainer: Unsupported property" in printed
     )
     assert aws.count("DeleteStack") == 1
 

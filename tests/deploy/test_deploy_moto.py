@@ -24,10 +24,9 @@ NAME = "upscaler"
 GROUP = f"/aws/sagemaker/Endpoints/{NAME}"
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 LAYER = {"mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip", "size": 3_100_000_000}
-SCALED = {"ServiceNamespace": "sagemaker"}
 SEEN: dict[str, Callable[[Any], list[Any]]] = {
-    "AWS::ApplicationAutoScaling::ScalableTarget": lambda aws: aws("application-autoscaling").describe_scalable_targets(**SCALED)["ScalableTargets"],
-    "AWS::ApplicationAutoScaling::ScalingPolicy": lambda aws: aws("application-autoscaling").describe_scaling_policies(**SCALED)["ScalingPolicies"],
+    "AWS::ApplicationAutoScaling::ScalableTarget": lambda aws: list_scaling(aws, "describe_scalable_targets"),
+    "AWS::ApplicationAutoScaling::ScalingPolicy": lambda aws: list_scaling(aws, "describe_scaling_policies"),
     "AWS::CloudWatch::Alarm": lambda aws: aws("cloudwatch").describe_alarms()["MetricAlarms"],
     "AWS::IAM::Role": lambda aws: aws("iam").list_roles()["Roles"],
     "AWS::Lambda::Function": lambda aws: aws("lambda").list_functions()["Functions"],
@@ -46,6 +45,12 @@ MODES = {
     "serverless": ["--mode", "serverless", "--memory-mb", "3072"],
     "lambda": ["--mode", "lambda", "--memory-mb", "3008"],
 }
+
+
+def list_scaling(aws: Any, operation: str) -> list[Any]:
+    """What an operation lists for SageMaker, under its answer's only key besides the metadata."""
+    answer = getattr(aws("application-autoscaling"), operation)(ServiceNamespace="sagemaker")
+    return next(found for found in answer.values() if isinstance(found, list))
 
 
 def list_urls(client: Any) -> list[Any]:

@@ -11,6 +11,7 @@ to look, 5 still running, 10 --plan has changes.
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from pixelserve_deploy.deployment.facts import Facts
 from pixelserve_deploy.deployment.following import POLL_SECONDS
 from pixelserve_deploy.deployment.outcome import Outcome, Status
 from pixelserve_deploy.deployment.plan import Plan, make_offline_plan, make_plan
+from pixelserve_deploy.deployment.policies import make_policies
 from pixelserve_deploy.deployment.preflight import Check, Verdict, check_all, check_rules
 from pixelserve_deploy.deployment.reading import make_spec
 from pixelserve_deploy.deployment.spec import EndpointSpec, Mode
@@ -49,6 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plan", action="store_true", help="say what would change, and change nothing")
     parser.add_argument("--against", type=Path, metavar="FILE",
                         help="with --plan: compare with this file, not with AWS")  # fmt: skip
+    parser.add_argument("--print-policy", metavar="OWNER/NAME",
+                        help="print the IAM policies with which this GitHub repository may plan and deploy it; "
+                        "OWNER@ID/NAME@ID for repositories made since 2026-07-15")  # fmt: skip
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument("--json", action="store_true", help="print each step and the end as JSON, one object a line")
     parser.add_argument("--poll", type=float, default=POLL_SECONDS, metavar="SECONDS", help=argparse.SUPPRESS)
@@ -59,6 +64,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, stop: Stop) -> int:
     if arguments.against and not arguments.plan:
         raise UsageError("--against goes with --plan")
+    if arguments.print_policy:
+        print(json.dumps(make_policies(read_endpoint(arguments), arguments.print_policy), indent=2))
+        return 0
     teller = Teller("pixelserve deploy", arguments.name or "", arguments.json)
     details: dict[str, Any] = {}
     outcome = attempt(lambda: _deploy(arguments, stop, teller, details))

@@ -27,7 +27,7 @@ def find_silent_rollback(session: Session, wanted: Collection[str], name: str) -
 
 
 def list_left(session: Session, used: Collection[str], name: str) -> list[str]:
-    """ARNs of models and configurations that are tagged as the endpoint's, but for the names in `used`, in lower case."""
+    """ARNs of models and configurations with the endpoint's tag, but for the names in `used`, in lower case."""
     client = session.client("resourcegroupstaggingapi")
     pages = client.pages(
         "get_resources",

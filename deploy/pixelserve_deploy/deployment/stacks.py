@@ -151,10 +151,14 @@ class Stack:
         ]
 
     def discard(self, change_set: ChangeSet) -> None:
-        """Removes a change set, and with it the empty stack that it made."""
+        """Removes a change set, and with it the empty stack that it made, unless the caller may not delete stacks."""
         self._client.delete_change_set(ChangeSetName=change_set.id)
         if change_set.creates:
-            self._client.delete_stack(StackName=change_set.stack_id)
+            try:
+                self._client.delete_stack(StackName=change_set.stack_id)
+            except AwsError as error:
+                if not error.is_denied:
+                    raise
 
     def execute(self, change_set: ChangeSet) -> None:
         self._client.execute_change_set(ChangeSetName=change_set.id)

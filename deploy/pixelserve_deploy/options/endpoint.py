@@ -47,9 +47,9 @@ OPTIONS = {"ttl_hours": "--ttl"}
 
 def add_endpoint(parser: argparse.ArgumentParser) -> None:
     """NAME, -f and an option for each field; what is not given is None."""
-    parser.add_argument("name", nargs="?", metavar="NAME", help="of the endpoint (default: the file's only one)")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="of the endpoint (default: the only one of FILE)")
     parser.add_argument("-f", "--file", type=Path, metavar="FILE",
-                        help=f"endpoints as tables (default: {FILE} where there is one); options given beside it win")  # fmt: skip
+                        help=f"endpoints as tables (default: {FILE}, if there); options beside it win")  # fmt: skip
     for title, names in GROUPS.items():
         group = parser.add_argument_group(title)
         for name in names:
