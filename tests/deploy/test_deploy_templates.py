@@ -126,6 +126,10 @@ def test_several_features_are_a_multi_model_container() -> None:
     assert (container["Mode"], container["ModelDataUrl"]) == ("MultiModel", "s3://weights/archives/")
 
 
+def test_an_isolated_container_is_told_not_to_fetch() -> None:
+    assert build("closed")["Model"]["Properties"]["PrimaryContainer"]["Environment"] == {"PIXELSERVE_FETCH": "false"}
+
+
 def test_instance_pools_keep_their_order() -> None:
     variant = build("pools")["EndpointConfig"]["Properties"]["ProductionVariants"][0]
     assert "InstanceType" not in variant
