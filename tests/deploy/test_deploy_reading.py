@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 from endpoint_specs import FIELDS, build_spec
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pixelserve_deploy.deployment.reading import SpecError, format_specs, json_schema, parse_specs, read_specs
@@ -36,6 +36,7 @@ specs = st.fixed_dictionaries(
 ).map(lambda fields: EndpointSpec(**fields))
 
 
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(specs, max_size=3, unique_by=lambda spec: spec.name))
 def test_what_is_written_is_read_again(several: list[EndpointSpec]) -> None:
     read = parse_specs(format_specs(several)) if several else {}

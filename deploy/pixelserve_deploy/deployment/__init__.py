@@ -9,6 +9,7 @@ from pixelserve.lazy import exports
 
 if TYPE_CHECKING:
     from pixelserve_deploy.deployment.facts import Facts
+    from pixelserve_deploy.deployment.notes import list_notes
     from pixelserve_deploy.deployment.pricing import Cost, price_endpoint
     from pixelserve_deploy.deployment.reading import FILE, SpecError, format_specs, make_spec, parse_specs, read_specs
     from pixelserve_deploy.deployment.refusals import Refusal, refuse
@@ -22,6 +23,7 @@ else:
         __name__,
         {
             ".facts": "Facts",
+            ".notes": "list_notes",
             ".pricing": "Cost price_endpoint",
             ".reading": "FILE SpecError format_specs make_spec parse_specs read_specs",
             ".refusals": "Refusal refuse",
@@ -48,6 +50,7 @@ __all__ = [
     "build_template",
     "check_template",
     "format_specs",
+    "list_notes",
     "make_spec",
     "parse_specs",
     "price_endpoint",
