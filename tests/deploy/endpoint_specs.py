@@ -37,7 +37,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "own-role": {"role": "arn:{partition}:iam::123456789012:role/run"},
     "several": {"features": ["image-similarity", "image-super-resolution"], "weights": "s3://weights/archives/"},
     "hours": {"ttl_hours": 8, "most": 2, "environment": {"PIXELSERVE_S3_BUCKETS": "pictures, more-pictures"}},
-    "async": {"mode": "async", "instances": ["ml.g4dn.2xlarge"], "most": 2},
+    "async": {"mode": "async", "most": 2},
     "async-elsewhere": {
         "mode": "async",
         "instances": ["ml.g5.xlarge", "ml.g4dn.2xlarge"],

@@ -14,6 +14,7 @@ from cfnlint.core import get_rules
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 from endpoint_specs import DIGEST, FIELDS, REGIONS, build_facts, build_spec
 
+from pixelserve_deploy.deployment.notes import list_notes
 from pixelserve_deploy.deployment.refusals import refuse
 from pixelserve_deploy.deployment.rules import check_template
 from pixelserve_deploy.deployment.spec import Update
@@ -126,6 +127,10 @@ def test_several_features_are_a_multi_model_container() -> None:
     assert (container["Mode"], container["ModelDataUrl"]) == ("MultiModel", "s3://weights/archives/")
 
 
+def test_an_isolated_container_is_told_not_to_fetch() -> None:
+    assert build("closed")["Model"]["Properties"]["PrimaryContainer"]["Environment"] == {"PIXELSERVE_FETCH": "false"}
+
+
 def test_instance_pools_keep_their_order() -> None:
     variant = build("pools")["EndpointConfig"]["Properties"]["ProductionVariants"][0]
     assert "InstanceType" not in variant
@@ -165,6 +170,26 @@ def test_a_function_has_a_signed_url_where_there_are_any() -> None:
 def test_the_update_is_what_the_quota_allows(fields: dict[str, Any], quota: int | None, update: Update) -> None:
     quotas = {} if quota is None else {"ml.g4dn.xlarge": quota}
     assert choose_update(build_spec("realtime", **fields), build_facts(quotas=quotas)) is update
+
+
+@pytest.mark.parametrize(
+    ("base", "region", "quota", "told"),
+    [
+        ("realtime", "us-east-2", 2, []),
+        ("realtime", "us-east-2", 1, ["The quota of 1 x ml.g4dn.xlarge does not hold twice the instances: an update"]),
+        ("scaled", "us-east-2", 3, ["The quota of 3 x ml.g4dn.xlarge does not hold twice the instances: updates are"]),
+        ("rolling", "us-east-2", 2, []),
+        ("closed", "us-east-2", 9, ["The container is isolated: requests with a `url` are refused"]),
+        ("several", "us-east-2", 9, ["Callers choose a feature by TargetModel: image-similarity.tar.gz"]),
+        ("lambda", "us-east-2", 0, []),
+        ("lambda", "cn-northwest-1", 0, ["cn-northwest-1 has no function URLs"]),
+    ],
+)
+def test_a_plan_tells_what_nothing_refuses(base: str, region: str, quota: int, told: list[str]) -> None:
+    facts = build_facts(region, quotas={"ml.g4dn.xlarge": quota})
+    notes = list_notes(build_spec(base, region), facts)
+    assert len(notes) == len(told)
+    assert all(note.startswith(beginning) for note, beginning in zip(notes, told, strict=True))
 
 
 @pytest.mark.parametrize(

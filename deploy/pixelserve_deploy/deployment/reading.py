@@ -88,8 +88,9 @@ def format_specs(specs: Iterable[EndpointSpec]) -> str:
 
 
 def describe_errors(error: ValidationError) -> list[str]:
-    """One sentence a field, with what to write instead."""
-    return [_describe(found["loc"], found["type"], found["msg"], found["input"]) for found in error.errors()]
+    """One sentence a field, with what to write instead; a default that only awaits other fields has none."""
+    found = [one for one in error.errors() if one["type"] != "default_factory_not_called"]
+    return [_describe(one["loc"], one["type"], one["msg"], one["input"]) for one in found]
 
 
 def _describe(place: tuple[int | str, ...], kind: str, message: str, value: object) -> str:

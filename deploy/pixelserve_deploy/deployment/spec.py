@@ -7,9 +7,11 @@ field names; what fields may not be together, or in a region, is in `refusals`. 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from pixelserve_deploy.cost import ASYNC_INSTEAD
 
 MOST_POOLS = 5
 """CreateEndpointConfig takes so many instance pools."""
@@ -20,6 +22,7 @@ SERVERLESS_MB = range(1024, 6145, 1024)
 LAMBDA_MB = range(128, 10241)
 """Memory of a Lambda function."""
 STACK_PREFIX = "pixelserve-"
+INSTANCE = "ml.g4dn.xlarge"
 CONCURRENCY = 4
 """Requests at once where SageMaker demands a number and the spec has none."""
 
@@ -61,8 +64,11 @@ class EndpointSpec(BaseModel):
     weights: str = ""
     """`s3://BUCKET/PREFIX/` uncompressed, or `s3://…/model.tar.gz`. Empty: what is in the image."""
 
-    instances: Annotated[tuple[str, ...], Field(min_length=1, max_length=MOST_POOLS)] = ("ml.g4dn.xlarge",)
-    """Instance types in order of preference; the later ones are taken where the first has no capacity."""
+    instances: Annotated[
+        tuple[str, ...], Field(min_length=1, max_length=MOST_POOLS, default_factory=lambda data: choose_instances(data))
+    ]
+    """Instance types in order of preference; the later ones are taken where the first has no capacity.
+    Empty: ml.g4dn.xlarge, and ml.g4dn.2xlarge for an asynchronous endpoint."""
     count: Annotated[int, Field(ge=0)] | None = None
     """Instances at least. Empty: 0 of an asynchronous endpoint, else 1."""
     most: Annotated[int, Field(ge=1)] | None = None
@@ -151,6 +157,12 @@ class EndpointSpec(BaseModel):
     def with_image(self, image: str) -> Self:
         """The same with another image: what an update by CI changes."""
         return self.model_copy(update={"image": image})
+
+
+def choose_instances(fields: dict[str, Any]) -> tuple[str, ...]:
+    """The default for a mode: the instance that the documents price, or the next where that is not offered."""
+    is_async = fields.get("mode") is Mode.ASYNC
+    return (ASYNC_INSTEAD[INSTANCE] if is_async else INSTANCE,)
 
 
 def has_gpu(instance: str) -> bool:

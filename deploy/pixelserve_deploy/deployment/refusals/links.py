@@ -107,7 +107,7 @@ def _check_network(spec: EndpointSpec) -> Refusals:
             yield Refusal(field, f"{wrong[0]} is no ID. Write such as {beginning}0123456789abcdef0.")
         if len(ids) > most:
             yield Refusal(field, f"{len(ids)} are more than SageMaker's {most}. Name fewer.")
-    fetching = [name for name in spec.environment if name.startswith(("PIXELSERVE_FETCH_", "PIXELSERVE_S3_"))]
+    fetching = [name for name in spec.environment if name.startswith(("PIXELSERVE_FETCH", "PIXELSERVE_S3_"))]
     if spec.network_isolation and fetching:
         yield Refusal(
             "network_isolation",

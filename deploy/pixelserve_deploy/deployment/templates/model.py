@@ -38,11 +38,12 @@ def pin_image(image: str, digest: str) -> str:
 
 def list_environment(spec: EndpointSpec) -> dict[str, str]:
     """The container's variables; a spec's own come before ours."""
+    environment = {"PIXELSERVE_FETCH": "false"} if spec.network_isolation else {}
     if spec.is_multi_model:
-        return {"SAGEMAKER_MULTI_MODEL": "true", **spec.environment}
-    if spec.features:
-        return {"PIXELSERVE_FEATURE": spec.features[0].replace("-", "_"), **spec.environment}
-    return spec.environment
+        environment["SAGEMAKER_MULTI_MODEL"] = "true"
+    elif spec.features:
+        environment["PIXELSERVE_FEATURE"] = spec.features[0].replace("-", "_")
+    return environment | spec.environment
 
 
 def _model_data(spec: EndpointSpec) -> dict[str, Any]:
