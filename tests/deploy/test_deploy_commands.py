@@ -87,7 +87,11 @@ def test_a_new_image_replaces_model_and_configuration(folder: Path, capsys: pyte
         (["deploy", "--count", "one"], 3, "count: 'one' does not fit"),
         (["deploy", "--tags", "team"], 2, "--tags team: write KEY=VALUE"),
         (["deploy", "--ttl", "8"], 2, "'8' is no duration: write 90m, 24h or 7d"),
-        (["deploy", "--plan", "--mode", "async"], 3, "ml.g4dn.xlarge is not offered for asynchronous endpoints"),
+        (
+            ["deploy", "--plan", "--mode", "async", "--instances", "ml.g4dn.xlarge"],
+            3,
+            "ml.g4dn.xlarge is not offered for asynchronous endpoints",
+        ),
         (["deploy", "--profile", "nobody"], 3, "The config profile (nobody) could not be found"),
         (["deploy", "new"], 3, "image: It is missing."),
         (["deploy", "--print-policy", "pixelserve"], 1, "pixelserve is no repository: write OWNER/NAME"),
@@ -163,7 +167,12 @@ def fleet(aws: Scripted) -> datetime:
     ]
     stacks.append({"StackName": "other", "StackStatus": "CREATE_COMPLETE", "CreationTime": made})
     aws.answer("cloudformation", "DescribeStacks", {"Stacks": stacks})
-    machines = {"busy": "ml.g4dn.xlarge", "forgotten": "ml.g5.xlarge", "theirs": "ml.g4dn.2xlarge", "odd": "ml.m5.large"}
+    machines = {
+        "busy": "ml.g4dn.xlarge",
+        "forgotten": "ml.g5.xlarge",
+        "theirs": "ml.g4dn.2xlarge",
+        "odd": "ml.m5.large",
+    }
     summaries, endpoints, configs = [], [], []
     for name, machine in machines.items():
         dates = {"CreationTime": made, "LastModifiedTime": made}

@@ -20,23 +20,32 @@ from pixelserve.errors import BadRequest, PixelserveError
 from pixelserve.processes import Stop
 from pixelserve_deploy import console
 from pixelserve_deploy.aws import AwsError, Session
-from pixelserve_deploy.deployment import deploying
-from pixelserve_deploy.deployment.deploying import Proposal, Work
-from pixelserve_deploy.deployment.facts import Facts
-from pixelserve_deploy.deployment.following import POLL_SECONDS
-from pixelserve_deploy.deployment.outcome import Outcome, Status
-from pixelserve_deploy.deployment.plan import Plan, make_offline_plan, make_plan
-from pixelserve_deploy.deployment.policies import make_policies
-from pixelserve_deploy.deployment.preflight import Check, Verdict, check_all, check_rules
-from pixelserve_deploy.deployment.reading import make_spec
-from pixelserve_deploy.deployment.spec import EndpointSpec, Mode
-from pixelserve_deploy.deployment.steps import why_not_in_place
-from pixelserve_deploy.deployment.telling import Teller, attempt
-from pixelserve_deploy.deployment.templates import build_template
-from pixelserve_deploy.deployment.templates.resource import TAG
+from pixelserve_deploy.deployment import (
+    POLL_SECONDS,
+    Check,
+    EndpointSpec,
+    Facts,
+    Mode,
+    Outcome,
+    Plan,
+    Proposal,
+    Status,
+    Teller,
+    Verdict,
+    Work,
+    attempt,
+    build_template,
+    check_all,
+    check_rules,
+    deploying,
+    make_offline_plan,
+    make_plan,
+    make_policies,
+    make_spec,
+    why_not_in_place,
+)
 from pixelserve_deploy.errors import UsageError
-from pixelserve_deploy.options import add_site
-from pixelserve_deploy.options.endpoint import add_endpoint, find_table, read_endpoint
+from pixelserve_deploy.options import add_endpoint, add_site, find_table, read_endpoint
 
 EXAMPLES = """\
   pixelserve deploy upscaler --image 123456789012.dkr.ecr.us-east-2.amazonaws.com/pixelserve:1
@@ -100,8 +109,8 @@ def _update(
     if ended is not None:
         return ended
     template = build_template(spec, facts)
-    proposal = deploying.propose(work, template, {**spec.tags, TAG: spec.name, f"{TAG}:mode": str(spec.mode)})
-    plan = make_plan(spec, facts.region, proposal.old, template, proposal.changes, steps=len(proposal.steps))
+    proposal = deploying.propose(work, spec, template)
+    plan = make_plan(spec, facts, proposal.old, template, proposal.changes, steps=len(proposal.steps))
     _show(plan, teller, details)
     if arguments.plan:
         deploying.discard(work, proposal)
@@ -153,7 +162,7 @@ def _plan_offline(spec: EndpointSpec, against: Path | None, teller: Teller, deta
             return Outcome(Status.REFUSED, obstacle)
     compared = f"against {against}" if against else "as if nothing were there: no credentials were found"
     teller.note(f"Planned without AWS, {compared}.")
-    plan = make_offline_plan(spec, spec.region, old, template)
+    plan = make_offline_plan(spec, facts, old, template)
     _show(plan, teller, details)
     return Outcome(Status.CHANGES if plan.changes else Status.DONE)
 

@@ -12,12 +12,7 @@ import argparse
 from pixelserve.processes import Stop
 from pixelserve_deploy import console
 from pixelserve_deploy.aws import Session
-from pixelserve_deploy.deployment import destroying
-from pixelserve_deploy.deployment.deploying import Work
-from pixelserve_deploy.deployment.destroying import Remains
-from pixelserve_deploy.deployment.following import POLL_SECONDS
-from pixelserve_deploy.deployment.outcome import Outcome, Status
-from pixelserve_deploy.deployment.telling import Teller, attempt
+from pixelserve_deploy.deployment import POLL_SECONDS, Outcome, Remains, Status, Teller, Work, attempt, destroying
 from pixelserve_deploy.options import add_site
 
 EXAMPLES = """\

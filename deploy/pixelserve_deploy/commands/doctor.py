@@ -10,11 +10,8 @@ import argparse
 import json
 
 from pixelserve_deploy.aws import Session
-from pixelserve_deploy.deployment.outcome import Status
-from pixelserve_deploy.deployment.preflight import check_all
-from pixelserve_deploy.deployment.telling import print_checks
-from pixelserve_deploy.options import add_site
-from pixelserve_deploy.options.endpoint import add_endpoint, read_endpoint
+from pixelserve_deploy.deployment import Status, check_all, print_checks
+from pixelserve_deploy.options import add_endpoint, add_site, read_endpoint
 
 EXAMPLES = """\
   pixelserve doctor

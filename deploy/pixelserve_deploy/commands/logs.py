@@ -14,8 +14,7 @@ from pixelserve.errors import NotFound
 from pixelserve.processes import Stop
 from pixelserve_deploy import console
 from pixelserve_deploy.aws import Session
-from pixelserve_deploy.deployment.listing import describe_span
-from pixelserve_deploy.deployment.logs import ContainerLog, Line, has_group, name_endpoint_group, name_function_group
+from pixelserve_deploy.deployment import listing, logs
 from pixelserve_deploy.options import add_site, parse_duration
 
 EXAMPLES = """\
@@ -46,16 +45,16 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
     session = Session(arguments.region, arguments.profile)
     client = session.client("logs")
     since = datetime.now(UTC) - arguments.since
-    groups = (name_endpoint_group(arguments.name), name_function_group(arguments.name))
-    there = [group for group in groups if has_group(client, group)]
+    groups = (logs.name_endpoint_group(arguments.name), logs.name_function_group(arguments.name))
+    there = [group for group in groups if logs.has_group(client, group)]
     if not there and not arguments.follow:
         raise NotFound(
             f"There is no log group {' or '.join(groups)} in {session.region}. `pixelserve ls` lists what is there."
         )
-    logs = [ContainerLog(client, group, since) for group in (groups if arguments.follow else there)]
+    readers = [logs.ContainerLog(client, group, since) for group in (groups if arguments.follow else there)]
     shown = 0
     while True:
-        lines = sorted((line for log in logs for line in log.read()), key=lambda line: line.time)
+        lines = sorted((line for reader in readers for line in reader.read()), key=lambda line: line.time)
         for line in lines:
             if line.line.is_error or not arguments.errors:
                 _print(line, arguments.json)
@@ -65,11 +64,11 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
         if stop.wait(arguments.poll):
             return 0
     if not shown and not arguments.json:
-        print(f"No lines in the last {describe_span(arguments.since)}. --since 7d looks further back.")
+        print(f"No lines in the last {listing.describe_span(arguments.since)}. --since 7d looks further back.")
     return 0
 
 
-def _print(line: Line, as_json: bool) -> None:
+def _print(line: logs.Line, as_json: bool) -> None:
     moment = datetime.fromtimestamp(line.time / 1000, UTC)
     if as_json:
         fields = {"time": moment.isoformat(), "stream": line.stream, "level": line.line.level, "text": line.line.text}

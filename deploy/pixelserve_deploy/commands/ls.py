@@ -12,8 +12,7 @@ from datetime import UTC, datetime
 
 from pixelserve_deploy import console
 from pixelserve_deploy.aws import Session
-from pixelserve_deploy.deployment.inventory import list_entries
-from pixelserve_deploy.deployment.listing import MONEY, entry_to_json, list_columns, sum_up
+from pixelserve_deploy.deployment import list_entries, listing
 from pixelserve_deploy.options import add_site
 
 EXAMPLES = """\
@@ -33,13 +32,13 @@ def run(arguments: argparse.Namespace) -> int:
     entries = list_entries(session, with_calls=arguments.cost or arguments.json)
     now = datetime.now(UTC)
     if arguments.json:
-        print(json.dumps([entry_to_json(entry, now) for entry in entries], indent=2))
+        print(json.dumps([listing.entry_to_json(entry, now) for entry in entries], indent=2))
         return 0
     if not entries:
         print(f"There are no endpoints in {session.region}.")
         return 0
-    headers, rows = list_columns(entries, now, cost=arguments.cost)
-    console.print_table(headers, rows, right=MONEY)
+    headers, rows = listing.list_columns(entries, now, cost=arguments.cost)
+    console.print_table(headers, rows, right=listing.MONEY)
     if arguments.cost:
-        print(sum_up(entries))
+        print(listing.sum_up(entries))
     return 0

@@ -12,13 +12,19 @@ from datetime import UTC, datetime, timedelta
 from pixelserve.processes import Stop
 from pixelserve_deploy import console
 from pixelserve_deploy.aws import Session
-from pixelserve_deploy.deployment import destroying
-from pixelserve_deploy.deployment.deploying import Work
-from pixelserve_deploy.deployment.following import POLL_SECONDS
-from pixelserve_deploy.deployment.inventory import Entry, list_entries, select_idle
-from pixelserve_deploy.deployment.listing import MONEY, entry_to_json, list_columns, sum_up
-from pixelserve_deploy.deployment.outcome import Outcome, Status
-from pixelserve_deploy.deployment.telling import Teller, attempt
+from pixelserve_deploy.deployment import (
+    POLL_SECONDS,
+    Entry,
+    Outcome,
+    Status,
+    Teller,
+    Work,
+    attempt,
+    destroying,
+    list_entries,
+    listing,
+    select_idle,
+)
 from pixelserve_deploy.options import add_site, parse_duration
 
 EXAMPLES = """\
@@ -59,14 +65,14 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
 
 def _show(arguments: argparse.Namespace, session: Session, idle: list[Entry], now: datetime) -> None:
     if arguments.json:
-        print(json.dumps({"idle": [entry_to_json(entry, now) for entry in idle]}), flush=True)
+        print(json.dumps({"idle": [listing.entry_to_json(entry, now) for entry in idle]}), flush=True)
         return
     if not idle:
         print(f"Every endpoint in {session.region} is in use, or younger than you asked for.")
         return
-    headers, rows = list_columns(idle, now, cost=True)
-    console.print_table(headers, rows, right=MONEY)
-    print(sum_up(idle))
+    headers, rows = listing.list_columns(idle, now, cost=True)
+    console.print_table(headers, rows, right=listing.MONEY)
+    print(listing.sum_up(idle))
     if not all(entry.is_ours for entry in idle):
         print("Those made by others stay: ask whoever made them, then `aws sagemaker delete-endpoint`.")
 

@@ -15,10 +15,10 @@ from pixelserve_deploy.deployment.outcome import Outcome, Status
 from pixelserve_deploy.deployment.plan import read_changes
 from pixelserve_deploy.deployment.resolver import Change, resolve
 from pixelserve_deploy.deployment.retained import CONFIG_TYPE, MODEL_TYPE, find_silent_rollback, list_left, remove
-from pixelserve_deploy.deployment.spec import STACK_PREFIX
+from pixelserve_deploy.deployment.spec import STACK_PREFIX, EndpointSpec
 from pixelserve_deploy.deployment.stacks import DEAD, EMPTY, STUCK, ChangeSet, Stack, StackRefused, State
 from pixelserve_deploy.deployment.steps import split_update, why_not_in_place
-from pixelserve_deploy.deployment.templates import Template
+from pixelserve_deploy.deployment.templates import Template, list_tags
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,10 @@ class Proposal:
     steps: Sequence[Template]
     first: ChangeSet | None
     changes: Sequence[Change]
-    tags: Mapping[str, str]
+    tags: Sequence[Mapping[str, str]]
 
 
-def propose(work: Work, template: Template, tags: Mapping[str, str]) -> Proposal:
+def propose(work: Work, spec: EndpointSpec, template: Template) -> Proposal:
     """Prepares a change, of a stack that is settled. Raises StackRefused for what cannot be."""
     state = work.stack.find()
     old = work.stack.read_template() if state is not None and state.status not in (EMPTY, *DEAD) else None
@@ -115,6 +115,7 @@ def propose(work: Work, template: Template, tags: Mapping[str, str]) -> Proposal
     if obstacle:
         raise StackRefused(obstacle)
     steps = split_update(old, template) if old else [template]
+    tags = list_tags(spec)
     first = _prepare(work, steps[0], tags)
     if len(steps) > 1:
         return Proposal(old, steps, first, resolve(old or {}, template), tags)
@@ -140,7 +141,7 @@ def carry_out(work: Work, proposal: Proposal) -> Outcome:
     return check_running(work) if outcome.status is Status.DONE else outcome
 
 
-def _go_on(work: Work, template: Template, tags: Mapping[str, str]) -> Outcome:
+def _go_on(work: Work, template: Template, tags: Sequence[Mapping[str, str]]) -> Outcome:
     """A later step. Whatever goes wrong, the endpoint runs on without the scaling that the step before took off."""
     try:
         change_set = _prepare(work, template, tags)
@@ -155,7 +156,9 @@ def _go_on(work: Work, template: Template, tags: Mapping[str, str]) -> Outcome:
     return outcome
 
 
-def _try_twice(work: Work, template: Template, change_set: ChangeSet | None, tags: Mapping[str, str]) -> Outcome:
+def _try_twice(
+    work: Work, template: Template, change_set: ChangeSet | None, tags: Sequence[Mapping[str, str]]
+) -> Outcome:
     outcome = _execute(work, change_set)
     if outcome.status is not Status.UNDONE or diagnose(outcome.cause)[0] is not Kind.ROLE:
         return outcome
@@ -163,7 +166,7 @@ def _try_twice(work: Work, template: Template, change_set: ChangeSet | None, tag
     return _execute(work, _prepare(work, template, tags))
 
 
-def _prepare(work: Work, template: Template, tags: Mapping[str, str]) -> ChangeSet | None:
+def _prepare(work: Work, template: Template, tags: Sequence[Mapping[str, str]]) -> ChangeSet | None:
     return work.stack.prepare(template, tags, stop=work.stop, pause=work.poll, role=work.role)
 
 

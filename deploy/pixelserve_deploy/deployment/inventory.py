@@ -11,7 +11,7 @@ from typing import Any
 from pixelserve_deploy.aws import Session
 from pixelserve_deploy.cost import MONTH_HOURS, PriceBook, PriceMissing, find_newest_book
 from pixelserve_deploy.deployment.spec import STACK_PREFIX, Mode
-from pixelserve_deploy.deployment.templates.resource import TAG
+from pixelserve_deploy.deployment.templates import TAG
 
 WINDOW = timedelta(days=15)
 """How far back the last call is looked for. CloudWatch keeps hours for longer (metrics retention, user guide)."""

@@ -8,12 +8,13 @@ from decimal import Decimal
 from typing import Any
 
 from pixelserve_deploy.cost import format_money, format_plain
+from pixelserve_deploy.deployment.facts import Facts
+from pixelserve_deploy.deployment.notes import list_notes
 from pixelserve_deploy.deployment.pricing import Cost, price_endpoint
 from pixelserve_deploy.deployment.resolver import Action, Change, resolve
 from pixelserve_deploy.deployment.spec import EndpointSpec, Mode
-from pixelserve_deploy.deployment.templates import Template
-from pixelserve_deploy.deployment.templates.endpoint import CONFIG, find_instances
-from pixelserve_deploy.deployment.templates.scaling import TARGET
+from pixelserve_deploy.deployment.steps import split_update
+from pixelserve_deploy.deployment.templates import CONFIG, TARGET, Template, find_instances
 
 ACTIONS = {"Add": Action.ADD, "Import": Action.ADD, "Modify": Action.MODIFY, "Remove": Action.REMOVE}
 MARKS = {Action.ADD: "+", Action.MODIFY: "~", Action.REPLACE: "+/-", Action.REMOVE: "-"}
@@ -67,16 +68,18 @@ class Plan:
 
 
 def make_plan(
-    spec: EndpointSpec, region: str, old: Template | None, new: Template, changes: Iterable[Change], *, steps: int = 1
+    spec: EndpointSpec, facts: Facts, old: Template | None, new: Template, changes: Iterable[Change], *, steps: int = 1
 ) -> Plan:
     """The plan of a spec whose template is `new`; `old` is the one that stands."""
-    before = price_endpoint(read_back(old, spec.name), region) if old else None
-    return Plan(tuple(changes), before, price_endpoint(spec, region), (TWO_STEPS,) if steps > 1 else ())
+    before = price_endpoint(read_back(old, spec.name), facts.region) if old else None
+    notes = [*([TWO_STEPS] if steps > 1 else []), *list_notes(spec, facts)]
+    return Plan(tuple(changes), before, price_endpoint(spec, facts.region), tuple(notes))
 
 
-def make_offline_plan(spec: EndpointSpec, region: str, old: Template | None, new: Template) -> Plan:
+def make_offline_plan(spec: EndpointSpec, facts: Facts, old: Template | None, new: Template) -> Plan:
     """The same without AWS: changes by our own resolver."""
-    return make_plan(spec, region, old, new, resolve(old or {}, new))
+    steps = len(split_update(old, new)) if old else 1
+    return make_plan(spec, facts, old, new, resolve(old or {}, new), steps=steps)
 
 
 def read_changes(changes: Iterable[Mapping[str, Any]]) -> tuple[Change, ...]:

@@ -15,8 +15,7 @@ from pixelserve.errors import BadRequest
 from pixelserve_deploy.aws import find_partition
 from pixelserve_deploy.deployment.facts import Facts
 from pixelserve_deploy.deployment.spec import EndpointSpec
-from pixelserve_deploy.deployment.templates import build_template
-from pixelserve_deploy.deployment.templates.roles import LAMBDA, SAGEMAKER, SCHEDULER, Statement, allow
+from pixelserve_deploy.deployment.templates import LAMBDA, SAGEMAKER, SCHEDULER, Statement, allow, build_template
 
 IMAGE = re.compile(r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/(?P<name>[^:@]+)")
 REPOSITORY = re.compile(r"(?P<owner>[\w.-]+)(@(?P<owner_id>\d+))?/(?P<name>[\w.-]+)(@(?P<id>\d+))?")

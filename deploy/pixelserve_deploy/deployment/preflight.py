@@ -197,11 +197,6 @@ def _check_quota(spec: EndpointSpec, session: Session, facts: Facts) -> Found:
         elif quotas[name] < most:
             fix = f"Ask for {most} or more at {page}"
             checks.append(Check("quota", Verdict.WARNING, f"{label}: {quotas[name]}, and {most} may be needed", fix))
-        elif quotas[name] < 2 * most:
-            found = f"{label}: {quotas[name]}; a blue/green update needs up to {2 * most} for some minutes"
-            checks.append(
-                Check("quota", Verdict.WARNING, found, f"Ask for {2 * most} at {page}, or give --update rolling")
-            )
         else:
             checks.append(Check("quota", Verdict.OK, f"{label}: {quotas[name]}"))
     return checks, facts

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from pixelserve_deploy.aws import Client, Session
-from pixelserve_deploy.deployment.templates.resource import TAG
+from pixelserve_deploy.deployment.templates import TAG
 
 CONFIG_TYPE, MODEL_TYPE = "AWS::SageMaker::EndpointConfig", "AWS::SageMaker::Model"
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pixelserve.errors import PixelserveError
 from pixelserve.processes import Stop
 from pixelserve_deploy.aws import AwsError, Client
+from pixelserve_deploy.deployment.templates import LARGEST_TEMPLATE, Template, render
 
-MOST_BYTES = 51_200
-"""Of a template that is sent along (CreateChangeSet)."""
 UNCHANGED = ("didn't contain changes", "no updates are to be performed")
 """What CloudFormation says of a change set that has none."""
 EMPTY = "REVIEW_IN_PROGRESS"
@@ -84,7 +83,7 @@ class Stack:
         return [resource for page in pages for resource in page["StackResourceSummaries"]]
 
     def list_names(self, *kinds: str) -> set[str]:
-        """The names of its resources of some types, in lower case: physical ids are ARNs, which SageMaker writes so."""
+        """The names of its resources of some types, in lower case: SageMaker's ARNs are."""
         return {
             str(resource["PhysicalResourceId"]).rpartition("/")[2].lower()
             for resource in self.list_resources()
@@ -92,15 +91,21 @@ class Stack:
         }
 
     def prepare(
-        self, template: Mapping[str, Any], tags: Mapping[str, str], *, stop: Stop, pause: float, role: str = ""
+        self,
+        template: Template,
+        tags: Iterable[Mapping[str, str]],
+        *,
+        stop: Stop,
+        pause: float,
+        role: str = "",
     ) -> ChangeSet | None:
         """A change set for the template, not executed; None when there is nothing to change.
 
         Raises StackRefused with CloudFormation's reason, and Stopped. A failed creation deletes what it made.
         """
-        body = json.dumps(template, separators=(",", ":"), ensure_ascii=False)
-        if len(body.encode()) > MOST_BYTES:
-            raise StackRefused(f"The template has {len(body.encode()):,} bytes; {MOST_BYTES:,} is the most.")
+        body = render(template)
+        if len(body.encode()) > LARGEST_TEMPLATE:
+            raise StackRefused(f"The template has {len(body.encode()):,} bytes; {LARGEST_TEMPLATE:,} is the most.")
         state = self.find()
         creates = state is None or state.status == EMPTY
         parameters: dict[str, Any] = {
@@ -109,7 +114,7 @@ class Stack:
             "ChangeSetType": "CREATE" if creates else "UPDATE",
             "TemplateBody": body,
             "Capabilities": ["CAPABILITY_IAM"],
-            "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
+            "Tags": [*tags],
         }
         if creates:
             parameters["OnStackFailure"] = "DELETE"

@@ -9,8 +9,7 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from pixelserve_deploy.deployment.reading import FILE, make_spec, read_specs
-from pixelserve_deploy.deployment.spec import EndpointSpec
+from pixelserve_deploy.deployment import FILE, EndpointSpec, make_spec, read_specs
 from pixelserve_deploy.errors import UsageError
 from pixelserve_deploy.options.site import parse_duration
 
