@@ -18,6 +18,7 @@ import pytest
 from scripted import ACCOUNT, BEGIN, REGION, Scripted, Story, error
 
 from pixelserve_deploy import cli
+from pixelserve_deploy.deployment import Facts, build_template, make_spec
 
 NAME = "upscaler"
 STACK = "pixelserve-upscaler"
@@ -505,3 +506,42 @@ def test_a_stack_that_never_ran_is_removed_first(aws: Scripted, capsys: pytest.C
     assert code == 0
     assert "is ROLLBACK_COMPLETE: it never ran, and is removed first." in printed
     assert [made["ChangeSetType"] for made in aws.find("CreateChangeSet")] == ["CREATE"]
+
+
+def test_another_instance_type_of_an_endpoint_that_scales_goes_in_two_change_sets(
+    aws: Scripted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = make_spec({"name": NAME, "image": IMAGE, "most": 2})
+    standing = build_template(spec, Facts(region=REGION, digest=DIGEST))
+    aws.replace("cloudformation", "GetTemplate", {"TemplateBody": json.dumps(standing)})
+    story = update(aws, finish("UPDATE_COMPLETE"))
+    happen(aws, story)  # the last look at the first change set
+    happen(
+        aws, story, lambda: story.stack("UPDATE_IN_PROGRESS", "User Initiated"), lambda: story.stack("UPDATE_COMPLETE")
+    )
+    silent(aws)
+    run_with(aws, config="config-new")
+    code, printed = deploy(capsys, [*DEPLOY, "--instances", "ml.g5.xlarge", "--most", "2"])
+    assert code == 0
+    assert "In two change sets: SageMaker does not change the instance type of an endpoint that scales" in printed
+    assert "+/- EndpointConfig  SageMaker::EndpointConfig: ProductionVariants\n" in printed
+    first, second = [json.loads(made["TemplateBody"])["Resources"] for made in aws.find("CreateChangeSet")]
+    assert set(standing["Resources"]) - set(first) == {"ScalableTarget", "ScalingPolicy"}
+    assert first["EndpointConfig"] == standing["Resources"]["EndpointConfig"]
+    assert {"ScalableTarget", "ScalingPolicy"} <= set(second)
+    assert "ml.g5.xlarge" in json.dumps(second["EndpointConfig"])
+    assert aws.count("ExecuteChangeSet") == 2
+
+
+def test_credentials_that_expire_between_two_change_sets_are_told_apart_from_a_refusal(
+    aws: Scripted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    standing = build_template(make_spec({"name": NAME, "image": IMAGE, "most": 2}), Facts(region=REGION))
+    aws.replace("cloudformation", "GetTemplate", {"TemplateBody": json.dumps(standing)})
+    update(aws, finish("UPDATE_COMPLETE"))
+    silent(aws)
+    expired = error("ExpiredToken", "The security token included in the request is expired", 403)
+    aws.answer("cloudformation", "CreateChangeSet", expired)
+    code, printed = deploy(capsys, [*DEPLOY, "--instances", "ml.g5.xlarge", "--most", "2"])
+    assert code == 5
+    assert "The endpoint has no scaling until you run `pixelserve deploy upscaler` with the same options." in printed
