@@ -15,15 +15,21 @@ Properties = dict[str, Any]
 Mutation = Callable[[Properties], None]
 
 
+def find_place(resources: Properties, name: str, path: str) -> tuple[Any, str | int]:
+    """What holds the property of the resource, and its key there; the path's parts are keys or numbers."""
+    *parts, last = [int(part) if part.isdecimal() else part for part in path.split(".")]
+    place: Any = resources[name]
+    for part in parts:
+        place = place[part]
+    return place, last
+
+
 def set_in(name: str, path: str, value: Any) -> Mutation:
-    """Sets a property of the resource; the path's parts are keys or numbers."""
+    """Sets a property of the resource."""
 
     def mutate(resources: Properties) -> None:
-        *parts, last = [int(part) if part.isdecimal() else part for part in path.split(".")]
-        place: Any = resources[name]
-        for part in parts:
-            place = place[part]
-        place[last] = value
+        place, key = find_place(resources, name, path)
+        place[key] = value
 
     return mutate
 
@@ -32,11 +38,8 @@ def drop(name: str, path: str) -> Mutation:
     """Removes a property of the resource."""
 
     def mutate(resources: Properties) -> None:
-        *parts, last = [int(part) if part.isdecimal() else part for part in path.split(".")]
-        place: Any = resources[name]
-        for part in parts:
-            place = place[part]
-        del place[last]
+        place, key = find_place(resources, name, path)
+        del place[key]
 
     return mutate
 
