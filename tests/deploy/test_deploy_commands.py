@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 from scripted import ACCOUNT, REGION, Scripted, error
+from servers import ROOT
 
 from pixelserve.errors import BadRequest
 from pixelserve_deploy import cli
@@ -45,6 +46,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def check_page(printed: str) -> None:
+    """What the documents show is what is printed."""
+    assert printed in (ROOT / "docs" / "deploy.md").read_text()
+
+
 def test_without_credentials_a_plan_says_what_would_be_made(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["deploy", "--plan"]) == 10
     printed = capsys.readouterr().out
@@ -59,12 +65,14 @@ def test_a_new_image_replaces_model_and_configuration(folder: Path, capsys: pyte
     assert cli.main(words) == 0
     assert "Nothing changes.\nCost: $0.736 an hour" in capsys.readouterr().out
     assert cli.main([*words, "--image", IMAGE.replace(":1", ":2")]) == 10
-    assert capsys.readouterr().out.splitlines()[2:6] == [
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[2:6] == [
         "  +/- Model           SageMaker::Model: PrimaryContainer",
         "  +/- EndpointConfig  SageMaker::EndpointConfig: ProductionVariants: Model is replaced",
         "  ~   Endpoint        SageMaker::Endpoint: EndpointConfigName: EndpointConfig is replaced",
         "1 to modify, 2 to replace.",
     ]
+    check_page(printed)
     assert cli.main([*words, "--json", "--most", "2"]) == 10
     end = json.loads(capsys.readouterr().out)
     assert (end["status"], end["cost_before"]["hour_at_most"], end["cost_after"]["hour_at_most"]) == (
@@ -128,7 +136,9 @@ def test_doctor_says_what_is_wrong_and_how_to_mend_it(aws: Scripted, capsys: pyt
     aws.answer("service-quotas", "ListServiceQuotas", {"Quotas": quotas[1:], "NextToken": "2"}, {"Quotas": quotas[:1]})
     aws.answer("s3", "ListObjectsV2", {"KeyCount": 0})
     assert cli.main(["doctor", "--weights", "s3://bucket/weights/"]) == 3
-    lines = capsys.readouterr().out.splitlines()
+    printed = capsys.readouterr().out
+    check_page(printed)
+    lines = printed.splitlines()
     assert lines[0] == f"ok      credentials  arn:aws:iam::{ACCOUNT}:user/me in us-east-2."
     assert lines[1].startswith(
         f"failed  image        its manifest is {index}, which SageMaker and Lambda refuse. Build"
@@ -204,7 +214,9 @@ def fleet(aws: Scripted) -> datetime:
 
 def test_ls_shows_what_runs_and_costs(aws: Scripted, fleet: datetime, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["ls", "--cost", "--region", REGION]) == 0
-    assert capsys.readouterr().out.splitlines() == [
+    printed = capsys.readouterr().out
+    check_page(printed)
+    assert printed.splitlines() == [
         "NAME       MADE BY     MODE      STATUS     MACHINES             AN HOUR  A MONTH    LAST CALL",
         "busy       pixelserve  realtime  InService  2 x ml.g4dn.xlarge   $1.473   $1,075.14  60 min ago",
         "forgotten  pixelserve  realtime  InService  1 x ml.g5.xlarge     $1.408   $1,028.13  none in 15 days",
@@ -221,6 +233,7 @@ def test_sweep_never_touches_what_others_made(
     printed = capsys.readouterr()
     assert [line.split()[0] for line in printed.out.splitlines()[1:4]] == ["forgotten", "odd", "theirs"]
     assert "Those made by others stay" in printed.out
+    check_page(printed.out)
     assert "Remove forgotten with every trace? Nobody is there to answer" in printed.err
     assert not aws.count("DeleteStack")
 
