@@ -13,6 +13,9 @@ from servers import ROOT
 
 import pixelserve
 from pixelserve_deploy.cli import COMMANDS
+from pixelserve_deploy.deployment.facts import Facts
+from pixelserve_deploy.deployment.reading import parse_specs
+from pixelserve_deploy.deployment.refusals import refuse
 
 READMES = ("README.md", "README.zh.md")
 FOLDERS = ("benchmarks", "code", "container", "deploy", "docs", "notebooks", "tests", "tools", "training")
@@ -87,6 +90,19 @@ def test_the_page_of_requests_explains_every_code() -> None:
     tool = load_tool("requests-tables")
     rows = set(re.findall(r"^\| \d+ \| `(\w+)`", tool.codes(), re.MULTILINE))
     assert rows == set(tool.MEANINGS)
+
+
+def test_the_page_of_deploying_and_the_schema_are_those_of_the_code() -> None:
+    tool = load_tool("deploy-fields")
+    assert tool.PAGE.read_text() == tool.filled(tool.PAGE.read_text())
+    assert tool.SCHEMA.read_text() == tool.schema()
+
+
+def test_the_files_on_the_page_of_deploying_can_be_deployed() -> None:
+    files = re.findall(r"^```toml\n(.*?)^```$", (ROOT / "docs" / "deploy.md").read_text(), re.MULTILINE | re.DOTALL)
+    specs = [spec for file in files for spec in parse_specs(file).values()]
+    assert [spec.name for spec in specs] == ["upscaler", "upscaler-large", "pictures"]
+    assert [refusal for spec in specs for refusal in refuse(spec, Facts("us-east-2"))] == []
 
 
 def test_the_page_of_handlers_explains_every_name() -> None:

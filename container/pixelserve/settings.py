@@ -176,6 +176,9 @@ class Settings:
         2_000,
         "Most decoded bytes per encoded byte, for images above 4 megapixels; more is a decompression bomb: 413.",
     )
+    fetch: bool = variable(
+        "PIXELSERVE_FETCH", True, "Fetch the URLs of requests. Off: they are refused, as an isolated container needs."
+    )
     fetch_max_bytes: int = variable(
         "PIXELSERVE_FETCH_MAX_BYTES", 20_000_000, "Largest file fetched from a URL; more is 413."
     )

@@ -1,8 +1,8 @@
 """The `pixelserve` command. A subcommand is a module of `commands`, imported only when it is the one that runs.
 
 Such a module has a docstring (the help text), `EXAMPLES`, `add_arguments(parser)` and `run(arguments) -> exit code`. A
-signal ends a command where it stands, at the latest when what it is waiting for comes. Those that start processes
-take the `Stop` as a second argument, for they have something to end.
+signal ends a command where it stands, at the latest when what it is waiting for comes. Those that start processes, or
+follow what AWS does, take the `Stop` as a second argument, for they have something to end or to say.
 """
 
 from __future__ import annotations
@@ -32,9 +32,15 @@ COMMANDS = {
     "package": "write a model's files as SageMaker takes them from S3",
     "weights": "list, fetch and verify published weights",
     "keys": "make, list and revoke API keys of the gateway",
+    "deploy": "make or update an endpoint on AWS, after saying what changes and what it costs",
+    "doctor": "look at everything that a deployment needs, and say how to mend it",
+    "ls": "list the endpoints on AWS, ours and others', and what they cost",
+    "logs": "print what an endpoint's containers wrote",
+    "destroy": "remove an endpoint with every trace",
+    "sweep": "find endpoints that nobody calls, and remove those that are ours",
     "cost": "say what an endpoint costs before it is deployed",
 }
-WITH_PROCESSES = ("up", "invoke", "transform", "check")
+WITH_STOP = ("up", "invoke", "transform", "check", "deploy", "logs", "destroy", "sweep")
 ONLY_SERVERS = ("up", "transform")
 """Those that do nothing without a server of their own."""
 EXIT_FAILED, EXIT_SIGNAL = 1, 128
@@ -95,7 +101,7 @@ def _run(name: str, words: list[str], stop: Stop) -> int:
     command.add_arguments(parser)
     arguments = parser.parse_args(words)
     try:
-        if name in WITH_PROCESSES:
+        if name in WITH_STOP:
             return int(command.run(arguments, stop))
         return int(stop.run_aside(lambda: command.run(arguments)))
     except UsageError as error:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
+from pixelserve.errors import BadRequest
 from pixelserve.observe import harmless
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from pixelserve.local import Endpoint
     from pixelserve.observe import LogLine
+    from pixelserve.processes import Stop
 
 ShowBytes = Callable[[int, int], None]
 """Takes the bytes that are done and their total."""
@@ -97,6 +99,14 @@ def print_error(command: str, message: str) -> None:
 def print_stopped() -> None:
     """That a signal ended the command; a terminal gets its cursor back, which a bar may have hidden."""
     print("\x1b[?25hStopped." if sys.stderr.isatty() else "Stopped.", file=sys.stderr)
+
+
+def confirm(question: str, stop: Stop) -> bool:
+    """Whether somebody answers yes. Raises BadRequest where nobody can be asked, and Stopped."""
+    if not sys.stdin.isatty():
+        raise BadRequest(f"{question} Nobody is there to answer: give --yes, or run it on a terminal.")
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return stop.run_aside(sys.stdin.readline).strip().lower() in ("y", "yes")
 
 
 @contextmanager

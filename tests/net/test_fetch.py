@@ -99,6 +99,13 @@ REFUSED = [
 ]
 
 
+@pytest.mark.parametrize("url", ["http://127.0.0.1/", "https://example.com/a.png", "s3://bucket/a.png"])
+def test_an_endpoint_that_fetches_nothing_says_what_to_send(url: str) -> None:
+    with pytest.raises(FetchRefused, match="Send the image as the body, or in Base64 as img") as refused:
+        fetch(url, Settings(fetch=False))
+    assert refused.value.param == "url"
+
+
 @pytest.mark.parametrize("url", REFUSED)
 def test_refused(url: str) -> None:
     with pytest.raises(FetchRefused) as refused:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -180,3 +181,15 @@ def test_execution_parameters_and_metrics(serve: Callable[..., Server]) -> None:
     assert metrics.headers["content-type"].startswith("text/plain")
     assert 'pixelserve_requests_total{status="200"} 2.0' in metrics.text
     assert 'pixelserve_stage_seconds_count{stage="predict"} 1.0' in metrics.text
+
+
+def test_no_request_adds_series_of_its_own(serve: Callable[..., Server]) -> None:
+    """SageMaker's detailed observability bills each: there is one a status, and nothing that a caller names."""
+    server = serve(SCORER).ready()
+    for number in range(20):
+        server.client.get(f"/path-{number}")
+        server.client.post("/invocations", content=b"{}", headers={"content-type": f"text/kind-{number}"})
+    samples = [line for line in server.client.get("/metrics").text.splitlines() if not line.startswith("#")]
+    assert {label for line in samples for label in re.findall(r'(\w+)="', line)} == {"le", "stage", "status"}
+    assert len([line for line in samples if "status=" in line]) == 2, samples
+    assert len(samples) < 120

@@ -37,6 +37,8 @@ def fetch(
     that went wrong on the way, `fetch_timeout` seconds over all redirects included.
     """
     try:
+        if not settings.fetch:
+            raise FetchRefused("This endpoint fetches no URLs. Send the image as the body, or in Base64 as img.")
         with WAITING.get()():
             if url.startswith("s3://"):
                 return _fetch_s3(url, settings)

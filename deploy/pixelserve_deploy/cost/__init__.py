@@ -29,7 +29,7 @@ from pixelserve_deploy.cost.measured import (
     select_images,
     select_within,
 )
-from pixelserve_deploy.cost.modes import INSTANCE, MODES, apply_mode, describe_change
+from pixelserve_deploy.cost.modes import ASYNC_INSTEAD, INSTANCE, MODES, apply_mode, describe_change
 from pixelserve_deploy.cost.policy import AS_DOCUMENTED, DOCUMENTED_CORRECTED, EXACT, POLICIES, Policy, find_policy
 from pixelserve_deploy.cost.pricebook import (
     Price,
@@ -59,6 +59,7 @@ __getattr__ = exports(
 )
 
 __all__ = [
+    "ASYNC_INSTEAD",
     "AS_DOCUMENTED",
     "BASE64",
     "CODECS",

@@ -1,0 +1,174 @@
+"""Make an endpoint on AWS, or change the one that is there.
+
+It looks at what a deployment needs, says what will change and what it costs, asks, and follows AWS to the end. What
+fails is undone by AWS. Ctrl-C leaves AWS to finish; the same command follows it again. Without credentials, --plan
+works out the changes by itself.
+
+Exit codes: 0 done or nothing to do, 1 failed and undone, 2 command line, 3 refused before any change, 4 somebody has
+to look, 5 still running, 10 --plan has changes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pixelserve.errors import BadRequest, PixelserveError
+from pixelserve.processes import Stop
+from pixelserve_deploy import console
+from pixelserve_deploy.aws import AwsError, Session
+from pixelserve_deploy.deployment import (
+    POLL_SECONDS,
+    Check,
+    EndpointSpec,
+    Facts,
+    Mode,
+    Outcome,
+    Plan,
+    Proposal,
+    Status,
+    Teller,
+    Verdict,
+    Work,
+    attempt,
+    build_template,
+    check_all,
+    check_rules,
+    deploying,
+    make_offline_plan,
+    make_plan,
+    make_policies,
+    make_spec,
+    why_not_in_place,
+)
+from pixelserve_deploy.errors import UsageError
+from pixelserve_deploy.options import add_endpoint, add_site, find_table, read_endpoint
+
+EXAMPLES = """\
+  pixelserve deploy upscaler --image 123456789012.dkr.ecr.us-east-2.amazonaws.com/pixelserve:1
+  pixelserve deploy upscaler --plan                    from pixelserve.toml, changing nothing
+  pixelserve deploy upscaler --yes --json              in CI
+  pixelserve deploy upscaler --plan --against main.toml --region us-east-2    without credentials
+"""
+NO_CREDENTIALS = frozenset({"NoCredentialsError", "PartialCredentialsError"})
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--plan", action="store_true", help="say what would change, and change nothing")
+    parser.add_argument("--against", type=Path, metavar="FILE",
+                        help="with --plan: compare with this file, not with AWS")  # fmt: skip
+    parser.add_argument("--print-policy", metavar="OWNER/NAME",
+                        help="print the IAM policies with which this GitHub repository may plan and deploy it; "
+                        "OWNER@ID/NAME@ID for repositories made since 2026-07-15")  # fmt: skip
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--json", action="store_true", help="print each step and the end as JSON, one object a line")
+    parser.add_argument("--poll", type=float, default=POLL_SECONDS, metavar="SECONDS", help=argparse.SUPPRESS)
+    add_endpoint(parser)
+    add_site(parser).add_argument("--cfn-role", default="", metavar="ARN", help="role that CloudFormation takes on")
+
+
+def run(arguments: argparse.Namespace, stop: Stop) -> int:
+    if arguments.against and not arguments.plan:
+        raise UsageError("--against goes with --plan")
+    if arguments.print_policy:
+        print(json.dumps(make_policies(read_endpoint(arguments), arguments.print_policy), indent=2))
+        return 0
+    teller = Teller("pixelserve deploy", arguments.name or "", arguments.json)
+    details: dict[str, Any] = {}
+    outcome = attempt(lambda: _deploy(arguments, stop, teller, details))
+    return teller.end(outcome, details)
+
+
+def _deploy(arguments: argparse.Namespace, stop: Stop, teller: Teller, details: dict[str, Any]) -> Outcome:
+    spec = read_endpoint(arguments)
+    teller.name = spec.name
+    if arguments.against:
+        return _plan_offline(spec, arguments.against, teller, details)
+    session = Session(spec.region or None, arguments.profile)
+    try:
+        report = check_all(spec, session)
+    except AwsError as error:
+        if arguments.plan and error.reason in NO_CREDENTIALS:
+            return _plan_offline(spec.model_copy(update={"region": session.region}), None, teller, details)
+        raise
+    teller.show_checks(report.checks)
+    if report.failures:
+        return _refuse(report.failures)
+    again = f"`pixelserve deploy {spec.name}` with the same options"
+    work = Work(session, spec.name, teller.show, stop, again, arguments.poll, arguments.cfn_role)
+    return _update(arguments, spec, work, report.facts, teller, details)
+
+
+def _update(
+    arguments: argparse.Namespace, spec: EndpointSpec, work: Work, facts: Facts, teller: Teller, details: dict[str, Any]
+) -> Outcome:
+    ended = deploying.look(work) if arguments.plan else deploying.settle(work)
+    if ended is not None:
+        return ended
+    template = build_template(spec, facts)
+    proposal = deploying.propose(work, spec, template)
+    plan = make_plan(spec, facts, proposal.old, template, proposal.changes, steps=len(proposal.steps))
+    _show(plan, teller, details)
+    if arguments.plan:
+        deploying.discard(work, proposal)
+        return Outcome(Status.CHANGES if plan.changes else Status.DONE)
+    if plan.changes and not _agree(arguments, spec, work, proposal):
+        deploying.discard(work, proposal)
+        return Outcome(Status.REFUSED, "The answer was no.")
+    outcome = deploying.carry_out(work, proposal)
+    if outcome.status is Status.DONE:
+        teller.note(describe_calls(spec, facts.region))
+    return outcome
+
+
+def _agree(arguments: argparse.Namespace, spec: EndpointSpec, work: Work, proposal: Proposal) -> bool:
+    """Whether to go on. A change set that nobody wants is removed, also when Ctrl-C or nobody answers."""
+    try:
+        return bool(arguments.yes) or console.confirm(f"Deploy {spec.name} in {work.session.region}?", work.stop)
+    except PixelserveError:
+        deploying.discard(work, proposal)
+        raise
+
+
+def _show(plan: Plan, teller: Teller, details: dict[str, Any]) -> None:
+    details |= plan.to_json()
+    for line in plan.list_lines():
+        teller.note(line)
+
+
+def _refuse(failures: Sequence[Check]) -> Outcome:
+    cause = " ".join(f"{check.what}: {check.found}" for check in failures)
+    return Outcome(Status.REFUSED, cause, next=" ".join(check.fix for check in failures if check.fix))
+
+
+def _plan_offline(spec: EndpointSpec, against: Path | None, teller: Teller, details: dict[str, Any]) -> Outcome:
+    """The plan without AWS: against what a file says is deployed, or against nothing."""
+    if not spec.region:
+        raise BadRequest("Without AWS the region has to be given: --region us-east-2.")
+    facts = Facts(region=spec.region)
+    checks = check_rules(spec, facts)
+    teller.show_checks(checks)
+    if any(check.verdict is Verdict.FAILED for check in checks):
+        return _refuse(checks)
+    template, old = build_template(spec, facts), None
+    if against is not None:
+        former = make_spec(find_table(against, spec.name))
+        old = build_template(former, facts)
+        obstacle = why_not_in_place(old, template)
+        if obstacle:
+            return Outcome(Status.REFUSED, obstacle)
+    compared = f"against {against}" if against else "as if nothing were there: no credentials were found"
+    teller.note(f"Planned without AWS, {compared}.")
+    plan = make_offline_plan(spec, facts, old, template)
+    _show(plan, teller, details)
+    return Outcome(Status.CHANGES if plan.changes else Status.DONE)
+
+
+def describe_calls(spec: EndpointSpec, region: str) -> str:
+    """How the endpoint is called now."""
+    if spec.mode is Mode.LAMBDA:
+        return f"{spec.name} is there. Its address: the output of the stack {spec.stack}."
+    return f"{spec.name} is in service. Call it: pixelserve invoke {spec.name} PHOTO --aws --region {region}"

@@ -1,0 +1,108 @@
+"""Endpoints on AWS as CloudFormation stacks: what is wanted, templates, plan, stacks, and what is there.
+
+Loaded on demand, for `--help` needs none of it.
+"""
+
+from typing import TYPE_CHECKING
+
+from pixelserve.lazy import exports
+
+if TYPE_CHECKING:
+    from pixelserve_deploy.deployment import deploying, destroying, listing, logs
+    from pixelserve_deploy.deployment.deploying import Proposal, Work
+    from pixelserve_deploy.deployment.destroying import Remains
+    from pixelserve_deploy.deployment.facts import Facts
+    from pixelserve_deploy.deployment.following import POLL_SECONDS
+    from pixelserve_deploy.deployment.inventory import Entry, list_entries, select_idle
+    from pixelserve_deploy.deployment.notes import list_notes
+    from pixelserve_deploy.deployment.outcome import Outcome, Status
+    from pixelserve_deploy.deployment.plan import Plan, make_offline_plan, make_plan
+    from pixelserve_deploy.deployment.policies import make_policies
+    from pixelserve_deploy.deployment.preflight import Check, Verdict, check_all, check_rules
+    from pixelserve_deploy.deployment.pricing import Cost, price_endpoint
+    from pixelserve_deploy.deployment.reading import FILE, SpecError, format_specs, make_spec, parse_specs, read_specs
+    from pixelserve_deploy.deployment.refusals import Refusal, refuse
+    from pixelserve_deploy.deployment.resolver import Action, Change, resolve
+    from pixelserve_deploy.deployment.rules import Finding, check_template
+    from pixelserve_deploy.deployment.spec import EndpointSpec, Mode, Update
+    from pixelserve_deploy.deployment.steps import split_update, why_not_in_place
+    from pixelserve_deploy.deployment.telling import Teller, attempt, print_checks
+    from pixelserve_deploy.deployment.templates import build_template, render
+else:
+    __getattr__ = exports(
+        __name__,
+        {
+            ".deploying": "Proposal Work",
+            ".destroying": "Remains",
+            ".facts": "Facts",
+            ".following": "POLL_SECONDS",
+            ".inventory": "Entry list_entries select_idle",
+            ".listing": "",
+            ".logs": "",
+            ".notes": "list_notes",
+            ".outcome": "Outcome Status",
+            ".plan": "Plan make_offline_plan make_plan",
+            ".policies": "make_policies",
+            ".preflight": "Check Verdict check_all check_rules",
+            ".pricing": "Cost price_endpoint",
+            ".reading": "FILE SpecError format_specs make_spec parse_specs read_specs",
+            ".refusals": "Refusal refuse",
+            ".resolver": "Action Change resolve",
+            ".rules": "Finding check_template",
+            ".spec": "EndpointSpec Mode Update",
+            ".steps": "split_update why_not_in_place",
+            ".telling": "Teller attempt print_checks",
+            ".templates": "build_template render",
+        },
+    )
+
+__all__ = [
+    "FILE",
+    "POLL_SECONDS",
+    "Action",
+    "Change",
+    "Check",
+    "Cost",
+    "EndpointSpec",
+    "Entry",
+    "Facts",
+    "Finding",
+    "Mode",
+    "Outcome",
+    "Plan",
+    "Proposal",
+    "Refusal",
+    "Remains",
+    "SpecError",
+    "Status",
+    "Teller",
+    "Update",
+    "Verdict",
+    "Work",
+    "attempt",
+    "build_template",
+    "check_all",
+    "check_rules",
+    "check_template",
+    "deploying",
+    "destroying",
+    "format_specs",
+    "list_entries",
+    "list_notes",
+    "listing",
+    "logs",
+    "make_offline_plan",
+    "make_plan",
+    "make_policies",
+    "make_spec",
+    "parse_specs",
+    "price_endpoint",
+    "print_checks",
+    "read_specs",
+    "refuse",
+    "render",
+    "resolve",
+    "select_idle",
+    "split_update",
+    "why_not_in_place",
+]

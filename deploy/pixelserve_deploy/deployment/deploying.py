@@ -1,0 +1,214 @@
+"""From a template to an endpoint: change sets, following them, and what has to be looked at afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from pixelserve.processes import Stop
+from pixelserve_deploy.aws import AwsError, Session
+from pixelserve_deploy.deployment.causes import Kind, diagnose
+from pixelserve_deploy.deployment.following import POLL_SECONDS, Follower, Goal, Progress, Show, advise
+from pixelserve_deploy.deployment.logs import KEPT_DAYS, ContainerLog, keep, name_endpoint_group
+from pixelserve_deploy.deployment.outcome import Outcome, Status
+from pixelserve_deploy.deployment.plan import read_changes
+from pixelserve_deploy.deployment.resolver import Change, resolve
+from pixelserve_deploy.deployment.retained import CONFIG_TYPE, MODEL_TYPE, find_silent_rollback, list_left, remove
+from pixelserve_deploy.deployment.spec import STACK_PREFIX, EndpointSpec
+from pixelserve_deploy.deployment.stacks import DEAD, EMPTY, STUCK, ChangeSet, Stack, StackRefused, State
+from pixelserve_deploy.deployment.steps import split_update, why_not_in_place
+from pixelserve_deploy.deployment.templates import Template, list_tags
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the steps of one command share: whom to ask, about which endpoint, whom to tell, and how often to look."""
+
+    session: Session
+    name: str
+    show: Show
+    stop: Stop
+    again: str
+    """The command that goes on with it."""
+    poll: float = POLL_SECONDS
+    role: str = ""
+    """ARN of a role that CloudFormation takes on for the stack."""
+    stack: Stack = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stack", Stack(self.session.client("cloudformation"), STACK_PREFIX + self.name))
+
+    def follow(self, stack_id: str, goal: Goal, since: str = "") -> Outcome:
+        """The end of an operation that has been started."""
+        open_log = None if goal is Goal.DELETE else self._open_log
+        follower = Follower(self.stack, open_log, self.show, self.stop, self.again, self.poll)
+        return follower.follow(stack_id, goal, since)
+
+    def _open_log(self, since: datetime) -> ContainerLog:
+        return ContainerLog(self.session.client("logs"), name_endpoint_group(self.name), since)
+
+
+def settle(work: Work) -> Outcome | None:
+    """Makes the stack ready for a change: follows what is under way, removes what is dead.
+
+    An outcome is the end of the command: the operation failed or goes on, or a person is needed.
+    """
+    state = work.stack.find()
+    if state is not None and state.is_moving:
+        work.show(Progress("waiting", text=f"{work.stack.name} is {state.status}; following it."))
+        outcome = work.follow(state.id, _guess_goal(state))
+        if outcome.status is not Status.DONE:
+            return outcome
+        state = work.stack.find()
+    stuck = _judge(work, state)
+    if stuck is not None:
+        return stuck
+    if state is not None and state.status in DEAD:
+        work.show(Progress("waiting", text=f"{work.stack.name} is {state.status}: it never ran, and is removed first."))
+        since = work.stack.find_newest_event(state.id)
+        work.stack.delete(work.role)
+        outcome = work.follow(state.id, Goal.DELETE, since)
+        return None if outcome.status is Status.DONE else outcome
+    return None
+
+
+def _judge(work: Work, state: State | None) -> Outcome | None:
+    """That a person is needed, where a stack is stuck."""
+    if state is None or state.status not in STUCK:
+        return None
+    cause = f"{work.stack.name} is {state.status}. {state.reason}".rstrip()
+    advice = advise(state.status, work.stack.name, work.stack.list_events(state.id))
+    return Outcome(Status.NEEDS_PERSON, cause, next=advice)
+
+
+def _guess_goal(state: State) -> Goal:
+    if state.status.startswith("DELETE"):
+        return Goal.DELETE
+    return Goal.UPDATE if state.status.startswith("UPDATE") else Goal.CREATE
+
+
+def look(work: Work) -> Outcome | None:
+    """What stands in the way of a plan: the outcome of an operation under way, or of a stack that is stuck."""
+    state = work.stack.find()
+    if state is not None and state.is_moving:
+        return Outcome(Status.RUNNING, f"{work.stack.name} is {state.status}.", next=f"Follow it with {work.again}.")
+    return _judge(work, state)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What would be done: the templates in order, and the change set of the first (None: that changes nothing)."""
+
+    old: Template | None
+    steps: Sequence[Template]
+    first: ChangeSet | None
+    changes: Sequence[Change]
+    tags: Sequence[Mapping[str, str]]
+
+
+def propose(work: Work, spec: EndpointSpec, template: Template) -> Proposal:
+    """Prepares a change, of a stack that is settled. Raises StackRefused for what cannot be."""
+    state = work.stack.find()
+    old = work.stack.read_template() if state is not None and state.status not in (EMPTY, *DEAD) else None
+    obstacle = why_not_in_place(old, template) if old else None
+    if obstacle:
+        raise StackRefused(obstacle)
+    steps = split_update(old, template) if old else [template]
+    tags = list_tags(spec)
+    first = _prepare(work, steps[0], tags)
+    if len(steps) > 1:
+        return Proposal(old, steps, first, resolve(old or {}, template), tags)
+    return Proposal(old, steps, first, read_changes(first.changes) if first else (), tags)
+
+
+def discard(work: Work, proposal: Proposal) -> None:
+    """Removes what `propose` made on AWS."""
+    if proposal.first is not None:
+        work.stack.discard(proposal.first)
+
+
+def carry_out(work: Work, proposal: Proposal) -> Outcome:
+    """Executes the steps, looks at what runs, and clears the old pair away.
+
+    A role that was not usable yet is tried once more.
+    """
+    outcome = _try_twice(work, proposal.steps[0], proposal.first, proposal.tags)
+    for template in proposal.steps[1:]:
+        if outcome.status is not Status.DONE:
+            return outcome
+        outcome = _go_on(work, template, proposal.tags)
+    return check_running(work) if outcome.status is Status.DONE else outcome
+
+
+def _go_on(work: Work, template: Template, tags: Sequence[Mapping[str, str]]) -> Outcome:
+    """A later step. Whatever goes wrong, the endpoint runs on without the scaling that the step before took off."""
+    try:
+        change_set = _prepare(work, template, tags)
+        outcome = _try_twice(work, template, change_set, tags)
+    except AwsError as error:
+        return Outcome(Status.RUNNING, error.message, next=f"The endpoint has no scaling until you run {work.again}.")
+    except StackRefused as error:
+        outcome = Outcome(Status.NEEDS_PERSON, error.message)
+    if outcome.status in (Status.UNDONE, Status.NEEDS_PERSON):
+        advice = f"{outcome.next} The endpoint runs without its scaling until the next deployment succeeds."
+        return replace(outcome, next=advice.strip())
+    return outcome
+
+
+def _try_twice(
+    work: Work, template: Template, change_set: ChangeSet | None, tags: Sequence[Mapping[str, str]]
+) -> Outcome:
+    outcome = _execute(work, change_set)
+    if outcome.status is not Status.UNDONE or diagnose(outcome.cause)[0] is not Kind.ROLE:
+        return outcome
+    work.show(Progress("waiting", text=f"{outcome.cause} New roles take a moment: trying once more."))
+    return _execute(work, _prepare(work, template, tags))
+
+
+def _prepare(work: Work, template: Template, tags: Sequence[Mapping[str, str]]) -> ChangeSet | None:
+    return work.stack.prepare(template, tags, stop=work.stop, pause=work.poll, role=work.role)
+
+
+def _execute(work: Work, change_set: ChangeSet | None) -> Outcome:
+    if change_set is None:
+        return Outcome(Status.DONE)
+    _keep_logs(work)
+    since = work.stack.find_newest_event(change_set.stack_id)
+    work.stack.execute(change_set)
+    return work.follow(change_set.stack_id, Goal.CREATE if change_set.creates else Goal.UPDATE, since)
+
+
+def _keep_logs(work: Work) -> None:
+    """Makes the log group before SageMaker does, which would keep the lines for ever."""
+    try:
+        keep(work.session.client("logs"), name_endpoint_group(work.name), KEPT_DAYS, make=True)
+    except AwsError as error:
+        if not error.is_denied:
+            raise
+        work.show(Progress("waiting", text=f"Logs will be kept for ever: {error.message}"))
+
+
+def check_running(work: Work) -> Outcome:
+    """Whether the endpoint runs what its stack says; if so, older models and configurations are deleted."""
+    try:
+        used = work.stack.list_names(CONFIG_TYPE, MODEL_TYPE)
+        if not used:  # a Lambda function
+            return Outcome(Status.DONE)
+        taken_back = find_silent_rollback(work.session, used, work.name)
+        if taken_back:
+            return Outcome(
+                Status.UNDONE,
+                taken_back,
+                next="The stack says what was wanted, the endpoint runs what was there before. Mend the cause "
+                f"(`pixelserve logs {work.name}`), then deploy again.",
+            )
+        remove(work.session, list_left(work.session, used, work.name))
+    except AwsError as error:
+        renew = "renew the credentials and " if error.is_expired else ""
+        return Outcome(
+            Status.RUNNING,
+            error.message,
+            next=f"CloudFormation is done; what runs was not looked at. To do so, {renew}run {work.again}.",
+        )
+    return Outcome(Status.DONE)

@@ -1,0 +1,35 @@
+"""What somebody should know of a deployment that nothing refuses; a plan tells it."""
+
+from __future__ import annotations
+
+from pixelserve_deploy.deployment.facts import Facts
+from pixelserve_deploy.deployment.spec import EndpointSpec, Mode, Update
+from pixelserve_deploy.deployment.templates import choose_update, has_urls
+
+
+def list_notes(spec: EndpointSpec, facts: Facts) -> list[str]:
+    """A sentence for each thing; none for most deployments."""
+    notes = _describe_update(spec, facts) if spec.is_on_instances else []
+    if spec.mode is Mode.LAMBDA and not has_urls(facts.region):
+        notes.append(f"{facts.region} has no function URLs: the function is called by its name, {spec.name}.")
+    if spec.network_isolation:
+        notes.append("The container is isolated: requests with a `url` are refused, images come in the request.")
+    if spec.is_multi_model:
+        archives = ", ".join(f"{feature}.tar.gz" for feature in spec.features)
+        notes.append(f"Callers choose a feature by TargetModel: {archives}.")
+    return notes
+
+
+def _describe_update(spec: EndpointSpec, facts: Facts) -> list[str]:
+    """How the quota bears on updates; nothing where it is not known, or large enough."""
+    kind = spec.instances[0]
+    quota = facts.quotas.get(kind)
+    if quota is None or quota >= 2 * spec.least or spec.update is not None:
+        return []
+    short = f"The quota of {quota} x {kind} does not hold twice the instances"
+    if choose_update(spec, facts) is Update.ROLLING:
+        return [f"{short}: updates are rolling."]
+    return [
+        f"{short}: an update will fail. Ask for more of '{kind} for endpoint usage' in Service Quotas before the next "
+        "one, or destroy the endpoint and deploy it again."
+    ]

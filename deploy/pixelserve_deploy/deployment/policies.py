@@ -1,0 +1,201 @@
+"""The IAM policies of whoever deploys from GitHub, by its OpenID Connect: who may take on a role, and what it may.
+
+What CloudFormation calls for a resource is what the handlers in its schemas say; what we call ourselves is `preflight`,
+`stacks`, `logs` and `retained`. GitHub's claims: `OpenID Connect in Amazon Web Services`, GitHub Docs. Repositories
+made since 2026-07-15 have the numbers of owner and repository in the subject.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from pixelserve.errors import BadRequest
+from pixelserve_deploy.aws import find_partition
+from pixelserve_deploy.deployment.facts import Facts
+from pixelserve_deploy.deployment.spec import EndpointSpec
+from pixelserve_deploy.deployment.templates import LAMBDA, SAGEMAKER, SCHEDULER, Statement, allow, build_template
+
+IMAGE = re.compile(r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/(?P<name>[^:@]+)")
+REPOSITORY = re.compile(r"(?P<owner>[\w.-]+)(@(?P<owner_id>\d+))?/(?P<name>[\w.-]+)(@(?P<id>\d+))?")
+PROVIDER = "token.actions.githubusercontent.com"
+AUDIENCES = {"aws": "sts.amazonaws.com", "aws-cn": "sts.amazonaws.com.cn"}
+ENVIRONMENT = "production"
+"""GitHub's environment whose jobs may deploy; pull requests may plan."""
+
+LOOK = "DescribeStacks DescribeStackEvents GetTemplate ListStackResources"
+PLAN = "CreateChangeSet DescribeChangeSet DescribeEvents DeleteChangeSet"
+CALLS = {
+    "AWS::SageMaker::Model": "sagemaker: CreateModel DescribeModel DeleteModel AddTags DeleteTags ListTags",
+    "AWS::SageMaker::EndpointConfig": (
+        "sagemaker: CreateEndpointConfig DescribeEndpointConfig DeleteEndpointConfig AddTags DeleteTags ListTags"
+    ),
+    "AWS::SageMaker::Endpoint": (
+        "sagemaker: CreateEndpoint DescribeEndpoint UpdateEndpoint UpdateEndpointWeightsAndCapacities DeleteEndpoint "
+        "AddTags DeleteTags ListTags"
+    ),
+    "AWS::ApplicationAutoScaling::ScalableTarget": (
+        "application-autoscaling: RegisterScalableTarget DeregisterScalableTarget DescribeScalableTargets "
+        "DescribeScheduledActions ListTagsForResource TagResource UntagResource"
+    ),
+    "AWS::ApplicationAutoScaling::ScalingPolicy": (
+        "application-autoscaling: PutScalingPolicy DeleteScalingPolicy DescribeScalingPolicies"
+    ),
+    "AWS::CloudWatch::Alarm": (
+        "cloudwatch: PutMetricAlarm DeleteAlarms DescribeAlarms TagResource UntagResource ListTagsForResource"
+    ),
+    "AWS::IAM::Role": (
+        "iam: CreateRole GetRole DeleteRole PutRolePolicy GetRolePolicy DeleteRolePolicy ListRolePolicies "
+        "AttachRolePolicy DetachRolePolicy ListAttachedRolePolicies UpdateRole UpdateRoleDescription "
+        "UpdateAssumeRolePolicy PutRolePermissionsBoundary DeleteRolePermissionsBoundary TagRole UntagRole"
+    ),
+    "AWS::S3::Bucket": (
+        "s3: CreateBucket DeleteBucket PutEncryptionConfiguration GetEncryptionConfiguration PutLifecycleConfiguration "
+        "GetLifecycleConfiguration PutBucketPublicAccessBlock GetBucketPublicAccessBlock PutBucketTagging "
+        "GetBucketTagging ListBucketVersions DeleteObject DeleteObjectVersion"
+    ),
+    "AWS::SNS::Topic": (
+        "sns: CreateTopic DeleteTopic GetTopicAttributes SetTopicAttributes TagResource UntagResource "
+        "ListTagsForResource ListSubscriptionsByTopic GetDataProtectionPolicy"
+    ),
+    "AWS::Lambda::Function": (
+        "lambda: CreateFunction GetFunction DeleteFunction UpdateFunctionCode UpdateFunctionConfiguration "
+        "PutFunctionConcurrency DeleteFunctionConcurrency GetFunctionCodeSigningConfig GetFunctionRecursionConfig "
+        "GetRuntimeManagementConfig TagResource UntagResource"
+    ),
+    "AWS::Lambda::Url": (
+        "lambda: CreateFunctionUrlConfig GetFunctionUrlConfig UpdateFunctionUrlConfig DeleteFunctionUrlConfig"
+    ),
+    "AWS::Scheduler::Schedule": "scheduler: CreateSchedule GetSchedule UpdateSchedule DeleteSchedule",
+}
+"""By resource type, what CloudFormation calls with the caller's rights for what our templates set."""
+ANYWHERE = ("application-autoscaling:", "cloudwatch:Describe")
+"""Calls that cannot be bound to our names."""
+
+
+def make_policies(spec: EndpointSpec, repository: str) -> dict[str, Any]:
+    """Two roles, `plan` and `deploy`, each with its trust and its permissions, for a GitHub repository.
+
+    `repository` is OWNER/NAME, or OWNER@ID/NAME@ID with GitHub's numbers. Raises BadRequest for what is none, and for
+    an image that is not in Amazon ECR.
+    """
+    image = IMAGE.match(spec.image)
+    if image is None:
+        raise BadRequest(f"{spec.image} is not in Amazon ECR: the policies take account and region from it.")
+    place = Place(spec, image["account"], spec.region or image["region"])
+    plan = [*place.allow_looking(image), *place.allow_planning()]
+    return {
+        "plan": {"trust": place.trust(repository, "pull_request"), "permissions": _document(plan)},
+        "deploy": {
+            "trust": place.trust(repository, f"environment:{ENVIRONMENT}"),
+            "permissions": _document([*plan, *place.allow_deploying()]),
+        },
+    }
+
+
+def _document(statements: Iterable[Statement]) -> dict[str, Any]:
+    return {"Version": "2012-10-17", "Statement": list(statements)}
+
+
+def list_subjects(repository: str, context: str) -> list[str]:
+    """GitHub's `sub` claims of a repository: the older form, and with its numbers the newer. Raises BadRequest."""
+    parts = REPOSITORY.fullmatch(repository)
+    if parts is None:
+        raise BadRequest(f"{repository} is no repository: write OWNER/NAME, or OWNER@ID/NAME@ID with GitHub's numbers.")
+    subjects = [f"repo:{parts['owner']}/{parts['name']}:{context}"]
+    if parts["owner_id"] and parts["id"]:
+        subjects.append(f"repo:{parts['owner']}@{parts['owner_id']}/{parts['name']}@{parts['id']}:{context}")
+    return subjects
+
+
+class Place:
+    """ARNs and statements for one endpoint in an account and region."""
+
+    def __init__(self, spec: EndpointSpec, account: str, region: str) -> None:
+        self._spec = spec
+        self._account = account
+        self._region = region
+        self._partition = find_partition(region)
+
+    def arn(self, service: str, rest: str, *, region: str | None = None, account: str | None = None) -> str:
+        where = self._region if region is None else region
+        return f"arn:{self._partition}:{service}:{where}:{self._account if account is None else account}:{rest}"
+
+    def trust(self, repository: str, context: str) -> dict[str, Any]:
+        """Who may take on a role: jobs of the repository in a context."""
+        claims = {f"{PROVIDER}:aud": AUDIENCES[self._partition], f"{PROVIDER}:sub": list_subjects(repository, context)}
+        statement = {
+            "Effect": "Allow",
+            "Principal": {"Federated": self.arn("iam", f"oidc-provider/{PROVIDER}", region="")},
+            "Action": "sts:AssumeRoleWithWebIdentity",
+            "Condition": {"StringEquals": claims},
+        }
+        return _document([statement])
+
+    def allow_looking(self, image: re.Match[str]) -> Iterator[Statement]:
+        """What the preflight calls."""
+        repository = self.arn("ecr", f"repository/{image['name']}", region=image["region"], account=image["account"])
+        yield allow(["ecr:BatchGetImage"], repository)
+        yield allow(["servicequotas:ListServiceQuotas"], "*")
+        if self._spec.weights:
+            bucket = self._spec.weights.removeprefix("s3://").partition("/")[0]
+            yield allow(["s3:ListBucket"], self.arn("s3", bucket, region="", account=""))
+
+    def allow_planning(self) -> Iterator[Statement]:
+        """Change sets that are never executed. The empty stack of a first plan stays: deleting is not planning."""
+        yield allow(_name("cloudformation", f"{LOOK} {PLAN}"), self._stack())
+
+    def allow_deploying(self) -> Iterator[Statement]:
+        """Executing, following, clearing away, and what CloudFormation calls for the resources of this spec."""
+        yield allow(_name("cloudformation", "ExecuteChangeSet DeleteStack"), self._stack())
+        groups = (f"/aws/sagemaker/Endpoints/{self._spec.name}", f"/aws/lambda/{self._spec.name}")
+        calls = "CreateLogGroup PutRetentionPolicy FilterLogEvents DescribeLogGroups"
+        yield allow(_name("logs", calls), [self.arn("logs", f"log-group:{group}*") for group in groups])
+        yield allow(["sagemaker:ListEndpointConfigs", "sagemaker:ListModels", "tag:GetResources"], "*")
+        template = build_template(self._spec, Facts(region=self._region, account=self._account))
+        kinds = dict.fromkeys(resource["Type"] for resource in template["Resources"].values())
+        for kind in kinds:
+            yield from self._allow_kind(kind)
+        services = {"StringEquals": {"iam:PassedToService": [SAGEMAKER, LAMBDA, SCHEDULER]}}
+        roles = [role for role in (self._spec.role, self._spec.ttl_role) if role]
+        own = [self.arn("iam", f"role/{self._spec.stack}-*", region="")] if "AWS::IAM::Role" in kinds else []
+        yield allow(["iam:PassRole"], [*own, *roles], **services)
+
+    def _allow_kind(self, kind: str) -> Iterator[Statement]:
+        service, _, words = CALLS[kind].partition(": ")
+        actions = _name(service, words)
+        anywhere = [action for action in actions if action.startswith(ANYWHERE)]
+        bound = [action for action in actions if action not in anywhere]
+        if bound:
+            yield allow(bound, self._locate(kind))
+        if anywhere:
+            yield allow(anywhere, "*")
+        if kind == "AWS::ApplicationAutoScaling::ScalableTarget":
+            name = "sagemaker.application-autoscaling.amazonaws.com"
+            path = f"role/aws-service-role/{name}/*"
+            yield allow(["iam:CreateServiceLinkedRole"], self.arn("iam", path, region=""))
+
+    def _locate(self, kind: str) -> str:
+        """The ARNs that resources of a type can have; CloudFormation names most of them by the stack."""
+        stack, name = self._spec.stack, self._spec.name
+        arns = {
+            "AWS::SageMaker::Model": self.arn("sagemaker", "model/*"),
+            "AWS::SageMaker::EndpointConfig": self.arn("sagemaker", "endpoint-config/*"),
+            "AWS::SageMaker::Endpoint": self.arn("sagemaker", f"endpoint/{name}"),
+            "AWS::CloudWatch::Alarm": self.arn("cloudwatch", f"alarm:{stack}-*"),
+            "AWS::IAM::Role": self.arn("iam", f"role/{stack}-*", region=""),
+            "AWS::S3::Bucket": self.arn("s3", f"{stack}-*", region="", account=""),
+            "AWS::SNS::Topic": self.arn("sns", f"{stack}-*"),
+            "AWS::Lambda::Function": self.arn("lambda", f"function:{name}"),
+            "AWS::Lambda::Url": self.arn("lambda", f"function:{name}"),
+            "AWS::Scheduler::Schedule": self.arn("scheduler", f"schedule/default/{stack}-*"),
+        }
+        return arns[kind]
+
+    def _stack(self) -> str:
+        return self.arn("cloudformation", f"stack/{self._spec.stack}/*")
+
+
+def _name(service: str, actions: str) -> list[str]:
+    return [f"{service}:{action}" for action in actions.split()]

@@ -1,0 +1,73 @@
+"""What an endpoint costs by its existence, from the price books: an hour and a month, at rest and at most.
+
+What is paid by the request is left to `pixelserve cost estimate`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from pixelserve_deploy.cost import MONTH_HOURS, PriceBook, PriceMissing, find_newest_book
+from pixelserve_deploy.deployment.spec import EndpointSpec, Mode
+
+FREE = Decimal(0)
+SAGEMAKER, LAMBDA = "AmazonSageMaker", "AWSLambda"
+KINDS = {Mode.REALTIME: "hosting", Mode.ASYNC: "async"}
+"""How price books call the hours of instances."""
+BESIDE = "Requests, data, storage and logs come on top: pixelserve cost estimate."
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Amounts are in the currency of the region's price book; None is what no book has, and a note says so."""
+
+    currency: str
+    hour_at_rest: Decimal | None
+    hour_at_most: Decimal | None
+    book: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def month_at_rest(self) -> Decimal | None:
+        return _month(self.hour_at_rest)
+
+    @property
+    def month_at_most(self) -> Decimal | None:
+        return _month(self.hour_at_most)
+
+
+def price_endpoint(spec: EndpointSpec, region: str, book: PriceBook | None = None) -> Cost:
+    """The cost in a region, by its newest price book unless another is given. Nothing is guessed."""
+    try:
+        book = book or find_newest_book(region)
+    except PriceMissing as error:
+        return Cost("USD", None, None, "", (str(error),))
+    price = _price_fleet if spec.is_on_instances else _price_memory
+    try:
+        rest, most, notes = price(spec, region, book)
+    except PriceMissing as error:
+        return Cost(book.currency, None, None, book.id, (str(error),))
+    return Cost(book.currency, rest, most, book.id, (*notes, BESIDE))
+
+
+def _price_fleet(spec: EndpointSpec, region: str, book: PriceBook) -> tuple[Decimal, Decimal, tuple[str, ...]]:
+    """At rest all instances are of the first type, at most all of the dearest."""
+    hours = [book.price(SAGEMAKER, region, f"{KINDS[spec.mode]} {kind}").first for kind in spec.instances]
+    notes = ["An update by blue/green doubles the instances for some minutes."]
+    if spec.least == 0:
+        notes.append("It starts with one instance, and scales to none when no request waits.")
+    return spec.least * hours[0], spec.greatest * max(hours), tuple(notes)
+
+
+def _price_memory(spec: EndpointSpec, region: str, book: PriceBook) -> tuple[Decimal, Decimal | None, tuple[str, ...]]:
+    """Nothing at rest; at most every call that may run at once, all the time."""
+    service, dimension = (SAGEMAKER, "serverless") if spec.mode is Mode.SERVERLESS else (LAMBDA, "duration")
+    hour = book.price(service, region, dimension).first * Decimal(spec.memory_mb) / 1024 * 3600
+    if spec.calls_at_once is None:
+        return FREE, None, ("As many calls run at once as the account allows; `concurrency` sets a limit.",)
+    return FREE, spec.calls_at_once * hour, ()
+
+
+def _month(hour: Decimal | None) -> Decimal | None:
+    return None if hour is None else hour * MONTH_HOURS

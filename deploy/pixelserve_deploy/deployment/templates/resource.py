@@ -1,0 +1,55 @@
+"""The pieces of a template: references, resources with their tags, ARNs that hold in every partition."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pixelserve_deploy.deployment.spec import EndpointSpec
+
+Resource = dict[str, Any]
+TAG = "pixelserve"
+"""The tag by which our resources are found: its value is the endpoint's name."""
+
+
+def ref(name: str) -> dict[str, str]:
+    return {"Ref": name}
+
+
+def attribute(name: str, what: str) -> dict[str, list[str]]:
+    return {"Fn::GetAtt": [name, what]}
+
+
+def sub(text: str) -> dict[str, str]:
+    return {"Fn::Sub": text}
+
+
+def arn(rest: str) -> dict[str, str]:
+    """`arn:PARTITION:` and the rest, in which `${AWS::Region}` and `${AWS::AccountId}` may stand."""
+    return sub(f"arn:${{AWS::Partition}}:{rest}")
+
+
+def s3_arn(uri: str) -> dict[str, str]:
+    """The ARN of `s3://BUCKET/KEY`."""
+    return arn(f"s3:::{uri.removeprefix('s3://')}")
+
+
+def split_s3(uri: str) -> tuple[str, str]:
+    """Bucket and key."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bucket, key
+
+
+def list_tags(spec: EndpointSpec) -> list[dict[str, str]]:
+    """The spec's tags, and ours."""
+    tags = {**spec.tags, TAG: spec.name, f"{TAG}:mode": str(spec.mode)}
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+def tagged(spec: EndpointSpec, kind: str, properties: dict[str, Any], **attributes: Any) -> Resource:
+    """A resource of a type that takes tags."""
+    return {"Type": kind, **attributes, "Properties": {**properties, "Tags": list_tags(spec)}}
+
+
+def untagged(kind: str, properties: dict[str, Any], **attributes: Any) -> Resource:
+    """A resource of a type that takes none."""
+    return {"Type": kind, **attributes, "Properties": properties}

@@ -1,0 +1,201 @@
+"""moto as a server, taught the resource types that its CloudFormation skips with a warning.
+
+Each type calls moto's own backend, so that what a template makes can be seen by the service's own API. End states
+only: moto neither rolls back nor deletes in CloudFormation's order.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Self
+
+import pytest
+from moto.applicationautoscaling.models import applicationautoscaling_backends
+from moto.awslambda.exceptions import UnknownFunctionException
+from moto.awslambda.models import lambda_backends
+from moto.cloudformation import parsing
+from moto.cloudwatch.models import cloudwatch_backends
+from moto.sagemaker.models import FakeEndpoint, FakeEndpointConfig
+from moto.scheduler.models import scheduler_backends
+from moto.server import ThreadedMotoServer
+from moto.servicequotas.responses import ServiceQuotasResponse
+
+ACCOUNT = "123456789012"
+QUOTAS = [{"QuotaName": "ml.g4dn.xlarge for endpoint usage", "Value": 4.0}]
+
+
+class Taught:
+    """A resource that is made from a template's properties and known by its physical id."""
+
+    cf_type = ""
+    cf_name = ""
+
+    def __init__(self, physical: str, properties: dict[str, Any]) -> None:
+        self.physical_resource_id = physical
+        self.properties = properties
+
+    @classmethod
+    def cloudformation_type(cls) -> str:
+        return cls.cf_type
+
+    @classmethod
+    def cloudformation_name_type(cls) -> str:
+        return cls.cf_name
+
+    @classmethod
+    def has_cfn_attr(cls, attr: str) -> bool:
+        return attr == "Arn"
+
+    @classmethod
+    def create_from_cloudformation_json(
+        cls, resource_name: str, cloudformation_json: dict[str, Any], account_id: str, region_name: str, **_: Any
+    ) -> Self:
+        properties = cloudformation_json.get("Properties", {})
+        return cls(cls.make(resource_name, properties, account_id, region_name), properties)
+
+    @classmethod
+    def delete_from_cloudformation_json(
+        cls, resource_name: str, cloudformation_json: dict[str, Any], account_id: str, region_name: str
+    ) -> None:
+        cls.remove(resource_name, account_id, region_name)
+
+    @classmethod
+    def make(cls, name: str, properties: dict[str, Any], account: str, region: str) -> str:
+        raise NotImplementedError
+
+    @classmethod
+    def remove(cls, physical: str, account: str, region: str) -> None:
+        raise NotImplementedError
+
+    def is_created(self) -> bool:
+        return True
+
+
+class TaughtAlarm(Taught):
+    cf_type, cf_name = "AWS::CloudWatch::Alarm", "AlarmName"
+
+    @classmethod
+    def make(cls, name: str, properties: dict[str, Any], account: str, region: str) -> str:
+        names = {"AlarmDescription": "description", "TreatMissingData": "treat_missing_data"}
+        given = {
+            names.get(key) or re.sub(r"(?<!^)(?=[A-Z])", "_", key).lower(): value
+            for key, value in properties.items()
+            if key not in ("AlarmName", "Dimensions", "Tags", "Metrics")
+        }
+        dimensions = properties.get("Dimensions", [])
+        defaults: dict[str, Any] = {"statistic": None, "alarm_actions": [], "period": 60}
+        backend = cloudwatch_backends[account][region]
+        backend.put_metric_alarm(name=name, dimensions=dimensions, **{**defaults, **given}, tags=properties.get("Tags"))
+        return name
+
+    @classmethod
+    def remove(cls, physical: str, account: str, region: str) -> None:
+        cloudwatch_backends[account][region].delete_alarms([physical])
+
+
+class TaughtTarget(Taught):
+    cf_type = "AWS::ApplicationAutoScaling::ScalableTarget"
+
+    @classmethod
+    def make(cls, name: str, properties: dict[str, Any], account: str, region: str) -> str:
+        place = (properties["ServiceNamespace"], properties["ResourceId"], properties["ScalableDimension"])
+        suspended: Any = {}
+        limits = (int(properties["MinCapacity"]), int(properties["MaxCapacity"]))
+        applicationautoscaling_backends[account][region].register_scalable_target(*place, *limits, "", suspended)
+        return "|".join((place[1], place[2], place[0]))  # as CloudFormation's Ref of it
+
+    @classmethod
+    def remove(cls, physical: str, account: str, region: str) -> None:
+        resource, dimension, namespace = physical.split("|")
+        applicationautoscaling_backends[account][region].deregister_scalable_target(namespace, resource, dimension)
+
+
+class TaughtPolicy(Taught):
+    cf_type = "AWS::ApplicationAutoScaling::ScalingPolicy"
+
+    @classmethod
+    def make(cls, name: str, properties: dict[str, Any], account: str, region: str) -> str:
+        resource, dimension, namespace = properties["ScalingTargetId"].split("|")
+        kind = properties["PolicyType"]
+        policy = applicationautoscaling_backends[account][region].put_scaling_policy(
+            properties["PolicyName"],
+            namespace,
+            resource,
+            dimension,
+            properties.get(
+                "TargetTrackingScalingPolicyConfiguration", properties.get("StepScalingPolicyConfiguration")
+            ),
+            kind,
+        )
+        return "|".join((policy.policy_name, namespace, resource, dimension))
+
+    @classmethod
+    def remove(cls, physical: str, account: str, region: str) -> None:
+        applicationautoscaling_backends[account][region].delete_scaling_policy(*physical.split("|"))
+
+
+class TaughtUrl(Taught):
+    cf_type = "AWS::Lambda::Url"
+
+    @classmethod
+    def has_cfn_attr(cls, attr: str) -> bool:
+        return attr == "FunctionUrl"
+
+    def get_cfn_attribute(self, attribute: str) -> str:
+        return f"https://{self.physical_resource_id}.lambda-url.example/"
+
+    @classmethod
+    def make(cls, name: str, properties: dict[str, Any], account: str, region: str) -> str:
+        function = properties["TargetFunctionArn"]
+        lambda_backends[account][region].create_function_url_config(function, properties)
+        return str(function)
+
+    @classmethod
+    def remove(cls, physical: str, account: str, region: str) -> None:
+        with suppress(UnknownFunctionException):  # moto deletes in any order
+            lambda_backends[account][region].delete_function_url_config(physical)
+
+
+class TaughtSchedule(Taught):
+    cf_type, cf_name = "AWS::Scheduler::Schedule", "Name"
+
+    @classmethod
+    def make(cls, name: str, properties: dict[str, Any], account: str, region: str) -> str:
+        given = {re.sub(r"(?<!^)(?=[A-Z])", "_", key).lower(): value for key, value in properties.items()}
+        unset: dict[str, Any] = dict.fromkeys(
+            ("end_date", "group_name", "kms_key_arn", "start_date", "action_after_completion")
+        )
+        scheduler_backends[account][region].create_schedule(name=name, state="ENABLED", **unset, **given)
+        return name
+
+    @classmethod
+    def remove(cls, physical: str, account: str, region: str) -> None:
+        scheduler_backends[account][region].delete_schedule(None, physical)
+
+
+@contextmanager
+def taught_cloud() -> Iterator[str]:
+    """The URL of a server that stands for every service of AWS."""
+    with pytest.MonkeyPatch.context() as patch:
+        arn = property(lambda config: config.endpoint_config_arn, lambda config, value: None)
+        patch.setattr(FakeEndpointConfig, "arn", arn, raising=False)  # moto makes it a tuple
+        patch.setattr(FakeEndpoint, "cloudformation_name_type", staticmethod(lambda: "EndpointName"))  # moto drops it
+        models = [*parsing.get_model_list(), *Taught.__subclasses__()]
+        patch.setattr(parsing, "get_model_list", lambda: models)
+        for name in ("get_model_map", "get_name_type_map"):
+            patch.setattr(parsing, name, functools.cache(getattr(parsing, name).__wrapped__))
+        patch.setattr(
+            ServiceQuotasResponse, "list_service_quotas", lambda _: json.dumps({"Quotas": QUOTAS}), raising=False
+        )
+        patch.setattr(logging.getLogger("werkzeug"), "disabled", True)
+        server = ThreadedMotoServer("127.0.0.1", 0)
+        server.start()
+        try:
+            yield "http://{}:{}".format(*server.get_host_and_port())
+        finally:
+            server.stop()
