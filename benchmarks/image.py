@@ -1,5 +1,5 @@
-"""The container image: its size, seconds to build and to rebuild after a change of code, from `docker run` to healthy,
-and what `docker stop` under load costs on either back end.
+"""The container images: size, seconds to build and to rebuild after a change of code, from `docker run` to healthy, and
+what `docker stop` under load costs on either back end.
 
 Needs a Docker Engine. torch comes from where a plain `pixelserve build` takes it, or from the page TORCH_FIND_LINKS
 names, as with `--torch-find-links`.
@@ -16,7 +16,8 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,12 @@ import report
 from pixelserve_deploy.image import Recipe, build, connect
 
 ROOT = Path(__file__).parents[1]
-KINDS: dict[str, dict[str, Any]] = {"cpu": {}, "cpu + mms": {"mms": True}, "lambda": {"target": "lambda"}}
+KINDS: dict[str, dict[str, Any]] = {
+    "cpu": {},
+    "cpu + mms": {"mms": True},
+    "lambda": {"target": "lambda"},
+    "gateway": {"target": "gateway"},
+}
 BACK_ENDS = {"native": "cpu", "mms": "cpu + mms"}
 SLEEPER = """
 import time
@@ -70,44 +76,48 @@ def builds(client: docker.DockerClient, kind: str) -> tuple[str, dict[str, Any]]
 
 
 @contextlib.contextmanager
-def running(client: docker.DockerClient, tag: str, back_end: str, model: Path | None = None) -> Iterator[Any]:
+def running(client: docker.DockerClient, tag: str, port: int, **options: Any) -> Iterator[Any]:
     """A container on the engine's own network, and its URL."""
-    mounted = {str(model): {"bind": "/opt/ml/model", "mode": "ro"}} if model else {}
-    container = client.containers.run(
-        tag, "serve", detach=True, environment={"PIXELSERVE_BACKEND": back_end}, volumes=mounted
-    )
+    container = client.containers.run(tag, detach=True, **options)
     try:
         container.reload()
-        yield container, f"http://{container.attrs['NetworkSettings']['IPAddress']}:8080"
+        yield container, f"http://{container.attrs['NetworkSettings']['IPAddress']}:{port}"
     finally:
         container.remove(force=True)
 
 
-def wait_until_healthy(url: str) -> None:
+def serving(client: docker.DockerClient, tag: str, back_end: str, model: Path | None = None) -> Any:
+    """A container that serves the image's own feature, or the model."""
+    mounted = {str(model): {"bind": "/opt/ml/model", "mode": "ro"}} if model else {}
+    environment = {"PIXELSERVE_BACKEND": back_end}
+    return running(client, tag, 8080, command="serve", environment=environment, volumes=mounted)
+
+
+def wait_until_healthy(address: str) -> None:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         with (
             contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError),
-            urllib.request.urlopen(f"{url}/ping", timeout=5),
+            urllib.request.urlopen(address, timeout=5),
         ):
             return
         time.sleep(0.01)
-    raise AssertionError(f"{url} did not become healthy")
+    raise AssertionError(f"{address} did not become healthy")
 
 
-def seconds_to_healthy(client: docker.DockerClient, tag: str, back_end: str) -> float:
-    """From `docker run` of the image's own feature to a /ping of 200."""
+def seconds_to_healthy(container: Callable[[], Any], path: str) -> float:
+    """From `docker run` to 200 for the path."""
     started = time.perf_counter()
-    with running(client, tag, back_end) as (_, url):
-        wait_until_healthy(url)
+    with container() as (_, url):
+        wait_until_healthy(url + path)
         return time.perf_counter() - started
 
 
 def stop_under_load(client: docker.DockerClient, tag: str, back_end: str, model: Path) -> dict[str, int]:
     """Requests answered and lost while `docker stop` ends a container that 8 callers keep busy, and its exit code."""
     outcomes: Counter[str] = Counter()
-    with running(client, tag, back_end, model) as (container, url):
-        wait_until_healthy(url)
+    with serving(client, tag, back_end, model) as (container, url):
+        wait_until_healthy(f"{url}/ping")
         while not _answers(url):
             time.sleep(0.05)
         callers = [threading.Thread(target=_call_until_refused, args=(url, outcomes)) for _ in range(CALLERS)]
@@ -153,7 +163,7 @@ def main() -> None:
         model.chmod(0o755)
         for back_end, kind in BACK_ENDS.items():
             tag = made[kind][0]
-            starts = [seconds_to_healthy(client, tag, back_end) for _ in range(STARTS)]
+            starts = [seconds_to_healthy(partial(serving, client, tag, back_end), "/ping") for _ in range(STARTS)]
             stops = [stop_under_load(client, tag, back_end, model) for _ in range(STOPS)]
             rows.append(
                 {
@@ -166,6 +176,10 @@ def main() -> None:
             )
     shown = [row | {"run_to_ping_s": row["run_to_ping"]["p50"]} for row in rows if "back_end" in row]
     report.table(shown, ("back_end", "run_to_ping_s", "answered", "lost", "exit_codes"))
+    gateway = partial(running, client, made["gateway"][0], 8100)
+    run_to_health = report.distribution([seconds_to_healthy(gateway, "/health") for _ in range(STARTS)])
+    print(f"gateway: {run_to_health['p50']:.3f} s from docker run to /health")
+    rows.append({"image": "gateway", "run_to_health": run_to_health})
     report.write("image", rows)
 
 
