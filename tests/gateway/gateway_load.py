@@ -107,8 +107,7 @@ class Caller:
     """One client with a connection of its own, which sends one request after another."""
 
     def __init__(self, url: str, pictures: list[Picture], heavy: list[Picture], tally: Tally, seed: int) -> None:
-        limits = httpx.Limits(keepalive_expiry=2)  # it lets go of an idle connection before a server does
-        self._client = httpx.AsyncClient(base_url=url, limits=limits, timeout=120, trust_env=False, verify=_UNUSED)
+        self._client = httpx.AsyncClient(base_url=url, timeout=120, trust_env=False, verify=_UNUSED)
         self._pictures, self._heavy, self._tally = pictures, heavy, tally
         self._dice = random.Random(seed)
 
