@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from typing import TypeVar
+
+import pybase64
 
 from pixelserve.errors import BadRequest, UnsupportedMediaType
 from pixelserve.imaging.codecs import decode
@@ -48,4 +49,4 @@ def encode_answer(
     if media_type != JSON:
         return encode(image, media_type, quality), media_type
     file = b"".join(encode(image, format, quality))
-    return json.dumps({"result": base64.b64encode(file).decode()}), JSON
+    return json.dumps({"result": pybase64.b64encode_as_string(file)}), JSON
