@@ -16,10 +16,31 @@ _MAGIC = {
     b"BM": "image/bmp",
     b"II*\0": "image/tiff",
     b"MM\0*": "image/tiff",
+    b"II+\0": "image/tiff",
+    b"MM\0+": "image/tiff",
+    b"GIF8": "image/gif",
+    b"\xff\x0a": "image/jxl",
+    b"\0\0\0\x0cJXL ": "image/jxl",
+    b"\0\0\0\x0cjP  ": "image/jp2",
+    b"\xff\x4f\xff\x51": "image/jp2",
+    b"8BPS": "image/vnd.adobe.photoshop",
+    b"v/1\x01": "image/x-exr",
+    b"#?RADIANCE": "image/vnd.radiance",
+    b"qoif": "image/qoi",
+    b"<svg": "image/svg+xml",
+    b"%PDF-": "application/pdf",
     b"\x93NUMPY": NPY,
 }
+_BRANDS = {
+    b"avif": "image/avif",
+    b"avis": "image/avif",
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "image/heic"),
+}
+"""Major brands of ISO base media files that are pictures (ISO/IEC 23008-12, MIAF)."""
 _ALIASES = {"image/jpg": "image/jpeg"}
 """Names that are in use and not registered."""
+_PROLOGUE = 1_024
+"""Bytes of XML in which an SVG shows itself."""
 _OPEN = ("", RAW, "application/x-image")
 """Types that do not say what a body is."""
 _ENDINGS = {".json": JSON, ".csv": CSV, ".jsonl": "application/jsonlines", ".npz": "application/x-npz"}
@@ -45,6 +66,10 @@ def content_type_of(data: bytes, name: str = "") -> str:
         return by_name
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "image/webp"
+    if data[4:8] == b"ftyp":
+        return _BRANDS.get(data[8:12], "video/mp4")
+    if data.startswith(b"<?xml") and b"<svg" in data[:_PROLOGUE]:
+        return "image/svg+xml"
     told = next((kind for magic, kind in _MAGIC.items() if data.startswith(magic)), RAW)
     return JSON if told == RAW and data[:64].lstrip()[:1] in (b"{", b"[") else told
 

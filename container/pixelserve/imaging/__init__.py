@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 from pixelserve.lazy import exports
 
 if TYPE_CHECKING:
-    from pixelserve.imaging.codecs import Header, decode, read_header
+    from pixelserve.imaging.codecs import decode, read_header
     from pixelserve.imaging.encoders import encode, flatten, to_8_bit
+    from pixelserve.imaging.formats.header import Header
     from pixelserve.imaging.headers import read_size
     from pixelserve.imaging.image import Image, Pixels
     from pixelserve.imaging.inputs import load_image
@@ -18,8 +19,9 @@ else:
     __getattr__ = exports(
         __name__,
         {
-            ".codecs": "Header decode read_header",
+            ".codecs": "decode read_header",
             ".encoders": "encode flatten to_8_bit",
+            ".formats.header": "Header",
             ".image": "Image Pixels",
             ".headers": "read_size",
             ".inputs": "load_image",

@@ -9,8 +9,10 @@ from pixelserve.errors import ImageTooLarge, OutputTooLarge
 from pixelserve.schema import TARGET_PIXELS, Target
 from pixelserve.settings import Settings
 
-BOMB_FLOOR_PIXELS = 4_000_000
-"""Below this many pixels a high ratio of decoded to encoded bytes does no harm."""
+BOMB_FLOOR_BYTES = 64 * 1024 * 1024
+"""Below this many decoded bytes a high ratio to the encoded ones does no harm: a blank page is no bomb."""
+MOST_SCANNED_PIXELS = 750_000_000
+"""Pixels times scans of a JPEG, some two seconds of a core. Encoders write about ten scans."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,22 @@ def check_input(width: int, height: int, settings: Settings) -> None:
 
 
 def check_ratio(width: int, height: int, bits: int, size: int, settings: Settings) -> None:
-    """Raises ImageTooLarge for a decompression bomb: too many `bits` a pixel for a file of `size` bytes."""
-    pixels = width * height
-    if pixels > BOMB_FLOOR_PIXELS and pixels * bits // 8 > settings.max_decode_ratio * size:
+    """Raises ImageTooLarge for a decompression bomb: too many `bits` a pixel, as stored, for a file of `size` bytes."""
+    decoded = width * height * bits // 8
+    if decoded > BOMB_FLOOR_BYTES and decoded > settings.max_decode_ratio * size:
         raise ImageTooLarge(
             f"The image has {width} x {height} pixels in a file of {size:,} bytes, more than "
             f"{settings.max_decode_ratio:,} bytes for each stored one. Save it in another format, or raise "
             "PIXELSERVE_MAX_DECODE_RATIO."
+        )
+
+
+def check_scans(width: int, height: int, scans: int) -> None:
+    """Raises ImageTooLarge for a JPEG that would cost a decoder seconds: each scan goes over all its pixels."""
+    if width * height * scans > MOST_SCANNED_PIXELS:
+        raise ImageTooLarge(
+            f"The image has {width} x {height} pixels in {scans} scans, more than can be decoded in time. Save it with "
+            "fewer scans, or as baseline JPEG."
         )
 
 
