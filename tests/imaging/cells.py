@@ -63,7 +63,8 @@ def _with_alpha(pixels: NDArray[Any], hidden: NDArray[np.bool_]) -> NDArray[Any]
 
 def _png_cells() -> Iterator[tuple[str, Cell]]:
     depths = {
-        png.GREY: (1, 2, 4, 8, 16), png.RGB: (8, 16), png.PALETTE: (1, 2, 4, 8), png.GREY_ALPHA: (8, 16), png.RGBA: (8, 16),
+        png.GREY: (1, 2, 4, 8, 16), png.RGB: (8, 16), png.PALETTE: (1, 2, 4, 8), png.GREY_ALPHA: (8, 16),
+        png.RGBA: (8, 16),
     }  # fmt: skip
     for color, interlaced in itertools.product(depths, (False, True)):
         for bits in depths[color]:
@@ -196,15 +197,16 @@ def _bmp_refused(name: str, bits: int, header: int, compression: int, rng: Rando
 
 
 def _tiff_cells() -> Iterator[tuple[str, Cell]]:
-    orders, layouts = ("<", ">"), ("strips", "tiles", "one strip")
+    orders, layouts = ("<", ">"), ("strips", "tiles")
     methods = {
         "plain": (tiff.PLAIN, False), "lzw": (tiff.LZW, False), "lzw-differences": (tiff.LZW, True),
         "deflate": (tiff.DEFLATE, False), "deflate-differences": (tiff.OLD_DEFLATE, True),
         "packbits": (tiff.PACK_BITS, False),
     }  # fmt: skip
     colors = {
-        "white-is-zero": (tiff.WHITE_IS_ZERO, ()), "grey": (tiff.BLACK_IS_ZERO, ()), "grey-alpha": (tiff.BLACK_IS_ZERO, (2,)),
-        "grey-associated": (tiff.BLACK_IS_ZERO, (1,)), "rgb": (tiff.RGB, ()), "rgb-alpha": (tiff.RGB, (2,)),
+        "white-is-zero": (tiff.WHITE_IS_ZERO, ()), "grey": (tiff.BLACK_IS_ZERO, ()),
+        "grey-alpha": (tiff.BLACK_IS_ZERO, (2,)), "grey-associated": (tiff.BLACK_IS_ZERO, (1,)),
+        "rgb": (tiff.RGB, ()), "rgb-alpha": (tiff.RGB, (2,)),
         "rgb-associated": (tiff.RGB, (1,)), "rgb-other": (tiff.RGB, (0,)), "rgb-other-alpha": (tiff.RGB, (0, 2)),
         "palette": (tiff.PALETTE, ()),
     }  # fmt: skip
@@ -212,7 +214,9 @@ def _tiff_cells() -> Iterator[tuple[str, Cell]]:
         for (name, (photometric, extra)), bits, planar in itertools.product(
             colors.items(), (1, 2, 4, 8, 16), (False, True)
         ):
-            if (differences and bits < 8) or (photometric == tiff.PALETTE and (planar or bits == 16)):
+            if bits in (1, 2, 4) and (differences or (bits != 1 and compression != tiff.PLAIN)):
+                continue
+            if photometric == tiff.PALETTE and (planar or bits == 16):
                 continue
             if planar and not extra and photometric != tiff.RGB:
                 continue
@@ -240,7 +244,7 @@ def _tiff_cells() -> Iterator[tuple[str, Cell]]:
 def _layout(layout: str, rng: Random) -> dict[str, Any]:
     if layout == "tiles":
         return {"tile": (16 * int(rng.integers(1, 3)), 16)}
-    return {"rows": int(rng.integers(1, 9))} if layout == "strips" else {}
+    return {"rows": int(rng.integers(1, 25))}
 
 
 def _tiff_plain(
