@@ -231,7 +231,8 @@ def _tiff_cells() -> Iterator[tuple[str, Cell]]:
             f"tiff-fax-{compression}{'-reversed' * back}{'-white' * white}",
             partial(_tiff_fax, compression, back, white),
         )
-    yield "tiff-reversed", _tiff_reversed
+    for bits in (1, 2, 4, 8, 16):
+        yield f"tiff-reversed-{bits}", partial(_tiff_reversed, bits)
     yield "tiff-no-extra-samples", _tiff_unexplained
     for photometric, layout in itertools.product((tiff.BLACK_IS_ZERO, tiff.RGB, tiff.YCC), ("strips", "tiles")):
         yield f"tiff-jpeg-{photometric}-{layout}", partial(_tiff_jpeg, photometric, layout)
@@ -293,9 +294,9 @@ def _tiff_fax(compression: int, back: bool, white: bool, rng: Random, width: int
     return File(data, _scaled(1 - black if white else black, 1))
 
 
-def _tiff_reversed(rng: Random, width: int, height: int) -> File:
-    samples = _random(rng, width, height, 1, 1)
-    return File(tiff.write_tiff(samples, 1, tiff.BLACK_IS_ZERO, reversed_bits=True), _scaled(samples, 1))
+def _tiff_reversed(bits: int, rng: Random, width: int, height: int) -> File:
+    samples = _random(rng, width, height, 1, bits)
+    return File(tiff.write_tiff(samples, bits, tiff.BLACK_IS_ZERO, reversed_bits=True, rows=4), _scaled(samples, bits))
 
 
 def _tiff_unexplained(rng: Random, width: int, height: int) -> File:
@@ -338,7 +339,6 @@ _TIFF_REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("12345th", {"bits": 8, "compression": 12345}),
     ("DNG", {"bits": 8, "undefined": {50706: b"\1\4\0\0"}}),
     ("predictor 3", {"bits": 8, "compression": tiff.LZW, "tags": {317: (3,)}}),
-    ("reversed bits", {"bits": 8, "reversed_bits": True}),
 ]
 
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image as Pillow
 
-from pixelserve.imaging.formats.header import Header, damaged
+from pixelserve.imaging.formats.header import Header, Source, damaged
 from pixelserve.imaging.formats.kinds import read_source
 from pixelserve.imaging.image import Image, Pixels
 from pixelserve.imaging.profiles import to_srgb
@@ -34,7 +34,7 @@ _NAMES = {"jpeg": "JPEG", "png": "PNG", "bmp": "BMP", "webp": "WebP", "tiff": "T
 
 def read_header(data: bytes) -> Header:
     """The header, without decoding pixels. Raises UnsupportedMediaType for other kinds, InvalidImage for damage."""
-    return read_source(data).header
+    return _read(data).header
 
 
 def decode(data: bytes, limits: Settings | None = None, check: Check | None = None) -> Image:
@@ -45,7 +45,7 @@ def decode(data: bytes, limits: Settings | None = None, check: Check | None = No
     decoded, and may raise. Raises UnsupportedMediaType, InvalidImage, and ImageTooLarge for max_pixels_in, max_edge and
     max_decode_ratio of `limits` (default: the process's settings).
     """
-    header, decode_samples = read_source(data)
+    header, decode_samples = _read(data)
     check_limits(header, len(data), limits or settings())
     if check is not None:
         check(*header.upright_size)
@@ -55,6 +55,13 @@ def decode(data: bytes, limits: Settings | None = None, check: Check | None = No
     except _DAMAGE as error:
         raise damaged(_NAMES[header.format]) from error
     return Image(np.ascontiguousarray(_upright(pixels, header.orientation)), icc)
+
+
+def _read(data: bytes) -> Source:
+    try:
+        return read_source(data)
+    except (struct.error, ValueError, IndexError, OverflowError) as error:
+        raise damaged("image") from error
 
 
 def check_limits(header: Header, size: int, settings: Settings) -> None:

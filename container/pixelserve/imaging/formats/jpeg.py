@@ -23,7 +23,7 @@ MOST_SEGMENTS = 5_000
 MOST_SCANS = 100
 """Of one JPEG; encoders write about ten."""
 
-_EOI, _SOS, _DHT, _DQT, _DRI = 0xD9, 0xDA, 0xC4, 0xDB, 0xDD
+_TEM, _EOI, _SOS, _DHT, _DQT, _DRI = 0x01, 0xD9, 0xDA, 0xC4, 0xDB, 0xDD
 _APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
 _SEQUENTIAL, _PROGRESSIVE = (0xC0, 0xC1), 0xC2
 _NOT_READ = {
@@ -173,13 +173,14 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """Marker, start and end of each segment's content, in which a scan has its pixels. Ends before EOI, or without."""
     position = 2
     for _ in range(MOST_SEGMENTS):
-        found = _MARKER.match(data, position)
+        found = _MARKER.search(data, position)  # what lies between segments is nothing, as to libjpeg
         if found is None or found[1][0] == _EOI:
-            if found is None and position < len(data):
-                raise damaged("JPEG")
             return
         start = found.end() + 2
         end = start - 2 + int.from_bytes(data[start - 2 : start], "big")
+        if found[1][0] == _TEM:
+            position = found.end()
+            continue
         if not start <= end <= len(data):
             raise damaged("JPEG")
         if found[1][0] == _SOS:

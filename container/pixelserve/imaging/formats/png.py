@@ -48,6 +48,8 @@ class _File:
 
 def read(data: bytes) -> Source:
     """Raises UnsupportedMediaType naming the kind, InvalidImage for damage."""
+    if not data.startswith(START):
+        raise damaged("PNG", "was changed on its way, as text is")
     file = _read_chunks(data)
     if not file.pixels or (file.color == _PALETTE and not file.palette):
         raise damaged("PNG")

@@ -8,12 +8,13 @@ import numpy as np
 
 from pixelserve.imaging.formats import tiff_tags as tags_of
 from pixelserve.imaging.formats.header import Header, Source, damaged, unsupported
-from pixelserve.imaging.formats.tiff_strips import COMPRESSIONS, DEFLATE, FAX, JPEG, LZW, PLAIN, REVERSED, Strips
+from pixelserve.imaging.formats.tiff_strips import COMPRESSIONS, DEFLATE, FAX, JPEG, LZW, PLAIN, Strips
 from pixelserve.imaging.formats.tiff_tags import Tags, Values, read_tags
 from pixelserve.imaging.image import Pixels
 
 STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
+_MISSING = -1
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCC = 0, 1, 2, 3, 5, 6
 _SAMPLES = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4, _YCC: 3}
 _COLORS = {
@@ -28,6 +29,9 @@ _COMPRESSIONS = {
     50000: "Zstandard", 50001: "WebP", 50002: "JPEG XL", 52546: "JPEG XL",
 }  # fmt: skip
 _ASSOCIATED, _UNASSOCIATED = 1, 2
+_REVERSED = 2
+"""FillOrder: bytes have their first bit lowest. Said of all that is not JPEG, as to libtiff, whatever its bits."""
+_REVERSED_BYTES = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
 _MOST_PARTS = 100_000
 _LARGEST_TILE = 1024
 """Tiles may be larger than the picture by this much."""
@@ -80,11 +84,9 @@ def _orientation(tags: Tags) -> int:
 def _read_kind(tags: Tags) -> _File:
     width, height = tags.one(tags_of.WIDTH), tags.one(tags_of.LENGTH)
     samples = tags.one(tags_of.SAMPLES, 1)
-    if width < 1 or height < 1 or samples < 1 or tags_of.PHOTOMETRIC not in tags.values:
-        raise damaged("TIFF")
-    _check_samples(tags)
-    photometric = tags.one(tags_of.PHOTOMETRIC)
-    if samples < _SAMPLES[photometric]:
+    _check_kind(tags)
+    photometric = tags.one(tags_of.PHOTOMETRIC, _MISSING)
+    if width < 1 or height < 1 or samples < 1 or samples < _SAMPLES.get(photometric, samples + 1):
         raise damaged("TIFF")
     extra = tags.all(tags_of.EXTRA_SAMPLES).tolist() or [_UNASSOCIATED] * (samples == _SAMPLES[photometric] + 1)
     alpha = next((i for i, kind in enumerate(extra) if kind in (_ASSOCIATED, _UNASSOCIATED)), -1)
@@ -100,36 +102,37 @@ def _read_kind(tags: Tags) -> _File:
     )  # fmt: skip
 
 
-def _check_samples(tags: Tags) -> None:
+def _check_kind(tags: Tags) -> None:
     """Raises UnsupportedMediaType naming the kind."""
-    photometric, compression = tags.one(tags_of.PHOTOMETRIC), tags.one(tags_of.COMPRESSION, PLAIN)
+    photometric, compression = tags.one(tags_of.PHOTOMETRIC, _MISSING), tags.one(tags_of.COMPRESSION, PLAIN)
+    predictor, planar = tags.one(tags_of.PREDICTOR, 1), tags.one(tags_of.PLANAR, 1)
     bits = set(tags.all(tags_of.BITS).tolist()) or {1}
     formats = set(tags.all(tags_of.SAMPLE_FORMAT).tolist()) - {1, 4}  # unsigned, and undefined
-    if tags_of.DNG_VERSION in tags.values:
-        raise unsupported("DNG, a camera's raw file,")
-    if photometric not in _SAMPLES:
-        kind = _COLORS.get(photometric, f"of the photometric kind {photometric}")
-        raise unsupported(f"{max(bits)}-bit TIFF {kind}")
-    if formats:
-        raise unsupported(f"{max(bits)}-bit {_FORMATS.get(min(formats), 'unknown')} TIFF")
-    if len(bits) > 1 or not bits <= {1, 2, 4, 8, 16} or (photometric == _PALETTE and bits == {16}):
-        raise unsupported(
-            f"{' and '.join(map(str, sorted(bits)))}-bit TIFF{' with a palette' * (photometric == _PALETTE)}"
-        )
-    if compression not in COMPRESSIONS:
-        raise unsupported(f"TIFF with {_COMPRESSIONS.get(compression, f'the {compression}th')} compression")
-    if photometric == _CMYK and tags.one(tags_of.INK_SET, 1) != 1:
-        raise unsupported("TIFF with other inks than CMYK")
-    if photometric == _YCC and (compression != JPEG or tags.one(tags_of.PLANAR, 1) == 2):
-        raise unsupported("TIFF in YCbCr colours outside JPEG")
-    if (compression == JPEG and bits != {8}) or (
-        compression in FAX and (bits, tags.one(tags_of.SAMPLES, 1)) != ({1}, 1)
-    ):
-        raise damaged("TIFF")
-    if tags.one(tags_of.FILL_ORDER, 1) == REVERSED and (bits != {1} or compression not in (PLAIN, *FAX)):
-        raise unsupported("TIFF with reversed bits (FillOrder 2) in more than bilevel pictures")
-    if _has_predictor(tags) and (tags.one(tags_of.PREDICTOR) != 2 or not bits <= {8, 16}):
-        raise unsupported(f"TIFF with the predictor {tags.one(tags_of.PREDICTOR)}")
+    depth = f"{' and '.join(map(str, sorted(bits)))}-bit"
+    has_fax_of_grey = compression in FAX and (bits, tags.one(tags_of.SAMPLES, 1)) != ({1}, 1)
+    kinds = [
+        (tags_of.DNG_VERSION in tags.values, "DNG, a camera's raw file,"),
+        (photometric in _COLORS, f"{depth} TIFF {_COLORS.get(photometric)}"),
+        (photometric not in (_MISSING, *_COLORS, *_SAMPLES), f"TIFF of the photometric kind {photometric}"),
+        (formats, f"{depth} {_FORMATS.get(min(formats, default=1), 'unknown')} TIFF"),
+        (len(bits) > 1 or not bits <= {1, 2, 4, 8, 16}, f"{depth} TIFF"),
+        (photometric == _PALETTE and bits == {16}, f"{depth} TIFF with a palette"),
+        (
+            compression not in COMPRESSIONS,
+            f"TIFF with {_COMPRESSIONS.get(compression, f'the {compression}th')} compression",
+        ),
+        (compression == JPEG and bits != {8}, f"{depth} TIFF with JPEG compression"),
+        (has_fax_of_grey, "TIFF with fax compression of more than one bit a pixel"),
+        (photometric == _CMYK and tags.one(tags_of.INK_SET, 1) != 1, "TIFF with other inks than CMYK"),
+        (photometric == _YCC and (compression, planar) != (JPEG, 1), "TIFF in YCbCr colours outside JPEG"),
+        (
+            _has_predictor(tags) and (predictor != 2 or not bits <= {8, 16}),
+            f"{depth} TIFF with the predictor {predictor}",
+        ),
+    ]
+    for is_of_it, kind in kinds:
+        if is_of_it:
+            raise unsupported(kind)
 
 
 def _has_predictor(tags: Tags) -> bool:
@@ -159,11 +162,13 @@ def _read_parts(file: _File, data: bytes) -> list[Strips]:
     offsets, sizes = _find_parts(file, count, len(data))
     view = memoryview(data)
     parts = [view[offset : offset + size] for offset, size in zip(offsets.tolist(), sizes.tolist(), strict=True)]
+    if tags.one(tags_of.FILL_ORDER, 1) == _REVERSED and file.compression != JPEG:
+        parts = [memoryview(part.tobytes().translate(_REVERSED_BYTES)) for part in parts]
     each = count // planes
     return [
         Strips(
             width, rows, across * down * rows if file.tile else file.height, 1 if file.is_planar else file.samples,
-            file.bits, tags.order, file.compression, tags.one(tags_of.FILL_ORDER, 1), tags.one(tags_of.FAX_OPTIONS),
+            file.bits, tags.order, file.compression, tags.one(tags_of.FAX_OPTIONS),
             _has_predictor(tags), parts[first : first + each],
         )
         for first in range(0, count, each)
@@ -181,6 +186,8 @@ def _find_parts(file: _File, count: int, length: int) -> tuple[Values, Values]:
         sizes = length - offsets
     if len(offsets) < count or len(sizes) < count:
         raise damaged("TIFF")
+    if file.compression == PLAIN:  # whose sizes follow from those of the picture
+        sizes = np.minimum(sizes, length - offsets)
     if offsets.min() < 0 or sizes.min() < 1 or (offsets + sizes).max() > length:
         raise damaged("TIFF", "is cut off")
     return offsets, sizes

@@ -22,9 +22,6 @@ PLAIN, LZW, JPEG, PACK_BITS = 1, 5, 7, 32773
 FAX = (2, 3, 4)
 DEFLATE = (8, 32946)
 COMPRESSIONS = (PLAIN, *FAX, LZW, JPEG, *DEFLATE, PACK_BITS)
-REVERSED = 2
-"""FillOrder: the first pixel of a byte is in its lowest bit."""
-_REVERSED_BYTES = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,6 @@ class Strips:
     bits: int
     order: str
     compression: int
-    fill_order: int
     fax_options: int
     has_differences: bool
     """Predictor 2: each sample is stored as its difference to the one before it in the row."""
@@ -88,8 +84,6 @@ class Strips:
             if len(read) < wanted:
                 raise ValueError("a strip that is too short")
             whole += read
-        if self.fill_order == REVERSED:
-            whole = whole.translate(_REVERSED_BYTES)
         return np.frombuffer(whole, np.uint8).reshape(self.height, self.row_bytes)
 
     def _through_libtiff(self, bits: int, width: int) -> Pixels:
@@ -98,7 +92,7 @@ class Strips:
         offsets = np.cumsum([8, *sizes])
         arrays = int(offsets[-1])
         tags = [
-            (256, width), (257, self.height), (258, bits), (259, self.compression), (262, 1), (266, self.fill_order),
+            (256, width), (257, self.height), (258, bits), (259, self.compression), (262, 1),
             (273, arrays if len(sizes) > 1 else 8), (277, 1), (278, self.rows),
             (279, arrays + 4 * len(sizes) if len(sizes) > 1 else sizes[0]), (292, self.fax_options),
         ]  # fmt: skip
