@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 import warnings
+import zlib
 from collections.abc import Callable
 
 import cv2
@@ -26,8 +27,10 @@ Pillow.MAX_IMAGE_PIXELS = None  # the limits are ours, see `check_limits`
 warnings.filterwarnings("ignore", module=r"PIL\.")  # it warns of odd metadata in files that decode well
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # our errors say what is damaged
 
-_DAMAGE = (OSError, ValueError, SyntaxError, EOFError, struct.error, IndexError, KeyError, TypeError, AttributeError,
-           OverflowError, MemoryError, ZeroDivisionError, NotImplementedError, RuntimeError, cv2.error)  # fmt: skip
+_DAMAGE = (
+    OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error, IndexError, KeyError, TypeError,
+    AttributeError, OverflowError, MemoryError, ZeroDivisionError, NotImplementedError, RuntimeError, cv2.error,
+)  # fmt: skip
 """What the decoders raise for damaged files."""
 _NAMES = {"jpeg": "JPEG", "png": "PNG", "bmp": "BMP", "webp": "WebP", "tiff": "TIFF"}
 

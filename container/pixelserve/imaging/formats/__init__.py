@@ -3,7 +3,7 @@
 | module | structure | pixels |
 |---|---|---|
 | jpeg | here | simplejpeg, strict |
-| png | here | Pillow to 8 bits, OpenCV at 16; palette and transparency here |
+| png | here | OpenCV; palette and transparency here |
 | bmp | here | here; run lengths by OpenCV |
 | webp | here | Pillow |
 | tiff | here | zlib, simplejpeg, libtiff through Pillow; samples and colours here |

@@ -61,6 +61,7 @@ class _File:
     adobe: int | None = None
     exif: bytes | None = None
     profile: list[bytes] = field(default_factory=list)
+    """Its parts, each behind its number and how many there are (ICC.1:2022, B.4)."""
 
     def note(self, marker: int, content: bytes) -> None:
         if marker in _NOT_READ:
@@ -72,7 +73,7 @@ class _File:
         elif marker == _APP1 and content.startswith(b"Exif\0"):
             self.exif = self.exif or content
         elif marker == _APP2 and content.startswith(b"ICC_PROFILE\0"):
-            self.profile.append(content[14:])
+            self.profile.append(content[12:])
         elif marker == _APP14 and content.startswith(b"Adobe") and len(content) > 11:
             self.adobe = content[11]
         if marker in (_DHT, _DQT, _DRI) and not self.scans:
@@ -143,7 +144,7 @@ def read(data: bytes) -> Source:
     count = len(file.factors)
     header = Header(
         "jpeg", file.width, file.height, count, 8 * count, space=_SPACES[count],
-        orientation=read_orientation(file.exif), profile=b"".join(file.profile) or None, scans=file.scans,
+        orientation=read_orientation(file.exif), profile=b"".join(part[2:] for part in sorted(file.profile)) or None, scans=file.scans,
     )  # fmt: skip
     return Source(header, lambda: _decode(file, data))
 

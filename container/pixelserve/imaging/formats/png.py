@@ -1,18 +1,16 @@
-"""PNG (W3C, third edition): its chunks are read here, its samples by Pillow up to 8 bits and by OpenCV at 16.
+"""PNG (W3C, third edition): its chunks are read here, its samples by libpng (OpenCV), which refuses damage.
 
-Neither decoder sees the chunks for transparency or palette entries: both are applied here, to the samples as stored.
+libpng sees neither transparency nor palette: both are applied here, to the samples as stored.
 """
 
 from __future__ import annotations
 
-import io
 import struct
 import zlib
 from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-from PIL import Image as Pillow
 
 from pixelserve.errors import InvalidImage
 from pixelserve.imaging.formats.exif import read_orientation
@@ -33,11 +31,11 @@ _MOST_PROFILE_BYTES = 4_000_000
 
 @dataclass
 class _File:
-    head: bytes = b""
     color: int = 0
     bits: int = 0
     width: int = 0
     height: int = 0
+    is_interlaced: bool = False
     palette: bytes | None = None
     transparent: bytes | None = None
     exif: bytes | None = None
@@ -90,14 +88,20 @@ def _read_chunks(data: bytes) -> _File:
 
 def _note(file: _File, kind: bytes, chunk: memoryview) -> None:
     content = chunk[8:-4]
-    if not file.head and kind != b"IHDR":
+    if not file.width and kind != b"IHDR":
         raise damaged("PNG")
     if kind == b"IHDR":
-        if file.head or len(content) != 13:
+        if file.width or len(content) != 13:
             raise damaged("PNG")
-        file.head = bytes(chunk)
         file.width, file.height, file.bits, file.color, *methods = struct.unpack("!IIBBBBB", content)
-        if file.bits not in _BITS.get(file.color, ()) or not file.width or not file.height or any(methods[:2]):
+        file.is_interlaced = methods[2] == 1
+        if (
+            file.bits not in _BITS.get(file.color, ())
+            or not file.width
+            or not file.height
+            or max(methods) > 1
+            or any(methods[:2])
+        ):
             raise damaged("PNG")
     elif kind == b"PLTE":
         if file.palette is not None or len(content) % 3 or not content:
@@ -122,33 +126,33 @@ def _inflate_profile(content: bytes) -> bytes:
 
 
 def _decode(file: _File) -> Pixels:
-    parts: list[bytes | memoryview] = [START, file.head]
+    samples = _decode_samples(file)
     if file.color == _PALETTE:
-        parts.append(_chunk(b"PLTE", bytes(3 << file.bits)))  # what Pillow answers are indices
-    parts += [*file.pixels, _chunk(b"IEND", b"")]
-    whole = b"".join(parts)
-    samples = _decode_16_bit(file, whole) if file.bits == 16 else _decode_8_bit(file, whole)
-    if file.color == _PALETTE:
-        return _look_up(file, samples[..., 0])
+        return _look_up(file, samples[..., 0] // _step(file.bits))
     if file.transparent is not None and file.color in (_GREY, _RGB):
         return _with_alpha(file, samples)
     return samples
 
 
-def _decode_8_bit(file: _File, whole: bytes) -> Pixels:
-    with Pillow.open(io.BytesIO(whole), formats=("PNG",)) as picture:
-        samples = np.asarray(picture)
-    if samples.dtype == np.bool_:
-        samples = samples.astype(np.uint8) * 255
-    return samples.reshape(file.height, file.width, _SAMPLES[file.color])
+def _decode_samples(file: _File) -> Pixels:
+    """Samples of less than 8 bits are brought to 255; indices too, which libpng gets as grey."""
+    color = _GREY if file.color == _PALETTE else file.color
+    head = struct.pack("!IIBBBBB", file.width, file.height, file.bits, color, 0, 0, file.is_interlaced)
+    whole = b"".join([START, _chunk(b"IHDR", head), *file.pixels, _chunk(b"IEND", b"")])
+    flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR_RGB if color == _RGB else cv2.IMREAD_UNCHANGED
+    samples = cv2.imdecode(np.frombuffer(whole, np.uint8), flags)
+    if samples is None or samples.dtype != (np.uint16 if file.bits == 16 else np.uint8):
+        raise ValueError("not decodable")
+    if color == _RGBA:
+        return cv2.cvtColor(samples, cv2.COLOR_BGRA2RGBA)
+    if color == _GREY_ALPHA:
+        return samples[..., [0, 3]]  # OpenCV spreads the grey over three channels
+    return np.atleast_3d(samples)
 
 
-def _decode_16_bit(file: _File, whole: bytes) -> Pixels:
-    samples = cv2.imdecode(np.frombuffer(whole, np.uint8), cv2.IMREAD_UNCHANGED)
-    if samples is None or samples.dtype != np.uint16:
-        raise ValueError("not decodable as 16 bit")
-    order = {_GREY: [0], _GREY_ALPHA: [0, 3], _RGB: [2, 1, 0], _RGBA: [2, 1, 0, 3]}[file.color]
-    return np.atleast_3d(samples)[..., order]  # OpenCV spreads grey that has alpha over three channels
+def _step(bits: int) -> int:
+    """What lies between two samples of so many bits when the largest is 255."""
+    return 255 // ((1 << bits) - 1) if bits < 8 else 1
 
 
 def _look_up(file: _File, indices: Pixels) -> Pixels:
@@ -169,8 +173,7 @@ def _with_alpha(file: _File, samples: Pixels) -> Pixels:
     assert file.transparent is not None
     count = _SAMPLES[file.color]
     hidden = np.array(struct.unpack_from(f"!{count}H", file.transparent)) & ((1 << file.bits) - 1)
-    if file.bits < 8:
-        hidden = hidden * (255 // ((1 << file.bits) - 1))
+    hidden = hidden * _step(file.bits)
     most = np.iinfo(samples.dtype).max
     alpha = np.where((samples == hidden).all(axis=2, keepdims=True), 0, most).astype(samples.dtype)
     return np.concatenate([samples, alpha], axis=2)
