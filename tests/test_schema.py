@@ -27,7 +27,8 @@ def test_attributes_keep_text_that_looks_like_json_text() -> None:
 @pytest.mark.parametrize(
     ("body", "param", "message"),
     [
-        (b"", None, "not valid JSON"),
+        (b"", None, "The body is empty"),
+        (b" \n", None, "The body is empty"),
         (b"{", None, "not valid JSON"),
         (b"\xff\xfe", None, "not valid JSON"),
         (b"[" * 100_000, None, "not valid JSON"),

@@ -41,7 +41,7 @@ _ALIASES = {"image/jpg": "image/jpeg"}
 """Names that are in use and not registered."""
 _PROLOGUE = 1_024
 """Bytes of XML in which an SVG shows itself."""
-_OPEN = ("", RAW, "application/x-image")
+OPEN_TYPES = ("", RAW, "application/x-image")
 """Types that do not say what a body is."""
 _ENDINGS = {".json": JSON, ".csv": CSV, ".jsonl": "application/jsonlines", ".npz": "application/x-npz"}
 
@@ -50,6 +50,11 @@ def essence(media_type: str) -> str:
     """The type without its parameters, in lower case (WHATWG MIME Sniffing has the name); image/jpg is image/jpeg."""
     kind = media_type.partition(";")[0].strip().lower()
     return _ALIASES.get(kind, kind)
+
+
+def format_of(name: str) -> str:
+    """The name of a format that pictures are written in, given as that or as its media type."""
+    return next((known for known, kind in MEDIA_TYPES.items() if kind == essence(name)), name)
 
 
 def is_json(content_type: str) -> bool:
@@ -80,12 +85,12 @@ def resolve_type(content_type: str, body: bytes) -> str:
     JSON is what an absent header means, so that a picture under that name is a picture.
     """
     kind = essence(content_type)
-    if kind not in (*_OPEN, JSON):
+    if kind not in (*OPEN_TYPES, JSON):
         return content_type
     told = content_type_of(body)
     if told.startswith("image/"):
         return told
-    return JSON if kind in _OPEN and told == JSON else content_type
+    return JSON if kind in OPEN_TYPES and told == JSON else content_type
 
 
 def answer_type(accept: str, content_type: str, image_type: str = MEDIA_TYPES["png"]) -> str:

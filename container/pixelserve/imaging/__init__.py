@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pixelserve.imaging.inputs import load_image
     from pixelserve.imaging.requests import encode_answer, read_request
     from pixelserve.imaging.resample import resize
-    from pixelserve.imaging.sizes import Plan, check_input, check_ratio, plan_output
+    from pixelserve.imaging.sizes import Plan, check_edge, check_format, check_input, check_ratio, plan_output
     from pixelserve.imaging.tiling import Progress, Tiles, run_tiled
 else:
     __getattr__ = exports(
@@ -27,7 +27,7 @@ else:
             ".inputs": "load_image",
             ".requests": "encode_answer read_request",
             ".resample": "resize",
-            ".sizes": "Plan check_input check_ratio plan_output",
+            ".sizes": "Plan check_edge check_format check_input check_ratio plan_output",
             ".tiling": "Progress Tiles run_tiled",
         },
         moved={
@@ -45,6 +45,8 @@ __all__ = [
     "Plan",
     "Progress",
     "Tiles",
+    "check_edge",
+    "check_format",
     "check_input",
     "check_ratio",
     "decode",

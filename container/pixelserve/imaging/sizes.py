@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from pixelserve.errors import ImageTooLarge, OutputTooLarge
+from pixelserve.media_types import format_of
 from pixelserve.schema import TARGET_PIXELS, Target
 from pixelserve.settings import Settings
 
@@ -13,6 +14,12 @@ BOMB_FLOOR_BYTES = 64 * 1024 * 1024
 """Below this many decoded bytes a high ratio to the encoded ones does no harm: a blank page is no bomb."""
 MOST_SCANNED_PIXELS = 750_000_000
 """Pixels times scans of a JPEG, some two seconds of a core. Encoders write about ten scans."""
+
+
+FORMAT_EDGES = {"jpeg": 65_500, "webp": 16_383}
+"""Longest edge that an answer of a format holds: libjpeg's limit, and RFC 9649's."""
+_INSTEAD = {"jpeg": "PNG", "webp": "PNG or JPEG"}
+_WRITTEN = {"jpeg": "JPEG", "webp": "WebP"}
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,24 @@ def check_input(width: int, height: int, settings: Settings) -> None:
         raise ImageTooLarge(
             f"The image has {width} x {height} pixels, {pixels:,} in all; {settings.max_pixels_in:,} are allowed. "
             "Shrink it, or raise PIXELSERVE_MAX_PIXELS_IN."
+        )
+
+
+def check_edge(width: int, height: int, longest: int) -> None:
+    """Raises ImageTooLarge for edges that a feature does not take, whatever the settings allow."""
+    if max(width, height) > longest:
+        raise ImageTooLarge(f"The image has {width} x {height} pixels; its edges may have {longest:,}. Shrink it.")
+
+
+def check_format(width: int, height: int, format: str) -> None:
+    """Raises OutputTooLarge for an answer of longer edges than a file of its `format`, or media type, can have."""
+    format = format_of(format)
+    most = FORMAT_EDGES.get(format)
+    if most is not None and max(width, height) > most:
+        raise OutputTooLarge(
+            f"The answer would have {width} x {height} pixels; {_WRITTEN[format]} holds edges up to {most:,}. Ask for "
+            f"{_INSTEAD[format]}.",
+            param="format",
         )
 
 

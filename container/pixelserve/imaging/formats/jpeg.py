@@ -142,9 +142,10 @@ def read(data: bytes) -> Source:
     """Raises UnsupportedMediaType naming the kind, InvalidImage for damage."""
     file = _read(data)
     count = len(file.factors)
+    profile = b"".join(part[2:] for part in sorted(file.profile))
     header = Header(
         "jpeg", file.width, file.height, count, 8 * count, space=_SPACES[count],
-        orientation=read_orientation(file.exif), profile=b"".join(part[2:] for part in sorted(file.profile)) or None, scans=file.scans,
+        orientation=read_orientation(file.exif), profile=profile or None, scans=file.scans,
     )  # fmt: skip
     return Source(header, lambda: _decode(file, data))
 

@@ -61,6 +61,6 @@ def check_label(data: bytes, called: str) -> None:
 
 def _describe(data: bytes) -> str:
     if _WEB_PAGE.match(data[:_START]):
-        return "a web page, not an image"
+        return "a web page, not an image: give the address of the image itself"
     kind = content_type_of(data)
     return f"{_NAMES[kind]}, which is not read" if kind in _NAMES else "no image that is known here"
