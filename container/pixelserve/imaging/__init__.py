@@ -7,7 +7,7 @@ from pixelserve.lazy import exports
 if TYPE_CHECKING:
     from pixelserve.imaging.codecs import decode, read_header
     from pixelserve.imaging.encoders import encode, flatten, to_8_bit
-    from pixelserve.imaging.formats.header import Header
+    from pixelserve.imaging.formats import Header
     from pixelserve.imaging.headers import read_size
     from pixelserve.imaging.image import Image, Pixels
     from pixelserve.imaging.inputs import load_image
@@ -21,7 +21,7 @@ else:
         {
             ".codecs": "decode read_header",
             ".encoders": "encode flatten to_8_bit",
-            ".formats.header": "Header",
+            ".formats": "Header",
             ".image": "Image Pixels",
             ".headers": "read_size",
             ".inputs": "load_image",

@@ -14,8 +14,7 @@ import cv2
 import numpy as np
 from PIL import Image as Pillow
 
-from pixelserve.imaging.formats.header import Header, Source, damaged
-from pixelserve.imaging.formats.kinds import read_source
+from pixelserve.imaging.formats import Header, Source, damaged, read_source
 from pixelserve.imaging.image import Image, Pixels
 from pixelserve.imaging.profiles import to_srgb
 from pixelserve.imaging.sizes import check_input, check_ratio, check_scans

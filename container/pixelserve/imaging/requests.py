@@ -12,7 +12,7 @@ import pybase64
 from pixelserve.errors import BadRequest, UnsupportedMediaType
 from pixelserve.imaging.codecs import Check, decode
 from pixelserve.imaging.encoders import encode
-from pixelserve.imaging.formats.kinds import check_label
+from pixelserve.imaging.formats import check_label
 from pixelserve.imaging.image import Image
 from pixelserve.imaging.inputs import load_image
 from pixelserve.media_types import JSON, OPEN_TYPES, essence, is_json, resolve_type

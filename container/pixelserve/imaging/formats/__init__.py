@@ -10,3 +10,15 @@
 
 Each `read(data)` gives a `Source`, or raises UnsupportedMediaType naming the kind of file, or InvalidImage.
 """
+
+from typing import TYPE_CHECKING
+
+from pixelserve.lazy import exports
+
+if TYPE_CHECKING:
+    from pixelserve.imaging.formats.header import Header, Source, damaged
+    from pixelserve.imaging.formats.kinds import check_label, read_source
+else:
+    __getattr__ = exports(__name__, {".header": "Header Source damaged", ".kinds": "check_label read_source"})
+
+__all__ = ["Header", "Source", "check_label", "damaged", "read_source"]
