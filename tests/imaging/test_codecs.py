@@ -224,14 +224,10 @@ def test_what_a_format_cannot_hold() -> None:
         encode(Image(np.zeros((1, 16_384, 3), np.uint8)), "webp")
 
 
-def test_the_fall_backs_give_the_same_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fall_back_gives_the_same_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     image = Image(picture(100, 120))
-    fast = decode(encoded(image, "png"), SETTINGS).pixels
-    jpeg = decode(encoded(image, "jpeg"), SETTINGS).pixels
     monkeypatch.setattr(encoders, "isal_zlib", None)
-    monkeypatch.setattr(encoders, "simplejpeg", None)
-    assert np.array_equal(decode(encoded(image, "png"), SETTINGS).pixels, fast)
-    assert np.abs(decode(encoded(image, "jpeg"), SETTINGS).pixels.astype(int) - jpeg).mean() < 2
+    assert np.array_equal(decode(encoded(image, "png"), SETTINGS).pixels, image.pixels)
 
 
 def test_real_files_read_as_pillow_reads_them(assets: Path) -> None:
