@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from typing import Any, Literal, Self, TypeVar
+from urllib.parse import unquote
 
 import pybase64
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -94,6 +95,8 @@ def parse_json(model: type[R], body: bytes) -> R:
 
 def read_object(body: bytes, what: str = "The body") -> dict[str, Any]:
     """A JSON body that is an object. Raises BadRequest for any other, calling it `what`."""
+    if not body.strip():
+        raise BadRequest(f'{what} is empty. Send a JSON object such as {{"url": "https://…"}}, or an image.')
     try:
         values = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -139,12 +142,17 @@ def parse(model: type[R], values: dict[str, Any]) -> R:
 
 
 def read_base64(text: str, param: str) -> bytes:
-    """Base64 as people send it: data: URLs, line breaks, the URL alphabet and missing padding included.
+    """Base64 as people send it: data: URLs, line breaks, the URL alphabet, %-escapes, missing padding included.
 
     Raises BadRequest naming `param`.
     """
-    if text.startswith("data:"):
-        text = text.partition(",")[2]
+    text = text.strip()
+    if text[:5].lower() == "data:":
+        head, _, text = text.partition(",")
+        if not head.rstrip().lower().endswith("base64"):
+            raise BadRequest(f"{param} is a data: URL without Base64. Write data:image/png;base64,…", param=param)
+    if "%" in text:
+        text = unquote(text)
     try:
         data = _decode(text)
     except ValueError as error:
