@@ -22,7 +22,8 @@ from drawing import picture
 from torch import nn
 
 from pixelserve.imaging.image import Image
-from pixelserve.models.checkpoints import load_network, read_state_dict
+from pixelserve.models.checkpoints import read_state_dict
+from pixelserve.models.networks import load_network
 from pixelserve.models.rrdbnet import RRDBNet
 from pixelserve.models.srvgg import SRVGGNetCompact
 from pixelserve.models.super_resolution import Upscaler

@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pixelserve.errors import CheckpointError
-from pixelserve.models.checkpoints import load_network, read_state_dict
+from pixelserve.models.checkpoints import read_state_dict
+from pixelserve.models.networks import load_network
 from pixelserve.models.rrdbnet import RRDBNet
 from pixelserve.models.srvgg import SRVGGNetCompact
 

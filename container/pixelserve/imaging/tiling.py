@@ -1,8 +1,9 @@
 """Running a network over a picture tile by tile: memory bounded by the tile, not the picture.
 
 Exact: each tile is read with so much of its surroundings (`overlap`, at least the network's reach) that what it writes
-is what the whole picture would give. Feathered: where the reach is too far to afford, tiles are laid over one another with a linear
-fade `2 * overlap` pixels wide, which hides the joints and leaves a difference that the overlap bounds only in practice.
+is what the whole picture would give. Feathered: where the reach is too far to afford, tiles are laid over one another
+with a linear fade `2 * overlap` pixels wide, which hides the joints and leaves a difference that the overlap bounds
+only in practice.
 
 Networks take what lies beyond their input for black. So that this does not show at the picture's edge, a tile there is
 read with a `border` of repeated edge pixels.
