@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Collection
 from pathlib import Path
@@ -55,9 +56,8 @@ def _explain(path: Path, message: str) -> str:
         return "is TorchScript, which is code. Save the network's state_dict() in its place."
     if "unexpected EOF" in message or "Ran out of input" in message:
         return f"ends early, after {path.stat().st_size:,} bytes: a download that broke off. Fetch it again."
-    if "Unsupported global" in message or "Unsupported class" in message:
-        name = message.partition("GLOBAL ")[2].split(" ")[0] or "a class of its own"
-        return f"holds Python objects ({name}), which are code. Save the network's state_dict() alone."
+    if found := re.search(r"GLOBAL (\S+)", message):
+        return f"holds Python objects ({found[1]}), which are code. Save the network's state_dict() alone."
     return "cannot be read as weights: it is damaged, or another kind of file."
 
 

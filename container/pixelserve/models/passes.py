@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -24,6 +25,9 @@ CHOICE = {2: (2, 4, 3, 1), 4: (4, 2, 3, 1)}
 """Scales of the networks that serve a factor, the best first: its own, averaged or run twice, resampled."""
 SCALES = (1, 2, 3, 4)
 PROBE_EDGE = 96
+BORDER = 8
+"""Pixels of the picture's edge that a network is shown repeated: flat pictures then stay flat. A multiple of all
+`NetworkInfo.multiple`."""
 RESAMPLING_REACH = 3
 """Input pixels on each side that bicubic resampling of a result adds to a network's reach."""
 
@@ -65,6 +69,15 @@ class Loaded:
         dtype = str(self.dtype).removeprefix("torch.")
         return ServedNetwork(file, self.info.architecture, str(self.info.scale), "torch", dtype)
 
+    def adapted(
+        self, adapt: Callable[[nn.Module], nn.Module], info: NetworkInfo, note: str = "", border: int = BORDER
+    ) -> Pass:
+        """The network as `adapt` makes it one of another scale; `note` says what that is."""
+        exact = adapt(self.exact)
+        network = exact if self.network is self.exact else adapt(self.network)
+        about = f"network=x{self.info.scale}{note}"
+        return Pass(network, exact, info, self.device, self.dtype, about, border)
+
 
 @dataclass(frozen=True)
 class Pass:
@@ -79,6 +92,7 @@ class Pass:
     device: torch.device
     dtype: torch.dtype
     about: str
+    border: int = BORDER
 
     def __call__(self, tile: Pixels) -> Pixels:
         """A tile (h, w, C) uint8 or uint16 to (h * scale, w * scale, C); grey and alpha go through as grey pictures."""
@@ -114,28 +128,16 @@ def make_passes(loaded: Sequence[Loaded]) -> dict[int, Pass]:
 
 def _make_pass(factor: int, loaded: Loaded) -> Pass:
     given = loaded.info
-    about = f"network=x{given.scale}"
-
-    def adapted(network: nn.Module) -> nn.Module:
-        if given.scale == factor:
-            return network
-        if (given.scale, factor) == (2, 4):
-            return nn.Sequential(network, network)
-        return _Halved(network) if given.scale == 2 * factor else _Resampled(network, given.scale, factor)
-
+    if given.scale == factor:
+        return loaded.adapted(lambda network: network, given)
     if (given.scale, factor) == (2, 4):
         reach = given.reach + math.ceil(given.reach / 2)
         info = replace(given, scale=4, reach=reach, bytes_per_pixel=4 * given.bytes_per_pixel)
-        about += ";runs=2"
-    elif given.scale != factor:
-        size = given.bytes_per_pixel + 4 * 3 * factor**2
-        info = replace(given, scale=factor, reach=given.reach + RESAMPLING_REACH, bytes_per_pixel=size)
-        about += f";resampled=x{factor}"
-    else:
-        info = given
-    exact = adapted(loaded.exact)
-    network = exact if loaded.network is loaded.exact else adapted(loaded.network)
-    return Pass(network, exact, info, loaded.device, loaded.dtype, about)
+        return loaded.adapted(lambda network: nn.Sequential(network, network), info, ";runs=2", BORDER + BORDER // 2)
+    size = given.bytes_per_pixel + 4 * 3 * factor**2
+    info = replace(given, scale=factor, reach=given.reach + RESAMPLING_REACH, bytes_per_pixel=size)
+    resampled = _Halved if given.scale == 2 * factor else partial(_Resampled, factor=factor)
+    return loaded.adapted(resampled, info, f";resampled=x{factor}")
 
 
 class _Halved(nn.Module):
@@ -152,10 +154,10 @@ class _Halved(nn.Module):
 class _Resampled(nn.Module):
     """A network of another scale, its result brought to the size of `factor` by antialiased bicubic interpolation."""
 
-    def __init__(self, network: nn.Module, scale: int, factor: int) -> None:
+    def __init__(self, network: nn.Module, factor: int) -> None:
         super().__init__()
         self.network = network
-        self.scale, self.factor = scale, factor
+        self.factor = factor
 
     def forward(self, x: Tensor) -> Tensor:
         size = (x.shape[-2] * self.factor, x.shape[-1] * self.factor)

@@ -25,9 +25,6 @@ LARGEST_TILE = 512
 FARTHEST_REACH = 64
 """Up to this reach tiles overlap by all of it and are exact; beyond it they overlap by FEATHER and fade."""
 FEATHER = 32
-BORDER = 8
-"""Pixels of the picture's edge that a network is shown repeated: flat pictures then stay flat. A multiple of all
-`NetworkInfo.multiple`."""
 
 
 class Upscaler:
@@ -103,7 +100,7 @@ class Upscaler:
         overlap = FEATHER if feathered else one.info.reach
         affordable = math.isqrt(free_memory(one.device) // 4 // one.info.bytes_per_pixel)
         tile = self._settings.tile or min(LARGEST_TILE, affordable - 2 * overlap)
-        return Tiles(one.info.scale, max(32, tile), overlap, feathered, one.info.multiple, BORDER)
+        return Tiles(one.info.scale, max(32, tile), overlap, feathered, one.info.multiple, one.border)
 
 
 def _is_opaque(image: Image) -> bool:
