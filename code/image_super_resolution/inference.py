@@ -67,7 +67,7 @@ def predict_fn(
         )
     if seconds > context.seconds_left():
         raise DeadlineExceeded("Too much work waits before this image. Try again under less load.", retry_after=1)
-    context.answer_attributes = f"width={plan.width};height={plan.height};network=x{plan.factor}"
+    context.answer_attributes = model.describe(plan)
     return request, model.upscale(image, request.scale, request.target, context.progress)
 
 
