@@ -42,6 +42,7 @@ from pixelserve_deploy.deployment import (
     make_plan,
     make_policies,
     make_spec,
+    pin_image,
     why_not_in_place,
 )
 from pixelserve_deploy.errors import UsageError
@@ -108,6 +109,7 @@ def _update(
     ended = deploying.look(work) if arguments.plan else deploying.settle(work)
     if ended is not None:
         return ended
+    details |= _describe(spec, facts)
     template = build_template(spec, facts)
     proposal = deploying.propose(work, spec, template)
     plan = make_plan(spec, facts, proposal.old, template, proposal.changes, steps=len(proposal.steps))
@@ -122,6 +124,10 @@ def _update(
     if outcome.status is Status.DONE:
         teller.note(describe_calls(spec, facts.region))
     return outcome
+
+
+def _describe(spec: EndpointSpec, facts: Facts) -> dict[str, Any]:
+    return {"region": facts.region, "mode": spec.mode, "image": pin_image(spec.image, facts.digest)}
 
 
 def _agree(arguments: argparse.Namespace, spec: EndpointSpec, work: Work, proposal: Proposal) -> bool:
@@ -162,6 +168,7 @@ def _plan_offline(spec: EndpointSpec, against: Path | None, teller: Teller, deta
             return Outcome(Status.REFUSED, obstacle)
     compared = f"against {against}" if against else "as if nothing were there: no credentials were found"
     teller.note(f"Planned without AWS, {compared}.")
+    details |= {**_describe(spec, facts), "without_aws": compared}
     plan = make_offline_plan(spec, facts, old, template)
     _show(plan, teller, details)
     return Outcome(Status.CHANGES if plan.changes else Status.DONE)
