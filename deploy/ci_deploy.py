@@ -18,13 +18,13 @@ import argparse
 import contextlib
 import io
 import json
+import logging
 import os
 import struct
 import sys
 import warnings
 import zlib
 from collections.abc import Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,7 @@ import httpx
 
 from pixelserve.imaging import read_size
 from pixelserve_deploy import cli
-from pixelserve_deploy.cost import format_money
-from pixelserve_deploy.deployment import Progress, Status, Teller
+from pixelserve_deploy.deployment import Progress, Status, Teller, write_markdown
 
 MARK = "<!-- pixelserve: plan -->"
 """By which the comment is found again."""
@@ -45,12 +44,6 @@ examples:
   GITHUB_TOKEN=... ci_deploy.py comment plan.md --repository owner/name --pull 12
 """
 REST = "All other options are those of `pixelserve deploy`: --file FILE, --region, --profile, --image, ..."
-COSTS = {
-    "an hour at rest": ("hour_at_rest", 3),
-    "a month at rest": ("month_at_rest", 2),
-    "an hour at most": ("hour_at_most", 3),
-    "a month at most": ("month_at_most", 2),
-}
 CALLED = ("realtime", "serverless")
 """Modes whose endpoints a Predictor calls."""
 SIDE = 32
@@ -103,7 +96,7 @@ def deploy(arguments: argparse.Namespace, options: Sequence[str]) -> int:
     if code == Status.DONE and not arguments.no_smoke:
         code = smoke(arguments, end, options)
     if end:
-        print(json.dumps(end) if arguments.json else write_section(end))
+        print(json.dumps(end) if arguments.json else write_markdown(end))
     return code
 
 
@@ -126,7 +119,7 @@ def smoke(arguments: argparse.Namespace, end: End, options: Sequence[str]) -> in
         photo = arguments.photo.read_bytes() if arguments.photo else draw_picture()
         answer = predict(end, profile.parse_known_args(options)[0].profile, photo, arguments.accept)
         end["smoke"] = judge(answer, arguments.accept)
-    except Exception as error:  # whatever the SDK raises is what the test is for
+    except Exception as error:  # noqa: BLE001  # whatever the SDK raises is what the test is for
         end |= {
             "status": Status.NEEDS_PERSON.name.lower(),
             "cause": f"The endpoint is there, but the smoke test failed: {error}",
@@ -138,9 +131,10 @@ def smoke(arguments: argparse.Namespace, end: End, options: Sequence[str]) -> in
 
 def predict(end: End, profile: str | None, photo: bytes, accept: str) -> bytes:
     """The endpoint's answer to a picture, by `sagemaker.Predictor`."""
+    os.environ.setdefault("SAGEMAKER_SUPPRESS_V2_WARNING", "1")
+    logging.getLogger("sagemaker.config").setLevel(logging.WARNING)  # it speaks on standard output
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what the SDK imports
-        os.environ.setdefault("SAGEMAKER_SUPPRESS_V2_WARNING", "1")
         import boto3
         from sagemaker import Session
         from sagemaker.deserializers import BytesDeserializer
@@ -179,72 +173,21 @@ def draw_picture() -> bytes:
 
 def write_comment(ends: Sequence[End]) -> str:
     """The plans of all endpoints as one comment."""
-    return "\n\n".join([MARK, *map(write_section, ends)])
-
-
-def write_section(end: End) -> str:
-    """What happened, or would happen, to one endpoint."""
-    lines = [f"### {end['name']}: {end['status'].replace('_', ' ')}", ""]
-    if end.get("without_aws"):
-        lines += [f"Planned without AWS, {end['without_aws']}.", ""]
-    lines += [f"**{title}** {end[key]}\n" for key, title in TEXTS.items() if end.get(key)]
-    if "cost_after" in end:
-        lines += [*_list_changes(end["changes"]), "", *_list_costs(end["cost_before"], end["cost_after"]), ""]
-        lines += [f"* {note}" for note in end["notes"]]
-        lines += [f"* Image: `{end['image']}`"]
-    return "\n".join(lines)
-
-
-TEXTS = {"cause": "Cause:", "container_error": "The container said:", "next": "Next:", "smoke": "Smoke test:"}
-
-
-def _list_changes(changes: Sequence[dict[str, Any]]) -> list[str]:
-    if not changes:
-        return ["Nothing changes."]
-    rows = [
-        f"| {change['action']} | {change['name']} | {change['type']} | {_cell(', '.join(change['because']))} |"
-        for change in changes
-    ]
-    return ["| change | resource | type | because of |", "|---|---|---|---|", *rows]
-
-
-def _list_costs(before: End | None, after: End) -> list[str]:
-    rows = ["| cost | now | then | change |", "|---|--:|--:|--:|"]
-    for label, (key, places) in COSTS.items():
-        now = Decimal(0) if before is None else _amount(before[key])
-        then = _amount(after[key])
-        change = "unknown" if now is None or then is None else f"{_money(then - now, after, places, sign='+')}"
-        rows.append(f"| {label} | {_money(now, after, places)} | {_money(then, after, places)} | {change} |")
-    return rows
-
-
-def _amount(text: str | None) -> Decimal | None:
-    return None if text is None else Decimal(text)
-
-
-def _money(amount: Decimal | None, cost: End, places: int, sign: str = "") -> str:
-    if amount is None:
-        return "unknown"
-    text = format_money(amount, cost["currency"], places)
-    return f"{sign}{text}" if amount > 0 else text
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return "\n\n".join([MARK, *map(write_markdown, ends)])
 
 
 def comment(arguments: argparse.Namespace) -> int:
     """Makes the comment, or edits the one that is there: `Issue comments`, GitHub's REST API."""
     token = os.environ.get("GITHUB_TOKEN")
     if not token:
-        print("ci_deploy.py: GITHUB_TOKEN is not set: give the job pull-requests: write, and its token.", file=sys.stderr)
+        print("ci_deploy.py: GITHUB_TOKEN is not set: it needs the right pull-requests: write.", file=sys.stderr)
         return 2
     text = arguments.file.read_text() if arguments.file else sys.stdin.read()
     headers = {"Authorization": f"Bearer {token}", "Accept": "application/vnd.github+json"}
     base = f"{os.environ.get('GITHUB_API_URL', 'https://api.github.com')}/repos/{arguments.repository}/issues"
     with httpx.Client(headers=headers, timeout=60) as client:
         try:
-            old = find_comment(client, f"{base}/{arguments.pull}/comments")
+            old = find_comment(client, f"{base}/{arguments.pull}/comments?per_page=100")
             method, url = ("PATCH", f"{base}/comments/{old}") if old else ("POST", f"{base}/{arguments.pull}/comments")
             answer = client.request(method, url, json={"body": text if MARK in text else f"{MARK}\n\n{text}"})
             answer.raise_for_status()
@@ -257,20 +200,24 @@ def comment(arguments: argparse.Namespace) -> int:
 
 def find_comment(client: httpx.Client, url: str | None) -> int | None:
     """The id of our comment on a pull request, read page by page."""
-    page: dict[str, Any] = {"per_page": 100}
     while url:
-        answer = client.get(url, params=page).raise_for_status()
+        answer = client.get(url).raise_for_status()
         for found in answer.json():
             if found["body"].startswith(MARK):
                 return int(found["id"])
-        url, page = answer.links.get("next", {}).get("url"), {}
+        url = answer.links.get("next", {}).get("url")
     return None
 
 
 def parse(words: Sequence[str] | None = None) -> tuple[argparse.Namespace, list[str]]:
     """The command line, and what of it is for `pixelserve deploy`."""
-    form = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
-    parser = argparse.ArgumentParser("ci_deploy.py", description=__doc__, epilog=EXAMPLES, **form)
+    parser = argparse.ArgumentParser(
+        "ci_deploy.py",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
     parsers = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     planning = parsers.add_parser("plan", allow_abbrev=False, epilog=REST, help="what would change and cost")
     planning.add_argument("names", nargs="+", metavar="NAME", help="of endpoints in the file")
@@ -283,7 +230,7 @@ def parse(words: Sequence[str] | None = None) -> tuple[argparse.Namespace, list[
         deploying.add_argument("--photo", type=Path, metavar="FILE",
                                help="PNG for the smoke test (default: a small one that is drawn)")  # fmt: skip
         deploying.add_argument("--accept", default="image/png", metavar="TYPE",
-                               help="of its answer: a picture's, or application/json (default: %(default)s)")  # fmt: skip
+                               help="of the answer: a picture's or application/json (default: %(default)s)")  # fmt: skip
         deploying.add_argument("--no-smoke", action="store_true", help="do not call the endpoint")
         deploying.add_argument("--json", action="store_true", help="print one object, not Markdown")
     commenting = parsers.add_parser("comment", allow_abbrev=False, help="comment on a pull request of GitHub")

@@ -52,9 +52,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def aws(
-    cloud: str, runtime: LocalRuntime, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str], Any]:
+def aws(cloud: str, runtime: LocalRuntime, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
     client = open_account(cloud, REGION, monkeypatch)
     monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", runtime.url)
     return client
@@ -81,7 +79,9 @@ def test_one_image_goes_from_a_plan_to_production(
     assert run("promote", "upscaler", "--image", staged["image"]) == 0
     assert "**Smoke test:** answered a picture" in capsys.readouterr().out
     models = aws("sagemaker").list_models()["Models"]
-    images = {aws("sagemaker").describe_model(ModelName=one["ModelName"])["PrimaryContainer"]["Image"] for one in models}
+    images = {
+        aws("sagemaker").describe_model(ModelName=one["ModelName"])["PrimaryContainer"]["Image"] for one in models
+    }
     assert len(models) == 2
     assert images == {staged["image"]}
     assert run("plan", *NAMES) == 0
@@ -141,7 +141,7 @@ def test_a_price_that_no_book_has_is_not_guessed(folder: Path, capsys: pytest.Ca
     [
         (["promote", "upscaler", "--image", name_image(REGION)], "is no digest: give the image that `deploy` printed"),
         (["deploy", "upscaler", "--plans"], "unrecognized arguments: --plans"),
-        (["comment", "--repository", "a/b", "--pull", "1", "--region", "x"], "unrecognized arguments: --region x"),
+        (["comment", "--repository", "a/b", "--pull", "1", "--region", "x"], "unrecognized arguments: --region"),
         (["comment", "--repository", "a/b", "--pull", "1"], "GITHUB_TOKEN is not set"),
         ([], "required: ACTION"),
     ],

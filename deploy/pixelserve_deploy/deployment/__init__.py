@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pixelserve_deploy.deployment.facts import Facts
     from pixelserve_deploy.deployment.following import POLL_SECONDS, Progress
     from pixelserve_deploy.deployment.inventory import Entry, list_entries, select_idle
+    from pixelserve_deploy.deployment.markdown import write_markdown
     from pixelserve_deploy.deployment.notes import list_notes
     from pixelserve_deploy.deployment.outcome import Outcome, Status
     from pixelserve_deploy.deployment.plan import Plan, make_offline_plan, make_plan
@@ -39,6 +40,7 @@ else:
             ".inventory": "Entry list_entries select_idle",
             ".listing": "",
             ".logs": "",
+            ".markdown": "write_markdown",
             ".notes": "list_notes",
             ".outcome": "Outcome Status",
             ".plan": "Plan make_offline_plan make_plan",
@@ -107,4 +109,5 @@ __all__ = [
     "select_idle",
     "split_update",
     "why_not_in_place",
+    "write_markdown",
 ]
