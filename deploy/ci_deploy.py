@@ -7,7 +7,7 @@
   comment   put Markdown on a pull request of GitHub: one comment, edited from then on
 
 Standard output is Markdown, or with --json one object; steps go to standard error. Options that are not listed are
-those of `pixelserve deploy`: -f FILE, --image URI, --region, --profile, --cfn-role and the fields of an endpoint.
+those of `pixelserve deploy`, and come after NAME: -f FILE, --region, --profile, --cfn-role, fields of an endpoint.
 Exit codes are its, too: 0 done or nothing to do, 1 failed and undone, 2 command line, 3 refused before any change,
 4 somebody has to look (also after a smoke test that failed), 5 still running, 10 a plan has changes.
 """
@@ -43,7 +43,7 @@ examples:
   ci_deploy.py promote upscaler --image "$(jq -r .image deployed.json)"
   GITHUB_TOKEN=... ci_deploy.py comment plan.md --repository owner/name --pull 12
 """
-REST = "All other options are those of `pixelserve deploy`: --file FILE, --region, --profile, --image, ..."
+REST = "All other options, after NAME, are those of `pixelserve deploy`: --file FILE, --region, --profile, --image, ..."
 CALLED = ("realtime", "serverless")
 """Modes whose endpoints a Predictor calls."""
 SIDE = 32
@@ -230,7 +230,7 @@ def parse(words: Sequence[str] | None = None) -> tuple[argparse.Namespace, list[
         deploying.add_argument("--photo", type=Path, metavar="FILE",
                                help="PNG for the smoke test (default: a small one that is drawn)")  # fmt: skip
         deploying.add_argument("--accept", default="image/png", metavar="TYPE",
-                               help="of the answer: a picture's or application/json (default: %(default)s)")  # fmt: skip
+                               help="of the answer: a picture or application/json (default: %(default)s)")  # fmt: skip
         deploying.add_argument("--no-smoke", action="store_true", help="do not call the endpoint")
         deploying.add_argument("--json", action="store_true", help="print one object, not Markdown")
     commenting = parsers.add_parser("comment", allow_abbrev=False, help="comment on a pull request of GitHub")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -14,6 +16,7 @@ from typing import Any, ClassVar
 
 import ci_deploy
 import pytest
+import yaml
 from cloud import name_image, open_account, taught_cloud
 from servers import ROOT
 
@@ -62,28 +65,58 @@ def run(*words: str) -> int:
     return ci_deploy.main([*words, "--poll", "0.01"])
 
 
-def test_one_image_goes_from_a_plan_to_production(
-    aws: Callable[[str], Any], capsys: pytest.CaptureFixture[str]
+@pytest.fixture
+def run_step(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Runs the step of a job of deploy.yml that calls `ci_deploy.py`, as a runner does; returns what it outputs."""
+    (folder / ".venv").symlink_to(sys.prefix)
+    (folder / "deploy").symlink_to(ROOT / "deploy")
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "deploy.yml").read_text())["jobs"]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "container"), str(ROOT / "deploy")]))
+
+    def act(job: str, **values: str) -> str:
+        (step,) = [step for step in jobs[job]["steps"] if "ci_deploy.py" in step.get("run", "")]
+        given = {name: values[re.sub(r"\W+", "_", text[3:-2]).strip("_")] for name, text in step["env"].items()}
+        files = {name: str(folder / name.lower()) for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
+        for file in files.values():
+            Path(file).write_text("")
+        subprocess.run(
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
+            env=os.environ | {"GITHUB_REPOSITORY": "owner/name"} | given | files,
+            check=True,
+        )
+        return Path(files["GITHUB_OUTPUT"]).read_text()
+
+    return act
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="jq, which GitHub's runners have, is not installed")
+def test_the_workflow_takes_one_image_from_a_plan_to_production(
+    aws: Callable[[str], Any],
+    run_step: Callable[..., str],
+    comments: list[str],
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert run("plan", *NAMES) == 10
-    planned = capsys.readouterr().out
-    assert planned.count("| add | Endpoint | AWS::SageMaker::Endpoint |") == 2
-    assert planned.count("| an hour at rest | $0.000 | $0.736 | +$0.736 |") == 2
+    names = {"vars_STAGING": NAMES[0], "vars_PRODUCTION": NAMES[1]}
+    first, *lines, last = run_step("plan", **names).splitlines()
+    plan = "\n".join(lines)
+    assert first == f"plan<<{last}"
+    assert plan.count("| add | Endpoint | AWS::SageMaker::Endpoint |") == 2
+    assert plan.count("| an hour at rest | $0.000 | $0.736 | +$0.736 |") == 2
     assert aws("sagemaker").list_endpoints()["Endpoints"] == []
-    assert run("deploy", "upscaler-staging", "--json") == 0
-    told = capsys.readouterr()
-    assert "CREATE_COMPLETE" in told.err
-    staged = json.loads(told.out)
-    assert staged["smoke"] == "answered a picture of 64 x 64 pixels."
-    assert re.fullmatch(r".*/pixelserve@sha256:[0-9a-f]{64}", staged["image"])
-    assert run("promote", "upscaler", "--image", staged["image"]) == 0
-    assert "**Smoke test:** answered a picture" in capsys.readouterr().out
+    given = {"github_token": "secret", "needs_plan_outputs_plan": plan, "github_event_pull_request_number": "12"}
+    run_step("comment", **given)
+    assert comments[3].rstrip() == plan.rstrip()
+    image = run_step("staging", **names).removeprefix("image=").strip()
+    assert re.fullmatch(r".*/pixelserve@sha256:[0-9a-f]{64}", image)
+    assert json.loads((folder / "deployed.json").read_text())["smoke"] == "answered a picture of 64 x 64 pixels."
+    run_step("production", **names, needs_staging_outputs_image=image)
+    assert "**Smoke test:** answered a picture" in (folder / "github_step_summary").read_text()
     models = aws("sagemaker").list_models()["Models"]
-    images = {
+    images = [
         aws("sagemaker").describe_model(ModelName=one["ModelName"])["PrimaryContainer"]["Image"] for one in models
-    }
-    assert len(models) == 2
-    assert images == {staged["image"]}
+    ]
+    assert images == [image, image]
     assert run("plan", *NAMES) == 0
     assert capsys.readouterr().out.count("Nothing changes.") == 2
 
@@ -109,19 +142,13 @@ def test_what_is_no_picture_fails_the_smoke_test() -> None:
         ci_deploy.judge(b"hello", "application/json")
 
 
-def test_the_costs_of_a_change_stand_side_by_side(folder: Path) -> None:
-    """As CI runs it: a process."""
+def test_the_costs_of_a_change_stand_side_by_side(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "main.toml").write_text(FILE)
-    words = ["plan", "upscaler", "--against", "main.toml", "--count", "2"]
-    done = subprocess.run(
-        [sys.executable, ROOT / "deploy" / "ci_deploy.py", *words], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 10
-    assert "| an hour at rest | $0.736 | $1.473 | +$0.736 |" in done.stdout
-    assert "Planned without AWS, against main.toml." in done.stdout
-    assert "| modify | Endpoint | AWS::SageMaker::Endpoint | EndpointConfigName: EndpointConfig is replaced |" in (
-        done.stdout
-    )
+    assert run("plan", "upscaler", "--against", "main.toml", "--count", "2") == 10
+    told = capsys.readouterr().out
+    assert "| an hour at rest | $0.736 | $1.473 | +$0.736 |" in told
+    assert "Planned without AWS, against main.toml." in told
+    assert "| modify | Endpoint | AWS::SageMaker::Endpoint | EndpointConfigName: EndpointConfig is replaced |" in told
 
 
 def test_a_plan_that_is_refused_says_why(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
