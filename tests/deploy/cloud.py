@@ -19,6 +19,7 @@ import botocore.loaders
 import botocore.session
 import httpx
 import pytest
+from moto.applicationautoscaling.exceptions import AWSValidationException
 from moto.applicationautoscaling.models import applicationautoscaling_backends
 from moto.awslambda.exceptions import UnknownFunctionException
 from moto.awslambda.models import lambda_backends
@@ -118,7 +119,8 @@ class TaughtTarget(Taught):
     @classmethod
     def remove(cls, physical: str, account: str, region: str) -> None:
         resource, dimension, namespace = physical.split("|")
-        applicationautoscaling_backends[account][region].deregister_scalable_target(namespace, resource, dimension)
+        with suppress(AWSValidationException):  # it is gone: moto deletes in any order
+            applicationautoscaling_backends[account][region].deregister_scalable_target(namespace, resource, dimension)
 
 
 class TaughtPolicy(Taught):
@@ -142,7 +144,8 @@ class TaughtPolicy(Taught):
 
     @classmethod
     def remove(cls, physical: str, account: str, region: str) -> None:
-        applicationautoscaling_backends[account][region].delete_scaling_policy(*physical.split("|"))
+        with suppress(AWSValidationException):
+            applicationautoscaling_backends[account][region].delete_scaling_policy(*physical.split("|"))
 
 
 class TaughtUrl(Taught):

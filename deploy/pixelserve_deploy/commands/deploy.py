@@ -62,8 +62,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--against", type=Path, metavar="FILE",
                         help="with --plan: compare with this file, not with AWS")  # fmt: skip
     parser.add_argument("--print-policy", metavar="OWNER/NAME",
-                        help="print the IAM policies with which this GitHub repository may plan and deploy it; "
+                        help="print the IAM policies with which this GitHub repository may plan, push and deploy; "
                         "OWNER@ID/NAME@ID for repositories made since 2026-07-15")  # fmt: skip
+    parser.add_argument("--github-environment", metavar="NAME", default="production",
+                        help="with --print-policy: whose jobs may deploy (default: %(default)s)")  # fmt: skip
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument("--json", action="store_true", help="print each step and the end as JSON, one object a line")
     parser.add_argument("--poll", type=float, default=POLL_SECONDS, metavar="SECONDS", help=argparse.SUPPRESS)
@@ -75,7 +77,8 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
     if arguments.against and not arguments.plan:
         raise UsageError("--against goes with --plan")
     if arguments.print_policy:
-        print(json.dumps(make_policies(read_endpoint(arguments), arguments.print_policy), indent=2))
+        spec, repository = read_endpoint(arguments), arguments.print_policy
+        print(json.dumps(make_policies(spec, repository, arguments.github_environment), indent=2))
         return 0
     teller = Teller("pixelserve deploy", arguments.name or "", arguments.json)
     details: dict[str, Any] = {}
