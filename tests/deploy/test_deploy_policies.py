@@ -36,6 +36,9 @@ PREFIXES = {"monitoring": "cloudwatch", "tagging": "tag"}
 FREE = {"sts:GetCallerIdentity"}
 """Needs no permission (STS API reference)."""
 
+INLINE = 10_240
+"""Characters that the inline policies of a role may have, without spaces (`IAM and AWS STS quotas`)."""
+
 Call = tuple[str, dict[str, Any]]
 
 
@@ -196,6 +199,7 @@ def test_each_role_is_for_its_own_jobs(
     contexts = {"plan": "pull_request", "push": "environment:release", "deploy": "environment:staging"}
     assert [*policies] == [*contexts]
     for role, context in contexts.items():
+        assert len(json.dumps(policies[role]["permissions"], separators=(",", ":"))) < INLINE
         (statement,) = policies[role]["trust"]["Statement"]
         assert statement["Action"] == "sts:AssumeRoleWithWebIdentity"
         claims = statement["Condition"]["StringEquals"]
