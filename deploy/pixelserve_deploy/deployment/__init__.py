@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from pixelserve_deploy.deployment.deploying import Proposal, Work
     from pixelserve_deploy.deployment.destroying import Remains
     from pixelserve_deploy.deployment.facts import Facts
-    from pixelserve_deploy.deployment.following import POLL_SECONDS
+    from pixelserve_deploy.deployment.following import POLL_SECONDS, Progress
     from pixelserve_deploy.deployment.inventory import Entry, list_entries, select_idle
+    from pixelserve_deploy.deployment.markdown import write_markdown
     from pixelserve_deploy.deployment.notes import list_notes
     from pixelserve_deploy.deployment.outcome import Outcome, Status
     from pixelserve_deploy.deployment.plan import Plan, make_offline_plan, make_plan
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from pixelserve_deploy.deployment.spec import EndpointSpec, Mode, Update
     from pixelserve_deploy.deployment.steps import split_update, why_not_in_place
     from pixelserve_deploy.deployment.telling import Teller, attempt, print_checks
-    from pixelserve_deploy.deployment.templates import build_template, render
+    from pixelserve_deploy.deployment.templates import build_template, pin_image, render
 else:
     __getattr__ = exports(
         __name__,
@@ -35,10 +36,11 @@ else:
             ".deploying": "Proposal Work",
             ".destroying": "Remains",
             ".facts": "Facts",
-            ".following": "POLL_SECONDS",
+            ".following": "POLL_SECONDS Progress",
             ".inventory": "Entry list_entries select_idle",
             ".listing": "",
             ".logs": "",
+            ".markdown": "write_markdown",
             ".notes": "list_notes",
             ".outcome": "Outcome Status",
             ".plan": "Plan make_offline_plan make_plan",
@@ -52,7 +54,7 @@ else:
             ".spec": "EndpointSpec Mode Update",
             ".steps": "split_update why_not_in_place",
             ".telling": "Teller attempt print_checks",
-            ".templates": "build_template render",
+            ".templates": "build_template pin_image render",
         },
     )
 
@@ -70,6 +72,7 @@ __all__ = [
     "Mode",
     "Outcome",
     "Plan",
+    "Progress",
     "Proposal",
     "Refusal",
     "Remains",
@@ -96,6 +99,7 @@ __all__ = [
     "make_policies",
     "make_spec",
     "parse_specs",
+    "pin_image",
     "price_endpoint",
     "print_checks",
     "read_specs",
@@ -105,4 +109,5 @@ __all__ = [
     "select_idle",
     "split_update",
     "why_not_in_place",
+    "write_markdown",
 ]
