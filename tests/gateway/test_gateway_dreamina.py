@@ -316,6 +316,8 @@ def test_what_a_draft_cannot_ask_for(client: httpx.Client) -> None:
         (GENERATE, b"{"),
         (GENERATE, b" " * 1_000_001),
         (HISTORY, json.dumps({"history_ids": [1] * 101})),
+        (HISTORY, json.dumps({"submit_ids": ["\ud800"]})),
+        (GENERATE, json.dumps({"submit_id": "\ud800"})),
     ):
         answer = client.post(path, content=body)
         assert (answer.status_code, answer.json()["ret"]) == (200, "1002")
