@@ -45,7 +45,7 @@ _JOB_LINKS = {
 _PREFER = {
     "name": "Prefer",
     "in": "header",
-    "description": "wait=n: answer when the job has ended, or after n seconds, less than 60.",
+    "description": "wait=n: answer when the job has ended, or after n seconds, at most 59.",
     "schema": {"type": "string"},
     "example": "wait=1",
 }
@@ -109,7 +109,7 @@ def build_router(desk: Desk) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
     ) -> Response:
         tenant = await desk.auth.admit(request)
-        page = await desk.jobs.list_jobs(tenant, states=state or (), cursor=cursor, limit=limit)
+        page = await desk.jobs.list_jobs(tenant, states=set(state or ()), cursor=cursor, limit=limit)
         return JSONResponse({"jobs": [phrase(desk, job) for job in page.jobs], "cursor": page.cursor})
 
     async def cancel(request: Request, job_id: str) -> Response:
@@ -264,10 +264,10 @@ def _answer(desk: Desk, job: Job, status: int) -> Response:
     return JSONResponse(phrase(desk, job), status, headers)
 
 
-def _wait_seconds(request: Request) -> int:
+def _wait_seconds(request: Request) -> float:
     """n of `Prefer: wait=n` (RFC 7240), 0 without."""
     found = _WAIT.search(request.headers.get("prefer", ""))
-    return int(found[1][:4]) if found else 0
+    return float(found[1]) if found else 0
 
 
 async def _with_uploads(desk: Desk, tenant: str, fields: dict[str, Any]) -> dict[str, Any]:
