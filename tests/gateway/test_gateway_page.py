@@ -59,7 +59,17 @@ def test_every_file_that_a_page_names_is_there(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["../routes.py", "%2e%2e/routes.py", "swagger", "swagger/LICENSE", "nothing.js", "", "//etc/passwd.txt", "theme%00.js"]
+    "name",
+    [
+        "../routes.py",
+        "%2e%2e/routes.py",
+        "swagger",
+        "swagger/LICENSE",
+        "nothing.js",
+        "",
+        "//etc/passwd.txt",
+        "theme%00.js",
+    ],
 )
 def test_nothing_else_is_sent(client: httpx.Client, name: str) -> None:
     answer = client.get(f"/page/{name}")

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.responses import JSONResponse, RedirectResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from pixelserve import features
@@ -140,8 +140,8 @@ def build_router(desk: Desk) -> APIRouter:
         opened = await desk.open_link(request)
         if isinstance(opened, str):
             return RedirectResponse(opened)
-        content, media_type = opened
-        return Response(content, media_type=media_type, headers={"content-security-policy": "sandbox"})
+        headers = {"content-security-policy": "sandbox", "content-length": str(opened.size)}
+        return StreamingResponse(opened.pieces, media_type=opened.media_type, headers=headers)
 
     add = partial(_add, router)
     job = f"{JOBS}/{{job_id}}"
