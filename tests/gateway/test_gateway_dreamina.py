@@ -5,6 +5,7 @@ The document's own Python is taken from it when the test runs; only what a reade
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
@@ -255,6 +256,15 @@ def test_the_same_submit_id_is_the_same_job(client: httpx.Client) -> None:
     assert len(ids) == 1
     assert (different["ret"], different["data"]["aigc_data"]) == ("1002", None)
     _wait(client, ids.pop())
+
+
+def test_a_submit_id_is_no_idempotency_key(client: httpx.Client) -> None:
+    submit_id = str(uuid.uuid4())
+    body = {"feature": "segmentation", "input": {"img": base64.b64encode(png(24, 32)).decode()}}
+    native = client.post("/v1/jobs", json=body, headers={"Idempotency-Key": f"dreamina/{submit_id}"})
+    assert native.status_code == 202
+    draft = _draft("cutout", {"init_image": {"image_uri": _upload(client, png(24, 32))}})
+    assert _generate(client, draft, submit_id)["ret"] == "0"
 
 
 def test_cutout_is_a_transparent_png_and_a_result_is_an_input(client: httpx.Client) -> None:
