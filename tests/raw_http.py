@@ -6,13 +6,18 @@ import contextlib
 import json
 import socket
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
-from servers import Server
+
+class Listening(Protocol):
+    """What has a port of loopback."""
+
+    @property
+    def port(self) -> int: ...
 
 
 @contextlib.contextmanager
-def connected(server: Server, data: bytes = b"") -> Iterator[socket.socket]:
+def connected(server: Listening, data: bytes = b"") -> Iterator[socket.socket]:
     """A connection on which `data` has been sent."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         connection.sendall(data)

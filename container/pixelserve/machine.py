@@ -42,6 +42,15 @@ def total_memory(folder: Path = Path("/sys/fs/cgroup")) -> int:
     return min(limits)
 
 
+def raise_file_limit() -> int:
+    """Raises the soft limit of open files to the hard one; returns it."""
+    import resource  # not on Windows
+
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
 def _meminfo(name: str) -> int:
     for line in Path("/proc/meminfo").read_text().splitlines():
         if line.startswith(f"{name}:"):

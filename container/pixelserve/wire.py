@@ -6,6 +6,7 @@ import json
 import os
 import socket
 from collections.abc import Mapping
+from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +19,8 @@ Headers = list[tuple[bytes, bytes]]
 ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
 INFERENCE_ID = "x-amzn-sagemaker-inference-id"
 REQUEST_ID = "x-request-id"
+HEAD_BYTES = 65_536
+"""The most that a request's line and headers may have."""
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 BACKLOG = 2048
 """Connections that the kernel holds until they are accepted."""
@@ -125,6 +128,20 @@ def _body_too_large(limit: int) -> BodyTooLarge:
         f"The body is larger than {limit:,} bytes. Send the image as a URL, compress it, use an asynchronous endpoint, "
         "or raise PIXELSERVE_MAX_BODY_BYTES."
     )
+
+
+def closing_answer(error: PixelserveError, request_id: str) -> bytes:
+    """An error as a whole answer of HTTP/1.1 after which the connection is closed."""
+    body = json.dumps(error.body(request_id)).encode()
+    lines = [
+        f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}",
+        "content-type: application/json",
+        f"content-length: {len(body)}",
+        *([] if error.retry_after is None else [f"retry-after: {error.retry_after}"]),
+        f"{REQUEST_ID}: {request_id}",
+        "connection: close",
+    ]
+    return "".join(f"{line}\r\n" for line in (*lines, "")).encode() + body
 
 
 def is_error(body: bytes) -> bool:

@@ -22,6 +22,8 @@ from pixelserve_gateway.page import Authorization
 from pixelserve_gateway.page import build_router as build_pages
 from pixelserve_gateway.settings import GatewaySettings
 
+SERVICE = "pixelserve-gateway"
+"""Its name in traces."""
 _AUTHORIZATIONS: dict[str, Authorization] = {NONE: "NONE", KEYS: "API_KEY", IAM: "AWS_IAM"}
 """What the pages call the ways of asking who calls."""
 _RAISED = {404: NotFound, 405: MethodNotAllowed}
@@ -49,13 +51,20 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # FastAPI's own: Edge has a span already
     )
     app.state.office = office
     app.include_router(native.build_router(desk), tags=["Features"])
     app.include_router(native_jobs.build_router(desk), tags=["Jobs"])
     app.add_api_route("/health", _health, methods=["GET"], summary="Whether the gateway answers", tags=["Service"])
     app.include_router(dreamina_uploads.build_router(desk))  # before the pages: `/` with an Action is its
-    app.include_router(build_pages(desk.calls.served, native.PATHS, _AUTHORIZATIONS[desk.auth.mode]))
+    pages = build_pages(
+        desk.calls.served,
+        native.PATHS,
+        _AUTHORIZATIONS[desk.auth.mode],
+        jobs=not settings.results.startswith("s3://"),
+    )
+    app.include_router(pages)
     app.include_router(hidream.build_router(desk))
     app.include_router(dreamina.build_router(desk))
     app.include_router(ai_solution_kit.build_router(desk))  # the last: any stage may stand before its paths
@@ -66,6 +75,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         Edge,
         origins=settings.cors_origins,
         refuses_web_pages=desk.auth.mode == NONE,
+        phrase=_phrase_refusal,
         spares=dreamina_uploads.is_of_no_browser,
     )
     return app
@@ -73,6 +83,13 @@ def create_app(settings: GatewaySettings) -> FastAPI:
 
 async def _health() -> dict[str, str]:
     return {"status": "ok"}
+
+
+def _phrase_refusal(request: Request, error: PixelserveError) -> JSONResponse:
+    """Below Dreamina's prefixes every answer is of its shape."""
+    if request.url.path.startswith(dreamina.PREFIXES):
+        return dreamina.phrase_error(request, error)
+    return error_response(error, request.state.request_id)
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:

@@ -10,6 +10,7 @@ from fastapi import Request
 
 from pixelserve.wire import is_loopback
 from pixelserve_gateway import sigv4
+from pixelserve_gateway.edge import read_request_body
 from pixelserve_gateway.errors import Forbidden, Unauthorized
 from pixelserve_gateway.jobs import ApiKey, ApiKeys, JobStore, Threads, access_key_id, secret_access_key, take_token
 from pixelserve_gateway.settings import GatewaySettings
@@ -48,8 +49,8 @@ class Auth:
         self._threads = threads
         self._clock = clock
 
-    async def admit(self, request: Request, feature: str = "", body: bytes = b"") -> str:
-        """The tenant. `body` is what a signature covers.
+    async def admit(self, request: Request, feature: str = "") -> str:
+        """The tenant of a request without a body.
 
         Raises Unauthorized, Forbidden for a feature outside the key's scopes, RateLimited.
         """
@@ -57,7 +58,26 @@ class Auth:
             return ANYBODY
         if self.mode == IAM:
             return _caller_of_api_gateway(request)
-        key = await self._threads.run(self._find, request, body)
+        key = await self._threads.run(self._find, request)
+        if _is_signed(request):
+            await self._threads.run(self._check_signature, request, key, b"")
+        return await self._let_in(request, key, feature)
+
+    async def admit_body(self, request: Request, limit: int, feature: str = "") -> tuple[str, bytes]:
+        """The tenant of a request, and its body: nothing of it is read before the key is known.
+
+        A signature covers the body and is checked after it, its key and its time before.
+        Raises what `admit` raises, BodyTooLarge above `limit` bytes, ClientGone.
+        """
+        if self.mode != KEYS or not _is_signed(request):
+            tenant = await self.admit(request, feature)
+            return tenant, await read_request_body(request, limit)
+        key = await self._threads.run(self._find, request)
+        body = await read_request_body(request, limit)
+        await self._threads.run(self._check_signature, request, key, body)
+        return await self._let_in(request, key, feature), body
+
+    async def _let_in(self, request: Request, key: ApiKey, feature: str) -> str:
         request.state.scopes = key.scopes
         if feature:
             check_scope(request, feature)
@@ -65,10 +85,11 @@ class Auth:
             await self._threads.run(take_token, self._store, f"key/{key.id}", key.limit, self._clock())
         return key.tenant
 
-    def _find(self, request: Request, body: bytes) -> ApiKey:
+    def _find(self, request: Request) -> ApiKey:
+        """The key that is shown, or that a signature claims."""
         authorization = request.headers.get("authorization", "")
-        if authorization.startswith(sigv4.ALGORITHM):
-            return self._find_signer(request, body)
+        if _is_signed(request):
+            return self._find_signer(request)
         bearer = authorization[len(_BEARER) :] if authorization.lower().startswith(_BEARER) else ""
         text = bearer or request.headers.get("x-api-key", "") or request.cookies.get(COOKIE, "")
         if not text:
@@ -78,23 +99,37 @@ class Auth:
             raise Unauthorized("The API key is not known here, or was revoked. `pixelserve keys make` makes one.")
         return key
 
-    def _find_signer(self, request: Request, body: bytes) -> ApiKey:
-        headers = {name.lower(): value for name, value in request.headers.items()}
+    def _find_signer(self, request: Request) -> ApiKey:
+        claimed = sigv4.signer_of(request.headers, self._clock())
+        for key in self._keys.list_keys():
+            if access_key_id(key) == claimed and key.revoked is None:
+                return key
+        raise Unauthorized("The access key is not known here. `pixelserve keys make` prints one.")
+
+    def _check_signature(self, request: Request, key: ApiKey, body: bytes) -> None:
         scope = request.scope
         path, query = scope["raw_path"].decode("ascii"), scope["query_string"].decode("latin-1")
-        signed = sigv4.SignedRequest(request.method, path, query, headers, hashlib.sha256(body).hexdigest())
-        keys = {access_key_id(key): key for key in self._keys.list_keys() if key.revoked is None}
-        known = sigv4.verify(signed, lambda name: self._secret_of(name) if name in keys else None, self._clock())
-        return keys[known]
+        body_hash = hashlib.sha256(body).hexdigest()
+        signed = sigv4.SignedRequest(request.method, path, query, request.headers, body_hash)
+        sigv4.verify(signed, secret_access_key(self._store, access_key_id(key)))
 
-    def _secret_of(self, name: str) -> str:
-        return secret_access_key(self._store, name)
+
+def _is_signed(request: Request) -> bool:
+    return request.headers.get("authorization", "").startswith(sigv4.ALGORITHM)
 
 
 def _caller_of_api_gateway(request: Request) -> str:
-    """Whom API Gateway has authorised. Raises Unauthorized where it has not been asked."""
+    """Whom API Gateway or a function URL has authorised. Raises Unauthorized where none has been asked.
+
+    Source: API Gateway Developer Guide, "Create AWS Lambda proxy integrations for HTTP APIs" (payload format 2.0, which
+    function URLs have too), and "Lambda proxy integrations" of REST APIs.
+    """
     event = request.scope.get("aws.event", {})
-    identity = event.get("requestContext", {}).get("identity", {})
-    if not identity.get("userArn"):
-        raise Unauthorized("Call through API Gateway, with a signature of IAM.")
-    return str(identity["userArn"])
+    context = event.get("requestContext", {})
+    if event.get("version") == "2.0":
+        caller = (context.get("authorizer") or {}).get("iam") or {}
+    else:
+        caller = context.get("identity") or {}
+    if not caller.get("userArn"):
+        raise Unauthorized("Call through API Gateway or a function URL, with a signature of IAM.")
+    return str(caller["userArn"])

@@ -19,9 +19,9 @@ from urllib.parse import quote
 from mangum import Mangum
 
 from pixelserve.errors import BadRequest, PixelserveError
-from pixelserve.observe import configure
+from pixelserve.observe import configure, tracing
 from pixelserve.settings import SettingsError
-from pixelserve_gateway.app import create_app
+from pixelserve_gateway.app import SERVICE, create_app
 from pixelserve_gateway.auth import KEYS
 from pixelserve_gateway.jobs import lambda_handler
 from pixelserve_gateway.opening import Office
@@ -71,6 +71,7 @@ def load() -> Function:
     """The gateway that the environment describes, made once for all events. Raises PixelserveError."""
     settings = read_settings()
     configure(settings.log_level)
+    tracing.configure(SERVICE)
     runner = asyncio.Runner()
     runner.get_loop()  # which Mangum takes too, so that connections are shared by all events
     app = create_app(settings)
@@ -93,7 +94,13 @@ def handler(event: Any, context: Any) -> Any:
 
     Raises BadRequest for any other event.
     """
-    given = event if isinstance(event, dict) else {}
+    try:
+        return _handle(event if isinstance(event, dict) else {}, context)
+    finally:
+        tracing.flush()  # until the next event nothing runs here
+
+
+def _handle(given: dict[str, Any], context: Any) -> Any:
     if "requestContext" in given or "httpMethod" in given:
         return load().answer(given, context)
     records = given.get("Records", [])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,10 +18,11 @@ from pixelserve.errors import BadRequest, BodyTooLarge, NotAcceptable, NotFound,
 from pixelserve.features import Feature
 from pixelserve.imaging import check_input, plan_output, read_size
 from pixelserve.media_types import JSON, MEDIA_TYPES, answer_type, content_type_of, essence, is_json
+from pixelserve.observe import NO_TRACE, Trace
 from pixelserve.schema import ImageRequest, SuperResolutionRequest, parse, parse_attributes, parse_json, read_base64
 from pixelserve.settings import Settings
 from pixelserve.settings import settings as container_settings
-from pixelserve_gateway.runtime import Invocation, Progress, Runtime, Started
+from pixelserve_gateway.runtime import Invocation, Runtime, Started
 from pixelserve_gateway.settings import GatewaySettings
 
 INLINE_BYTES = 128_000
@@ -33,8 +33,6 @@ _SAMPLE_BYTES = {"png": 0.3, "jpeg": 0.04, "webp": 0.02, "npy": 1.0}
 """Bytes of an enlarged photograph's file for each of its samples, about: PNG has 0.15 to 0.5 with our networks."""
 _CHANNELS = 3
 _IMAGE_FIELDS = ("url", "img", "url_1", "img_1", "url_2", "img_2")
-_TYPICAL_SECONDS = 10.0
-"""Of an estimated progress: when two thirds of it are there."""
 
 
 @dataclass(frozen=True)
@@ -169,10 +167,12 @@ class Calls:
     def check(self, call: Call, *, as_job: bool = False) -> None:
         """Raises what can be said before anything is sent.
 
-        ImageTooLarge or OutputTooLarge for pictures, OutputTooLarge for a predicted answer that cannot be passed on,
-        but for that of a job, which is stored; BodyTooLarge for a request that an endpoint does not take. Images at
-        URLs are the container's to check.
+        NotFound for a job without an endpoint; ImageTooLarge or OutputTooLarge for pictures, OutputTooLarge for a
+        predicted answer that cannot be passed on, but for that of a job, which is stored; BodyTooLarge for a request
+        that an endpoint does not take. Images at URLs are the container's to check.
         """
+        if as_job and not self.is_asynchronous(call.feature):
+            self._endpoint(call.feature)
         if len(call.body) > self._limits.max_body_bytes:
             raise BodyTooLarge(
                 f"The request would have {len(call.body):,} bytes; an endpoint takes {self._limits.max_body_bytes:,}. "
@@ -218,15 +218,11 @@ class Calls:
                 param="format",
             )
 
-    async def invoke(self, call: Call, *, request_id: str = "", traceparent: str = "") -> Result:
+    async def invoke(self, call: Call, *, request_id: str = "", trace: Trace = NO_TRACE) -> Result:
         """The answer, now. Raises what `check` raises, the container's own errors, Unavailable, DeadlineExceeded."""
         self.check(call)
-        endpoint = self._settings.endpoint(call.feature)
-        if endpoint is None:
-            raise NotFound(
-                f"{call.feature.title} has no endpoint here. Features: {', '.join(f.name for f in self.served)}."
-            )
-        answer = await self._runtime.invoke(endpoint, self._invocation(call, request_id, traceparent), call.body)
+        endpoint = self._endpoint(call.feature)
+        answer = await self._runtime.invoke(endpoint, _invocation(call, request_id, trace), call.body)
         if len(answer.body) > self._settings.max_answer_bytes:
             raise OutputTooLarge(
                 f"The answer has {len(answer.body):,} bytes; {self._settings.max_answer_bytes:,} can be answered. Ask "
@@ -243,7 +239,7 @@ class Calls:
         input_url: str = "",
         ttl_seconds: int = 21_600,
         timeout_seconds: int = 3_600,
-        traceparent: str = "",
+        trace: Trace = NO_TRACE,
     ) -> Started:
         """Hands the call to the feature's asynchronous endpoint; `Started` says where output and failure will be.
 
@@ -260,7 +256,7 @@ class Calls:
             raise BodyTooLarge(
                 f"The request has {len(call.body):,} bytes; {INLINE_BYTES:,} may be sent along. Store it first."
             )
-        invocation = self._invocation(call, inference_id, traceparent)
+        invocation = _invocation(call, inference_id, trace)
         return await self._runtime.invoke_async(
             endpoint,
             invocation,
@@ -270,19 +266,23 @@ class Calls:
             timeout_seconds=timeout_seconds,
         )
 
-    async def look(self, inference_id: str, waited_seconds: float) -> Progress:
-        """How far a started call is. The local runtime tells the state; all else is an estimate, which says so.
+    async def look(self, inference_id: str) -> float | None:
+        """How far a started call is, from 0 to 1, where the local runtime knows; None where nobody tells."""
+        progress = await self._runtime.look(inference_id)
+        if progress is None:
+            return None
+        return {"queued": 0.0, "running": progress.fraction}.get(progress.state, 1.0)
 
-        `waited_seconds` have passed since its start.
-        """
-        state = await self._runtime.look(inference_id)
-        if state not in (None, "running"):
-            return Progress(state, 0.0 if state == "queued" else 1.0, False)
-        return Progress("running", min(0.99, 1 - math.exp(-max(0.0, waited_seconds) / _TYPICAL_SECONDS)), True)
+    def _endpoint(self, feature: Feature) -> str:
+        """The feature's real-time endpoint. Raises NotFound."""
+        endpoint = self._settings.endpoint(feature)
+        if endpoint is None:
+            raise NotFound(f"{feature.title} has no endpoint here. Features: {', '.join(f.name for f in self.served)}.")
+        return endpoint
 
-    def _invocation(self, call: Call, inference_id: str, traceparent: str) -> Invocation:
-        attributes = [call.attributes, f"traceparent={traceparent}" if traceparent else ""]
-        return Invocation(call.content_type, call.accept, ";".join(filter(None, attributes)), inference_id)
+
+def _invocation(call: Call, inference_id: str, trace: Trace) -> Invocation:
+    return Invocation(call.content_type, call.accept, call.attributes, inference_id, trace)
 
 
 def _request_type(feature: Feature) -> type[ImageRequest]:

@@ -64,7 +64,7 @@ class Desk:
     async def invoke(self, request: Request, call: Call) -> Result:
         """The call's answer, now. Raises the endpoint's errors as ours."""
         state = request.state
-        return await self.calls.invoke(call, request_id=state.request_id, traceparent=state.traceparent)
+        return await self.calls.invoke(call, request_id=state.request_id, trace=state.trace)
 
     async def submit(self, request: Request, tenant: str, call: Call, wish: JobWish) -> Job:
         """The accepted job. Raises what does not fit before anything is kept, Conflict for a key used otherwise."""
@@ -77,7 +77,7 @@ class Desk:
             key=wish.key,
             body_hash=hashlib.sha256(wish.body).hexdigest(),
             webhook=Webhook(wish.notify, wish.schedule) if wish.notify else None,
-            traceparent=request.state.traceparent,
+            trace=request.state.trace,
         )
         job = await self.jobs.submit(order)
         await self._ticker.start(job)

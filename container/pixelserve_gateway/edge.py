@@ -14,7 +14,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse
 
 from pixelserve.errors import BodyTooLarge, ClientGone, PixelserveError
-from pixelserve.observe import log_failure
+from pixelserve.observe import Span, Trace, log_failure, tracing
 from pixelserve.wire import REQUEST_ID, is_from_web_page, read_body
 from pixelserve_gateway.errors import Forbidden
 
@@ -22,22 +22,23 @@ logger = logging.getLogger("pixelserve_gateway")
 
 ALLOWED_HEADERS = (
     "Content-Type, X-Amz-Date, Authorization, X-Api-Key, X-Amz-Security-Token, Accept, Idempotency-Key, Prefer, "
-    "X-Request-Id, traceparent, X-accept-language, X-source, API-User-ID"
+    "X-Request-Id, traceparent, tracestate, X-accept-language, X-source, API-User-ID"
 )
 ALLOWED_METHODS = "GET, POST, PUT, DELETE, OPTIONS"
 EXPOSED_HEADERS = "Location, Retry-After, X-Request-Id"
 _PREFLIGHT_SECONDS = 600
 _REQUEST_ID = re.compile(r"[!-~]{1,64}")
 """What SageMaker takes for an InferenceId."""
-_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-"""W3C Trace Context, section 3.2."""
+
+Phrase = Callable[[Request, PixelserveError], JSONResponse]
+"""Makes the answer of an error."""
 
 
 class Edge:
-    """ASGI middleware. A route finds its `request_id` and `traceparent` ("" for none) in `request.state`.
+    """ASGI middleware. A route finds its `request_id` and its `trace`, to be passed on, in `request.state`.
 
-    With `refuses_web_pages` a request on behalf of a page from elsewhere is refused, unless `spares` says of its scope
-    that no browser can have made it.
+    With `refuses_web_pages` a request on behalf of a page from elsewhere is refused as `phrase` does, unless `spares`
+    says of its scope that no browser can have made it.
 
     OPTIONS is answered here, before anybody asks who calls: a preflight carries no credentials (WHATWG Fetch, 3.3.5).
     """
@@ -47,21 +48,31 @@ class Edge:
         app: Any,
         origins: tuple[str, ...],
         refuses_web_pages: bool,
-        spares: Callable[[Any], bool] = lambda _scope: False,
+        phrase: Phrase,
+        spares: Callable[[Any], bool],
     ) -> None:
         self._app = app
         self._origins = origins
         self._refuses_web_pages = refuses_web_pages
+        self._phrase = phrase
         self._spares = spares
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        with _span(scope) as span:
+            scope.setdefault("state", {})["trace"] = span.trace
+            status = await self._answer(scope, receive, send)
+            span.answered(status)
+            if "route" in scope:
+                span.routed(scope["method"], scope["route"].path)
+
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> int:
+        """The status that was answered."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        state = scope.setdefault("state", {})
+        state = scope["state"]
         state["request_id"] = request_id = _request_id(headers)
-        state["traceparent"] = _traceparent(headers)
         exchange = _Exchange(send, [*self._cross_origin(headers), (REQUEST_ID, request_id)])
         began = time.monotonic()
         try:
@@ -69,7 +80,7 @@ class Edge:
                 await _answer_options(exchange)
             elif self._refuses_web_pages and is_from_web_page(scope) and not self._spares(scope):
                 refusal = Forbidden("Web pages from elsewhere may not call here, where nobody is asked who calls.")
-                await error_response(refusal, request_id)(scope, receive, exchange.send)
+                await self._phrase(Request(scope), refusal)(scope, receive, exchange.send)
             else:
                 await self._app(scope, receive, exchange.send)
         except ClientGone:
@@ -81,6 +92,7 @@ class Edge:
                 await error_response(failure, request_id)(scope, receive, exchange.send)
         finally:
             _log(scope, state, exchange.status, time.monotonic() - began)
+        return exchange.status
 
     def _cross_origin(self, headers: Mapping[str, str]) -> list[tuple[str, str]]:
         origin = headers.get("origin")
@@ -142,15 +154,19 @@ def _request_id(headers: Mapping[str, str]) -> str:
     return given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
 
 
-def _traceparent(headers: Mapping[str, str]) -> str:
-    given = headers.get("traceparent", "")
-    return given if _TRACEPARENT.fullmatch(given) else ""
+def _span(scope: Any) -> Span:
+    attributes = {
+        "http.request.method": scope["method"],
+        "url.path": scope["path"],
+        "url.scheme": scope["scheme"],
+    }
+    return tracing.span(scope["method"], Trace.of_request(scope["headers"]), "server", attributes)
 
 
 def _log(scope: Any, state: Mapping[str, Any], status: int, seconds: float) -> None:
     fields = {
         "request_id": state["request_id"],
-        "traceparent": state["traceparent"],
+        "traceparent": state["trace"].parent,
         "method": scope["method"],
         "path": scope["path"],
         "status": status,

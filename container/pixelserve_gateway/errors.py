@@ -19,6 +19,14 @@ class Forbidden(PixelserveError):
     code = "forbidden"
 
 
+class RequestTimeout(PixelserveError):
+    """The request did not arrive in time."""
+
+    status = 408
+    code = "request_timeout"
+    retryable = True
+
+
 class Conflict(PixelserveError):
     """What was asked for contradicts what stands: a key used with another body, the cancelling of a finished job."""
 

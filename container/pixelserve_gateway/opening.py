@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
+from pixelserve.observe import tracing
 from pixelserve_gateway.auth import Auth, mode_of
 from pixelserve_gateway.calls import Calls
 from pixelserve_gateway.desk import Desk
@@ -35,6 +36,7 @@ class Office:
             await asyncio.gather(ticking, return_exceptions=True)
             await self.runtime.close()
             await self.jobs.close()
+            await asyncio.to_thread(tracing.flush)
 
 
 def open_office(settings: GatewaySettings, phrases: Mapping[str, Phrase]) -> Office:

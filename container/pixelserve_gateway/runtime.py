@@ -19,6 +19,7 @@ from pixelserve.errors import (
     QueueFull,
     Unavailable,
 )
+from pixelserve.observe import NO_TRACE, Trace, tracing
 from pixelserve.wire import ATTRIBUTES, INFERENCE_ID, read_error
 
 _PREFIX = "x-amzn-sagemaker-"
@@ -31,12 +32,13 @@ _SERVICE = "sagemaker"
 
 @dataclass(frozen=True)
 class Invocation:
-    """The headers of an invocation, in the service's members."""
+    """The headers of an invocation, in the service's members; `trace` goes along in the custom attributes."""
 
     content_type: str
     accept: str
     attributes: str = ""
     inference_id: str = ""
+    trace: Trace = NO_TRACE
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,10 @@ State = Literal["queued", "running", "succeeded", "failed"]
 
 @dataclass(frozen=True)
 class Progress:
-    """How far an asynchronous invocation is; `fraction` is 0 to 1. An estimate never reaches 1."""
+    """How an asynchronous invocation stands, and how far it is, from 0 to 1; None while its handler does not tell."""
 
     state: State
-    fraction: float
-    is_estimate: bool
+    fraction: float | None
 
 
 class Signer:
@@ -123,8 +124,8 @@ class Runtime:
 
     async def invoke(self, endpoint: str, invocation: Invocation, body: bytes) -> Answer:
         """InvokeEndpoint. Raises the container's own error, or what `_read_fault` makes of the service's."""
-        headers = {"content-type": invocation.content_type, "accept": invocation.accept, **_common(invocation)}
-        response = await self._post(f"/endpoints/{quote(endpoint)}/invocations", headers, body)
+        headers = {"content-type": invocation.content_type, "accept": invocation.accept}
+        response = await self._post(f"/endpoints/{quote(endpoint)}/invocations", headers, invocation, body)
         return Answer(
             response.content,
             response.headers.get("content-type", "application/octet-stream"),
@@ -147,18 +148,17 @@ class Runtime:
             f"{_PREFIX}accept": invocation.accept,
             f"{_PREFIX}requestttlseconds": str(ttl_seconds),
             f"{_PREFIX}invocationtimeoutseconds": str(timeout_seconds),
-            **_common(invocation),
         }
         if input_url:
             headers[f"{_PREFIX}inputlocation"] = input_url
-        response = await self._post(f"/endpoints/{quote(endpoint)}/async-invocations", headers, body)
+        response = await self._post(f"/endpoints/{quote(endpoint)}/async-invocations", headers, invocation, body)
         return Started(
             str(response.json()["InferenceId"]),
             response.headers[f"{_PREFIX}outputlocation"],
             response.headers.get(f"{_PREFIX}failurelocation", ""),
         )
 
-    async def look(self, inference_id: str) -> State | None:
+    async def look(self, inference_id: str) -> Progress | None:
         """The local runtime's own operation GET /async-invocations/ID; None where it is absent or knows no such ID."""
         if self._signer is not None:
             return None
@@ -166,28 +166,36 @@ class Runtime:
             response = await self._client.get(f"{self._url}/async-invocations/{quote(inference_id, safe='')}")
         except httpx.TransportError:
             return None
-        state: State | None = response.json()["state"] if response.is_success else None
-        return state
+        if not response.is_success:
+            return None
+        told = response.json()
+        return Progress(told["state"], told.get("progress"))
 
-    async def _post(self, path: str, headers: dict[str, str], body: bytes) -> httpx.Response:
+    async def _post(self, path: str, headers: dict[str, str], invocation: Invocation, body: bytes) -> httpx.Response:
         url = self._url + path
+        attributes = {"http.request.method": "POST", "url.full": url}
+        with tracing.span("POST", invocation.trace, "client", attributes) as span:
+            response = await self._send(url, {**headers, **_common(invocation, span.trace)}, body)
+            span.answered(response.status_code)
+        if not response.is_success:
+            raise _read_fault(response.status_code, response.content, response.headers.get("x-amzn-errortype", ""))
+        return response
+
+    async def _send(self, url: str, headers: dict[str, str], body: bytes) -> httpx.Response:
         if self._signer is not None:
             headers = await asyncio.to_thread(self._signer.sign, url, body, headers)
         try:
-            response = await self._client.post(url, content=body, headers=headers)
+            return await self._client.post(url, content=body, headers=headers)
         except httpx.ConnectError as error:
             raise Unavailable("The SageMaker Runtime cannot be reached. Try again later.", retry_after=5) from error
         except httpx.TimeoutException as error:
             raise DeadlineExceeded("The endpoint did not answer in time. Make it a job.", retry_after=5) from error
         except httpx.TransportError as error:
             raise Unavailable("The SageMaker Runtime closed the connection. Try again.", retry_after=1) from error
-        if not response.is_success:
-            raise _read_fault(response.status_code, response.content, response.headers.get("x-amzn-errortype", ""))
-        return response
 
 
-def _common(invocation: Invocation) -> dict[str, str]:
-    headers = {ATTRIBUTES: invocation.attributes, INFERENCE_ID: invocation.inference_id}
+def _common(invocation: Invocation, trace: Trace) -> dict[str, str]:
+    headers = {ATTRIBUTES: trace.added_to(invocation.attributes), INFERENCE_ID: invocation.inference_id}
     return {name: value for name, value in headers.items() if value}
 
 

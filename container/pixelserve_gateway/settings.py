@@ -46,6 +46,31 @@ class GatewaySettings:
         "Largest answer that is passed on; what would be larger is 413. On Lambda at most 4,400,000.",
         least=1,
     )
+    arrival_seconds: float = variable(
+        "PIXELSERVE_GATEWAY_ARRIVAL_SECONDS",
+        20.0,
+        "A request's head must arrive within this, and its body at the least rate after it; else 408.",
+        least=0.1,
+        most=3_600,
+    )
+    arrival_rate: int = variable(
+        "PIXELSERVE_GATEWAY_ARRIVAL_RATE",
+        32_000,
+        "Bytes a second at which callers must send bodies, and read answers, after the seconds that all have.",
+        least=1,
+    )
+    body_room: int = variable(
+        "PIXELSERVE_GATEWAY_BODY_ROOM",
+        256_000_000,
+        "Bytes of all bodies held at once, as far as they have arrived. Beyond it the slowest gets 503.",
+        least=1,
+    )
+    connections: int = variable(
+        "PIXELSERVE_GATEWAY_CONNECTIONS",
+        1_000,
+        "Most connections at once, or a third of the open files that the system allows; more get 503.",
+        least=1,
+    )
     cors_origins: tuple[str, ...] = variable(
         "PIXELSERVE_GATEWAY_CORS_ORIGINS", ("*",), "Origins of web pages that may call, separated by commas."
     )
@@ -67,7 +92,7 @@ class GatewaySettings:
     queue: str = variable(
         "PIXELSERVE_GATEWAY_QUEUE",
         "",
-        "URL of the SQS queue that tells of asynchronous outputs. Empty: they are only looked for, every 2 s.",
+        "URL of the SQS queue that tells of asynchronous outputs. Empty: they are only looked for, every 0.5 to 2 s.",
     )
     job_seconds: float = variable(
         "PIXELSERVE_GATEWAY_JOB_SECONDS", 21_600.0, "An unfinished job expires after this.", least=1
@@ -116,6 +141,11 @@ class GatewaySettings:
         """Reads `environ` (default: the process's). Raises SettingsError naming the variable that does not fit."""
         made = cls(**read_variables(cls, os.environ if environ is None else environ))
         _ = made._real_time, made._asynchronous  # raise for what names no feature
+        if made.body_room < made.max_body_bytes:
+            raise SettingsError(
+                f"PIXELSERVE_GATEWAY_BODY_ROOM is {made.body_room:,}: it must hold at least one body of "
+                f"PIXELSERVE_GATEWAY_MAX_BODY_BYTES, {made.max_body_bytes:,}."
+            )
         return made
 
     def endpoint(self, feature: Feature) -> str | None:

@@ -10,7 +10,7 @@ import datetime
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote
 
@@ -39,16 +39,19 @@ def scope_of(authorization: str) -> tuple[str, str]:
     return region, service
 
 
-def verify(request: SignedRequest, secret_of: Callable[[str], str | None], now: float) -> str:
-    """The access key id whose secret has signed the request. Raises Unauthorized saying what does not fit."""
+def signer_of(headers: Mapping[str, str], now: float) -> str:
+    """The access key id that a signature claims to be of. Raises Unauthorized where it is not of this time."""
+    key_id, date = [*_parts(headers.get("authorization", ""))["Credential"].split("/"), ""][:2]
+    _check_time(headers.get("x-amz-date", ""), date, now)
+    return key_id
+
+
+def verify(request: SignedRequest, secret: str) -> None:
+    """Raises Unauthorized where the secret has not signed the request. Its time is not looked at: `signer_of` does."""
     parts = _parts(request.headers.get("authorization", ""))
-    key_id, _, scope = parts["Credential"].partition("/")
+    _key_id, _, scope = parts["Credential"].partition("/")
     date, region, service, _ending = [*scope.split("/"), "", "", "", ""][:4]
-    secret = secret_of(key_id)
-    if secret is None:
-        raise Unauthorized("The access key is not known here. `pixelserve keys make` prints one.")
     stamp = request.headers.get("x-amz-date", "")
-    _check_time(stamp, date, now)
     canonical = _canonical(request, parts["SignedHeaders"].split(";"))
     text = "\n".join([ALGORITHM, stamp, scope, hashlib.sha256(canonical.encode()).hexdigest()])
     key = f"AWS4{secret}".encode()
@@ -57,7 +60,6 @@ def verify(request: SignedRequest, secret_of: Callable[[str], str | None], now: 
     expected = hmac.digest(key, text.encode(), "sha256").hex()
     if not hmac.compare_digest(expected.encode(), parts["Signature"].encode()):
         raise Unauthorized("The signature does not fit the request. Check the secret key, and that nothing changes it.")
-    return key_id
 
 
 def _parts(authorization: str) -> dict[str, str]:

@@ -75,7 +75,7 @@ def up(*arguments):
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            printed = "".join(iter(process.stdout.readline, 'open("result.png", "wb").write(answer["Body"].read())\n'))
+            printed = "".join([*iter(process.stdout.readline, "END\n"), "END\n"])
             yield process, printed
         finally:
             process.terminate()
@@ -268,6 +268,49 @@ def test_up_serves_https_by_an_authority_that_it_names(folder, tmp_path, monkeyp
         authority = re.search(r"NODE_EXTRA_CA_CERTS=(\S+)", printed)[1]
         trusted = ssl.create_default_context(cafile=authority)
         assert httpx.get(f"{url}/health", trust_env=False, verify=trusted).json() == {"status": "ok"}
+
+
+NEGATE = """
+def model_fn(model_dir):
+    return None
+
+def predict_fn(data, model):
+    return -data
+"""
+SAMPLE = re.compile(r"^(?:printf .*\n  )?curl .*|^python3 - <<'END'\n(?:.*\n)*?END$", re.MULTILINE)
+
+
+@pytest.mark.parametrize("served", ["features", "json", "picture"])
+def test_every_printed_sample_runs_in_a_shell(tmp_path, monkeypatch, served):
+    """With a key; for features each kind of answer, for other handlers what their code speaks of."""
+    monkeypatch.setenv("PIXELSERVE_GATEWAY_STATE", str(tmp_path / "gateway"))
+    monkeypatch.setenv("PIXELSERVE_GATEWAY_AUTHORIZATION", "keys")
+    for name, size in (("photo.jpg", (16, 12)), ("other.jpg", (12, 16))):
+        Image.new("RGB", size, "red").save(tmp_path / name)
+    (tmp_path / "request.json").write_text("[[1, 2]]")
+    (tmp_path / "negate").mkdir()
+    (tmp_path / "negate" / "inference.py").write_text(NEGATE)
+    assert cli.main(["new", str(tmp_path / "new")]) == 0
+    features = ["image-similarity", "super-resolution"]
+    names = {"features": features, "json": [tmp_path / "negate"], "picture": [tmp_path / "new"]}[served]
+    with up(*names) as (_, printed):
+        exports = "\n".join(re.findall("^export .*", printed, re.MULTILINE))
+        samples = SAMPLE.findall(printed)
+        assert len(samples) == {"features": 5, "json": 2, "picture": 2}[served]
+        for sample in samples:
+            files = set(tmp_path.iterdir())
+            told = subprocess.check_output(["bash", "-ec", f"{exports}\n{sample}"], cwd=tmp_path, text=True)
+            for written in set(tmp_path.iterdir()) - files:
+                assert Image.open(io.BytesIO(written.read_bytes())).size == (
+                    (32, 24) if served == "features" else (16, 12)
+                )
+                written.unlink()
+            if served == "json":
+                assert json.loads(told) == [[-1, -2]]
+            elif not told:
+                assert " -o " in sample or ".write(" in sample
+            else:
+                assert 0 <= json.loads(told)["similarity"] <= 1
 
 
 def test_up_starts_no_gateway_for_other_handlers_or_when_told(folder):

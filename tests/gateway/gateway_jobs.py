@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pixelserve.errors import PixelserveError
+from pixelserve.observe import Trace
 from pixelserve.storage import Folder
 from pixelserve_gateway.jobs import (
     Job,
@@ -33,6 +34,7 @@ from pixelserve_gateway.jobs import (
 from pixelserve_gateway.results import Results
 
 NOW = 1_800_000_000.0
+TRACE = Trace("00-trace-1-01")
 FEATURE = "image_super_resolution"
 SILENT = 0
 """In place of a status: the receiver answers after SILENT_SECONDS."""
@@ -76,7 +78,7 @@ class Endpoints:
         number = len(self.started)
         return OutputPlaces(f"s3://b/{job.id}-{number}.out", f"s3://b/{job.id}-{number}-error.out")
 
-    async def look(self, job: Job, places: OutputPlaces, waited: float) -> Look:
+    async def look(self, job: Job, places: OutputPlaces) -> Look:
         self.looked_at.append(places)
         look = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
         if isinstance(look, Exception):
@@ -118,7 +120,7 @@ class Gateway:
     def order(self, tenant: str = "ours", *, webhook: str = "", schedule: str = "native", **fields: Any) -> Order:
         call = KeptCall(FEATURE, {"content_type": "image/png"}, b"image")
         hook = Webhook(webhook, schedule) if webhook else None
-        return Order(tenant, schedule, call, webhook=hook, traceparent="00-trace-1-01", **fields)
+        return Order(tenant, schedule, call, webhook=hook, trace=TRACE, **fields)
 
     async def submit(self, tenant: str = "ours", **fields: Any) -> Job:
         return await self.jobs.submit(self.order(tenant, **fields))

@@ -141,7 +141,7 @@ class Backend:
         self._death.at("run")
         return OutputPlaces(answer.headers["x-amzn-sagemaker-outputlocation"], "")
 
-    async def look(self, job: Job, places: OutputPlaces, waited: float) -> Look:
+    async def look(self, job: Job, places: OutputPlaces) -> Look:
         name = self._name(places)
         if name not in self._folder.names():
             return Look()

@@ -29,11 +29,16 @@ def png(height: int, width: int, seed: int = 0) -> bytes:
 
 @dataclass
 class Gateway:
-    """A running gateway: its address, the file of its log, and the certificate to trust where it serves HTTPS."""
+    """A running gateway: its address, the file of its log, its pid, and the certificate to trust if it serves HTTPS."""
 
     url: str
     log: Path
+    pid: int
     authority: Path | None = None
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
 
     def log_text(self) -> str:
         return self.log.read_text()
@@ -54,9 +59,9 @@ def gateway_running(folder: Path, environment: Mapping[str, str]) -> Iterator[Ga
         port = listener.getsockname()[1]
         if "PIXELSERVE_GATEWAY_TLS_NAMES" in environment:
             authority = Path(environment["PIXELSERVE_GATEWAY_STATE"], "tls", "authority.pem")
-            gateway = Gateway(f"https://localhost:{port}", log, authority)
+            gateway = Gateway(f"https://localhost:{port}", log, process.pid, authority)
         else:
-            gateway = Gateway(f"http://127.0.0.1:{port}", log)
+            gateway = Gateway(f"http://127.0.0.1:{port}", log, process.pid)
     try:
         wait_for(lambda: _answers(process, gateway), what="the gateway")
         yield gateway

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
+import os
+import re
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,17 +17,15 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-import uvicorn
 from axe_playwright_python.sync_playwright import Axe
-from fastapi import FastAPI, Request, Response
-from gateway_servers import Gateway, png
+from gateway_servers import Gateway, gateway_running, png
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, expect, sync_playwright
+from servers import wait_for
 from skimage import data
 
 from pixelserve.features import FEATURES
-from pixelserve.wire import bind
-from pixelserve_gateway import page as pages
+from pixelserve.local import LocalRuntime
 from pixelserve_gateway.dialects import native
 
 CHROMIUM = shutil.which("chromium")
@@ -33,7 +33,15 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not instal
 PHONE = {"width": 360, "height": 740}
 DESKTOP = {"width": 1280, "height": 800}
 THEMES = ("light", "dark")
-KEY = "psk_the_right_one"
+LARGE = png(1_000, 1_400)
+"""Its answer is large enough to be a job's."""
+WATCH = """() => {
+  window.told = [];
+  const status = document.querySelector("#status");
+  const note = () => told.push(status.textContent);
+  new MutationObserver(note).observe(status, { childList: true, characterData: true, subtree: true });
+}"""
+"""Keeps each text of the status."""
 DROP = """([target, name, encoded]) => {
   const bytes = Uint8Array.from(atob(encoded), (letter) => letter.charCodeAt(0));
   const transfer = new DataTransfer();
@@ -46,6 +54,7 @@ DROP = """([target, name, encoded]) => {
 KILOBYTES = """(bytes) => new Intl.NumberFormat("en", { style: "unit", unit: "kilobyte", maximumSignificantDigits: 3 })
   .format(bytes / 1e3)"""
 Open = Callable[..., Page]
+Guarded = Callable[[str], Gateway]
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +127,7 @@ def take(page: Page, index: int, file: bytes, name: str = "photo.png") -> None:
 
 def run(page: Page, shown: str = "#picture") -> None:
     page.locator("#run").click()
-    expect(page.locator(shown)).to_be_visible()
+    expect(page.locator(shown)).to_be_visible(timeout=60_000)
 
 
 def move(page: Page, value: int) -> None:
@@ -280,10 +289,11 @@ def test_errors_say_what_happened_and_what_to_do(open_page: Open) -> None:
     expect(page.locator("#error .hint")).to_contain_text("Choose a PNG, JPEG or WebP picture")
     assert len(page.locator("#error .message").inner_text()) > 20
     expect(page.locator("#error .id")).to_contain_text("Request ")
-    take(page, 0, png(2_000, 3_000), "large.png")
     page.locator("#size").select_option("scale=4")
-    page.locator("#format").select_option("png")
-    run(page, "#error")
+    for height in (2, 20):  # a request, and a job
+        take(page, 0, png(height, 16_400), "long.png")
+        run(page, "#error")
+        expect(page.locator("#error .message")).to_contain_text("16,384")
     expect(page.locator("#error .hint")).to_contain_text("smaller")
     page.route("**/v1/**", lambda route: route.abort())
     page.locator("#run").click()
@@ -304,6 +314,61 @@ def test_a_call_can_be_canceled(open_page: Open) -> None:
     expect(page.locator("#run")).to_be_enabled()
 
 
+def newest_job(client: httpx.Client) -> str | None:
+    return next((job["id"] for job in client.get("/v1/jobs").json()["jobs"]), None)
+
+
+def test_a_large_picture_is_a_job_that_tells_how_far_it_is(
+    open_page: Open, client: httpx.Client, tmp_path: Path
+) -> None:
+    newest = newest_job(client)
+    page = open_page()
+    take(page, 0, LARGE)
+    page.evaluate(WATCH)
+    run(page)
+    expect(page.locator("#facts")).to_contain_text("2800 × 2000 pixels")
+    told = page.evaluate("told")
+    shares = [int(share) for text in told for share in re.findall(r"Computing: (\d+) %", text)]
+    assert shares == sorted(shares)
+    assert [share for share in shares if 0 < share < 100], told
+    move(page, 0)
+    page.locator("#actual").check()
+    wait_for(lambda: newest_job(client) == newest, what="the job's removal")
+
+    (tmp_path / "photo.png").write_bytes(LARGE)
+    answers = []
+    for command in (["bash", "-ec", sample(page, "cURL")], [sys.executable, "-c", sample(page, "Python")]):
+        subprocess.run(command, cwd=tmp_path, check=True)
+        answers.append((tmp_path / "answer.webp").read_bytes())
+        (tmp_path / "answer.webp").unlink()
+    script = sample(page, "JavaScript")
+    assert page.evaluate(f"async () => {{ {script}\nreturn picture.size; }}") == len(answers[0])
+    with page.expect_download() as download:
+        page.locator("#download").click()
+    answers.append(Path(download.value.path()).read_bytes())
+    assert answers == [answers[0]] * 3
+
+
+def test_a_job_is_canceled_and_can_fail(open_page: Open, client: httpx.Client) -> None:
+    newest = newest_job(client)
+    page = open_page()
+    take(page, 0, LARGE)
+    page.locator("#run").click()
+    expect(page.locator("#status")).to_contain_text("Computing")
+    page.locator("#cancel").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#status")).to_have_text("Canceled")
+    expect(page.locator("#run")).to_be_enabled()
+    wait_for(lambda: newest_job(client) == newest, what="the job's removal")
+    take(page, 0, LARGE[: len(LARGE) // 2], "torn.png")
+    run(page, "#error")
+    expect(page.locator("#error .hint")).to_contain_text("Choose a PNG, JPEG or WebP picture")
+    page.locator("#language").click()
+    expect(page.locator("#status")).to_have_text("失败")
+    expect(page.locator("#error .hint")).to_contain_text("请选择可正常打开的")
+    assert axe(page) == []
+
+
 def test_the_costs_follow_the_call(open_page: Open, client: httpx.Client) -> None:
     rows = client.get("/page/costs.json").json()["rows"]
     page = open_page()
@@ -319,67 +384,69 @@ def test_the_costs_follow_the_call(open_page: Open, client: httpx.Client) -> Non
     expect(page.locator("#costs-job")).to_have_text("Nearest in the table: pictures of 0.25 megapixels.")
 
 
-@contextlib.contextmanager
-def guarded(gateway: Gateway, authorization: pages.Authorization) -> Iterator[str]:
-    """The pages before the gateway with a guard that wants KEY."""
-    app = FastAPI(openapi_url=None)
-    app.include_router(pages.build_router(FEATURES, native.PATHS, authorization))
+@pytest.fixture(scope="module")
+def guarded(features_runtime: LocalRuntime, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """A gateway before the same endpoints that asks who calls, as PIXELSERVE_GATEWAY_AUTHORIZATION says."""
+    with contextlib.ExitStack() as ends:
 
-    @app.api_route("/{path:path}", methods=["GET", "POST"])
-    async def forward(request: Request, path: str) -> Response:
-        if path.startswith("v1/") and request.headers.get("x-api-key") != KEY:
-            refusal = {"error": {"code": "unauthorized", "message": "The key is not known here."}}
-            return Response(httpx.Response(401, json=refusal).content, 401, media_type="application/json")
-        headers = {name: request.headers[name] for name in ("content-type", "accept") if name in request.headers}
-        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
-            url = f"{gateway.url}/{path}?{request.url.query}"
-            answer = await client.request(request.method, url, content=await request.body(), headers=headers)
-        return Response(answer.content, answer.status_code, media_type=answer.headers["content-type"])
+        @functools.cache
+        def start(authorization: str) -> Gateway:
+            folder = tmp_path_factory.mktemp(authorization)
+            environment = {
+                "PIXELSERVE_GATEWAY_STATE": str(folder),
+                "PIXELSERVE_GATEWAY_RUNTIME": features_runtime.url,
+                "PIXELSERVE_GATEWAY_AUTHORIZATION": authorization,
+            }
+            return ends.enter_context(gateway_running(folder, environment))
 
-    with bind("127.0.0.1", 0, "") as listener:
-        server = uvicorn.Server(uvicorn.Config(app, ws="none", log_config=None))
-        thread = threading.Thread(target=server.run, args=([listener],))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
+        yield start
 
 
-def test_a_key_is_asked_for_and_sent(open_page: Open, gateway: Gateway) -> None:
-    with guarded(gateway, "API_KEY") as url:
-        page = open_page(base=url)
-        take(page, 0, png(24, 32))
-        page.get_by_label("API key").fill("wrong")
-        run(page, "#error")
-        expect(page.locator("#error .message")).to_have_text("The key is not known here.")
-        expect(page.locator("#error .hint")).to_contain_text("Enter a valid API key")
-        page.get_by_label("API key").fill(KEY)
-        run(page)
-        for language in ("cURL", "Python", "JavaScript"):
-            assert "x-api-key" in sample(page, language)
-            assert KEY not in sample(page, language)
-        assert page.evaluate("JSON.stringify([{ ...localStorage }, { ...sessionStorage }])") == "[{},{}]"
+def make_key(gateway: Gateway) -> str:
+    """A key of `pixelserve keys`, as its owner is shown it."""
+    command = [sys.executable, "-m", "pixelserve_deploy", "keys", "make", "reader", "--state", str(gateway.log.parent)]
+    return subprocess.check_output(command, text=True).strip()
 
 
-@pytest.mark.parametrize(("authorization", "reason"), [("API_KEY", "API key"), ("AWS_IAM", "Signature Version 4")])
+@pytest.mark.parametrize("picture", [png(24, 32), LARGE], ids=["small", "large"])
+def test_a_key_is_asked_for_and_sent(open_page: Open, guarded: Guarded, tmp_path: Path, picture: bytes) -> None:
+    gateway = guarded("keys")
+    key = make_key(gateway)
+    (tmp_path / "photo.png").write_bytes(picture)
+    page = open_page(base=gateway.url)
+    take(page, 0, picture)
+    page.get_by_label("API key").fill("wrong")
+    run(page, "#error")
+    expect(page.locator("#error .message")).to_contain_text("key")
+    expect(page.locator("#error .hint")).to_contain_text("Enter a valid API key")
+    page.get_by_label("API key").fill(key)
+    run(page)
+    for language in ("cURL", "Python", "JavaScript"):
+        assert "x-api-key" in sample(page, language)
+        assert key not in sample(page, language)
+    for command in (["bash", "-ec", sample(page, "cURL")], [sys.executable, "-c", sample(page, "Python")]):
+        subprocess.run(command, cwd=tmp_path, check=True, env={**os.environ, "PIXELSERVE_API_KEY": key})
+        assert (tmp_path / "answer.webp").read_bytes()[:4] == b"RIFF"
+        (tmp_path / "answer.webp").unlink()
+    assert page.evaluate("JSON.stringify([{ ...localStorage }, { ...sessionStorage }])") == "[{},{}]"
+
+
+@pytest.mark.parametrize(("authorization", "reason"), [("keys", "API key"), ("iam", "Signature Version 4")])
 def test_the_explorer_says_why_nothing_can_be_tried(
-    open_page: Open, gateway: Gateway, authorization: pages.Authorization, reason: str
+    open_page: Open, guarded: Guarded, authorization: str, reason: str
 ) -> None:
-    with guarded(gateway, authorization) as url:
-        page = open_page("/explorer", base=url)
-        expect(page.locator("#off")).to_contain_text("Try it out is off")
-        expect(page.locator("#off")).to_contain_text(reason)
-        page.locator(".opblock-summary-control").first.click()
-        expect(page.get_by_text("Factor of both edges.").first).to_be_visible()
-        expect(page.get_by_role("button", name="Try it out")).to_have_count(0)
+    page = open_page("/explorer", base=guarded(authorization).url)
+    expect(page.locator("#off")).to_contain_text("Try it out is off")
+    expect(page.locator("#off")).to_contain_text(reason)
+    page.locator(".opblock-summary-control").first.click()
+    expect(page.get_by_text("Factor of both edges.").first).to_be_visible()
+    expect(page.get_by_role("button", name="Try it out")).to_have_count(0)
 
 
-def test_the_playground_cannot_sign(open_page: Open, gateway: Gateway) -> None:
-    with guarded(gateway, "AWS_IAM") as url:
-        page = open_page(base=url)
-        take(page, 0, png(24, 32))
+def test_the_playground_cannot_sign(open_page: Open, guarded: Guarded) -> None:
+    page = open_page(base=guarded("iam").url)
+    for picture in (png(24, 32), LARGE):
+        take(page, 0, picture)
         expect(page.locator("#run")).to_be_disabled()
         expect(page.locator("#iam")).to_be_visible()
         assert "--aws-sigv4" in sample(page, "cURL")
@@ -449,6 +516,10 @@ def test_a_phone_scrolls_in_one_direction_only(open_page: Open) -> None:
         choose(page, "image_super_resolution")
         run(page)
         page.locator("#actual").check()
+        assert is_narrow(page)
+    take(page, 0, LARGE)
+    for language in ("cURL", "Python", "JavaScript"):
+        assert "jobs" in sample(page, language)
         assert is_narrow(page)
 
 

@@ -16,8 +16,9 @@ from gateway_jobs import NOW
 from moto import mock_aws
 
 from pixelserve.errors import BadRequest, InvalidImage, Unavailable
+from pixelserve.observe import Trace
 from pixelserve.storage import Folder
-from pixelserve_gateway.jobs import EndpointCaller, Job, JobProgress, KeptCall, Look, Output, OutputPlaces, Queue
+from pixelserve_gateway.jobs import EndpointCaller, Job, KeptCall, Look, Output, OutputPlaces, Queue
 from pixelserve_gateway.jobs.events import ResultEvent, read_event
 from pixelserve_gateway.jobs.job import new_id
 
@@ -42,27 +43,21 @@ class _Started:
     failure_url: str = "file:///f"
 
 
-@dataclass(frozen=True)
-class _Told:
-    fraction: float = 0.25
-    is_estimate: bool = False
-
-
 class _Door:
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
 
-    async def invoke(self, call: _Call, *, request_id: str, traceparent: str) -> _Result:
-        self.asked.append((call, request_id, traceparent))
+    async def invoke(self, call: _Call, *, request_id: str, trace: Trace) -> _Result:
+        self.asked.append((call, request_id, trace))
         return _Result()
 
-    async def start(self, call: _Call, inference_id: str, *, input_url: str, traceparent: str) -> _Started:
-        self.asked.append((call, inference_id, input_url, traceparent))
+    async def start(self, call: _Call, inference_id: str, *, input_url: str, trace: Trace) -> _Started:
+        self.asked.append((call, inference_id, input_url, trace))
         return _Started()
 
-    async def look(self, inference_id: str, waited_seconds: float) -> _Told:
-        self.asked.append((inference_id, waited_seconds))
-        return _Told()
+    async def look(self, inference_id: str) -> float:
+        self.asked.append((inference_id,))
+        return 0.25
 
 
 JOB = Job(
@@ -75,7 +70,7 @@ JOB = Job(
     updated=NOW,
     expires=NOW,
     due=NOW,
-    traceparent="00-t-1-01",
+    trace=Trace("00-t-1-01"),
 )
 CALL = KeptCall("f", JOB.call, b"body")
 
@@ -97,7 +92,7 @@ def test_calls_are_made_as_they_were_kept() -> None:
     assert asyncio.run(caller.invoke(JOB, CALL)) == Output(b"made", "image/png", "width=2")
     assert asyncio.run(caller.start(JOB, CALL, "file:///in")) == OutputPlaces("file:///o", "file:///f")
     made = _Call("f", JOB.call, b"body")
-    assert door.asked == [(made, JOB.id, "00-t-1-01"), (made, JOB.id, "file:///in", "00-t-1-01")]
+    assert door.asked == [(made, JOB.id, JOB.trace), (made, JOB.id, "file:///in", JOB.trace)]
 
 
 def test_an_output_is_looked_for_then_a_failure_then_progress(tmp_path: Path) -> None:
@@ -106,10 +101,10 @@ def test_an_output_is_looked_for_then_a_failure_then_progress(tmp_path: Path) ->
     places = OutputPlaces(folder.url("1.out"), folder.url("1-error.out"))
 
     def look() -> Look:
-        return asyncio.run(caller.look(JOB, places, 2.5))
+        return asyncio.run(caller.look(JOB, places))
 
-    assert look() == Look(progress=JobProgress(0.25, estimated=False))
-    assert door.asked == [(JOB.id, 2.5)]
+    assert look() == Look(fraction=0.25)
+    assert door.asked == [(JOB.id,)]
     failure = json.dumps(InvalidImage("Not a picture.", param="img").body("1")).encode()
     folder.write("1-error.out", io.BytesIO(failure), "application/json")
     error = look().error
@@ -124,13 +119,13 @@ def test_an_output_is_looked_for_then_a_failure_then_progress(tmp_path: Path) ->
     error = look().error
     assert error is not None
     assert (error.code, error.status) == ("output_too_large", 413)
-    assert asyncio.run(caller.look(JOB, OutputPlaces("", ""), 0)).progress is not None
+    assert asyncio.run(caller.look(JOB, OutputPlaces("", ""))).fraction == 0.25
 
 
 def test_an_output_elsewhere_is_not_read(tmp_path: Path) -> None:
     for folder in (tmp_path / "outputs", None):
         with pytest.raises(Unavailable, match="Name its place"):
-            asyncio.run(_caller(_Door(), folder).look(JOB, OutputPlaces("s3://b/1.out", ""), 0))
+            asyncio.run(_caller(_Door(), folder).look(JOB, OutputPlaces("s3://b/1.out", "")))
 
 
 def test_an_event_is_read_as_the_service_sends_it() -> None:

@@ -28,6 +28,7 @@ from pixelserve.errors import (
 )
 from pixelserve.features import FEATURES, feature
 from pixelserve.local import LocalRuntime, Source, running
+from pixelserve.observe import Trace
 from pixelserve.settings import Settings, SettingsError, as_markdown
 from pixelserve.storage import Folder
 from pixelserve_gateway import Call, Calls, GatewaySettings
@@ -90,7 +91,7 @@ def with_calls(use: Callable[[Calls], Awaitable[T]], url: str, **settings: Any) 
 def test_an_invocation_now(features_runtime: LocalRuntime) -> None:
     call = Call.from_image("image_super_resolution", PHOTO, {"scale": 4}, "image/png")
     trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-    result = with_calls(lambda calls: calls.invoke(call, request_id="a", traceparent=trace), features_runtime.url)
+    result = with_calls(lambda calls: calls.invoke(call, request_id="a", trace=Trace(trace)), features_runtime.url)
     assert result.media_type == "image/png"
     assert result.body.startswith(b"\x89PNG")
     assert (result.metadata["width"], result.metadata["height"]) == ("128", "96")
@@ -109,25 +110,22 @@ def test_a_started_call(features_runtime: LocalRuntime, invocations: Any, is_sto
 
     async def start_and_look(calls: Calls) -> Any:
         started = await calls.start(call, inference_id, input_url=url)
-        states = []
-        while not states or states[-1].state not in ("succeeded", "failed"):
-            states.append(await calls.look(inference_id, 1.0))
+        told: list[float | None] = []
+        while told[-1:] != [1.0]:
+            told.append(await calls.look(inference_id))
             await asyncio.sleep(0.02)
-        return started, states
+        return started
 
-    started, states = with_calls(start_and_look, features_runtime.url, async_endpoints=ASYNC)
+    started = with_calls(start_and_look, features_runtime.url, async_endpoints=ASYNC)
     assert started.inference_id == inference_id
-    assert (states[-1].state, states[-1].fraction, states[-1].is_estimate) == ("succeeded", 1.0, False)
     name = place.name_of(started.output_url)
     assert wait_for(lambda: (invocations / name).is_file())
     assert (invocations / name).read_bytes().startswith(b"\x89PNG")
     assert place.name_of(started.failure_url)
 
 
-def test_where_nobody_knows_progress_is_an_estimate(features_runtime: LocalRuntime) -> None:
-    told = [with_calls(lambda calls, s=s: calls.look("nobody", s), features_runtime.url) for s in (0, 5, 1e6)]
-    assert [progress.is_estimate for progress in told] == [True] * 3
-    assert told[0].fraction < told[1].fraction < told[2].fraction < 1
+def test_nobody_tells_how_far_an_unknown_call_is(features_runtime: LocalRuntime) -> None:
+    assert with_calls(lambda calls: calls.look("nobody"), features_runtime.url) is None
 
 
 def test_a_large_call_must_be_stored_before_it_is_started(features_runtime: LocalRuntime) -> None:
@@ -181,7 +179,7 @@ def test_what_a_container_gets_and_how_its_errors_come_back(tmp_path: Path) -> N
     full = Call.from_image("image_super_resolution", b"full", {})
     with running([Source("echo", tmp_path)]) as local:
         named = {"endpoints": ("image_super_resolution=echo",)}
-        result = with_calls(lambda calls: calls.invoke(call, request_id="a-1", traceparent=trace), local.url, **named)
+        result = with_calls(lambda calls: calls.invoke(call, request_id="a-1", trace=Trace(trace)), local.url, **named)
         assert json.loads(result.body)[:4] == [len(PHOTO), "image/png", "image/jpeg", f"scale=4;traceparent={trace}"]
         with pytest.raises(PixelserveError, match="Too many wait") as raised:
             with_calls(lambda calls: calls.invoke(full), local.url, **named)
@@ -228,19 +226,19 @@ def test_a_signed_call_is_answered(features_runtime: LocalRuntime, monkeypatch: 
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
 
-    async def run() -> tuple[bytes, bool]:
+    async def run() -> tuple[bytes, float | None]:
         runtime = Runtime(features_runtime.url, Signer("us-east-1"))
         calls = Calls(runtime, GatewaySettings(async_endpoints=ASYNC), Settings())
         try:
             result = await calls.invoke(Call.from_image("image_similarity", PHOTO, {}), request_id="signed")
             await calls.start(Call.from_image("image_similarity", PHOTO, {}), "signed-job")
-            return result.body, (await calls.look("signed-job", 1.0)).is_estimate
+            return result.body, await calls.look("signed-job")
         finally:
             await runtime.close()
 
-    body, is_estimate = asyncio.run(run())
+    body, told = asyncio.run(run())
     assert len(json.loads(body)["result"]) == 512
-    assert is_estimate, "the service has no operation that tells the state"
+    assert told is None, "the service has no operation that tells the state"
 
 
 def test_without_credentials_aws_cannot_be_called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -108,6 +108,19 @@ def test_bodies_are_the_documents(feature: Feature) -> None:
 
 
 @of_all(FEATURES)
+def test_steps_of_explorer_and_postman_are_the_documents(feature: Feature) -> None:
+    """Each line of the one document that has them. Of the others one tells in its own line where its URL is found."""
+    steps = section(document(FEATURES[2]), "API资源浏览器", "cURL")
+    lines = [line.removeprefix("- ").strip() for line in steps.splitlines() if line.strip("- ")]
+    assert len(lines) > 20
+    if feature is not FEATURES[2]:
+        lines = [line for line in lines[: lines.index("{")] if "Image Similarity" not in line]
+        lines += re.findall(r"^您可以在.*为前缀的.*$", document(feature), re.MULTILINE)
+    page = chinese(feature)
+    assert [line for line in lines if line not in page] == []
+
+
+@of_all(FEATURES)
 def test_samples_are_the_documents(feature: Feature) -> None:
     """But for the path, and indentation, which the document has lost."""
     text = section(document(FEATURES[2]), "cURL", "成本预估").replace("text_similarity", feature.name)

@@ -202,8 +202,8 @@ def test_the_loop_begins_new_jobs_while_others_are_in_work(play: Callable[..., N
 
 def test_an_asynchronous_job_is_started_polled_and_collected(play: Callable[..., None]) -> None:
     async def story(gateway: Gateway) -> None:
-        told = JobProgress(0.5, estimated=False)
-        gateway.endpoints.looks = [Look(), Look(progress=told), Look(output=Output(b"out", "image/png"))]
+        looks = [Look(), *(Look(fraction=told) for told in (0.5, 0.4, 1.0)), Look(output=Output(b"out", "image/png"))]
+        gateway.endpoints.looks = [*looks]
         job = await gateway.submit()
         await gateway.ticker.start(job)
         started = await gateway.job(job.id)
@@ -216,8 +216,9 @@ def test_an_asynchronous_job_is_started_polled_and_collected(play: Callable[...,
         estimate = (await gateway.job(job.id)).progress
         assert estimate.estimated
         assert 0 < estimate.value < 0.95
-        await gateway.tick(after=2)
-        assert (await gateway.job(job.id)).progress == told
+        for shown in (0.5, 0.5, 0.99):
+            await gateway.tick(after=2)
+            assert (await gateway.job(job.id)).progress == JobProgress(shown, estimated=False)
         await gateway.tick(after=2)
         done = await gateway.job(job.id)
         assert done.state is JobState.SUCCEEDED

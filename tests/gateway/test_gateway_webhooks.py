@@ -13,7 +13,7 @@ from pathlib import Path
 import gateway_jobs
 import pytest
 import sites
-from gateway_jobs import NOW, Gateway, receiving
+from gateway_jobs import NOW, TRACE, Gateway, receiving
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
@@ -26,7 +26,7 @@ from pixelserve_gateway.jobs.webhooks import SCHEDULES
 SECRET = b"s" * 32
 
 
-def _job(url: str, schedule: str = "native", traceparent: str = "") -> Job:
+def _job(url: str, schedule: str = "native") -> Job:
     return Job(
         id=new_id(NOW),
         tenant="ours",
@@ -37,7 +37,6 @@ def _job(url: str, schedule: str = "native", traceparent: str = "") -> Job:
         updated=NOW,
         expires=NOW + 9,
         due=NOW,
-        traceparent=traceparent,
         webhook=Webhook(url, schedule),
     )
 
@@ -60,7 +59,7 @@ def test_a_webhook_is_signed_by_the_standard(store: JobStore, tmp_path: Path) ->
         assert headers["content-type"] == "application/json"
         assert headers["webhook-id"] == f"msg_{job.id}"
         assert headers["webhook-timestamp"] == str(int(now))
-        assert headers["traceparent"] == "00-trace-1-01"
+        assert headers["traceparent"] == TRACE.parent
         Verifier(webhook_secret(store, "ours")).verify(body, dict(headers))
         for wrong in (webhook_secret(store, "theirs"), SECRET):
             with pytest.raises(WebhookVerificationError):

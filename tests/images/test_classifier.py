@@ -64,7 +64,7 @@ def predict_fn(data, model):
 """
 """The bodies are read, and the answers written, by the toolkit's defaults."""
 PICTURES = np.random.default_rng(5).random((3, 1, 16, 16), dtype=np.float32)
-LAST_LINE = 'open("result.png", "wb").write(answer["Body"].read())\n'
+LAST_LINE = "END\n"
 """Of what `up` prints when the endpoints are ready."""
 
 

@@ -45,6 +45,20 @@ def predict_fn(data, model, context):
         time.sleep(0.01)
     return "done"
 """
+STEPS = """
+from pathlib import Path
+import time
+
+def model_fn(model_dir):
+    return model_dir
+
+def predict_fn(data, model, context):
+    context.progress(1, 4)
+    while not Path(model, "go").exists():
+        context.check()
+        time.sleep(0.01)
+    return "done"
+"""
 ONCE = Config(retries={"total_max_attempts": 1})
 
 
@@ -316,6 +330,20 @@ def test_an_endpoint_is_real_time_or_asynchronous(client):
         client.invoke_endpoint_async(EndpointName="doubler", Body=b"1")
     with pytest.raises(ClientError, match=r"doubler-async is asynchronous\. Its real-time one is doubler\."):
         client.invoke_endpoint(EndpointName="doubler-async", Body=b"1")
+
+
+def test_the_progress_that_a_handler_tells_can_be_looked_at(tmp_path):
+    folder = handlers.write(tmp_path / "steps", STEPS)
+    places = AsyncPlaces(Folder(tmp_path / "out"))
+    with running([Source("steps", folder, model_dir=tmp_path)], places=places) as local:
+        invoke(local, EndpointName="steps-async", Body=b"1", InferenceId="a")
+
+        def look():
+            return httpx.get(f"{local.url}/async-invocations/a", trust_env=False).json()
+
+        wait_for(lambda: look() == {"state": "running", "progress": 0.25})
+        (tmp_path / "go").touch()
+        wait_for(lambda: look() == {"state": "succeeded"})
 
 
 def test_the_state_of_an_invocation_can_be_looked_at(runtime, client, s3):

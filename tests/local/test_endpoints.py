@@ -1,5 +1,6 @@
 """Server processes on this machine: started, watched, stopped, and their failures told."""
 
+import json
 import os
 import shutil
 import signal
@@ -207,3 +208,14 @@ def test_two_endpoints_run_under_multi_model_server(tmp_path):
         time.sleep(11)  # for so long sagemaker-inference looks for its server, and gives up where it sees two
         for endpoint in endpoints:
             endpoint.check_alive()
+
+
+def test_a_line_that_tells_progress():
+    def told(**fields):
+        return LogLine.parse(json.dumps({"level": "debug", "message": "progress", "request_id": "a", **fields}))
+
+    assert told(done=1, total=4).progress == ("a", 0.25)
+    assert told(done=9, total=4).progress == ("a", 1.0)
+    assert told(done=1, total=4, message="m").progress is None
+    for odd in ({}, {"done": 1, "total": 0}, {"done": "x", "total": 4}, {"done": None, "total": None}):
+        assert (told(**odd).level, told(**odd).progress) == (10, None)

@@ -1,4 +1,4 @@
-"""Every piece of uvicorn that serving stands on and that uvicorn does not promise, in the installed version."""
+"""Every piece of uvicorn that serving and the gateway stand on and that uvicorn does not promise, in this version."""
 
 from __future__ import annotations
 
@@ -52,6 +52,32 @@ PIECES = {
 OURS = {"body", "drain", "host"}
 """Names in the module that mean things of ours, though uvicorn has some of that name too."""
 
+GATEWAY_MODULE = "pixelserve_gateway.connection"
+GATEWAY_IMPORTED = {
+    "uvicorn.protocols.http.httptools_impl.HttpToolsProtocol",
+    "uvicorn.protocols.http.httptools_impl.RequestResponseCycle",
+}
+GATEWAY_OVERRIDDEN = {
+    "connection_made": ["self", "transport"],
+    "connection_lost": ["self", "exc"],
+    "data_received": ["self", "data"],
+    "on_message_begin": ["self"],
+    "on_header": ["self", "name", "value"],
+    "on_headers_complete": ["self"],
+    "on_body": ["self", "body"],
+    "on_message_complete": ["self"],
+    "on_response_complete": ["self"],
+    "send_400_response": ["self", "msg"],
+    "pause_writing": ["self"],
+    "resume_writing": ["self"],
+    "timeout_keep_alive_handler": ["self"],
+}
+GATEWAY_PIECES = {
+    *GATEWAY_OVERRIDDEN,
+    *("__init__", "connections", "cycle", "flow", "loop", "pipeline", "transport"),
+    *("disconnected", "message_event", "more_body", "response_complete", "response_started", "resume_reading"),
+}
+
 
 def _names_of(owner: type) -> set[str]:
     """What a class of uvicorn defines, and what it puts on `self`."""
@@ -104,6 +130,15 @@ def test_serving_uses_no_other_piece() -> None:
         assert _imported(tree) == (IMPORTED if file == own else set()), file
         used |= _used(tree) if file == own else _used_of_connections(tree)
     assert (used - OURS) & theirs == set().union(*PIECES.values())
+
+
+def test_the_gateway_uses_no_other_piece() -> None:
+    tree = ast.parse(inspect.getsource(importlib.import_module(GATEWAY_MODULE)))
+    theirs = set().union(*map(_names_of, PIECES))
+    assert _imported(tree) == GATEWAY_IMPORTED
+    assert _used(tree) & theirs == GATEWAY_PIECES
+    takes = {name: list(inspect.signature(getattr(HttpToolsProtocol, name)).parameters) for name in GATEWAY_OVERRIDDEN}
+    assert takes == GATEWAY_OVERRIDDEN
 
 
 def test_a_cycle_asks_no_more_of_its_transport_than_ours_has() -> None:

@@ -91,6 +91,13 @@ class _Invocation:
 
 
 @dataclass(frozen=True)
+class _State:
+    state: str
+    endpoint: Endpoint
+    id: str
+
+
+@dataclass(frozen=True)
 class _Output:
     name: str
     body: bytes
@@ -105,7 +112,7 @@ class AsyncInvocations:
         self._client = client
         self._held: Counter[Endpoint] = Counter()
         self._room: defaultdict[Endpoint, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(CONCURRENCY))
-        self._states: OrderedDict[str, str] = OrderedDict()
+        self._states: OrderedDict[str, _State] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._computing: set[asyncio.Task[None]] = set()
 
@@ -131,17 +138,20 @@ class AsyncInvocations:
             ],
         )
 
-    def look(self, inference_id: str) -> dict[str, str]:
+    def look(self, inference_id: str) -> dict[str, Any]:
         """`{"state": "queued" | "running" | "succeeded" | "failed"}` of the last invocation under this ID.
 
-        The service has no such operation. Raises ValidationError for an ID that is not among the last ones.
+        `"progress"`, from 0 to 1, is there while a handler tells it. The service has no such operation. Raises
+        ValidationError for an ID that is not among the last ones.
         """
         if inference_id not in self._states:
             raise ValidationError(f"InferenceId {inference_id[:64]!r} is not among the last {REMEMBERED:,} here.")
-        return {"state": self._states[inference_id]}
+        known = self._states[inference_id]
+        progress = known.endpoint.progress.get(known.id)
+        return {"state": known.state} | ({} if progress is None else {"progress": progress})
 
     def _note(self, invocation: _Invocation, state: str) -> None:
-        self._states[invocation.inference_id] = state
+        self._states[invocation.inference_id] = _State(state, invocation.endpoint, invocation.id)
         self._states.move_to_end(invocation.inference_id)
         if len(self._states) > REMEMBERED:
             self._states.popitem(last=False)
@@ -192,6 +202,7 @@ class AsyncInvocations:
         try:
             async with self._room[invocation.endpoint]:
                 self._note(invocation, "running")
+                invocation.endpoint.progress[invocation.id] = None
                 output = await self._output(invocation)
                 self._computing.discard(task)  # what is being written is not cancelled
                 await self._write(invocation, output)
@@ -200,6 +211,7 @@ class AsyncInvocations:
             await self._write(invocation, _failure(invocation, stopped))
         finally:
             self._computing.discard(task)
+            invocation.endpoint.progress.pop(invocation.id, None)
             self._held[invocation.endpoint] -= 1
 
     async def _write(self, invocation: _Invocation, output: _Output) -> None:

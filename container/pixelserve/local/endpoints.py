@@ -9,7 +9,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
 from types import MappingProxyType
 
 import httpx
@@ -32,6 +31,7 @@ class Endpoint:
 
     Variables of `extra` take precedence over those of this process's environment. The process ends with the thread that
     made the endpoint, however that ends, so that none is ever left behind.
+    `progress` holds the ids of requests whose progress is wanted, and how far they are (0 to 1) once that is told.
     """
 
     def __init__(
@@ -41,6 +41,8 @@ class Endpoint:
         extra: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.name = source.name
+        self.progress: dict[str, float | None] = {}
+        self._pass_on = log
         environment = {**os.environ, **extra}
         is_java = environment.get("PIXELSERVE_BACKEND") == "mms"
         self._listener = _reserve_port() if is_java else bind(HOST, 0, "Close other servers.")
@@ -62,10 +64,16 @@ class Endpoint:
             self.name,
             environment,
             pass_fds=[] if is_java else [self._listener.fileno()],
-            log=partial(log, self) if log is not None else _drop,
+            log=self._take_line,
         )
         if not is_java:
             self._listener.close()  # the server has inherited it
+
+    def _take_line(self, line: LogLine) -> None:
+        if line.progress is not None and line.progress[0] in self.progress:
+            self.progress[line.progress[0]] = line.progress[1]
+        if self._pass_on is not None:
+            self._pass_on(self, line)
 
     def close(self) -> None:
         """Gives back the port that was kept for a server which binds it by itself."""
@@ -99,10 +107,6 @@ def _reserve_port() -> socket.socket:
         keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         return keeper
     raise Unavailable(f"No port of {JAVA_PORTS[0]} to {JAVA_PORTS[-1]} is free for multi-model-server. Close others.")
-
-
-def _drop(_line: LogLine) -> None:
-    """For an endpoint whose log nobody wants: only its last words are kept."""
 
 
 @contextlib.contextmanager

@@ -10,6 +10,8 @@ import time
 import traceback
 from typing import Any
 
+from pixelserve.observe.lines import PROGRESS
+
 logger = logging.getLogger("pixelserve")
 
 
@@ -45,6 +47,11 @@ def log_failure(error: BaseException, request_id: str, function: str) -> None:
     message = str(error) if logger.isEnabledFor(logging.DEBUG) else "(shown at level DEBUG: it may quote the payload)"
     fields = {"request_id": request_id, "exception": type(error).__name__, "detail": message, "traceback": frames}
     logger.error("%s failed", function, extra={"fields": fields})
+
+
+def log_progress(request_id: str, done: int, total: int) -> None:
+    """How far a request is, at level DEBUG: `LogLine.progress` reads it back."""
+    logger.debug(PROGRESS, extra={"fields": {"request_id": request_id, "done": done, "total": total}})
 
 
 class AccessLog:

@@ -16,7 +16,7 @@ from typing import Any
 
 from pixelserve.errors import BadRequest, MethodNotAllowed, NotAcceptable, OutputTooLarge, PixelserveError
 from pixelserve.media_types import JSON
-from pixelserve.observe import configure
+from pixelserve.observe import configure, tracing
 from pixelserve.serving.answers import Answer, json_answer
 from pixelserve.serving.context import Context
 from pixelserve.serving.direct import Direct
@@ -34,6 +34,7 @@ HANDLER = "pixelserve.serving.aws_lambda.handler"
 def load() -> Direct:
     """The handler that the settings choose, its model loaded once. Raises HandlerError or OutOfMemory."""
     configure(settings().log_level)
+    tracing.configure()
     return Direct.load(settings())
 
 
@@ -42,6 +43,13 @@ def handler(event: Any, context: Any) -> Any:
 
     A direct call is answered with the model's JSON, or with the error's.
     """
+    try:
+        return _handle(event, context)
+    finally:
+        tracing.flush()  # until the next event nothing runs here
+
+
+def _handle(event: Any, context: Any) -> Any:
     is_http = isinstance(event, dict) and ("requestContext" in event or "httpMethod" in event)
     try:
         if not is_http:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pixelserve.errors import ClientGone, DeadlineExceeded
 from pixelserve.media_types import JSON
+from pixelserve.observe import NO_TRACE, Trace, log_progress
 from pixelserve.serving.exchange import MetricsStore, RequestHeaders, RequestProcessor
 from pixelserve.wire import ATTRIBUTES, INFERENCE_ID
 
@@ -19,7 +20,8 @@ class Context:
 
     `deadline` is a `time.monotonic()` value. `answer_attributes` may be set by the handler and is answered as
     X-Amzn-SageMaker-Custom-Attributes (at most 1024 visible ASCII characters). `wire_headers` are the request's, their
-    names in lower case. `content_type` is None to a serial handler's own input_fn or transform_fn when none was sent.
+    names in lower case. `trace` is what a handler passes on to services that it calls (`trace.headers()`).
+    `content_type` is None to a serial handler's own input_fn or transform_fn when none was sent.
     `system_properties` has `model_dir` and `gpu_id` (None without a GPU), among others.
 
     Methods that take `idx`, and `request_processor`, `request_ids`, `metrics`, `manifest` and `system_properties`, are
@@ -33,24 +35,29 @@ class Context:
     deadline: float = float("inf")
     answer_attributes: str = ""
     client_gone: bool = False
+    trace: Trace = NO_TRACE
     wire_headers: Mapping[bytes, bytes] = field(default_factory=dict, repr=False)
     system_properties: dict[str, Any] = field(default_factory=dict, repr=False)
     manifest: dict[str, Any] = field(default_factory=dict, repr=False)
     processor: RequestProcessor | None = field(default=None, repr=False)
     metrics_store: MetricsStore | None = field(default=None, repr=False)
+    _percent: int = field(default=0, init=False, repr=False)
 
     @classmethod
     def from_headers(cls, headers: Mapping[str, str], request_id: str, seconds: float, accept: str = "*/*") -> Context:
         """Of a request's headers, their names in lower case; `accept` is what an absent one means."""
+        attributes = headers.get(ATTRIBUTES, "")
+        wire_headers = {
+            name.encode("latin-1", "replace"): value.encode("latin-1", "replace") for name, value in headers.items()
+        }
         return cls(
             request_id=request_id,
-            custom_attributes=headers.get(ATTRIBUTES, ""),
+            custom_attributes=attributes,
             content_type=headers.get("content-type", JSON),
             accept=headers.get("accept", accept),
             deadline=time.monotonic() + seconds,
-            wire_headers={
-                name.encode("latin-1", "replace"): value.encode("latin-1", "replace") for name, value in headers.items()
-            },
+            trace=Trace.of_request(wire_headers.items(), attributes),
+            wire_headers=wire_headers,
         )
 
     def follow(self, earlier: Context) -> None:
@@ -80,8 +87,15 @@ class Context:
             )
 
     def progress(self, done: int, total: int) -> None:
-        """Called by long predictions between steps (`done` of `total`), so that work nobody waits for ends early."""
+        """Called by long predictions between steps (`done` of `total`), so that work nobody waits for ends early.
+
+        Each percent is told in the log at level DEBUG, where the local runtime reads it. Raises what `check` raises.
+        """
         self.check()
+        percent = 100 * done // max(total, 1)
+        if percent != self._percent:
+            self._percent = percent
+            log_progress(self.request_id, done, total)
 
     @property
     def request_processor(self) -> list[RequestProcessor]:

@@ -14,7 +14,7 @@ from pixelserve import wire
 from pixelserve.errors import BadRequest, ClientGone, MethodNotAllowed, NotFound, PixelserveError, QueueFull
 from pixelserve.machine import cores
 from pixelserve.media_types import JSON
-from pixelserve.observe import AccessLog, Metrics, log_failure, metrics
+from pixelserve.observe import AccessLog, Attributes, Metrics, Trace, log_failure, metrics, tracing
 from pixelserve.serving.answers import WITHOUT_BODY, Answer, Buffer, json_answer
 from pixelserve.serving.context import Context
 from pixelserve.serving.engine import Engine
@@ -40,7 +40,8 @@ class Caller(Protocol):
 
 
 RequestHeaders = dict[bytes, bytes]
-Route = Callable[[Caller, RequestHeaders, str, Any], Awaitable[Answer]]
+Route = Callable[[Caller, RequestHeaders, str, Trace, Any], Awaitable[Answer]]
+"""Called with who asks, the headers, the request's id, its trace and ASGI's receive."""
 
 ATTRIBUTES = wire.ATTRIBUTES.encode()
 REQUEST_ID = wire.REQUEST_ID.encode()
@@ -82,18 +83,33 @@ class Contract(ABC):
         """Whether requests to `path` are counted in this process."""
         return True
 
+    def is_invocation(self, path: str) -> bool:
+        """Whether requests to `path` are a model's, which have spans."""
+        return path == "/invocations"
+
     def flush_log(self) -> None:
         """Writes the lines of the access log that still wait."""
         self._access_log.flush()
 
     async def __call__(self, caller: Caller, scope: Any, receive: Any, send: Any) -> None:
-        started = time.perf_counter()
         headers: dict[bytes, bytes] = dict(scope["headers"])
+        trace = Trace.of_request(scope["headers"], headers.get(ATTRIBUTES, b"").decode("latin-1"))
+        if not self.is_invocation(scope["path"]):
+            await self._serve(caller, scope, headers, trace, receive, send)
+            return
+        with tracing.span(f"{scope['method']} {scope['path']}", trace, "server", _attributes(scope)) as span:
+            span.answered(*await self._serve(caller, scope, headers, span.trace, receive, send))
+
+    async def _serve(
+        self, caller: Caller, scope: Any, headers: RequestHeaders, trace: Trace, receive: Any, send: Any
+    ) -> tuple[int, str]:
+        """The status, and the code of the error if it is one."""
+        started = time.perf_counter()
         request_id = _request_id(headers)
         error: PixelserveError | None = None
         try:
             route = self._route(scope)
-            answer = await route(caller, headers, request_id, receive)
+            answer = await route(caller, headers, request_id, trace, receive)
         except PixelserveError as raised:
             error = raised
         except Exception as fault:  # noqa: BLE001  a fault of ours must still be answered and logged
@@ -103,11 +119,11 @@ class Contract(ABC):
             answer = json_answer(error.body(request_id))
         if not isinstance(error, ClientGone):
             await respond(caller, send, answer, request_id, error)
+        status = answer.status if error is None else error.status
         if scope["path"] == "/ping":
             self._log_ping(error)
         else:
             seconds = time.perf_counter() - started
-            status = answer.status if error is None else error.status
             if self.counts(scope["path"]):
                 self._metrics.request(status, seconds)
             self._access_log.add(
@@ -118,7 +134,9 @@ class Contract(ABC):
                 **({} if error is None else {"error": error.code}),
                 ms=round(1000 * seconds, 3),
                 bytes_out=answer.size,
+                **({"traceparent": trace.parent} if trace.parent else {}),
             )
+        return status, "" if error is None else error.code
 
     def _log_ping(self, error: PixelserveError | None) -> None:
         """One line when `/ping` begins to fail or the reason changes; none while all is well."""
@@ -139,7 +157,9 @@ class Contract(ABC):
     async def _ping(self, *_request: Any) -> Answer:
         return self.ping()
 
-    async def _invocations(self, caller: Caller, headers: RequestHeaders, request_id: str, receive: Any) -> Answer:
+    async def _invocations(
+        self, caller: Caller, headers: RequestHeaders, request_id: str, trace: Trace, receive: Any
+    ) -> Answer:
         self.check_room()
         body = await self._read_body(headers, receive)
         context = Context(
@@ -148,6 +168,7 @@ class Contract(ABC):
             content_type=headers.get(b"content-type", b"application/json").decode("latin-1"),
             accept=headers.get(b"accept", b"*/*").decode("latin-1"),
             deadline=time.monotonic() + self._settings.timeout,
+            trace=trace,
             wire_headers=headers,
         )
         return await self.infer(caller, body, context)
@@ -255,6 +276,10 @@ def _slices(part: Buffer) -> Iterator[Buffer]:
         return
     for start in range(0, len(view), SLICE_BYTES):
         yield view[start : start + SLICE_BYTES]
+
+
+def _attributes(scope: Any) -> Attributes:
+    return {"http.request.method": scope["method"], "url.path": scope["path"], "url.scheme": scope["scheme"]}
 
 
 _PROCESS_ID = os.urandom(10).hex()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from pixelserve.errors import BadRequest
+from pixelserve.observe import tracing
 from pixelserve.serving import handler
 from pixelserve.serving.answers import Answer, explain, from_handler
 from pixelserve.serving.context import Context
@@ -37,17 +38,27 @@ class Direct:
         """The model's answer to `body`. Raises PixelserveError, and nothing else: what callers may be told."""
         if not body and not self._functions.takes_empty_body:
             raise BadRequest("The body is empty. Send the model's input in it.")
+        with tracing.span("POST /invocations", context.trace, "server", {"http.request.method": "POST"}) as span:
+            context.trace = span.trace
+            answer = self._run(body, context)
+            span.answered(answer.status)
+            return answer
+
+    def _run(self, body: bytes, context: Context) -> Answer:
         stage = "input_fn"
         try:
             context.check()
-            data = self._functions.input_fn(body, context.content_type, context)
+            with tracing.span(stage, context.trace):
+                data = self._functions.input_fn(body, context.content_type, context)
             stage = "predict_fn"
             context.check()
-            prediction = self._predict(data, context)
+            with tracing.span(stage, context.trace):
+                prediction = self._predict(data, context)
             stage = "output_fn"
             context.check()
-            result = self._functions.output_fn(prediction, context.accept, context)
-            return from_handler(result, context, self._functions.author_of(stage)).joined()
+            with tracing.span(stage, context.trace):
+                result = self._functions.output_fn(prediction, context.accept, context)
+                return from_handler(result, context, self._functions.author_of(stage)).joined()
         except BaseException as error:  # noqa: BLE001  a user's code may raise anything
             raise explain(error, context.request_id, self._functions.author_of(stage)) from None
 

@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Any
 
 from pixelserve.errors import DeadlineExceeded, HandlerError, PixelserveError, QueueFull
-from pixelserve.observe import Metrics
+from pixelserve.observe import Metrics, tracing
 from pixelserve.serving.answers import Answer, explain, from_handler
 from pixelserve.serving.context import Context
 from pixelserve.serving.handler import Handler
@@ -117,6 +117,12 @@ class Engine(ABC):
 
     # From here on: the threads on which the handler is called.
 
+    def _note_wait(self, ticket: Ticket) -> None:
+        """The ticket has left the queue."""
+        seconds = time.perf_counter() - ticket.queued
+        self._metrics.queue_seconds(seconds)
+        tracing.record("queue", ticket.context.trace, seconds)
+
     def _decode_if_needed(self, ticket: Ticket) -> bool:
         """Whether the ticket has its data; otherwise it has left with its error."""
         return ticket.is_decoded or self._attempt(ticket, self._decode_step)
@@ -144,8 +150,11 @@ class Engine(ABC):
                 return [ticket for single in group for ticket in self._predict_group([single])]
             self._fail(group[0], error)
             return []
-        self._predict.record((time.perf_counter() - started) / len(group))
+        seconds = time.perf_counter() - started
+        self._predict.record(seconds / len(group))
         self._metrics.batch_size(len(group))
+        for ticket in group:
+            tracing.record("predict_batch_fn", ticket.context.trace, seconds)
         for ticket, result in zip(group, results, strict=True):
             if isinstance(result, BaseException):
                 self._fail(ticket, result)
@@ -181,7 +190,7 @@ class Engine(ABC):
 
     def _decode_step(self, ticket: Ticket) -> None:
         started = time.perf_counter()
-        with self._watch_call():
+        with self._watch_call(), tracing.span("input_fn", ticket.context.trace):
             ticket.data = self._handler.input_fn(ticket.body, ticket.context.content_type, ticket.context)
         ticket.body = b""
         ticket.is_decoded = True
@@ -191,7 +200,7 @@ class Engine(ABC):
         assert self._handler.predict_fn is not None
         ticket.stage = "predict_fn"
         started = time.perf_counter()
-        with self._watch_call():
+        with self._watch_call(), tracing.span("predict_fn", ticket.context.trace):
             ticket.prediction = self._handler.predict_fn(ticket.data, self._model, ticket.context)
         ticket.data = None
         self._predict.record(time.perf_counter() - started)
@@ -201,7 +210,7 @@ class Engine(ABC):
         context.check()
         ticket.stage = "output_fn"
         started = time.perf_counter()
-        with self._watch_call():  # the first step of an iterator too
+        with self._watch_call(), tracing.span("output_fn", context.trace):  # the first step of an iterator too
             result = self._handler.output_fn(ticket.prediction, context.accept, context)
             answer = from_handler(result, context, self._handler.author_of(ticket.stage))
         ticket.prediction = None

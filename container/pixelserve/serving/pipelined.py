@@ -74,7 +74,7 @@ class PipelinedEngine(Engine):
             if self._is_batched:
                 self._gather(batch)
             for ticket in batch:
-                self._metrics.queue_seconds(time.perf_counter() - ticket.queued)
+                self._note_wait(ticket)
             encode = self._encode_aside if batch[0].is_decoded else self._encode_and_leave
             for ticket in self._predict_batch([ticket for ticket in batch if self._decode_if_needed(ticket)]):
                 encode(ticket)

@@ -5,7 +5,6 @@ That is what a handler expects that keeps a request in a global, a connection of
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -62,6 +61,6 @@ class SerialEngine(Engine):
             except IndexError:
                 break
             self._in_work.add(ticket)
-            self._metrics.queue_seconds(time.perf_counter() - ticket.queued)
+            self._note_wait(ticket)
             batch.append(ticket)
         return batch

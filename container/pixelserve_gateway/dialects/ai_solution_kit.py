@@ -16,7 +16,6 @@ from pixelserve.media_types import JSON
 from pixelserve.schema import read_object
 from pixelserve_gateway.calls import Call
 from pixelserve_gateway.desk import Desk
-from pixelserve_gateway.edge import read_request_body
 
 PATHS = {
     "image_super_resolution": ("image_super_resolution", "super-resolution-ml", "super-resolution", "resolution"),
@@ -42,8 +41,7 @@ def build_router(desk: Desk) -> APIRouter:
 
 def _route(desk: Desk, feature: str) -> Any:
     async def answer(request: Request) -> Response:
-        body = await read_request_body(request, desk.settings.max_body_bytes)
-        await desk.auth.admit(request, feature, body)
+        _, body = await desk.auth.admit_body(request, desk.settings.max_body_bytes, feature)
         result = await desk.invoke(request, await asyncio.to_thread(read_call, feature, body))
         return Response(phrase(result.body), media_type=JSON)
 

@@ -22,6 +22,7 @@ _ERRORS = {
     404: "There is nothing at this path.",
     405: "The path takes another method.",
     406: "No type of Accept can be answered.",
+    408: "The request arrived too slowly.",
     409: "What was asked for contradicts what stands.",
     413: "Something is too large. The message says what to do instead.",
     415: "The content type is not read.",

@@ -22,17 +22,17 @@ from pixelserve.errors import BadRequest, NotFound, PixelserveError
 from pixelserve.media_types import MEDIA_TYPES
 from pixelserve.observe import log_failure
 from pixelserve.schema import read_object
+from pixelserve_gateway.auth import check_scope
 from pixelserve_gateway.calls import Call
 from pixelserve_gateway.desk import Desk, JobWish
 from pixelserve_gateway.dialects.dreamina_drafts import CUTOUT, STORE, as_list, image_id, read_draft
-from pixelserve_gateway.edge import read_request_body
 from pixelserve_gateway.errors import Forbidden, RateLimited, Unauthorized
 from pixelserve_gateway.jobs import Job, JobState
 
 DIALECT = "dreamina"
 GENERATE = "/mweb/v1/aigc_draft/generate"
 HISTORY = "/mweb/v1/get_history_by_ids"
-PREFIXES = ("/mweb", "/commerce", "/passport")
+PREFIXES = ("/mweb/", "/commerce/", "/passport/")
 """Below them every answer is of this dialect's shape, whatever the path."""
 MOST_BYTES = 1_000_000
 """Of a body: no image is in any."""
@@ -50,8 +50,8 @@ _WRONG_SIGN, _NO_LOGIN, _TOO_OFTEN, _UNFIT, _NOT_MADE = "1014", "1015", "1010", 
 
 logger = logging.getLogger("pixelserve_gateway.dreamina")
 
-Answer = Callable[[Request, bytes], Awaitable[Any]]
-"""Makes `data` of a request and its body."""
+Answer = Callable[[Request], Awaitable[Any]]
+"""Makes `data` of a request."""
 
 
 class WrongSign(BadRequest):
@@ -62,15 +62,12 @@ def build_router(desk: Desk) -> APIRouter:
     """All routes below PREFIXES."""
     router = APIRouter(include_in_schema=False)
 
-    async def generate(request: Request, body: bytes) -> Any:
-        try:
-            asked = read_object(body.strip() or _NOTHING)
-            draft = read_draft(asked.get("draft_content"))
-        except BadRequest:
-            await desk.auth.admit(request, body=body)  # who has no login is told that first
-            raise
+    async def generate(request: Request) -> Any:
+        tenant, body = await desk.auth.admit_body(request, MOST_BYTES)
+        asked = read_object(body.strip() or _NOTHING)
+        draft = read_draft(asked.get("draft_content"))
         feature = "human_image_segmentation" if draft.ability == CUTOUT else "image_super_resolution"
-        tenant = await desk.auth.admit(request, feature, body)
+        check_scope(request, feature)
         submit_id = str(asked.get("submit_id") or uuid.uuid4())
         image = await desk.read_image(tenant, image_id(draft.image))
         options = {"type": "foreground"} if draft.ability == CUTOUT else {"target": draft.target}
@@ -80,9 +77,9 @@ def build_router(desk: Desk) -> APIRouter:
         job = await desk.submit(request, tenant, call, wish)
         return {"aigc_data": _phrase_draft(job)}
 
-    async def history(request: Request, body: bytes) -> Any:
+    async def history(request: Request) -> Any:
+        tenant, body = await desk.auth.admit_body(request, MOST_BYTES)
         asked = read_object(body.strip() or _NOTHING)
-        tenant = await desk.auth.admit(request, body=body)
         jobs: dict[str, Job | None] = {}
         for submit_id in _read_ids(asked, "submit_ids"):
             jobs[submit_id] = await desk.jobs.find(tenant, _key(submit_id))
@@ -90,23 +87,24 @@ def build_router(desk: Desk) -> APIRouter:
             jobs[history_id] = await _get(desk, tenant, history_id)
         return {name: phrase(desk, job) for name, job in jobs.items() if job and job.dialect == DIALECT}
 
-    async def credit(request: Request, body: bytes) -> Any:
-        await desk.auth.admit(request, body=body)
+    async def credit(request: Request) -> Any:
+        await desk.auth.admit_body(request, MOST_BYTES)
         return {"credit": _CREDITS}
 
-    async def receive(request: Request, body: bytes) -> Any:
-        await desk.auth.admit(request, body=body)
+    async def receive(request: Request) -> Any:
+        await desk.auth.admit_body(request, MOST_BYTES)
         return {"receive_quota": 0, "cur_total_credits": sum(_CREDITS.values()), "is_first_receive": False}
 
-    async def account(request: Request, body: bytes) -> Any:
-        told = {"user_id": user_id(await desk.auth.admit(request, body=body))}
+    async def account(request: Request) -> Any:
+        tenant, _ = await desk.auth.admit_body(request, MOST_BYTES)
+        told = {"user_id": user_id(tenant)}
         return {**told, "data": told}  # some clients look into `data` twice
 
-    async def proxy(request: Request, body: bytes) -> Any:
-        await desk.auth.admit(request, body=body)
+    async def proxy(request: Request) -> Any:
+        await desk.auth.admit_body(request, MOST_BYTES)
         return {}
 
-    async def unknown(request: Request, _body: bytes) -> Any:
+    async def unknown(request: Request) -> Any:
         raise NotFound(f"There is no {request.method} {request.url.path} here. docs/gateway-dreamina.md lists what is.")
 
     add = router.add_api_route
@@ -117,7 +115,7 @@ def build_router(desk: Desk) -> APIRouter:
     add("/commerce/v1/benefits/credit_receive", answering(desk, receive), methods=["POST"])
     add("/passport/account/info/v2", answering(desk, account), methods=["GET", "POST"])
     for prefix in PREFIXES:
-        add(f"{prefix}/{{rest:path}}", answering(desk, unknown), methods=_METHODS)
+        add(f"{prefix}{{rest:path}}", answering(desk, unknown), methods=_METHODS)
     return router
 
 
@@ -127,8 +125,7 @@ def answering(desk: Desk, make: Answer) -> Any:
     async def route(request: Request) -> JSONResponse:
         try:
             _check_sign(request, desk.settings.strict_sign)
-            body = await read_request_body(request, MOST_BYTES)
-            return _phrase_answer(request, "0", "success", await make(request, body))
+            return _phrase_answer(request, "0", "success", await make(request))
         except PixelserveError as error:
             return phrase_error(request, error)
         except Exception as error:  # noqa: BLE001 - clients of this dialect take nothing but HTTP 200

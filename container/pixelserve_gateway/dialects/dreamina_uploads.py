@@ -36,6 +36,7 @@ _SERVICE = "imagex"
 _SERVICE_ID = "pixelserve"
 """service_id and space_name: clients take one or the other, and sign it as it is."""
 _TOKEN, _AUTH, _SESSION = "dreamina/token", "dreamina/auth", "dreamina/session"
+_TOKEN_HEADER = "x-amz-security-token"
 _DONE = 2000
 _ERROR_CODES = {400: "InvalidParameter", 401: "InvalidSecurityToken", 404: "NotFound", 413: "EntityTooLarge"}
 
@@ -61,8 +62,10 @@ def build_router(desk: Desk) -> APIRouter:
                 f"{request.method} {action[:40]!r} is not served: GET ApplyImageUpload, POST CommitImageUpload.",
                 param="Action",
             )
+        token = _open_token(desk, request)
         body = await read_request_body(request, MOST_BYTES)
-        return _phrase(request, Result=await made(desk, request, _open_signed(desk, request, body), body))
+        _check_signature(desk, request, body)
+        return _phrase(request, Result=await made(desk, request, token["tenant"], body))
 
     async def store(request: Request) -> Any:
         allowed = desk.seals.open(_AUTH, request.headers.get("authorization", ""))
@@ -75,8 +78,8 @@ def build_router(desk: Desk) -> APIRouter:
         await desk.store_upload(allowed["tenant"], allowed["id"], body)
         return {"code": _DONE, "message": "Success", "data": {"crc32": f"{found:08x}"}}
 
-    async def give_token(request: Request, body: bytes) -> Any:
-        tenant = await desk.auth.admit(request, body=body)
+    async def give_token(request: Request) -> Any:
+        tenant, _ = await desk.auth.admit_body(request, MOST_BYTES)
         return _token(desk, tenant, request.url.netloc)
 
     router.add_api_route("/", _answering(act, _phrase_error), methods=["GET", "POST"])
@@ -125,19 +128,24 @@ def _access_key_id(token: str) -> str:
     return f"PST{hashlib.sha256(token.encode()).hexdigest()[:24].upper()}"
 
 
-def _open_signed(desk: Desk, request: Request, body: bytes) -> str:
-    """The tenant who signed the request. Raises Unauthorized."""
-    headers = {name.lower(): value for name, value in request.headers.items()}
-    token = headers.get("x-amz-security-token", "")
-    tenant = desk.seals.open(_TOKEN, token)["tenant"]
-    region, service = sigv4.scope_of(headers.get("authorization", ""))
+def _open_token(desk: Desk, request: Request) -> dict[str, str]:
+    """What the session token says, before the body is there. Raises Unauthorized for a signature of another one."""
+    token = request.headers.get(_TOKEN_HEADER, "")
+    opened = desk.seals.open(_TOKEN, token)
+    region, service = sigv4.scope_of(request.headers.get("authorization", ""))
     if region not in _REGIONS or service != _SERVICE:
         raise Unauthorized(f"Sign for the service {_SERVICE} in one of {', '.join(_REGIONS)}.")
+    if sigv4.signer_of(request.headers, desk.jobs.clock()) != _access_key_id(token):
+        raise Unauthorized("The access key is not that of the session token.")
+    return opened
+
+
+def _check_signature(desk: Desk, request: Request, body: bytes) -> None:
+    """Raises Unauthorized where the session token's secret has not signed the request."""
     query = request.scope["query_string"].decode("latin-1")
-    signed = sigv4.SignedRequest(request.method, "/", query, headers, hashlib.sha256(body).hexdigest())
-    secret = desk.seals.derive(_TOKEN, token)
-    sigv4.verify(signed, lambda name: secret if name == _access_key_id(token) else None, desk.jobs.clock())
-    return tenant
+    body_hash = hashlib.sha256(body).hexdigest()
+    signed = sigv4.SignedRequest(request.method, "/", query, request.headers, body_hash)
+    sigv4.verify(signed, desk.seals.derive(_TOKEN, request.headers[_TOKEN_HEADER]))
 
 
 async def _apply(desk: Desk, request: Request, tenant: str, _body: bytes) -> dict[str, Any]:

@@ -23,7 +23,6 @@ from pixelserve.errors import BadRequest, FetchRefused, NotFound, PixelserveErro
 from pixelserve.schema import R, parse, read_base64, read_object
 from pixelserve_gateway.calls import Call
 from pixelserve_gateway.desk import Desk, JobWish
-from pixelserve_gateway.edge import read_request_body
 from pixelserve_gateway.errors import Conflict
 from pixelserve_gateway.jobs import Job, JobState
 
@@ -64,6 +63,7 @@ CODES: dict[str, tuple[int, str]] = {
     "unauthorized": (40100, "身份验证失败。请在请求头中传入 Authorization: Bearer <token>，并检查 token 是否有效。"),
     "forbidden": (40300, "该 token 无权调用此接口。请更换 token。"),
     "not_found": (40400, "任务或接口不存在。任务可能已过期或被删除。"),
+    "request_timeout": (40800, "请求上传过慢。请重试，或缩小图片。"),
     "conflict": (40900, "该 request_id 已用于内容不同的请求。新的请求请使用新的 request_id。"),
     "too_large": (41300, "图片或请求过大。请缩小图片后重试。"),
     "body_too_large": (41301, "请求体过大。请压缩图片，或改为传入图片的 URL。"),
@@ -155,8 +155,7 @@ def _endpoint(work: Work, on_error: Callable[[Request], dict[str, Any]] = lambda
 
 
 async def _submit(desk: Desk, request: Request) -> dict[str, Any]:
-    body = await read_request_body(request, desk.settings.max_body_bytes)
-    tenant = await desk.auth.admit(request, FEATURE, body)
+    tenant, body = await desk.auth.admit_body(request, desk.settings.max_body_bytes, FEATURE)
     if request.path_params["module"] != MODULE:
         given = request.path_params["module"][:LONGEST_NAME]
         raise NotFound(f"There is no module {given!r} here. There is {MODULE}.", param="module")
@@ -189,8 +188,7 @@ async def _poll(desk: Desk, request: Request) -> dict[str, Any]:
 
 
 async def _poll_batch(desk: Desk, request: Request) -> dict[str, Any]:
-    body = await read_request_body(request, desk.settings.max_body_bytes)
-    tenant = await desk.auth.admit(request, body=body)
+    tenant, body = await desk.auth.admit_body(request, desk.settings.max_body_bytes)
     wanted = _read(BatchRequest, body)
 
     async def result(task_id: str) -> dict[str, Any]:

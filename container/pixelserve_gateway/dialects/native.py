@@ -18,7 +18,6 @@ from pixelserve.wire import ATTRIBUTES
 from pixelserve_gateway.calls import Call
 from pixelserve_gateway.desk import Desk
 from pixelserve_gateway.dialects.answers import EXAMPLE_IMAGE, error_responses
-from pixelserve_gateway.edge import read_request_body
 from pixelserve_gateway.forms import FORM, read_form
 
 PATHS = {feature.name: f"/v1/{feature.short}" for feature in FEATURES}
@@ -67,8 +66,7 @@ def build_router(desk: Desk) -> APIRouter:
 
 def _route(desk: Desk, feature: Feature) -> Any:
     async def answer(request: Request) -> Response:
-        body = await read_request_body(request, desk.settings.max_body_bytes)
-        await desk.auth.admit(request, feature.name, body)
+        _, body = await desk.auth.admit_body(request, desk.settings.max_body_bytes, feature.name)
         result = await desk.invoke(request, await read_call(request, feature, body))
         headers = {ATTRIBUTES: result.attributes} if result.attributes else {}
         return Response(result.body, media_type=result.media_type, headers=headers)

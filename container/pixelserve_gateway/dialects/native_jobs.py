@@ -27,7 +27,6 @@ from pixelserve_gateway.dialects.answers import (
     UploadBody,
     error_responses,
 )
-from pixelserve_gateway.edge import read_request_body
 from pixelserve_gateway.forms import FORM, read_form
 from pixelserve_gateway.jobs import Job, JobState
 from pixelserve_gateway.results import PATH as RESULTS
@@ -84,8 +83,7 @@ def build_router(desk: Desk) -> APIRouter:
     limit = desk.settings.max_body_bytes
 
     async def submit(request: Request) -> Response:
-        body = await read_request_body(request, limit)
-        tenant = await desk.auth.admit(request, body=body)
+        tenant, body = await desk.auth.admit_body(request, limit)
         wanted = parse_json(JobRequest, body)
         feature = features.feature(wanted.feature)
         check_scope(request, feature.name)
@@ -130,8 +128,7 @@ def build_router(desk: Desk) -> APIRouter:
         return JSONResponse({**told, "max_bytes": desk.uploads.most_bytes}, 201)
 
     async def store_upload(request: Request, upload_id: str) -> Response:
-        body = await read_request_body(request, limit)
-        tenant = await desk.auth.admit(request, body=body)
+        tenant, body = await desk.auth.admit_body(request, limit)
         await desk.store_upload(tenant, upload_id, await _file_of(request, body))
         return Response(status_code=_NO_CONTENT)
 

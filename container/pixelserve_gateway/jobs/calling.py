@@ -9,9 +9,10 @@ from typing import Generic, Protocol, TypeVar
 
 from pixelserve.errors import BodyTooLarge, NotFound, OutputTooLarge, PixelserveError, Unavailable, status_of
 from pixelserve.media_types import content_type_of
+from pixelserve.observe import Trace
 from pixelserve.storage import Place
 from pixelserve.wire import read_error
-from pixelserve_gateway.jobs.job import Job, JobProgress, OutputPlaces
+from pixelserve_gateway.jobs.job import Job, OutputPlaces
 
 _MOST_FAILURE_BYTES = 1_000_000
 
@@ -43,7 +44,7 @@ class Look:
 
     output: Output | None = None
     error: PixelserveError | None = None
-    progress: JobProgress | None = None
+    fraction: float | None = None
 
 
 class Caller(Protocol):
@@ -58,8 +59,8 @@ class Caller(Protocol):
     async def start(self, job: Job, call: KeptCall, input_url: str) -> OutputPlaces:
         """InvokeEndpointAsync; the job's id is the InferenceId, `input_url` where the body lies."""
 
-    async def look(self, job: Job, places: OutputPlaces, waited: float) -> Look:
-        """How the invocation stands, `waited` seconds after its begin. Raises Unavailable when that cannot be told."""
+    async def look(self, job: Job, places: OutputPlaces) -> Look:
+        """How the invocation stands. Raises Unavailable when that cannot be told."""
 
     async def forget(self, places: OutputPlaces) -> None:
         """Removes the output or the failure, which nobody needs any more. Raises Unavailable."""
@@ -88,15 +89,6 @@ class Begun(Protocol):
     def failure_url(self) -> str: ...
 
 
-class Told(Protocol):
-    """How far an asynchronous invocation is."""
-
-    @property
-    def fraction(self) -> float: ...
-    @property
-    def is_estimate(self) -> bool: ...
-
-
 class FeatureCall(Protocol):
     """A call of a feature."""
 
@@ -111,9 +103,9 @@ C_contra = TypeVar("C_contra", bound=FeatureCall, contravariant=True)
 class Door(Protocol[C_contra]):
     """Whoever makes calls of that kind."""
 
-    async def invoke(self, call: C_contra, *, request_id: str, traceparent: str) -> Made: ...
-    async def start(self, call: C_contra, inference_id: str, *, input_url: str, traceparent: str) -> Begun: ...
-    async def look(self, inference_id: str, waited_seconds: float) -> Told: ...
+    async def invoke(self, call: C_contra, *, request_id: str, trace: Trace) -> Made: ...
+    async def start(self, call: C_contra, inference_id: str, *, input_url: str, trace: Trace) -> Begun: ...
+    async def look(self, inference_id: str) -> float | None: ...
 
 
 class EndpointCaller(Generic[C]):
@@ -142,18 +134,14 @@ class EndpointCaller(Generic[C]):
         return self._is_asynchronous(feature)
 
     async def invoke(self, job: Job, call: KeptCall) -> Output:
-        made = await self._door.invoke(
-            self._load(call.words, call.body), request_id=job.id, traceparent=job.traceparent
-        )
+        made = await self._door.invoke(self._load(call.words, call.body), request_id=job.id, trace=job.trace)
         return Output(made.body, made.media_type, made.attributes)
 
     async def start(self, job: Job, call: KeptCall, input_url: str) -> OutputPlaces:
-        begun = await self._door.start(
-            self._load(call.words, call.body), job.id, input_url=input_url, traceparent=job.traceparent
-        )
+        begun = await self._door.start(self._load(call.words, call.body), job.id, input_url=input_url, trace=job.trace)
         return OutputPlaces(begun.output_url, begun.failure_url)
 
-    async def look(self, job: Job, places: OutputPlaces, waited: float) -> Look:
+    async def look(self, job: Job, places: OutputPlaces) -> Look:
         try:
             output = await asyncio.to_thread(self._read, places.output, self._most_bytes)
         except BodyTooLarge:
@@ -166,8 +154,7 @@ class EndpointCaller(Generic[C]):
             error = read_error(PixelserveError.status, failure.body)
             error.status = status_of(error.code)
             return Look(error=error)
-        told = await self._door.look(job.id, waited)
-        return Look(progress=JobProgress(told.fraction, told.is_estimate))
+        return Look(fraction=await self._door.look(job.id))
 
     async def forget(self, places: OutputPlaces) -> None:
         names = [self._outputs.name_of(url) for url in (places.output, places.failure)] if self._outputs else []

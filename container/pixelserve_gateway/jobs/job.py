@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from pixelserve.errors import PixelserveError
+from pixelserve.observe import NO_TRACE, Trace
 
 _EPOCH = 1_767_225_600.0
 """2026-01-01: from here the milliseconds of an id are counted. They fill their 41 bits in 2095."""
@@ -120,7 +121,7 @@ class Job:
     feature     the feature that is called
     dialect     the API that it came by, and `data` what that API wants back
     call        how the feature is called, but for the body, which lies among the job's files
-    traceparent of the request (W3C Trace Context), passed on to endpoint and webhook; "" for none
+    trace       of the request, passed on to endpoint and webhook
     key         what the tenant named the request, unique among the tenant's jobs; None: nothing
     body_hash   of the request, to tell a repetition from another request of the same key
     expires     of an unfinished job, when it is given up; of a finished one, when it is removed
@@ -139,7 +140,7 @@ class Job:
     expires: float
     due: float
     data: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    traceparent: str = ""
+    trace: Trace = NO_TRACE
     key: str | None = None
     body_hash: str = ""
     state: JobState = JobState.QUEUED

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pixelserve.errors import BadRequest, NotFound, Unavailable
+from pixelserve.observe import NO_TRACE, Trace
 from pixelserve_gateway.errors import Conflict
 from pixelserve_gateway.jobs.calling import KeptCall
 from pixelserve_gateway.jobs.files import JobFiles
@@ -38,7 +39,7 @@ class Order:
     key: str | None = None
     body_hash: str = ""
     webhook: Webhook | None = None
-    traceparent: str = ""
+    trace: Trace = NO_TRACE
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,7 @@ class JobService:
             dialect=order.dialect,
             call=order.call.words,
             data=order.data,
-            traceparent=order.traceparent,
+            trace=order.trace,
             created=now,
             updated=now,
             expires=now + self.rules.unfinished,

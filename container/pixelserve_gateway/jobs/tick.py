@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from pixelserve.errors import PixelserveError, Unavailable
+from pixelserve.observe import Attributes, tracing
 from pixelserve_gateway.jobs.calling import Caller, Output
 from pixelserve_gateway.jobs.deliveries import Deliveries, is_due
 from pixelserve_gateway.jobs.events import EventSource, ResultEvent, read_events, texts_of
@@ -32,7 +33,7 @@ from pixelserve_gateway.jobs.job import (
     with_webhook,
 )
 from pixelserve_gateway.jobs.service import JobService
-from pixelserve_gateway.jobs.webhooks import Phrase, Sender
+from pixelserve_gateway.jobs.webhooks import JOB_ID, Phrase, Sender
 
 INTERVAL = 0.5
 """Seconds between two ticks of the loop; a submission makes one at once."""
@@ -166,6 +167,11 @@ class Ticker:
         return put_back(job, self._now(), self._now()) if job.lease == lease else None
 
     async def _make_call(self, job: Job) -> None:
+        attributes: Attributes = {JOB_ID: job.id, "pixelserve.job.attempt": job.attempts}
+        with tracing.span("job", job.trace, attributes=attributes) as span:
+            await self._call_endpoint(dataclasses.replace(job, trace=span.trace))
+
+    async def _call_endpoint(self, job: Job) -> None:
         call = await self._jobs.threads.run(self._jobs.files.read_call, job)
         if self._caller.is_asynchronous(job.feature):
             places = await self._caller.start(job, call, self._jobs.files.input_url(job))
@@ -175,7 +181,7 @@ class Ticker:
 
     async def _note_start(self, job: Job, places: OutputPlaces) -> None:
         now = self._now()
-        look_at = now + self._jobs.rules.poll
+        look_at = now + self._jobs.rules.pause_after_look(0.0)
         await self._jobs.change(
             job.id,
             lambda stored: started(stored, places, now, look_at) if stored.lease == job.lease else None,
@@ -280,7 +286,7 @@ class Ticker:
     async def _look(self, job: Job) -> None:
         """Looks at an asynchronous invocation, and notes what there is."""
         assert job.outputs is not None
-        look = await self._caller.look(job, job.outputs, self._now() - job.created)
+        look = await self._caller.look(job, job.outputs)
         if look.output is not None:
             numbered = await self._jobs.change(job.id, _numbered)
             if numbered is not None:
@@ -293,8 +299,9 @@ class Ticker:
                 return None
             if look.error is not None:
                 return ended(stored, JobState.FAILED, now, self._jobs.rules.kept, error=JobError.of(look.error))
-            later = min(now + self._jobs.rules.poll, stored.expires)
-            return dataclasses.replace(stored, due=later, progress=look.progress or stored.progress)
+            rules = self._jobs.rules
+            later = min(now + rules.pause_after_look(now - stored.created), stored.expires)
+            return dataclasses.replace(stored, due=later, progress=rules.told(stored, look.fraction, now))
 
         await self._settle(await self._jobs.change(job.id, step))
 

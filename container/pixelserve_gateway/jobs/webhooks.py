@@ -18,11 +18,14 @@ from standardwebhooks import Webhook as Signer
 from pixelserve.errors import FetchFailed, FetchRefused
 from pixelserve.media_types import JSON
 from pixelserve.net import AsyncGuardedBackend, parse_url
+from pixelserve.observe import Attributes, tracing
 from pixelserve_gateway.jobs.job import Delivery, Job
 
 Phrase = Callable[[Job], str]
 """Makes the body of a webhook: the JSON text by which a dialect tells of a job's end."""
 
+JOB_ID = "pixelserve.job.id"
+"""The attribute of a span that names its job."""
 GONE = 410
 """The receiver wants no more (Standard Webhooks)."""
 
@@ -62,7 +65,10 @@ class Sender:
         assert job.webhook is not None
         seconds = SCHEDULES[job.webhook.schedule].timeout
         try:
-            status, location = await self._post(job.webhook.url, _headers(job, body, secret, now), body, seconds)
+            with tracing.span("webhook", job.trace, "client", _attributes(job)) as span:
+                headers = [*_headers(job, body, secret, now), *span.trace.headers()]
+                status, location = await self._post(job.webhook.url, headers, body, seconds)
+                span.answered(status)
         except FetchRefused as error:
             return Delivery(now, None, f"address refused: {error.message}")
         except FetchFailed as error:
@@ -110,8 +116,13 @@ def _headers(job: Job, body: str, secret: bytes, now: float) -> list[tuple[str, 
         ("webhook-id", message_id(job)),
         ("webhook-timestamp", str(int(now))),
         ("webhook-signature", Signer(secret).sign(message_id(job), at, body)),
-        *([("traceparent", job.traceparent)] if job.traceparent else []),
     ]
+
+
+def _attributes(job: Job) -> Attributes:
+    """Of the span; a webhook's URL may hold what only its receiver may know."""
+    assert job.webhook is not None
+    return {"http.request.method": "POST", "server.address": parse_url(job.webhook.url).host, JOB_ID: job.id}
 
 
 def _name_answer(job: Job, status: int, location: str) -> str:

@@ -59,10 +59,16 @@ class _PlainRoute(APIRoute):
         return super().matches(scope)
 
 
-def build_router(served: Iterable[Feature], paths: Mapping[str, str], authorization: Authorization) -> APIRouter:
-    """The routes of both pages, for the features `served`; `paths` are those of the native API, by feature's name."""
+def build_router(
+    served: Iterable[Feature], paths: Mapping[str, str], authorization: Authorization, *, jobs: bool = True
+) -> APIRouter:
+    """The routes of both pages, for the features `served`; `paths` are those of the native API, by feature's name.
+
+    `jobs`: whether the page may use them. It may not where S3 takes uploads and gives results: that is another host.
+    """
     about = {
         "authorization": authorization,
+        "jobs": jobs,
         "features": [
             {
                 "name": feature.name,

@@ -21,6 +21,7 @@ import httpx
 
 from pixelserve import features
 from pixelserve.errors import Unavailable
+from pixelserve.features import Feature
 from pixelserve.local import AsyncPlaces, LocalRuntime, Source, open_source, running, state
 from pixelserve.observe import LogLine
 from pixelserve.processes import ServerProcess, Stop, Stopped, stop_all
@@ -28,6 +29,7 @@ from pixelserve.storage import place
 from pixelserve.wire import DESCRIPTOR, bind, url_of
 from pixelserve_deploy import console
 from pixelserve_deploy.errors import UsageError
+from pixelserve_deploy.samples import Sample
 
 EXAMPLES = """\
   pixelserve up                                 all features
@@ -39,6 +41,10 @@ EXAMPLES = """\
 """
 PORT = 8000
 GATEWAY_SECONDS = 60.0
+JOBS_WITHOUT_PLACES = """
+Its jobs get 60 s each, and their progress is an estimate. With --async-output PLACE they get an hour, and tell their
+progress where the handler does.
+"""
 LOOK_SECONDS = 0.2
 """Between two looks at whether the servers still run."""
 
@@ -136,7 +142,9 @@ def _serve(sources: list[Source], places: AsyncPlaces | None, arguments: argpars
         state.announce(local.url),
         _gateway(sources, local, places, arguments, partial(show_log, "gateway"), stop) as gateway,
     ):
-        print(gateway.explanation + _explain_use(local, places), flush=True)
+        files = " and ".join(dict.fromkeys(name for sample, _ in _samples(sources) for name in sample.files))
+        print(f"\nThe samples below take your {files}, from the folder where you run them.", flush=True)
+        print(gateway.explanation + _explain_use(local, _samples(sources), places), flush=True)
         while not stop.wait(LOOK_SECONDS):
             for endpoint in local.endpoints.values():
                 endpoint.check_alive()
@@ -202,7 +210,14 @@ def _gateway(
             url = url.replace("http:", "https:", 1)
         listener.close()  # the server has inherited it
         _wait_until_ready(server, url, authority, stop)
-        yield _Gateway((server,), _explain_gateway(url, names, key, authority))
+        jobs = "" if places else JOBS_WITHOUT_PLACES
+        yield _Gateway((server,), _explain_gateway(url, _samples(sources), key, authority) + jobs)
+
+
+def _samples(sources: list[Source]) -> list[tuple[Sample, Feature | None]]:
+    """A sample for each source, and the feature that it serves."""
+    served = {name: features.feature(feature) for feature, name in _feature_names(sources).items()}
+    return [(Sample.of(source, served.get(source.name)), served.get(source.name)) for source in sources]
 
 
 def _feature_names(sources: list[Source]) -> dict[str, str]:
@@ -262,31 +277,31 @@ def _api_key(environment: Mapping[str, str]) -> Iterator[str]:
             keys.revoke(key.id, time.time())
 
 
-def _explain_gateway(url: str, names: dict[str, str], key: str, authority: Path | None) -> str:
+def _explain_gateway(url: str, samples: list[tuple[Sample, Feature | None]], key: str, authority: Path | None) -> str:
     shown, options = (f"\nIt asks for a key: {key}\n", f" -H 'x-api-key: {key}'") if key else ("", "")
     if authority is not None:
         shown += f"\nexport NODE_EXTRA_CA_CERTS={authority} REQUESTS_CA_BUNDLE={authority}\n"
         options += f" --cacert {authority}"
+    served = [(sample, feature) for sample, feature in samples if feature is not None]
+    calls = "\n".join(sample.gateway(url, feature, options) for sample, feature in served)
     return f"""
-The gateway is at {url}, with the REST APIs of {", ".join(names)}; {url}/openapi.json describes them.
+The gateway is at {url}, with the REST APIs of {", ".join(feature.name for _, feature in served)};
+a browser shows the playground there, and their description at {url}/explorer.
 {shown}
-curl {url}/{next(iter(names))}{options} -d '{{"url": "https://…"}}'
+{calls}
 """
 
 
-def _explain_use(local: LocalRuntime, places: AsyncPlaces | None) -> str:
+def _explain_use(local: LocalRuntime, samples: list[tuple[Sample, Feature | None]], places: AsyncPlaces | None) -> str:
     exports = "\n".join(f"export {name}={value}" for name, value in local.environment().items())
-    name = next(iter(local.endpoints))
+    calls = "\n".join(sample.curl(local.url) for sample, _ in samples)
     asynchronous = f"\nAsynchronous invocations, of NAME-async, write to {places.output}.\n" if places else ""
     return f"""
 The SageMaker Runtime is at {local.url}, with {", ".join(local.endpoints)}. Ctrl-C stops it.
 {asynchronous}
 {exports}
 
-curl {local.url}/endpoints/{name}/invocations -H 'Content-Type: image/jpeg' --data-binary @photo.jpg -o result.png
+{calls}
 
-import boto3
-runtime = boto3.client("sagemaker-runtime")
-answer = runtime.invoke_endpoint(EndpointName="{name}", ContentType="image/jpeg", Body=open("photo.jpg", "rb"))
-open("result.png", "wb").write(answer["Body"].read())
+{samples[0][0].boto3()}
 """

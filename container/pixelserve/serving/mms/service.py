@@ -10,7 +10,7 @@ import os
 from typing import Any
 
 from pixelserve.errors import NotReady, PixelserveError, State
-from pixelserve.observe import configure
+from pixelserve.observe import configure, tracing
 from pixelserve.serving.answers import Answer, json_answer
 from pixelserve.serving.context import Context
 from pixelserve.serving.direct import Direct
@@ -30,6 +30,7 @@ class HandlerService:
     def initialize(self, mms_context: Any) -> None:
         """Loads the model. A failure is kept for `handle`: the Java server itself would go on as if nothing was."""
         configure(settings().log_level)
+        tracing.configure()
         gpu = mms_context.system_properties.get("gpu_id")
         if gpu is not None:
             os.environ.setdefault("CUDA_VISIBLE_DEVICES", str(gpu))

@@ -38,7 +38,7 @@ from pixelserve.errors import (
     WorkerLost,
 )
 from pixelserve.machine import free_memory, memory_folder, total_memory
-from pixelserve.observe import metrics
+from pixelserve.observe import Trace, metrics, tracing
 from pixelserve.processes import Stop, reap_orphans, stop_all
 from pixelserve.serving.answers import Answer, json_answer
 from pixelserve.serving.context import Context
@@ -81,7 +81,10 @@ class Models(Contract):
         """Each model has a queue of its own, which answers for itself."""
 
     def counts(self, path: str) -> bool:
-        return not path.endswith("/invoke")  # the model's own server does
+        return not self.is_invocation(path)  # the model's own server does
+
+    def is_invocation(self, path: str) -> bool:
+        return path.endswith("/invoke")
 
     async def infer(self, caller: Caller, body: bytes, context: Context) -> Answer:
         raise NotFound("There are several models here: POST /models/NAME/invoke.")
@@ -122,7 +125,9 @@ class Models(Contract):
     async def _describe(self, name: str, *_request: Any) -> Answer:
         return json_answer(_described(self._loaded(name)))
 
-    async def _load(self, _caller: Caller, headers: RequestHeaders, _request_id: str, receive: Any) -> Answer:
+    async def _load(
+        self, _caller: Caller, headers: RequestHeaders, _request_id: str, _trace: Trace, receive: Any
+    ) -> Answer:
         try:
             order = json.loads(await read_body(headers, receive, ORDER_BYTES))
             name, url = order["model_name"], order["url"]
@@ -179,13 +184,14 @@ class Models(Contract):
         return json_answer({"status": f'Model "{name}" unregistered', "modelName": name})
 
     async def _invoke(
-        self, name: str, caller: Caller, headers: RequestHeaders, request_id: str, receive: Any
+        self, name: str, caller: Caller, headers: RequestHeaders, request_id: str, trace: Trace, receive: Any
     ) -> Answer:
         self._loaded(name)
         body = await self._read_body(headers, receive)
         model = self._loaded(name)  # it may have been unloaded meanwhile
         passed = [(key, headers[key].strip()) for key in PASSED_ON if key in headers]
         passed.append((REQUEST_ID, request_id.encode()))
+        passed += [(name.encode(), value.encode()) for name, value in trace.headers()]
         asking = asyncio.get_running_loop().create_task(model.ask(body, passed))
         try:
             with caller.watch(partial(_cancel, asking)):
@@ -265,6 +271,7 @@ def run(config: Settings, stop: Stop) -> int:
 
 
 async def _serve(config: Settings, listener: socket.socket, sockets: Path, stop: Stop) -> int:
+    tracing.configure()
     loop = asyncio.get_running_loop()
     models = Models(config, metrics.Metrics(), sockets)
     acceptor = Acceptor(listener, lambda connection, slot: host.adopt(connection, slot))
@@ -280,5 +287,6 @@ async def _serve(config: Settings, listener: socket.socket, sockets: Path, stop:
     answered_all = not host.state.connections
     clean = await models.stop(max(1.0, deadline - loop.time())) and answered_all
     models.flush_log()
+    await asyncio.to_thread(tracing.flush)
     logger.info("ended, nothing lost" if clean else "ended with work lost")
     return 0 if clean else 1

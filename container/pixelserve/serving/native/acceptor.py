@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import resource
 import socket
 from collections import deque
 from collections.abc import Callable
 
-from pixelserve import wire
+from pixelserve import machine, wire
 from pixelserve.settings import Settings
 
 logger = logging.getLogger("pixelserve.server")
@@ -21,7 +20,9 @@ class Acceptor:
     """Passes each connection on as `taken(connection, slot)`; a slot is free again after `release`."""
 
     def __init__(self, listener: socket.socket, taken: Callable[[socket.socket, int], None]) -> None:
-        self.slots = min(MOST_CONNECTIONS, _raise_file_limit() // 3)  # two each, and what the process itself opens
+        self.slots = min(
+            MOST_CONNECTIONS, machine.raise_file_limit() // 3
+        )  # two each, and what the process itself opens
         self._listener = listener
         self._taken = taken
         self._free = deque(range(self.slots))
@@ -61,10 +62,3 @@ def open_listener(config: Settings) -> socket.socket:
     address = listener.getsockname()
     logger.info("listening on %s", address if isinstance(address, str) else f"{address[0]}:{address[1]}")
     return listener
-
-
-def _raise_file_limit() -> int:
-    """Raises the soft limit of open files to the hard one; returns it."""
-    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard

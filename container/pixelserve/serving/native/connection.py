@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import socket
 import time
 import uuid
@@ -25,16 +24,15 @@ from pixelserve.errors import BadRequest, HeadTooLarge, PixelserveError
 from pixelserve.serving.answers import Buffer
 from pixelserve.serving.native.board import ANSWERING, BUSY, IDLE, TAKEN, Board
 from pixelserve.settings import Settings
+from pixelserve.wire import HEAD_BYTES, closing_answer
 
 RETURN_SECONDS = 0.1
 """A connection that is idle for this long goes back to the process that accepted it, which can answer when this one
 cannot."""
-HEAD_BYTES = 65_536
 JOINED_BYTES = 16_384
 """A larger body is not copied to be written together with its head."""
 _SWEEPS = 6
 """Looks at each connection in the time in which a silent one is cut off."""
-_REASONS = {400: "Bad Request", 431: "Request Header Fields Too Large"}
 
 App = Callable[["Connection", Any, Any, Any], Awaitable[None]]
 
@@ -203,12 +201,7 @@ class Connection(HttpToolsProtocol):
 
     def _refuse(self, error: PixelserveError) -> None:
         """Answers what is not a request of HTTP, and closes."""
-        body = json.dumps(error.body(uuid.uuid4().hex)).encode()
-        head = (
-            f"HTTP/1.1 {error.status} {_REASONS[error.status]}\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode() + body)
+        self.transport.write(closing_answer(error, uuid.uuid4().hex))
         self.transport.close()
 
     def check_progress(self) -> None:

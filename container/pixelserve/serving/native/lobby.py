@@ -8,15 +8,15 @@ import logging
 import os
 import socket
 from collections.abc import Callable
-from http import HTTPStatus
 
 from pixelserve.errors import DeadlineExceeded, NotReady, PixelserveError, Unavailable, WorkerLost
 from pixelserve.observe import Metrics
-from pixelserve.serving.answers import Answer, json_answer
+from pixelserve.serving.answers import Answer
 from pixelserve.serving.context import Context
 from pixelserve.serving.contract import READY, Caller, Contract
 from pixelserve.serving.native.waiting import hang_up
 from pixelserve.settings import Settings
+from pixelserve.wire import closing_answer
 
 logger = logging.getLogger("pixelserve.supervisor")
 
@@ -58,22 +58,12 @@ OVERDUE = DeadlineExceeded(
 async def answer_instead(connection: socket.socket, error: PixelserveError) -> None:
     """Answers in place of a worker, then reads what the caller still sends so that the answer gets there."""
     request_id = os.urandom(16).hex()
-    body = json_answer(error.body(request_id)).parts[0]
-    lines = (
-        f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}",
-        "content-type: application/json",
-        f"content-length: {len(body)}",
-        f"retry-after: {error.retry_after}",
-        f"x-request-id: {request_id}",
-        "connection: close",
-    )
-    head = "".join(f"{line}\r\n" for line in (*lines, ""))
     loop = asyncio.get_running_loop()
     connection.setblocking(False)
     logger.warning("answered %d in place of a worker", error.status, extra={"fields": {"request_id": request_id}})
     with contextlib.suppress(OSError, TimeoutError):
         async with asyncio.timeout(ANSWER_SECONDS):
-            await loop.sock_sendall(connection, head.encode() + bytes(body))
+            await loop.sock_sendall(connection, closing_answer(error, request_id))
             connection.shutdown(socket.SHUT_WR)
             while await loop.sock_recv(connection, 65536):
                 pass

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 from pixelserve.errors import HandlerError, PixelserveError, State
 from pixelserve.machine import cores
-from pixelserve.observe import Metrics, configure
+from pixelserve.observe import Metrics, configure, tracing
 from pixelserve.processes import STOP_SIGNALS
 from pixelserve.serving import handler
 from pixelserve.serving.contract import ModelApp
@@ -124,6 +124,7 @@ def main() -> None:
     """`python -m pixelserve.serving.native.worker LINK_FD BOARD_FD SLOTS WORKERS INDEX IS_RETRY`: the supervisor's."""
     link_fd, board_fd, slots, workers, index, is_retry = (int(argument) for argument in sys.argv[1:])
     configure(settings().log_level)
+    tracing.configure()
     for number in STOP_SIGNALS:
         signal.signal(number, _stay)
     os.register_at_fork(after_in_child=_take_signals)
@@ -157,6 +158,7 @@ async def _serve_and_exit(link: socket.socket, board: Board, index: int, is_retr
 
 
 def _exit(code: int) -> NoReturn:
+    tracing.flush()
     sys.stdout.flush()
     os._exit(code)
 

@@ -1,6 +1,7 @@
 // The playground: a form that makes one call, and what came of it.
 import { costsAbout, findCosts } from "./costs.js";
 import { writeSamples } from "./samples.js";
+import { readJson, send, sendAsJob } from "./sending.js";
 import { language, showTexts, text } from "./texts.js";
 
 const UPSCALE = "image_super_resolution";
@@ -9,6 +10,8 @@ const COMPARE = "image_similarity";
 const UNKNOWN_TYPE = "application/octet-stream";
 const ENDINGS = { "image/jpeg": "jpg", "image/png": "png", "image/webp": "webp" };
 const TARGET_MEGAPIXELS = { "2k": 4.2, "4k": 16.8 };
+const LARGE_BYTES = 4e6; // Lambda and API Gateway take little more
+const LARGE_MEGAPIXELS = 4; // of the answer: some seconds on two cores
 const HINTS = {
   body_too_large: "hint_large",
   image_too_large: "hint_large",
@@ -24,7 +27,7 @@ const HINTS = {
 const find = (selector) => document.querySelector(selector);
 const service = await (await fetch("page/service.json")).json();
 const pictures = [null, null]; // {file, url, width, height}
-let running = null; // the XMLHttpRequest of the call in work
+let running = null; // the AbortController of the call in work
 let outcome = null; // what the last call came to, until another is chosen
 
 // ---- the form ----
@@ -41,7 +44,7 @@ function usedPictures() {
 function readCall() {
   const feature = chosenFeature();
   const url = new URL(feature.path, document.baseURI);
-  const call = { feature: feature.name, form: null, accept: "image/png", output: "answer.png", files: [] };
+  const call = { feature: feature.name, form: null, accept: "image/png", output: "answer.png", fields: {}, files: [] };
   call.files = usedPictures().map((picture, index) => ({
     name: picture?.file.name ?? (index ? "other.jpg" : "photo.jpg"),
     type: picture ? typeOf(picture.file) : "image/jpeg",
@@ -50,14 +53,15 @@ function readCall() {
     const [option, value] = find("#size").value.split("=");
     call.accept = `image/${find("#format").value}`;
     call.output = `answer.${ENDINGS[call.accept]}`;
-    url.searchParams.set(option, value);
-    if (call.accept !== "image/png") url.searchParams.set("quality", find("#quality").value);
+    call.fields[option] = option === "scale" ? Number(value) : value;
+    if (call.accept !== "image/png") call.fields.quality = Number(find("#quality").value);
   } else if (feature.name === CUT_OUT) {
-    if (find("#cut").value) url.searchParams.set("type", find("#cut").value);
+    if (find("#cut").value) call.fields.type = find("#cut").value;
   } else {
     Object.assign(call, { form: ["image_1", "image_2"], accept: "application/json", output: null });
   }
-  return { ...call, url: url.href };
+  for (const [name, value] of Object.entries(call.fields)) url.searchParams.set(name, value);
+  return { ...call, url: url.href, isJob: isLarge(call) };
 }
 
 function typeOf(file) {
@@ -124,48 +128,56 @@ function watchDrops() {
 
 // ---- the call ----
 
-/** Sends the call, telling of its progress; resolves to {status, type, body, id, seconds}, status 0 if unreachable. */
-function send(call) {
-  return new Promise((resolve) => {
-    const request = new XMLHttpRequest();
-    running = request;
-    request.open("POST", call.url);
-    request.responseType = "arraybuffer";
-    request.setRequestHeader("Accept", call.accept);
-    if (!call.form) request.setRequestHeader("Content-Type", call.files[0].type);
-    if (service.authorization === "API_KEY") request.setRequestHeader("x-api-key", find("#key").value.trim());
-    const began = performance.now();
-    const seconds = () => (performance.now() - began) / 1000;
-    const tell = (key, value) => showProgress(value, text(key, { percent: value, seconds: seconds().toFixed(1) }));
-    const percent = (event) => Math.round((100 * event.loaded) / event.total);
-    let clock = 0;
-    const stopClock = () => clearInterval(clock);
-    request.upload.onprogress = (event) => event.lengthComputable && tell("sending", percent(event));
-    request.upload.onload = () => {
-      clock = setInterval(() => tell("working", null), 100);
-    };
-    request.onprogress = (event) => {
-      stopClock();
-      if (event.lengthComputable) tell("receiving", percent(event));
-    };
-    request.onloadend = () => {
-      stopClock();
-      running = null;
-      resolve({
-        status: request.status,
-        type: request.getResponseHeader("content-type") ?? "",
-        body: request.response,
-        id: request.getResponseHeader("x-request-id") ?? "",
-        retryAfter: request.getResponseHeader("retry-after"),
-        seconds: seconds(),
-      });
-    };
-    request.onabort = () => {
-      outcome = { canceled: true };
-    };
-    tell("sending", 0);
-    request.send(bodyOf(call));
+/** Whether a call is made as a job: it may take longer than a request lasts, and a job tells how far it is. */
+function isLarge(call) {
+  const picture = pictures[0];
+  if (!service.jobs || call.form || !picture) return false;
+  return picture.file.size > LARGE_BYTES || describeJob().megapixels * describeJob().scale ** 2 > LARGE_MEGAPIXELS;
+}
+
+async function run(event) {
+  event.preventDefault();
+  if (find("#run").disabled) return;
+  forget();
+  const call = readCall();
+  running = new AbortController();
+  draw();
+  const began = performance.now();
+  const seconds = () => (performance.now() - began) / 1000;
+  let [step, percent] = ["sending", 0];
+  const show = () => showProgress(step, percent, seconds());
+  const clock = setInterval(show, 100);
+  const tell = (...told) => {
+    [step, percent] = told;
+    show();
+  };
+  show();
+  try {
+    const answer = await makeCall(call, { headers: keyHeaders(), signal: running.signal, tell });
+    outcome = await readOutcome(call, answer, seconds());
+  } catch (error) {
+    if (error.name !== "AbortError") throw error;
+    outcome = { canceled: true };
+  } finally {
+    clearInterval(clock);
+    running = null;
+    draw();
+  }
+}
+
+function makeCall(call, { headers, signal, tell }) {
+  if (call.isJob) return sendAsJob(call, pictures[0].file, { headers, signal, tell });
+  const type = call.form ? {} : { "Content-Type": call.files[0].type };
+  return send("POST", call.url, {
+    headers: { Accept: call.accept, ...type, ...headers },
+    body: bodyOf(call),
+    signal,
+    tell,
   });
+}
+
+function keyHeaders() {
+  return service.authorization === "API_KEY" ? { "x-api-key": find("#key").value.trim() } : {};
 }
 
 function bodyOf(call) {
@@ -175,23 +187,9 @@ function bodyOf(call) {
   return form;
 }
 
-async function run(event) {
-  event.preventDefault();
-  if (find("#run").disabled) return;
-  forget();
-  const call = readCall();
-  const sending = send(call);
-  draw();
-  const answer = await sending;
-  if (!outcome?.canceled) outcome = await readOutcome(call, answer);
-  draw();
-}
-
-async function readOutcome(call, answer) {
+async function readOutcome(call, answer, seconds) {
   if (answer.status !== 200) return { error: readError(answer) };
-  if (call.form) {
-    return { alike: JSON.parse(new TextDecoder().decode(answer.body)), seconds: answer.seconds };
-  }
+  if (call.form) return { alike: readJson(answer), seconds };
   const url = URL.createObjectURL(new Blob([answer.body], { type: answer.type }));
   const after = find(".after img");
   after.src = url;
@@ -203,19 +201,14 @@ async function readOutcome(call, answer) {
     width: after.naturalWidth,
     height: after.naturalHeight,
     bytes: answer.body.byteLength,
-    seconds: answer.seconds,
+    seconds,
   };
 }
 
 function readError(answer) {
   if (!answer.status) return { code: "unreachable", message: text("unreachable"), id: "" };
   const fallback = { code: "", message: text("status", { status: answer.status }) };
-  let told = {};
-  try {
-    told = JSON.parse(new TextDecoder().decode(answer.body)).error ?? {};
-  } catch {
-    // a proxy in between answered in its own words
-  }
+  const told = answer.error ?? readJson(answer)?.error;
   return { ...fallback, ...told, status: answer.status, id: answer.id, retryAfter: answer.retryAfter };
 }
 
@@ -224,7 +217,7 @@ function adviseOn(error) {
   if (error.status === 401 || error.status === 403) return text("hint_unauthorized");
   if (error.retryAfter) return text("hint_wait", { seconds: error.retryAfter });
   if (error.code in HINTS) return text(HINTS[error.code]);
-  return text(error.status >= 500 ? "hint_again" : "hint_change");
+  return text(error.retryable || error.status >= 500 ? "hint_again" : "hint_change");
 }
 
 function forget() {
@@ -299,13 +292,15 @@ function describeOutcome() {
   return text("done", { seconds: outcome.seconds.toFixed(2) });
 }
 
-function showProgress(percent, told) {
+/** `step` is the key of what is told; `percent` null: nobody knows. */
+function showProgress(step, percent, seconds) {
   const bar = find("progress");
   find("#progress").hidden = false;
   find("#error").hidden = find("#picture").hidden = find("#alike").hidden = true;
   if (percent === null) bar.removeAttribute("value");
   else bar.value = percent;
-  find("#status").textContent = told;
+  const whole = Math.round(percent ?? 0);
+  find("#status").textContent = text(step, { percent: whole, seconds: seconds.toFixed(1) });
 }
 
 function drawSample() {

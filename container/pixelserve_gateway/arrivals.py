@@ -1,0 +1,130 @@
+"""Bodies on their way: each must arrive in time, and there is room for so much of them at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+from pixelserve.errors import PixelserveError, Unavailable
+from pixelserve_gateway.errors import RequestTimeout
+from pixelserve_gateway.settings import GatewaySettings
+
+_RETRY_SECONDS = 1
+
+
+class Arrivals:
+    """ASGI middleware around the whole gateway.
+
+    A body has `arrival_seconds` of the settings, and a second more for each `arrival_rate` bytes that are there; else
+    the route that reads it gets RequestTimeout. What has arrived counts until its request is answered, up to
+    `max_body_bytes` of each, since no more is kept. Beyond `body_room` the slowest on its way gets Unavailable.
+
+    An answer that comes before the whole body closes the connection.
+    """
+
+    def __init__(self, app: Any, settings: GatewaySettings) -> None:
+        self._app = app
+        self._room = settings.body_room
+        self._settings = settings
+        self._arriving: set[_Body] = set()
+        self._held = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http" or not _has_body(scope):
+            await self._app(scope, receive, send)
+            return
+        body = _Body(receive, self._settings)
+        self._arriving.add(body)
+
+        async def receive_held() -> Any:
+            message = await body.receive()
+            self._make_room(body)
+            return message
+
+        async def send_closing(message: Any) -> None:
+            if message["type"] == "http.response.start" and not body.is_whole:
+                message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
+            await send(message)
+
+        try:
+            await self._app(scope, receive_held, send_closing)
+        finally:
+            self._release(body)
+
+    def _make_room(self, body: _Body) -> None:
+        """Counts what has arrived of a body. Raises Unavailable where it is the slowest and there is no room."""
+        self._held += body.count_news()
+        while self._held > self._room:
+            slowest = min(self._arriving, key=_Body.rate)
+            self._release(slowest)
+            slowest.refuse(
+                Unavailable("There is no room for the body now. Try again in a moment.", retry_after=_RETRY_SECONDS)
+            )
+        if body.refusal is not None:
+            raise body.refusal
+        if body.is_whole:
+            self._arriving.discard(body)
+
+    def _release(self, body: _Body) -> None:
+        self._arriving.discard(body)
+        self._held -= body.held
+        body.held = 0
+
+
+class _Body:
+    """One body. `held` are the bytes of it that are counted."""
+
+    def __init__(self, receive: Any, settings: GatewaySettings) -> None:
+        self._receive = receive
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._began: float | None = None
+        self._size = 0
+        self._timeout: asyncio.Timeout | None = None
+        self.held = 0
+        self.is_whole = False
+        self.refusal: PixelserveError | None = None
+
+    async def receive(self) -> Any:
+        """The next message of ASGI. Raises RequestTimeout, or what the body was refused with."""
+        if self.is_whole:
+            return await self._receive()
+        if self._began is None:
+            self._began = self._loop.time()
+        seconds = self._settings.arrival_seconds + self._size / self._settings.arrival_rate
+        try:
+            async with asyncio.timeout_at(self._began + seconds) as self._timeout:
+                message = await self._receive()
+        except TimeoutError:
+            raise self.refusal or RequestTimeout(
+                f"The body came too slowly: {self._size:,} bytes in {seconds:.0f} s. Send it again, or a smaller one."
+            ) from None
+        self._size += len(message.get("body", b""))
+        self.is_whole = message["type"] == "http.disconnect" or not message.get("more_body", False)
+        return message
+
+    def count_news(self) -> int:
+        """The bytes that have come since this was last asked, and that are kept."""
+        if self.refusal is not None:
+            return 0
+        before, self.held = self.held, min(self._size, self._settings.max_body_bytes)
+        return self.held - before
+
+    def rate(self) -> float:
+        """Bytes a second; nothing yet is not slow."""
+        if self._began is None or not self._size:
+            return float("inf")
+        return self._size / max(self._loop.time() - self._began, 0.001)
+
+    def refuse(self, error: PixelserveError) -> None:
+        """Makes the wait for the next message end with the error."""
+        self.refusal = error
+        if self._timeout is not None:
+            with contextlib.suppress(RuntimeError):  # nobody waits
+                self._timeout.reschedule(self._loop.time())
+
+
+def _has_body(scope: Any) -> bool:
+    headers = dict(scope["headers"])
+    return b"transfer-encoding" in headers or bool(headers.get(b"content-length", b"").strip(b"0"))

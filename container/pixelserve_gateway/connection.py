@@ -1,0 +1,208 @@
+"""Connections that hold nothing for long: uvicorn's protocol, with deadlines, limits and errors of our shape.
+
+uvicorn has none of these for a head that never ends, for trailers, and for an answer that nobody reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from typing import Any, cast
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from pixelserve.errors import BadRequest, HeadTooLarge, PixelserveError, Unavailable
+from pixelserve.wire import HEAD_BYTES, closing_answer
+from pixelserve_gateway.errors import RequestTimeout
+
+logger = logging.getLogger("pixelserve_gateway")
+
+LINGER_SECONDS = 5.0
+"""For reading and dropping what a caller still sends after its answer: a connection closed before would lose that."""
+_RETRY_SECONDS = 1
+
+
+class Connection(HttpToolsProtocol):
+    """One of at most `most`. A further one takes the place of one that is idle; else as many get 503, and more nothing.
+
+    A head must be there within `seconds`, and an answer be read at `rate` bytes a second, looked at so often.
+    """
+
+    def __init__(self, seconds: float, rate: int, most: int, **given: Any) -> None:
+        super().__init__(**given)
+        self._seconds = seconds
+        self._least_read = int(seconds * rate)
+        self._most = most
+        self._working: RequestResponseCycle | None = None
+        self._in_head = False
+        self._unparsed = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._reader_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._lingering = _LingeringTransport(transport, self)
+        super().connection_made(cast("asyncio.Transport", self._lingering))
+        if len(self.connections) > 2 * self._most:
+            self.transport.abort()
+        elif len(self.connections) > self._most and not self._close_idle():
+            self._refuse(Unavailable("Too many connections are open here. Try again.", retry_after=_RETRY_SECONDS))
+        else:
+            self._await_head()
+
+    def _close_idle(self) -> bool:
+        """Closes a connection between two requests; False where there is none."""
+        others = (cast("Connection", other) for other in self.connections if other is not self)
+        idle = next((other for other in others if other.is_kept and not other.transport.is_closing()), None)
+        if idle is not None:
+            idle.transport.close()
+        return idle is not None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_work()
+        super().connection_lost(exc)
+        for timer in (self._head_timer, self._reader_timer, self._lingering.timer):
+            if timer is not None:
+                timer.cancel()
+
+    # Reading
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():  # what comes after the last answer
+            return
+        if self._head_timer is None and self.is_idle:
+            self._await_head()
+        self._unparsed += len(data)
+        super().data_received(data)
+        if self._unparsed > HEAD_BYTES and not self.transport.is_closing():
+            self._refuse(HeadTooLarge(f"The request line and headers are larger than {HEAD_BYTES:,} bytes."))
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is in work."""
+        return self._working is None or self._working.response_complete
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it has been answered, and nothing of another request is there."""
+        return self._working is not None and self._working.response_complete and not self._unparsed
+
+    @property
+    def is_answered_early(self) -> bool:
+        """Whether the rest of a request's body is on its way that nobody wants any more."""
+        return self._working is not None and self._working.response_complete and self._working.more_body
+
+    def _end_work(self) -> None:
+        """Lets the request in work know that its caller has gone; uvicorn tells the last one that was sent."""
+        if self._working is not None and not self._working.response_complete:
+            self._working.disconnected = True
+            self._working.message_event.set()
+
+    def _await_head(self) -> None:
+        self._head_timer = self.loop.call_later(self._seconds, self._end_late_head)
+
+    def _end_late_head(self) -> None:
+        if self._in_head:
+            self._refuse(RequestTimeout(f"The request's head did not arrive within {self._seconds:g} s."))
+        else:
+            self.transport.close()
+
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:  # trailers are no headers: nothing before us has seen them
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._unparsed = 0
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+        super().on_headers_complete()
+        if not self.pipeline:
+            self._working = self.cycle
+
+    def on_body(self, body: bytes) -> None:
+        self._unparsed = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._unparsed = 0
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(BadRequest(msg))
+
+    def _refuse(self, error: PixelserveError) -> None:
+        """Answers what has not become a whole request, and closes."""
+        request_id = uuid.uuid4().hex
+        logger.info("refused", extra={"fields": {"request_id": request_id, "status": error.status, "code": error.code}})
+        if self._working is not None and self._working.response_started and not self._working.response_complete:
+            self.transport.abort()
+            return
+        self._end_work()
+        self.transport.write(closing_answer(error, request_id))
+        self._lingering.linger()
+
+    # Writing
+
+    def on_response_complete(self) -> None:
+        if self.pipeline:
+            self._working = self.pipeline[-1][0]
+        super().on_response_complete()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_reader()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._reader_timer is not None:
+            self._reader_timer.cancel()
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        if self._reader_timer is None:
+            self._watch_reader()  # the end of an answer that is too short for a pause
+
+    def _watch_reader(self) -> None:
+        unsent = self.transport.get_write_buffer_size()
+        self._reader_timer = self.loop.call_later(self._seconds, self._check_reader, unsent)
+
+    def _check_reader(self, before: int) -> None:
+        unsent = self.transport.get_write_buffer_size()
+        if unsent and before - unsent < self._least_read:
+            self.transport.abort()
+        elif unsent:
+            self._watch_reader()
+
+
+class _LingeringTransport:
+    """The transport of a connection. After its `close` the caller may read its answer, which sends more as yet."""
+
+    def __init__(self, under: asyncio.Transport, connection: Connection) -> None:
+        self._under = under
+        self._connection = connection
+        self.timer: asyncio.TimerHandle | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._under, name)
+
+    def is_closing(self) -> bool:
+        return self.timer is not None or self._under.is_closing()
+
+    def close(self) -> None:
+        if self._connection.is_answered_early and not self.is_closing():
+            self.linger()
+        elif self.timer is None:
+            self._under.close()
+
+    def linger(self) -> None:
+        """Ends the writing side; the connection drops what it reads, until its caller closes it or time is over."""
+        self._connection.flow.resume_reading()
+        if self._under.can_write_eof():
+            self._under.write_eof()
+        self.timer = self._connection.loop.call_later(LINGER_SECONDS, self._under.abort)
