@@ -62,8 +62,8 @@ def _make_event(headers: dict[str, str], body: bytes) -> bytes:
     text = json.dumps(event).encode()
     if len(text) > _LARGEST_EVENT:
         raise BodyTooLarge(
-            f"The request has {len(body):,} bytes, more than the 4.4 MB that a Lambda function takes. Shrink the image, "
-            "or send its URL."
+            f"The request has {len(body):,} bytes, more than the 4.4 MB that a Lambda function takes. Shrink the "
+            "image, or send its URL."
         )
     return text
 

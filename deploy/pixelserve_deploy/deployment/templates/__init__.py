@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pixelserve_deploy.deployment.templates.api import build_api_template
+from pixelserve_deploy.deployment.templates.api_gateway import hash_methods
 from pixelserve_deploy.deployment.templates.building import LARGEST_TEMPLATE, Template, build_template, render
 from pixelserve_deploy.deployment.templates.endpoint import CONFIG, choose_update, find_instances
 from pixelserve_deploy.deployment.templates.function import has_urls
@@ -20,10 +22,12 @@ __all__ = [
     "Statement",
     "Template",
     "allow",
+    "build_api_template",
     "build_template",
     "choose_update",
     "find_instances",
     "has_urls",
+    "hash_methods",
     "list_tags",
     "render",
 ]
