@@ -64,7 +64,7 @@ class ApiSpec(BaseModel):
 
     @property
     def mode(self) -> str:
-        """What its tags say, where an endpoint's say its mode."""
+        """What its stack's tags say, where an endpoint's say its mode."""
         return API
 
     @property
@@ -103,7 +103,7 @@ class ApiSpec(BaseModel):
         return self._member(feature.endpoint + ending, mode, **fields)
 
     def _member(self, part: str, mode: Mode, **fields: Any) -> EndpointSpec:
-        shared = {"region": self.region, "tags": self.tags, "permissions_boundary": self.permissions_boundary}
+        shared: dict[str, Any] = {"region": self.region, "tags": self.tags, "permissions_boundary": self.permissions_boundary}
         return EndpointSpec(name=f"{self.name}-{part}", mode=mode, **shared, **fields)
 
     def with_images(self, pinned: Mapping[str, str]) -> Self:

@@ -12,12 +12,15 @@ import tomli_w
 from pydantic import ValidationError
 
 from pixelserve.errors import BadRequest
+from pixelserve.features import FEATURES
+from pixelserve_deploy.deployment.api import ApiSpec
 from pixelserve_deploy.deployment.spec import EndpointSpec
 
 FILE = "pixelserve.toml"
 _INSTEAD = {
     "name": "Write lower-case letters, digits and single hyphens, at most 63, such as image-super-resolution",
     "instances": 'Write one to five instance types, such as ["ml.g4dn.xlarge", "ml.g5.xlarge"]',
+    "gateway_image": "Write its URI in Amazon ECR, of the image's target gateway",
     "image": "Write its URI in Amazon ECR, as `pixelserve push` prints it",
 }
 """What to write where pydantic's own words do not say it."""
@@ -39,6 +42,21 @@ def make_spec(fields: Mapping[str, Any]) -> EndpointSpec:
         return EndpointSpec(**fields)
     except ValidationError as error:
         raise SpecError(describe_errors(error)) from None
+
+
+def make_api(fields: Mapping[str, Any]) -> ApiSpec:
+    """The spec of a REST API. Raises SpecError."""
+    try:
+        spec = ApiSpec(**fields)
+    except ValidationError as error:
+        raise SpecError(describe_errors(error)) from None
+    known = [feature.endpoint for feature in FEATURES]
+    unknown = [name for name in spec.asynchronous if name not in known]
+    if unknown:
+        raise SpecError([f"asynchronous: {', '.join(unknown)} is no feature. Write {', '.join(known)}."])
+    if spec.asynchronous and not spec.image:
+        raise SpecError(["asynchronous: Asynchronous endpoints are made from `image`. Write it."])
+    return spec
 
 
 def read_specs(path: Path) -> dict[str, EndpointSpec]:

@@ -20,7 +20,7 @@ SIGNED = "IsSigned"
 OPEN = "IsOpen"
 RESOURCE, METHOD = "AWS::ApiGateway::Resource", "AWS::ApiGateway::Method"
 INTEGRATION_MS = 29_000
-"""The longest without a quota of one's own. The gateway's runtime buffers answers, so ResponseTransferMode STREAM, which
+"""The longest without a quota of one's own. The gateway's runtime buffers answers: ResponseTransferMode STREAM, which
 would lift it, is not for it."""
 PATHS = {
     "Proxy": ("{proxy+}", ""),

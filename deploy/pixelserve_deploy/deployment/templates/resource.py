@@ -43,8 +43,17 @@ def split_s3(uri: str) -> tuple[str, str]:
 
 
 def list_tags(owner: Owner) -> list[dict[str, str]]:
-    """Its tags, and ours."""
-    tags = {**owner.tags, TAG: owner.name, f"{TAG}:mode": str(owner.mode)}
+    """Its tags, and ours. An API's resources do without the mode: there are many of them, and one stack says it."""
+    mode = {f"{TAG}:mode": str(owner.mode)} if isinstance(owner, EndpointSpec) else {}
+    return _write_tags({**owner.tags, TAG: owner.name, **mode})
+
+
+def list_stack_tags(owner: Owner) -> list[dict[str, str]]:
+    """The tags of the stack, by which `inventory` knows what it is."""
+    return _write_tags({**owner.tags, TAG: owner.name, f"{TAG}:mode": str(owner.mode)})
+
+
+def _write_tags(tags: dict[str, str]) -> list[dict[str, str]]:
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
