@@ -37,8 +37,8 @@ class ApiSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, use_attribute_docstrings=True)
 
-    name: Annotated[str, Field(max_length=32, pattern=r"^[a-z0-9](-*[a-z0-9])*$")]
-    """Of the API. Endpoints and functions are called NAME-FEATURE: 63 characters with the longest."""
+    name: Annotated[str, Field(max_length=20, pattern=r"^[a-z0-9](-*[a-z0-9])*$")]
+    """Of the API. Endpoints and functions are called NAME-FEATURE. It stands in the template some hundred times."""
     gateway_image: str
     """URI in Amazon ECR of the image's target `gateway`."""
     lambda_image: str = ""
@@ -103,8 +103,14 @@ class ApiSpec(BaseModel):
         return self._member(feature.endpoint + ending, mode, **fields)
 
     def _member(self, part: str, mode: Mode, **fields: Any) -> EndpointSpec:
-        shared: dict[str, Any] = {"region": self.region, "tags": self.tags, "permissions_boundary": self.permissions_boundary}
-        return EndpointSpec(name=f"{self.name}-{part}", mode=mode, **shared, **fields)
+        return EndpointSpec(
+            name=f"{self.name}-{part}",
+            mode=mode,
+            region=self.region,
+            tags=self.tags,
+            permissions_boundary=self.permissions_boundary,
+            **fields,
+        )
 
     def with_images(self, pinned: Mapping[str, str]) -> Self:
         """The same with its images by their digests, where `pinned` has them."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from pixelserve_deploy.deployment.templates import Template
 
+_IN_TEXT = re.compile(r"\$\{([A-Za-z0-9]+)\}")
 PLACED = ("Resources", "Outputs")
 
 
@@ -35,6 +37,8 @@ def choose(template: Template, parameters: Mapping[str, str]) -> Template:
                 return parameters[name]
             case {"Fn::If": [name, yes, no]}:
                 return fill(yes if holds(stated[name]) else no)
+            case {"Fn::Sub": str(text)}:
+                return {"Fn::Sub": _IN_TEXT.sub(lambda found: parameters.get(found[1], found[0]), text)}
             case dict():
                 return {key: fill(part) for key, part in value.items()}
             case list():

@@ -2,6 +2,9 @@
 
 A Deployment is a frozen copy of the methods. There is one for each authorization, so that changing the parameter moves
 the stage to another copy, and what they hold is hashed into their names, so that changed methods are copied anew.
+
+Answers are buffered, so they have 10 MB and 29 s: the runtime of the gateway's function does not stream, which
+ResponseTransferMode STREAM would need.
 """
 
 from __future__ import annotations
@@ -19,9 +22,6 @@ SIGNED = "IsSigned"
 """The condition of APIGatewayAuthorization AWS_IAM."""
 OPEN = "IsOpen"
 RESOURCE, METHOD = "AWS::ApiGateway::Resource", "AWS::ApiGateway::Method"
-INTEGRATION_MS = 29_000
-"""The longest without a quota of one's own. The gateway's runtime buffers answers: ResponseTransferMode STREAM, which
-would lift it, is not for it."""
 PATHS = {
     "Proxy": ("{proxy+}", ""),
     "Explorer": ("explorer", ""),
@@ -107,7 +107,6 @@ def _build_method(function: str, place: Any, verb: str, authorization: Any) -> R
         "Type": "AWS_PROXY",
         "IntegrationHttpMethod": "POST",
         "Uri": sub("arn:${AWS::Partition}:apigateway:${AWS::Region}:" + target),
-        "TimeoutInMillis": INTEGRATION_MS,
     }
     properties = {
         "RestApiId": ref(API),
