@@ -18,7 +18,6 @@ FIELDS: dict[str, dict[str, Any]] = {
     "both": {},
     "functions": {"image": "", "memory_mb": 3008},
     "endpoints": {"lambda_image": "", "instances": ["ml.g4dn.xlarge", "ml.g5.xlarge"], "most": 2},
-    "neither": {"lambda_image": "", "image": ""},
     "bounded": {
         "permissions_boundary": "arn:{partition}:iam::123456789012:policy/bound",
         "tags": {"team": "pictures"},

@@ -170,7 +170,6 @@ def test_the_gateway_reads_who_serves_what(feature: Any) -> None:
     assert (endpoint.function(feature), endpoint.endpoint(feature)) == (None, name)
     assert endpoint.async_endpoint(feature) == f"{name}-async"
     assert not any(one.serves(other) for one in (function, endpoint) for other in others)
-    assert not any(read_gateway("neither").serves(one) for one in FEATURES)
 
 
 def test_the_gateway_reads_how_it_is_called() -> None:
@@ -210,6 +209,8 @@ def test_a_way_without_an_image_is_refused() -> None:
         set_parameters(build_api("functions"), {"ImageSimilarity": "yes-sagemaker"}, {})
     with pytest.raises(SpecError, match="Asynchronous endpoints are made from `image`"):
         build_api("functions", asynchronous=["image-similarity"])
+    with pytest.raises(SpecError, match="No feature can be served"):
+        build_api("functions", lambda_image="")
 
 
 def test_what_is_not_given_stays() -> None:

@@ -54,6 +54,8 @@ def make_api(fields: Mapping[str, Any]) -> ApiSpec:
     unknown = [name for name in spec.asynchronous if name not in known]
     if unknown:
         raise SpecError([f"asynchronous: {', '.join(unknown)} is no feature. Write {', '.join(known)}."])
+    if not spec.lambda_image and not spec.image:
+        raise SpecError(["image: No feature can be served. Write `lambda_image` for functions, `image` for endpoints."])
     if spec.asynchronous and not spec.image:
         raise SpecError(["asynchronous: Asynchronous endpoints are made from `image`. Write it."])
     return spec
