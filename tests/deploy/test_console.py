@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import signal
 import struct
 import subprocess
 import sys
@@ -103,3 +104,28 @@ def test_a_package_that_is_missing_is_told() -> None:
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == "pixelserve build needs docker: in a clone, pip install '.[deploy]'\n"
+
+
+def test_a_question_is_asked_on_a_terminal_and_ctrl_c_answers_it() -> None:
+    program = (
+        "from pixelserve.processes import Stop\n"
+        "from pixelserve_deploy import console\n"
+        "with Stop().listening() as stop:\n"
+        "    print(console.confirm('Deploy it?', stop), flush=True)\n"
+        "    try: console.confirm('And now?', stop)\n"
+        "    except Exception as error: print(repr(error))\n"
+    )
+    ours, its = os.openpty()
+    with subprocess.Popen([sys.executable, "-c", program], stdin=its, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True) as process:  # fmt: skip
+        assert process.stderr is not None
+        assert process.stdout is not None
+        assert process.stderr.read(len("Deploy it? [y/N] ")) == "Deploy it? [y/N] "
+        os.write(ours, b"Yes\n")
+        assert process.stdout.readline() == "True\n"
+        assert process.stderr.read(len("And now? [y/N] ")) == "And now? [y/N] "
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == "Stopped('Stopped.')\n"
+    os.close(ours)
+    os.close(its)
+    assert process.returncode == 0

@@ -14,7 +14,7 @@ from pixelserve_deploy.deployment import Status, check_all, print_checks
 from pixelserve_deploy.options import add_endpoint, add_site, read_endpoint
 
 EXAMPLES = """\
-  pixelserve doctor
+  pixelserve doctor upscaler                            as pixelserve.toml describes it
   pixelserve doctor upscaler --image 123456789012.dkr.ecr.us-east-2.amazonaws.com/pixelserve:1 --json
 """
 

@@ -16,7 +16,7 @@ from pixelserve_deploy.deployment import list_entries, listing
 from pixelserve_deploy.options import add_site
 
 EXAMPLES = """\
-  pixelserve ls
+  pixelserve ls --cost
   pixelserve ls --cost --region eu-west-1
 """
 
