@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from gateway_servers import png
+from lambda_invoke import function_running
 
 from pixelserve.errors import BodyTooLarge, DeadlineExceeded, NotFound, PixelserveError, QueueFull, Unavailable
 from pixelserve.features import feature
-from pixelserve.serving import aws_lambda
-from pixelserve.settings import Settings, SettingsError, settings
+from pixelserve.settings import Settings, SettingsError
 from pixelserve_gateway import Call, Calls, GatewaySettings
 from pixelserve_gateway.functions import Functions
 from pixelserve_gateway.runtime import Runtime
@@ -26,48 +23,11 @@ NAMED = GatewaySettings(functions=("image_similarity=similar",), endpoints=("ima
 Scripted = tuple[int, dict[str, str], Any]
 
 
-class _Lambda(BaseHTTPRequestHandler):
-    """Invoke (API reference): the event to the function, its value back. A scripted answer goes before."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        server: Any = self.server
-        event = self.rfile.read(int(self.headers["content-length"]))
-        server.calls.append((self.path, json.loads(event)))
-        status, headers, value = server.scripted or (200, {}, None)
-        if server.scripted is None:
-            context = SimpleNamespace(aws_request_id="r", get_remaining_time_in_millis=lambda: 60_000)
-            value = aws_lambda.handler(json.loads(event), context)
-        body = json.dumps(value).encode()
-        self.send_response(status)
-        for name, text in {**headers, "content-length": str(len(body))}.items():
-            self.send_header(name, text)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
 def server() -> Iterator[Any]:
     """Lambda with our function of image similarity."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PIXELSERVE_FEATURE", "image_similarity")
-        settings.cache_clear()
-        aws_lambda.load.cache_clear()
-        served: Any = ThreadingHTTPServer(("127.0.0.1", 0), _Lambda)
-        thread = threading.Thread(target=served.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield served
-        finally:
-            served.shutdown()
-            thread.join()
-            served.server_close()
-    settings.cache_clear()
-    aws_lambda.load.cache_clear()
+    with function_running("image_similarity") as running:
+        yield running
 
 
 def call(server: Any, made: Call, scripted: Scripted | None = None) -> Any:
