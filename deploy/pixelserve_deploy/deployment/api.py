@@ -22,6 +22,7 @@ EXPLORER, AUTHORIZATION, STAGE = "APIExplorer", "APIGatewayAuthorization", "APIG
 GATEWAY_MB, GATEWAY_SECONDS = 1769, 300
 """Of the gateway's function: one core; what is due in a minute may take a few."""
 ASYNC_ENDING = "-async"
+_ENDPOINTS = tuple(feature.endpoint for feature in FEATURES)
 
 
 class Switch(StrEnum):
@@ -132,6 +133,18 @@ class ApiSpec(BaseModel):
 def name_parameter(feature: Feature) -> str:
     """The feature's parameter, as the documents have it: ImageSuperResolution."""
     return "".join(part.capitalize() for part in feature.name.split("_"))
+
+
+def list_all(name: str) -> list[EndpointSpec]:
+    """Every function and endpoint that an API of this name may have, the gateway first."""
+    spec = ApiSpec(name=name, gateway_image="-", lambda_image="-", image="-", asynchronous=_ENDPOINTS)
+    ways = (spec.function, spec.endpoint, spec.async_endpoint)
+    return [spec.gateway, *(one for make in ways for one in map(make, FEATURES) if one is not None)]
+
+
+def list_endpoints(name: str) -> list[str]:
+    """The names of those that are on SageMaker."""
+    return [member.name for member in list_all(name) if member.mode is not Mode.LAMBDA]
 
 
 def list_choices(spec: ApiSpec) -> dict[str, tuple[str, ...]]:

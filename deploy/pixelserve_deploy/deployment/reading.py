@@ -18,7 +18,7 @@ from pixelserve_deploy.deployment.spec import EndpointSpec
 
 FILE = "pixelserve.toml"
 _INSTEAD = {
-    "name": "Write lower-case letters, digits and single hyphens, at most 63, such as image-super-resolution",
+    "name": "Write lower-case letters, digits and single hyphens, at most 63 (an API: 20), such as image-super-resolution",
     "instances": 'Write one to five instance types, such as ["ml.g4dn.xlarge", "ml.g5.xlarge"]',
     "gateway_image": "Write its URI in Amazon ECR, of the image's target gateway",
     "image": "Write its URI in Amazon ECR, as `pixelserve push` prints it",
