@@ -9,7 +9,7 @@ from pixelserve.lazy import exports
 
 if TYPE_CHECKING:
     from pixelserve_deploy.deployment import apis, destroying, listing, logs
-    from pixelserve_deploy.deployment.api import ApiSpec, set_parameters
+    from pixelserve_deploy.deployment.api import ApiSpec, name_parameter, set_parameters
     from pixelserve_deploy.deployment.changing import change, refuse_for, show_plan, take_away
     from pixelserve_deploy.deployment.deploying import Proposal, Work
     from pixelserve_deploy.deployment.destroying import Remains
@@ -42,7 +42,7 @@ else:
     __getattr__ = exports(
         __name__,
         {
-            ".api": "ApiSpec set_parameters",
+            ".api": "ApiSpec name_parameter set_parameters",
             ".apis": "",
             ".changing": "change refuse_for show_plan take_away",
             ".deploying": "Proposal Work",
@@ -113,6 +113,7 @@ __all__ = [
     "make_plan",
     "make_policies",
     "make_spec",
+    "name_parameter",
     "parse_specs",
     "price_endpoint",
     "print_checks",
