@@ -1,5 +1,5 @@
-"""The container image: its size, seconds to build and to rebuild after a change of code, from `docker run` to healthy,
-and what `docker stop` under load costs on either back end.
+"""The container images: size, seconds to build and to rebuild after a change of code, from `docker run` to healthy, and
+what `docker stop` under load costs on either back end.
 
 Needs a Docker Engine. torch comes from where a plain `pixelserve build` takes it, or from the page TORCH_FIND_LINKS
 names, as with `--torch-find-links`.
@@ -16,7 +16,8 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ import report
 from pixelserve_deploy.image import Recipe, build, connect
 
 ROOT = Path(__file__).parents[1]
-KINDS: dict[str, dict[str, Any]] = {"cpu": {}, "cpu + mms": {"mms": True}, "lambda": {"target": "lambda"}}
+SERVERS: dict[str, dict[str, Any]] = {"cpu": {}, "cpu + mms": {"mms": True}, "lambda": {"target": "lambda"}}
+KINDS = SERVERS | {"gateway": {"target": "gateway"}}
 BACK_ENDS = {"native": "cpu", "mms": "cpu + mms"}
 SLEEPER = """
 import time
@@ -40,6 +42,7 @@ def predict_fn(data, model):
     return data
 """
 STARTS, STOPS, CALLERS = 5, 5, 8
+COLUMNS = ("image", "gigabytes", "cold_s", "rebuild_s")
 
 
 def recipe(kind: str, source: Path, cache: bool = True) -> Recipe:
@@ -70,44 +73,48 @@ def builds(client: docker.DockerClient, kind: str) -> tuple[str, dict[str, Any]]
 
 
 @contextlib.contextmanager
-def running(client: docker.DockerClient, tag: str, back_end: str, model: Path | None = None) -> Iterator[Any]:
+def running(client: docker.DockerClient, tag: str, port: int, **options: Any) -> Iterator[Any]:
     """A container on the engine's own network, and its URL."""
-    mounted = {str(model): {"bind": "/opt/ml/model", "mode": "ro"}} if model else {}
-    container = client.containers.run(
-        tag, "serve", detach=True, environment={"PIXELSERVE_BACKEND": back_end}, volumes=mounted
-    )
+    container = client.containers.run(tag, detach=True, **options)
     try:
         container.reload()
-        yield container, f"http://{container.attrs['NetworkSettings']['IPAddress']}:8080"
+        yield container, f"http://{container.attrs['NetworkSettings']['IPAddress']}:{port}"
     finally:
         container.remove(force=True)
 
 
-def wait_until_healthy(url: str) -> None:
+def serving(client: docker.DockerClient, tag: str, back_end: str, model: Path | None = None) -> Any:
+    """A container that serves the image's own feature, or the model."""
+    mounted = {str(model): {"bind": "/opt/ml/model", "mode": "ro"}} if model else {}
+    environment = {"PIXELSERVE_BACKEND": back_end}
+    return running(client, tag, 8080, command="serve", environment=environment, volumes=mounted)
+
+
+def wait_until_healthy(address: str) -> None:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         with (
             contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError),
-            urllib.request.urlopen(f"{url}/ping", timeout=5),
+            urllib.request.urlopen(address, timeout=5),
         ):
             return
         time.sleep(0.01)
-    raise AssertionError(f"{url} did not become healthy")
+    raise AssertionError(f"{address} did not become healthy")
 
 
-def seconds_to_healthy(client: docker.DockerClient, tag: str, back_end: str) -> float:
-    """From `docker run` of the image's own feature to a /ping of 200."""
+def seconds_to_healthy(container: Callable[[], Any], path: str) -> float:
+    """From `docker run` to 200 for the path."""
     started = time.perf_counter()
-    with running(client, tag, back_end) as (_, url):
-        wait_until_healthy(url)
+    with container() as (_, url):
+        wait_until_healthy(url + path)
         return time.perf_counter() - started
 
 
 def stop_under_load(client: docker.DockerClient, tag: str, back_end: str, model: Path) -> dict[str, int]:
     """Requests answered and lost while `docker stop` ends a container that 8 callers keep busy, and its exit code."""
     outcomes: Counter[str] = Counter()
-    with running(client, tag, back_end, model) as (container, url):
-        wait_until_healthy(url)
+    with serving(client, tag, back_end, model) as (container, url):
+        wait_until_healthy(f"{url}/ping")
         while not _answers(url):
             time.sleep(0.05)
         callers = [threading.Thread(target=_call_until_refused, args=(url, outcomes)) for _ in range(CALLERS)]
@@ -141,11 +148,30 @@ def _call_until_refused(url: str, outcomes: Counter[str]) -> None:
 
 
 def main() -> None:
-    report.parser(__doc__).parse_args()
-    client = connect()
-    made = {kind: builds(client, kind) for kind in KINDS}
+    parser = report.parser(__doc__)
+    parser.add_argument(
+        "--gateway", action="store_true", help="measure the gateway's image alone, into results of its own"
+    )
+    if parser.parse_args().gateway:
+        report.write("image-gateway", [measure_gateway(connect())])
+    else:
+        report.write("image", measure_servers(connect()))
+
+
+def measure_gateway(client: docker.DockerClient) -> dict[str, Any]:
+    tag, row = builds(client, "gateway")
+    # Without an address of a runtime it would look for credentials of AWS; /health calls neither.
+    gateway = partial(running, client, tag, 8100, environment={"PIXELSERVE_GATEWAY_RUNTIME": "http://127.0.0.1:8080"})
+    started = report.distribution([seconds_to_healthy(gateway, "/health") for _ in range(STARTS)])
+    row |= {"rebuild_s": round(row["rebuild_s"], 1), "run_to_health": started}
+    report.table([row | {"run_to_health_s": started["p50"]}], (*COLUMNS, "run_to_health_s"))
+    return row
+
+
+def measure_servers(client: docker.DockerClient) -> list[dict[str, Any]]:
+    made = {kind: builds(client, kind) for kind in SERVERS}
     rows = [row | {"rebuild_s": round(row["rebuild_s"], 1)} for _, row in made.values()]
-    report.table(rows, ("image", "gigabytes", "cold_s", "rebuild_s"))
+    report.table(rows, COLUMNS)
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder)
         (model / "code").mkdir()
@@ -153,7 +179,7 @@ def main() -> None:
         model.chmod(0o755)
         for back_end, kind in BACK_ENDS.items():
             tag = made[kind][0]
-            starts = [seconds_to_healthy(client, tag, back_end) for _ in range(STARTS)]
+            starts = [seconds_to_healthy(partial(serving, client, tag, back_end), "/ping") for _ in range(STARTS)]
             stops = [stop_under_load(client, tag, back_end, model) for _ in range(STOPS)]
             rows.append(
                 {
@@ -166,7 +192,7 @@ def main() -> None:
             )
     shown = [row | {"run_to_ping_s": row["run_to_ping"]["p50"]} for row in rows if "back_end" in row]
     report.table(shown, ("back_end", "run_to_ping_s", "answered", "lost", "exit_codes"))
-    report.write("image", rows)
+    return rows
 
 
 if __name__ == "__main__":

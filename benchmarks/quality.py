@@ -18,11 +18,11 @@ import torch
 from metrics import Pixels, psnr_y, ssim_y
 from torch.nn import functional
 
-import pixelserve
-from pixelserve.models.checkpoints import load_network
+from pixelserve.imaging import Image
+from pixelserve.models import Upscaler
+from pixelserve.settings import Settings
 
 ROOT = Path(__file__).parents[1]
-EMBEDDED = Path(pixelserve.__file__).parent / "models" / "embedded"
 SCALES = (2, 4)
 INPUTS = ("clean", "jpeg75", "noise3")
 JPEG = [cv2.IMWRITE_JPEG_QUALITY, 75, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420]
@@ -44,9 +44,9 @@ def main() -> None:
 
 def measure(folder: Path) -> list[dict[str, Any]]:
     """One row for each set, scale, kind of input and method: the means over the set."""
-    rows = []
+    rows, ours = [], embedded()
     for scale in SCALES:
-        methods = {**METHODS, "ours": network(EMBEDDED / f"sr_x{scale}.safetensors")}
+        methods = {**METHODS, "ours": ours}
         for name, pairs in (("Set5", set5(folder, scale)), ("Urban100 (4)", urban100(folder, scale))):
             for kind in INPUTS:
                 for method, figures in compare(methods, pairs, scale, kind).items():
@@ -116,18 +116,10 @@ def lanczos(picture: Pixels, scale: int) -> Pixels:
 METHODS: dict[str, Enlarge] = {"bicubic": bicubic, "lanczos": lanczos}
 
 
-def network(path: Path) -> Enlarge:
-    """The network of a file, untiled, in float32."""
-    loaded, _ = load_network(path)
-    loaded = loaded.to(memory_format=torch.channels_last)
-
-    def enlarge(picture: Pixels, scale: int) -> Pixels:
-        planes = torch.from_numpy(picture).permute(2, 0, 1)[None].float().div(255)
-        with torch.inference_mode():
-            result = loaded(planes.contiguous(memory_format=torch.channels_last))[0]
-        return result.mul(255).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
-
-    return enlarge
+def embedded() -> Enlarge:
+    """What is served without weights of one's own, in float32."""
+    upscaler = Upscaler.load("", Settings(dtype="float32"))
+    return lambda picture, scale: upscaler.upscale(Image(picture), scale).pixels
 
 
 if __name__ == "__main__":

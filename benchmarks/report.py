@@ -21,8 +21,8 @@ from typing import Any
 
 SCHEMA = "pixelserve-benchmark/1"
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("pixelserve", "torch", "numpy", "opencv-python-headless", "uvicorn", "uvloop", "httptools", "granian",
-            "litserve", "simplejpeg", "isal", "pillow")  # fmt: skip
+PACKAGES = ("pixelserve", "torch", "numpy", "opencv-python-headless", "uvicorn", "uvloop", "httptools", "starlette",
+            "httpx", "granian", "litserve", "simplejpeg", "isal", "pillow")  # fmt: skip
 
 
 def assets() -> Path:

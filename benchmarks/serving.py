@@ -79,7 +79,7 @@ def running_process(name: str, **environ: str) -> Iterator[tuple[subprocess.Pope
         start_new_session=True,
     )
     try:
-        _wait(port, process)
+        wait_for_answer(port, process)
         yield process, port
     finally:
         process.terminate()
@@ -97,7 +97,7 @@ def running(name: str, **environ: str) -> Iterator[int]:
         yield port
 
 
-def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
+def wait_for_answer(port: int, process: subprocess.Popen[bytes]) -> None:
     """Until `/ping` is answered with anything but 503; the bare apps answer it like any other request."""
     deadline = time.monotonic() + 120
     request = urllib.request.Request(f"http://127.0.0.1:{port}/ping", headers={"Content-Type": "text/plain"})

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from pixelserve.errors import BadRequest
-from pixelserve.schema import SuperResolutionRequest, parse_attributes, parse_json
+from pixelserve.schema import SuperResolutionRequest, parse_attributes, parse_json, read_base64
 
 
 def test_defaults() -> None:
@@ -27,7 +27,8 @@ def test_attributes_keep_text_that_looks_like_json_text() -> None:
 @pytest.mark.parametrize(
     ("body", "param", "message"),
     [
-        (b"", None, "not valid JSON"),
+        (b"", None, "The body is empty"),
+        (b" \n", None, "The body is empty"),
         (b"{", None, "not valid JSON"),
         (b"\xff\xfe", None, "not valid JSON"),
         (b"[" * 100_000, None, "not valid JSON"),
@@ -104,3 +105,40 @@ def test_deep_nesting_is_a_bad_request() -> None:
     for parse, text in ((parse_json, b"[" * 100_000), (parse_attributes, "scale=" + "[" * 60_000)):
         with pytest.raises(BadRequest):
             parse(SuperResolutionRequest, text)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "++//IHBpY3R1cmU=",
+        "--__IHBpY3R1cmU=",
+        "--__IHBpY3R1cmU",
+        "--__IHBpY3R1cmU%3D",
+        "%2b%2B//IHBpY3R1cmU%3d",
+        " ++//\r\nIHBpY3\n R1cmU= ",
+        "data:image/png;base64,++//IHBpY3R1cmU=",
+        " DATA:Image/PNG ; Base64 , ++//IHBpY3R1cmU=",
+        "data:;base64,++//IHBpY3R1cmU%3D%0A",
+        "Data:image/svg+xml;charset=utf-8;BASE64,++//IHBpY3R1cmU",
+    ],
+)
+def test_base64_as_people_have_it(text: str) -> None:
+    assert read_base64(text, "img").endswith(b" picture")
+    assert len(read_base64(text, "img")) == 11
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "img is empty"),
+        ("data:image/png;base64,", "img is empty"),
+        ("data:image/png,abc", "img is a data: URL without Base64"),
+        ("https://example.com/a.png", "img is not Base64"),
+        ("%zz", "img is not Base64"),
+        ("a", "img is not Base64"),
+    ],
+)
+def test_what_is_no_base64_is_said(text: str, reason: str) -> None:
+    with pytest.raises(BadRequest, match=reason) as refused:
+        read_base64(text, "img")
+    assert refused.value.param == "img"

@@ -7,7 +7,7 @@ X-Amzn-SageMaker-Custom-Attributes. Out, by Accept: JSON `{"result": Base64 of a
 """
 
 from pixelserve import Body, Context, Image, answer_type, encode_answer, read_request, resolve_type
-from pixelserve.models import Segmenter, cut_out
+from pixelserve.models import Segmenter, check_size, cut_out
 from pixelserve.schema import SegmentationRequest
 from pixelserve.settings import settings
 
@@ -23,7 +23,9 @@ def model_fn(model_dir: str) -> Segmenter:
 def input_fn(body: bytes, content_type: str, context: Context) -> tuple[SegmentationRequest, Image]:
     context.content_type = content_type = resolve_type(content_type, body)
     answer_type(context.accept, content_type)  # so that what cannot be answered is not computed
-    return read_request(SegmentationRequest, body, content_type, context.custom_attributes)
+    return read_request(
+        SegmentationRequest, body, content_type, context.custom_attributes, check=lambda _, *size: check_size(*size)
+    )
 
 
 def predict_fn(data: tuple[SegmentationRequest, Image], model: Segmenter) -> Image:

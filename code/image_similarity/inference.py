@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from pixelserve import JSON, BadRequest, Context, Image, NotAcceptable, is_json, load_image, read_request, resolve_type
-from pixelserve.models import Embedder, cosine, normalized
+from pixelserve.models import Embedder, check_size, cosine, normalized
 from pixelserve.schema import SimilarityRequest, parse_json
 from pixelserve.settings import settings
 
@@ -29,9 +29,11 @@ def input_fn(body: bytes, content_type: str, context: Context) -> tuple[Similari
     if is_json(content_type):
         request = parse_json(SimilarityRequest, body)
         if request.is_pair:
-            first = load_image(url=request.url_1, img=request.img_1, suffix="_1")
-            return request, [first, load_image(url=request.url_2, img=request.img_2, suffix="_2")]
-    request, image = read_request(SimilarityRequest, body, content_type, context.custom_attributes)
+            first = load_image(url=request.url_1, img=request.img_1, suffix="_1", check=check_size)
+            return request, [first, load_image(url=request.url_2, img=request.img_2, suffix="_2", check=check_size)]
+    request, image = read_request(
+        SimilarityRequest, body, content_type, context.custom_attributes, check=lambda _, *size: check_size(*size)
+    )
     if request.is_pair:
         raise BadRequest("The body is one image already. Send two as JSON.", param="img_1")
     return request, [image]

@@ -6,6 +6,7 @@ X-Amzn-SageMaker-Custom-Attributes (`scale=4;format=jpeg`). Out, by Accept: JSON
 """
 
 from pixelserve import (
+    JSON,
     MEDIA_TYPES,
     BadRequest,
     Body,
@@ -18,6 +19,7 @@ from pixelserve import (
     read_request,
     resolve_type,
 )
+from pixelserve.imaging import check_format, plan_output
 from pixelserve.models import Upscaler
 from pixelserve.schema import SuperResolutionRequest
 from pixelserve.settings import settings
@@ -39,11 +41,16 @@ def warmup_fn(model: Upscaler) -> None:
 def input_fn(body: bytes, content_type: str, context: Context) -> tuple[SuperResolutionRequest, Image]:
     """Bytes to what predict_fn takes. Several of these run at once, beside the network."""
     context.content_type = content_type = resolve_type(content_type, body)
-    request, image = read_request(SuperResolutionRequest, body, content_type, context.custom_attributes)
-    if request.face:
-        raise BadRequest("face is true, but no face weights are supported yet. Leave it out.", param="face")
-    answer_type(context.accept, content_type)  # so that what cannot be answered is not computed
-    return request, image
+
+    def check(request: SuperResolutionRequest, width: int, height: int) -> None:
+        """What cannot be answered is not decoded, nor computed."""
+        if request.face:
+            raise BadRequest("face is true, but no face weights are supported yet. Leave it out.", param="face")
+        media_type = answer_type(context.accept, content_type, MEDIA_TYPES[request.format])
+        plan = plan_output(width, height, request.scale, request.target, settings())
+        check_format(plan.width, plan.height, request.format if media_type == JSON else media_type)
+
+    return read_request(SuperResolutionRequest, body, content_type, context.custom_attributes, check=check)
 
 
 def predict_fn(
@@ -60,7 +67,7 @@ def predict_fn(
         )
     if seconds > context.seconds_left():
         raise DeadlineExceeded("Too much work waits before this image. Try again under less load.", retry_after=1)
-    context.answer_attributes = f"width={plan.width};height={plan.height};network=x{plan.factor}"
+    context.answer_attributes = model.describe(plan)
     return request, model.upscale(image, request.scale, request.target, context.progress)
 
 

@@ -174,7 +174,8 @@ class Settings:
     max_decode_ratio: int = variable(
         "PIXELSERVE_MAX_DECODE_RATIO",
         2_000,
-        "Most decoded bytes per encoded byte, for images above 4 megapixels; more is a decompression bomb: 413.",
+        "Most decoded bytes per encoded byte, for images that decode to more than 64 MiB; more is a decompression "
+        "bomb: 413.",
     )
     fetch: bool = variable(
         "PIXELSERVE_FETCH", True, "Fetch the URLs of requests. Off: they are refused, as an isolated container needs."

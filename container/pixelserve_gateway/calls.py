@@ -6,12 +6,13 @@ an endpoint.
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
+
+import pybase64
 
 from pixelserve import features
 from pixelserve.errors import BadRequest, BodyTooLarge, NotAcceptable, NotFound, OutputTooLarge
@@ -127,7 +128,7 @@ class Call:
         fields = dict(self.options)
         for suffix, image in zip(suffixes, self.images, strict=True):
             if isinstance(image, bytes):
-                fields[f"img{suffix}"] = base64.b64encode(image).decode()
+                fields[f"img{suffix}"] = pybase64.b64encode_as_string(image)
             else:
                 fields[f"url{suffix}"] = image
         return json.dumps(fields).encode()

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import pybase64
 from fastapi import Request
 
 from pixelserve.errors import BadRequest, NotFound
@@ -144,4 +145,4 @@ class Desk:
 
     async def read_upload_text(self, tenant: str, upload_id: str) -> str:
         """The same in Base64, as a request's field."""
-        return base64.b64encode(await self.read_upload(tenant, upload_id)).decode()
+        return pybase64.b64encode_as_string(await self.read_upload(tenant, upload_id))

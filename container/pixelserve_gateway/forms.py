@@ -24,8 +24,10 @@ async def read_form(headers: Headers, body: bytes) -> tuple[dict[str, bytes], di
     async def stream() -> AsyncGenerator[bytes, None]:
         yield body
 
+    parser = MultiPartParser(headers, stream(), max_files=_MOST_FILES, max_part_size=len(body) + 1)
+    parser.spool_max_size = len(body) + 1  # nothing goes to the disk, which a container need not have
     try:
-        form = await MultiPartParser(headers, stream(), max_files=_MOST_FILES, max_part_size=len(body) + 1).parse()
+        form = await parser.parse()
     except (MultiPartException, KeyError) as error:
         reason = getattr(error, "message", "it has no boundary")
         raise BadRequest(f"The form cannot be read: {reason}. Let your HTTP client write it.") from None

@@ -23,6 +23,8 @@ from moto.cloudformation import parsing
 from moto.cloudformation.models import CloudFormationBackend
 from moto.cloudformation.responses import CloudFormationResponse
 from moto.cloudwatch.models import cloudwatch_backends
+from moto.core.exceptions import JsonRESTError
+from moto.ecr.responses import ECRResponse
 from moto.sagemaker.models import FakeEndpoint, FakeEndpointConfig
 from moto.scheduler.models import scheduler_backends
 from moto.server import ThreadedMotoServer
@@ -269,6 +271,7 @@ def taught_cloud() -> Iterator[str]:
         patch.setattr(
             ServiceQuotasResponse, "list_service_quotas", lambda _: json.dumps({"Quotas": QUOTAS}), raising=False
         )
+        patch.setattr(ECRResponse, "get_download_url_for_layer", _hold_no_layers)
         patch.setattr(logging.getLogger("werkzeug"), "disabled", True)
         server = ThreadedMotoServer("127.0.0.1", 0)
         server.start()
@@ -276,3 +279,8 @@ def taught_cloud() -> Iterator[str]:
             yield "http://{}:{}".format(*server.get_host_and_port())
         finally:
             server.stop()
+
+
+def _hold_no_layers(_: ECRResponse) -> None:
+    """moto keeps manifests only (API reference of GetDownloadUrlForLayer, errors)."""
+    raise JsonRESTError("LayersNotFoundException", "The specified layers could not be found.")

@@ -313,6 +313,11 @@ def test_every_printed_sample_runs_in_a_shell(tmp_path, monkeypatch, served):
                 assert 0 <= json.loads(told)["similarity"] <= 1
 
 
+def test_up_says_which_network_serves():
+    with up("similar=image-similarity", "--no-gateway") as (_, printed):
+        assert "\nsimilar serves embedded: VLAD of SIFT, OpenCV, float32\n" in printed
+
+
 def test_up_starts_no_gateway_for_other_handlers_or_when_told(folder):
     with up(folder) as (_, printed):
         assert "gateway" not in printed

@@ -14,7 +14,8 @@ from PIL import Image as Pillow
 from PIL import ImageCms, ImageOps
 
 from pixelserve.errors import ImageTooLarge, InvalidImage, OutputTooLarge, UnsupportedMediaType
-from pixelserve.imaging import Image, codecs, decode, encode, encoders, read_header
+from pixelserve.imaging import Image, decode, encode, encoders, read_header
+from pixelserve.imaging.formats import webp
 from pixelserve.settings import Settings
 
 SETTINGS = Settings()
@@ -184,7 +185,7 @@ def test_a_profile_is_converted_to_srgb_at_8_bit_and_carried_at_16() -> None:
 
 
 def test_other_formats_are_415_and_damage_is_400() -> None:
-    for data in (b"", b"hello", b"%PDF-1.7", b"GIF89a" + bytes(20), b"<svg/>"):
+    for data in (b"hello", b"%PDF-1.7", b"GIF89a" + bytes(20), b"<svg/>"):
         with pytest.raises(UnsupportedMediaType, match="Send JPEG, PNG, BMP, WebP or TIFF"):
             decode(data, SETTINGS)
     for format in ("JPEG", "PNG", "WEBP", "TIFF", "BMP"):
@@ -213,7 +214,7 @@ def test_limits_name_their_variable(settings: Settings, named: str) -> None:
 
 def test_a_decompression_bomb_is_refused_by_its_header(monkeypatch: pytest.MonkeyPatch) -> None:
     bomb = saved(Pillow.new("RGB", (6000, 6000)), "WEBP", lossless=True)
-    monkeypatch.setattr(codecs, "_decode_pixels", None)
+    monkeypatch.setattr(webp, "_decode", None)
     with pytest.raises(ImageTooLarge, match="PIXELSERVE_MAX_DECODE_RATIO"):
         decode(bomb, SETTINGS)
 
@@ -223,15 +224,10 @@ def test_what_a_format_cannot_hold() -> None:
         encode(Image(np.zeros((1, 16_384, 3), np.uint8)), "webp")
 
 
-def test_the_fall_backs_give_the_same_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fall_back_gives_the_same_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     image = Image(picture(100, 120))
-    fast = decode(encoded(image, "png"), SETTINGS).pixels
-    jpeg = decode(encoded(image, "jpeg"), SETTINGS).pixels
     monkeypatch.setattr(encoders, "isal_zlib", None)
-    monkeypatch.setattr(encoders, "simplejpeg", None)
-    monkeypatch.setattr(codecs, "simplejpeg", None)
-    assert np.array_equal(decode(encoded(image, "png"), SETTINGS).pixels, fast)
-    assert np.abs(decode(encoded(image, "jpeg"), SETTINGS).pixels.astype(int) - jpeg).mean() < 2
+    assert np.array_equal(decode(encoded(image, "png"), SETTINGS).pixels, image.pixels)
 
 
 def test_real_files_read_as_pillow_reads_them(assets: Path) -> None:

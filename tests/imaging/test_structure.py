@@ -11,9 +11,10 @@ import pytest
 from drawing import picture
 from PIL import Image as Pillow
 
-from pixelserve.errors import InvalidImage, UnsupportedMediaType
+from pixelserve.errors import InvalidImage
 from pixelserve.imaging import Image, decode, encode
-from pixelserve.imaging.structure import MOST_CHUNKS, MOST_SCANS, MOST_SEGMENTS, check_structure
+from pixelserve.imaging.formats.jpeg import MOST_SCANS, MOST_SEGMENTS
+from pixelserve.imaging.formats.png import MOST_CHUNKS
 from pixelserve.settings import Settings
 
 SETTINGS = Settings()
@@ -35,7 +36,8 @@ def test_a_jpeg_of_endless_scans() -> None:
     scans = data.count(b"\xff\xda")
     assert np.asarray(Pillow.open(io.BytesIO(data))).shape == decode(data, SETTINGS).pixels.shape
     fits = data[:-2] + last * (MOST_SCANS - scans) + b"\xff\xd9"
-    assert check_structure(fits) is fits
+    with pytest.raises(InvalidImage, match="damaged"):  # scans are not sent twice; their number is no reason
+        decode(fits, SETTINGS)
     with pytest.raises(InvalidImage, match="scans"):
         decode(data[:-2] + last * (MOST_SCANS - scans + 1) + b"\xff\xd9", SETTINGS)
 
@@ -65,7 +67,6 @@ def test_text_in_a_png_is_not_inflated(depth: int) -> None:
     data = b"".join(encode(Image(picture(40, 40, 3, depth)), "png"))
     text = chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(7_000_000)))
     file = data[:33] + text * 20 + data[33:-12] + text * 20 + data[-12:]
-    assert check_structure(file) == data
     assert np.array_equal(decode(file, SETTINGS).pixels, decode(data, SETTINGS).pixels)
 
 
@@ -92,11 +93,4 @@ def test_a_tiff_tile_far_larger_than_the_picture(depth: int) -> None:
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
     data = b"II*\0" + struct.pack("<I", 8 + len(tile)) + tile + struct.pack("<H", len(tags)) + entries + bytes(4)
     with pytest.raises(InvalidImage, match="tiles of 16384 x 16384 pixels"):
-        decode(data, SETTINGS)
-
-
-def test_a_bmp_of_run_lengths() -> None:
-    head = struct.pack("<IiiHHIIiiII", 40, 16, 16, 1, 8, 1, 4, 0, 0, 256, 0)
-    data = b"BM" + struct.pack("<IHHI", 14 + 40 + 1024 + 4, 0, 0, 14 + 40 + 1024) + head + bytes(1024) + b"\1\1\0\1"
-    with pytest.raises(UnsupportedMediaType, match="uncompressed"):
         decode(data, SETTINGS)

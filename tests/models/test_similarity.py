@@ -17,7 +17,7 @@ from pixelserve.errors import CheckpointError, ImageTooLarge
 from pixelserve.imaging.image import Image
 from pixelserve.models import vlad
 from pixelserve.models.resnet import ResNet18
-from pixelserve.models.similarity import EMBEDDED, Embedder, cosine, normalized
+from pixelserve.models.similarity import VOCABULARY, Embedder, cosine, normalized
 from pixelserve.settings import Settings
 
 SETTINGS = Settings()
@@ -127,4 +127,4 @@ def test_fitting_gives_the_same_bytes_again(tmp_path: Path) -> None:
 
 
 def test_the_shipped_vocabulary_is_small() -> None:
-    assert EMBEDDED.stat().st_size < 1_300_000
+    assert VOCABULARY.stat().st_size < 1_300_000

@@ -11,7 +11,7 @@ import pytest
 import torch
 from drawing import picture
 
-from pixelserve.errors import CheckpointError, OutputTooLarge
+from pixelserve.errors import OutputTooLarge
 from pixelserve.imaging.image import Image, Pixels
 from pixelserve.imaging.resample import resize
 from pixelserve.models import devices
@@ -149,19 +149,6 @@ def test_an_unshuffling_rrdbnet_takes_odd_sizes(tmp_path: Path) -> None:
     whole = Upscaler.load(str(tmp_path), dataclasses.replace(SETTINGS, tile=512))
     image = Image(picture(75, 97))
     assert np.array_equal(upscaler.upscale(image, 2).pixels, whole.upscale(image, 2).pixels)
-
-
-def test_two_networks_of_one_scale_are_refused(tmp_path: Path) -> None:
-    for name in ("a.pth", "b.pth"):
-        _save(SRVGGNetCompact(num_feat=8, num_conv=1, upscale=2), tmp_path / name)
-    with pytest.raises(CheckpointError, match="is a second network for scale 2"):
-        Upscaler.load(str(tmp_path), SETTINGS)
-
-
-def test_a_network_of_scale_3_is_refused(tmp_path: Path) -> None:
-    _save(SRVGGNetCompact(num_feat=8, num_conv=1, upscale=3), tmp_path / "x3.pth")
-    with pytest.raises(CheckpointError, match="enlarges 3 times; 2 and 4 are served"):
-        Upscaler.load(str(tmp_path), SETTINGS)
 
 
 def test_too_large_an_answer_is_refused_before_computing() -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import gzip
 import http.server
+import random
 import socket
 import ssl
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -63,10 +66,24 @@ class Site(http.server.BaseHTTPRequestHandler):
             case "/no-http":
                 self._send(b"220 mail.test ESMTP\r\n")
             case "/gzip":
-                self._answer(200, b"\x1f\x8b\x08 no more of it", Content_Encoding="gzip")
+                self._answer(200, gzip.compress(b"x" * 500), Content_Encoding="gzip")
+            case "/deflate":
+                self._answer(200, zlib.compress(b"x" * 500), Content_Encoding="Deflate")
+            case "/twice":
+                self._answer(200, zlib.compress(gzip.compress(b"x" * 500)), Content_Encoding="gzip, deflate")
+            case "/identity":
+                self._answer(200, b"x" * 500, Content_Encoding="identity")
+            case "/no-gzip":
+                self._answer(200, b"x" * 500, Content_Encoding="gzip")
+            case "/half-gzip":
+                self._answer(200, gzip.compress(random.randbytes(500))[:300], Content_Encoding="gzip")
+            case "/gzip-bomb":
+                self._answer(200, gzip.compress(bytes(900_000)), Content_Encoding="gzip")
+            case "/brotli":
+                self._answer(200, b"x" * 500, Content_Encoding="br")
             case "/head":
                 self._answer(200, b"".join(b"%s: %s\n" % (n.encode(), v.encode()) for n, v in self.headers.items()))
-            case "/%C3%BC%20b.png":
+            case "/%C3%BC%20b.png" | "/%C3%BC%20%E4%BD%A0.png":
                 self._answer(200, self.path.encode())
             case "/nowhere":
                 self._answer(302, b"", Location="http://[")

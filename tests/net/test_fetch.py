@@ -118,7 +118,7 @@ def test_refused(url: str) -> None:
     [
         ("http://127.1/", "127.1 is an internal address; only public ones are fetched."),
         ("file:///etc/passwd", "URLs of the scheme 'file' are not fetched: use http, https or s3."),
-        ("http://exa mple.com/", "The URL is not valid: it needs a host, and no spaces."),
+        ("http://exa mple.com/", "The URL is not valid: it needs a host, without spaces."),
         ("http://u:p@example.com/", "URLs with a user name or password are not fetched."),
         ("http://" + "a" * 10_000, "The URL is longer than 8,192 characters."),
         ("s3://" + "a" * 10_000, "The S3 URL is too long or holds characters that no key has."),
@@ -168,6 +168,9 @@ def test_too_large(site: str, path: str) -> None:
         ("/slow-headers", "127.0.0.1 could not be fetched: it took longer than 1 s."),
         ("/continue", "127.0.0.1 could not be fetched: it took longer than 1 s."),
         ("/long-head", "127.0.0.1 could not be fetched: the connection failed."),
+        ("/no-gzip", "127.0.0.1 called its answer gzip, and it is not."),
+        ("/half-gzip", "The file at the URL is cut off."),
+        ("/brotli", "127.0.0.1 answered in the encoding 'br', which is not read."),
         ("/no-http", "127.0.0.1 could not be fetched: the connection failed."),
     ],
 )
@@ -318,8 +321,28 @@ def test_no_cookie_is_sent_back(site: str) -> None:
     assert b"session=1" not in fetch(f"{site}/cookie", PRIVATE)
 
 
-def test_what_comes_compressed_all_the_same_is_not_unpacked(site: str) -> None:
-    assert fetch(f"{site}/gzip", PRIVATE).startswith(b"\x1f\x8b\x08")
+@pytest.mark.parametrize("path", ["/gzip", "/deflate", "/twice", "/identity"])
+def test_what_comes_compressed_all_the_same_is_unpacked(site: str, path: str) -> None:
+    assert fetch(site + path, PRIVATE) == b"x" * 500
+
+
+def test_what_unpacks_to_too_much(site: str) -> None:
+    with pytest.raises(FetchTooLarge):
+        fetch(f"{site}/gzip-bomb", PRIVATE)
+
+
+@pytest.mark.parametrize("path", ["/ü 你.png", "/%C3%BC 你.png", "/ü%20%E4%BD%A0.png"])
+@pytest.mark.parametrize("around", ["", " ", "\n"])
+def test_urls_with_blanks_and_letters_beyond_ascii(site: str, path: str, around: str) -> None:
+    assert fetch(f"{around}{site}{path}{around}", PRIVATE) == b"/%C3%BC%20%E4%BD%A0.png"
+
+
+@pytest.mark.parametrize("target", ["/ü 你.png", "/%C3%BC%20%E4%BD%A0.png", "/ü%20你.png"])
+def test_redirects_to_such(site: str, target: str) -> None:
+    sites.Site.location = target.encode()
+    assert fetch(f"{site}/anywhere", PRIVATE) == b"/%C3%BC%20%E4%BD%A0.png"
+    sites.Site.location = f"{site}{target}".encode()
+    assert fetch(f"{site}/anywhere", PRIVATE) == b"/%C3%BC%20%E4%BD%A0.png"
 
 
 def test_proxies_and_passwords_of_the_environment_are_not_used(

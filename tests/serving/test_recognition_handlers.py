@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
+import struct
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -127,3 +129,15 @@ def test_other_mistakes_are_4xx(segmentation: Server, similarity: Server) -> Non
     for server in (segmentation, similarity):
         assert server.loaded() == 1
         assert "Traceback" not in server.log_path.read_text()
+
+
+@pytest.mark.parametrize("size", [(4_097, 10), (10, 4_097)])
+def test_an_edge_that_is_not_taken_is_refused_before_the_pixels_are_decoded(
+    segmentation: Server, similarity: Server, size: tuple[int, int]
+) -> None:
+    whole = png(np.zeros((*size, 3), np.uint8))
+    damaged = whole[:33] + struct.pack("!I4s4sI", 4, b"IDAT", b"none", zlib.crc32(b"IDATnone")) + whole[-12:]
+    for server in (segmentation, similarity):
+        answer = server.invoke(damaged, "image/png", accept="*/*")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (413, "image_too_large")
+        assert "4,096" in answer.json()["error"]["message"]

@@ -185,6 +185,12 @@ def test_json_may_come_without_its_type(server: Server) -> None:
         (png(), "text/plain", {}, 415, "unsupported_media_type", "image/"),
         (png(np.zeros((1200, 1200, 3), np.uint8)), "image/png", {"x_amzn_sagemaker_custom_attributes": "scale=4"},
          413, "output_too_large", "PIXELSERVE_MAX_PIXELS_OUT"),
+        (png(np.zeros((1, 9_000, 3), np.uint8)), "image/png", {"accept": "image/webp"}, 413, "output_too_large",
+         "WebP"),
+        (b"GIF89a" + bytes(20), "image/gif", {}, 415, "unsupported_media_type", "This is GIF"),
+        (b"GIF89a" + bytes(20), "image/jpeg", {}, 415, "unsupported_media_type", "called image/jpeg, but it is GIF"),
+        (b"GIF89a" + bytes(20), "application/octet-stream", {}, 415, "unsupported_media_type", "This is GIF"),
+        (b"<!doctype html>", "", {}, 415, "unsupported_media_type", "web page"),
         (png(np.zeros((1, 20_000, 3), np.uint8)), "image/png", {}, 413, "image_too_large", "PIXELSERVE_MAX_EDGE"),
     ],
 )  # fmt: skip

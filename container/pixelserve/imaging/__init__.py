@@ -5,27 +5,29 @@ from typing import TYPE_CHECKING
 from pixelserve.lazy import exports
 
 if TYPE_CHECKING:
-    from pixelserve.imaging.codecs import Header, decode, read_header
+    from pixelserve.imaging.codecs import decode, read_header
     from pixelserve.imaging.encoders import encode, flatten, to_8_bit
+    from pixelserve.imaging.formats import Header
     from pixelserve.imaging.headers import read_size
     from pixelserve.imaging.image import Image, Pixels
     from pixelserve.imaging.inputs import load_image
     from pixelserve.imaging.requests import encode_answer, read_request
     from pixelserve.imaging.resample import resize
-    from pixelserve.imaging.sizes import Plan, check_input, check_ratio, plan_output
+    from pixelserve.imaging.sizes import Plan, check_edge, check_format, check_input, check_ratio, plan_output
     from pixelserve.imaging.tiling import Progress, Tiles, run_tiled
 else:
     __getattr__ = exports(
         __name__,
         {
-            ".codecs": "Header decode read_header",
+            ".codecs": "decode read_header",
             ".encoders": "encode flatten to_8_bit",
+            ".formats": "Header",
             ".image": "Image Pixels",
             ".headers": "read_size",
             ".inputs": "load_image",
             ".requests": "encode_answer read_request",
             ".resample": "resize",
-            ".sizes": "Plan check_input check_ratio plan_output",
+            ".sizes": "Plan check_edge check_format check_input check_ratio plan_output",
             ".tiling": "Progress Tiles run_tiled",
         },
         moved={
@@ -43,6 +45,8 @@ __all__ = [
     "Plan",
     "Progress",
     "Tiles",
+    "check_edge",
+    "check_format",
     "check_input",
     "check_ratio",
     "decode",

@@ -9,24 +9,18 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import simplejpeg
 from PIL import Image as Pillow
 
-from pixelserve.errors import OutputTooLarge
 from pixelserve.imaging.image import Image, Pixels
-from pixelserve.media_types import MEDIA_TYPES, essence
+from pixelserve.imaging.sizes import check_format
+from pixelserve.media_types import MEDIA_TYPES, format_of
 
-try:
-    import simplejpeg
-except ImportError:  # an optional accelerator
-    simplejpeg = None
 try:
     from isal import isal_zlib
 except ImportError:  # an optional accelerator
     isal_zlib = None  # type: ignore[assignment]
 
-_FORMATS = {media_type: name for name, media_type in MEDIA_TYPES.items()}
-WEBP_EDGE = 16_383
-JPEG_EDGE = 65_500
 _PNG_COLOR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 _STRIP_BYTES = 1 << 20
 
@@ -39,7 +33,8 @@ def encode(image: Image, format: str, quality: int = 90) -> list[bytes | memoryv
     (1 to 100) is for jpeg and webp.
     Raises OutputTooLarge for edges the format cannot hold, ValueError for another format.
     """
-    format = _FORMATS.get(essence(format), format)
+    format = format_of(format)
+    check_format(image.width, image.height, format)
     if format == "npy":
         return [_npy_header(image.pixels), np.ascontiguousarray(image.pixels).data.cast("B")]
     if format == "png":
@@ -92,10 +87,8 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def _jpeg(image: Image, quality: int) -> bytes:
-    if max(image.width, image.height) > JPEG_EDGE:
-        raise OutputTooLarge(f"JPEG holds edges up to {JPEG_EDGE:,} pixels. Ask for PNG.", param="format")
     pixels = flatten(to_8_bit(image.pixels))
-    if simplejpeg is not None and image.icc is None:
+    if image.icc is None:
         grey = pixels.shape[2] == 1
         encoded: bytes = simplejpeg.encode_jpeg(
             pixels, quality, "GRAY" if grey else "RGB", colorsubsampling="Gray" if grey else "420"
@@ -105,8 +98,6 @@ def _jpeg(image: Image, quality: int) -> bytes:
 
 
 def _webp(image: Image, quality: int) -> bytes:
-    if max(image.width, image.height) > WEBP_EDGE:
-        raise OutputTooLarge(f"WebP holds edges up to {WEBP_EDGE:,} pixels. Ask for PNG or JPEG.", param="format")
     return _with_pillow(to_8_bit(image.pixels), image.icc, format="WEBP", quality=quality)
 
 

@@ -6,11 +6,20 @@ import math
 from dataclasses import dataclass
 
 from pixelserve.errors import ImageTooLarge, OutputTooLarge
+from pixelserve.media_types import format_of
 from pixelserve.schema import TARGET_PIXELS, Target
 from pixelserve.settings import Settings
 
-BOMB_FLOOR_PIXELS = 4_000_000
-"""Below this many pixels a high ratio of decoded to encoded bytes does no harm."""
+BOMB_FLOOR_BYTES = 64 * 1024 * 1024
+"""Below this many decoded bytes a high ratio to the encoded ones does no harm: a blank page is no bomb."""
+MOST_SCANNED_PIXELS = 750_000_000
+"""Pixels times scans of a JPEG, some two seconds of a core. Encoders write about ten scans."""
+
+
+FORMAT_EDGES = {"jpeg": 65_500, "webp": 16_383}
+"""Longest edge that an answer of a format holds: libjpeg's limit, and RFC 9649's."""
+_INSTEAD = {"jpeg": "PNG", "webp": "PNG or JPEG"}
+_WRITTEN = {"jpeg": "JPEG", "webp": "WebP"}
 
 
 @dataclass(frozen=True)
@@ -40,14 +49,41 @@ def check_input(width: int, height: int, settings: Settings) -> None:
         )
 
 
+def check_edge(width: int, height: int, longest: int) -> None:
+    """Raises ImageTooLarge for edges that a feature does not take, whatever the settings allow."""
+    if max(width, height) > longest:
+        raise ImageTooLarge(f"The image has {width} x {height} pixels; its edges may have {longest:,}. Shrink it.")
+
+
+def check_format(width: int, height: int, format: str) -> None:
+    """Raises OutputTooLarge for an answer of longer edges than a file of its `format`, or media type, can have."""
+    format = format_of(format)
+    most = FORMAT_EDGES.get(format)
+    if most is not None and max(width, height) > most:
+        raise OutputTooLarge(
+            f"The answer would have {width} x {height} pixels; {_WRITTEN[format]} holds edges up to {most:,}. Ask for "
+            f"{_INSTEAD[format]}.",
+            param="format",
+        )
+
+
 def check_ratio(width: int, height: int, bits: int, size: int, settings: Settings) -> None:
-    """Raises ImageTooLarge for a decompression bomb: too many `bits` a pixel for a file of `size` bytes."""
-    pixels = width * height
-    if pixels > BOMB_FLOOR_PIXELS and pixels * bits // 8 > settings.max_decode_ratio * size:
+    """Raises ImageTooLarge for a decompression bomb: too many `bits` a pixel, as stored, for a file of `size` bytes."""
+    decoded = width * height * bits // 8
+    if decoded > BOMB_FLOOR_BYTES and decoded > settings.max_decode_ratio * size:
         raise ImageTooLarge(
             f"The image has {width} x {height} pixels in a file of {size:,} bytes, more than "
             f"{settings.max_decode_ratio:,} bytes for each stored one. Save it in another format, or raise "
             "PIXELSERVE_MAX_DECODE_RATIO."
+        )
+
+
+def check_scans(width: int, height: int, scans: int) -> None:
+    """Raises ImageTooLarge for a JPEG that would cost a decoder seconds: each scan goes over all its pixels."""
+    if width * height * scans > MOST_SCANNED_PIXELS:
+        raise ImageTooLarge(
+            f"The image has {width} x {height} pixels in {scans} scans, more than can be decoded in time. Save it with "
+            "fewer scans, or as baseline JPEG."
         )
 
 

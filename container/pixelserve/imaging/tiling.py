@@ -1,9 +1,12 @@
 """Running a network over a picture tile by tile: memory bounded by the tile, not the picture.
 
 Exact: each tile is read with so much of its surroundings (`overlap`, at least the network's reach) that what it writes
-is what the whole picture would give; tiles at the picture's edge end where the picture ends, so the network pads them
-as it would the whole. Feathered: where the reach is too far to afford, tiles are laid over one another with a linear
-fade `2 * overlap` pixels wide, which hides the joints and leaves a difference that the overlap bounds only in practice.
+is what the whole picture would give. Feathered: where the reach is too far to afford, tiles are laid over one another
+with a linear fade `2 * overlap` pixels wide, which hides the joints and leaves a difference that the overlap bounds
+only in practice.
+
+Networks take what lies beyond their input for black. So that this does not show at the picture's edge, a tile there is
+read with a `border` of repeated edge pixels.
 """
 
 from __future__ import annotations
@@ -27,13 +30,17 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Tiles:
-    """How to cut: a tile writes at most `tile`² input pixels; where it starts is a multiple of `multiple`."""
+    """How to cut: a tile writes at most `tile`² input pixels; where it starts is a multiple of `multiple`.
+
+    `border` is a multiple of it, too.
+    """
 
     scale: int
     tile: int
     overlap: int
     feathered: bool = False
     multiple: int = 1
+    border: int = 0
 
 
 @dataclass(frozen=True)
@@ -101,25 +108,37 @@ def _cuts(length: int, most: int, multiple: int) -> list[tuple[int, int]]:
 
 
 def _run_block(network: EnlargeTile, pixels: Pixels, block: _Block, tiles: Tiles, out: Pixels) -> None:
-    overlap = math.ceil(tiles.overlap / tiles.multiple) * tiles.multiple
-    top, left = max(0, block.top - overlap), max(0, block.left - overlap)
-    bottom = min(pixels.shape[0], block.top + block.height + overlap)
-    right = min(pixels.shape[1], block.left + block.width + overlap)
-    result = network(pixels[top:bottom, left:right])
-    scale = tiles.scale
+    overlap = math.ceil(max(tiles.overlap, tiles.border) / tiles.multiple) * tiles.multiple
+    height, width = pixels.shape[:2]
+    top, left = max(-tiles.border, block.top - overlap), max(-tiles.border, block.left - overlap)
+    bottom = min(height + tiles.border, block.top + block.height + overlap)
+    right = min(width + tiles.border, block.left + block.width + overlap)
+    written = block
+    if tiles.feathered:
+        y, x = max(0, top), max(0, left)
+        written = _Block(y, x, min(height, bottom) - y, min(width, right) - x)
+    result = network(_surrounded(pixels, top, left, bottom, right))
+    target = _view(out, written, tiles.scale)
+    y, x = (written.top - top) * tiles.scale, (written.left - left) * tiles.scale
+    result = result[y : y + target.shape[0], x : x + target.shape[1]]
     if not tiles.feathered:
-        y, x = (block.top - top) * scale, (block.left - left) * scale
-        target = _view(out, block.top, block.left, block.height, block.width, scale)
-        target[...] = result[y : y + target.shape[0], x : x + target.shape[1]]
+        target[...] = result
         return
-    target = _view(out, top, left, bottom - top, right - left, scale)
-    fade_y = _fade(target.shape[0], 2 * overlap * scale if block.top else 0)
-    fade_x = _fade(target.shape[1], 2 * overlap * scale if block.left else 0)
+    fade_y = _fade(target.shape[0], 2 * overlap * tiles.scale if block.top else 0)
+    fade_x = _fade(target.shape[1], 2 * overlap * tiles.scale if block.left else 0)
     _lay_over(target, result, fade_y[:, None, None] * fade_x[:, None])
 
 
-def _view(out: Pixels, top: int, left: int, height: int, width: int, scale: int) -> Pixels:
-    return out[top * scale : (top + height) * scale, left * scale : (left + width) * scale]
+def _surrounded(pixels: Pixels, top: int, left: int, bottom: int, right: int) -> Pixels:
+    """A copy of a part of the picture, which may reach beyond its edges: their pixels are repeated there."""
+    height, width = pixels.shape[:2]
+    beyond = ((max(0, -top), max(0, bottom - height)), (max(0, -left), max(0, right - width)), (0, 0))
+    return np.pad(pixels[max(0, top) : bottom, max(0, left) : right], beyond, mode="edge")
+
+
+def _view(out: Pixels, block: _Block, scale: int) -> Pixels:
+    bottom, right = block.top + block.height, block.left + block.width
+    return out[block.top * scale : bottom * scale, block.left * scale : right * scale]
 
 
 def _fade(length: int, width: int) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ import httpx
 
 from pixelserve.errors import BadRequest, PixelserveError, Unavailable
 from pixelserve.local.sources import Source
-from pixelserve.observe import LogLine
+from pixelserve.observe import LogLine, ServedNetwork, read_networks
 from pixelserve.processes import START_SECONDS, ServerFailed, ServerProcess, Stop, stop_all
 from pixelserve.wire import DESCRIPTOR, bind
 
@@ -90,6 +90,13 @@ class Endpoint:
         except httpx.TransportError:
             ping = None
         return self.server.why_not_ready(ping)
+
+    def networks(self) -> list[ServedNetwork]:
+        """Which networks serve, as its /metrics tell; none of a handler that does not tell, nor by the Java server."""
+        try:
+            return read_networks(httpx.get(f"{self.url}/metrics", timeout=PING_SECONDS, trust_env=False).text)
+        except (httpx.TransportError, ValueError):
+            return []
 
 
 def _reserve_port() -> socket.socket:

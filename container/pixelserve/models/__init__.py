@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from pixelserve.lazy import exports
 
 if TYPE_CHECKING:
+    from pixelserve.models.inputs import check_size
     from pixelserve.models.segmentation import Segmenter, cut_out
     from pixelserve.models.similarity import Embedder, cosine, normalized
     from pixelserve.models.super_resolution import Upscaler
@@ -13,6 +14,7 @@ else:
     __getattr__ = exports(
         __name__,
         {
+            ".inputs": "check_size",
             ".segmentation": "Segmenter cut_out",
             ".similarity": "Embedder cosine normalized",
             ".super_resolution": "Upscaler",
@@ -26,6 +28,7 @@ __all__ = [
     "Upscaler",
     "Weights",
     "WeightsError",
+    "check_size",
     "cosine",
     "cut_out",
     "find_weights",

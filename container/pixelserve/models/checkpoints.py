@@ -1,100 +1,80 @@
-"""Files of BasicSR and Real-ESRGAN (.pth, .safetensors) to networks, everything read from the tensors themselves."""
+"""Files of BasicSR and Real-ESRGAN (.pth, .safetensors) to their tensors, whatever they are wrapped in."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+import warnings
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from pixelserve.errors import CheckpointError
-from pixelserve.models.rrdbnet import RRDBNet
-from pixelserve.models.srvgg import SRVGGNetCompact
+from pixelserve.models.folders import check_download
 
-SUFFIXES = (".pth", ".safetensors")
-FITS = "Files of SRVGGNetCompact and RRDBNet fit, as Real-ESRGAN and BasicSR write them."
+SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors")
+ENVELOPES = (
+    "params_ema", "params", "state_dict", "model_state_dict", "model", "generator_ema", "generator", "netG",
+)  # fmt: skip
+"""Names under which training code stores the tensors, the averaged ones first."""
+DEEPEST_ENVELOPE = 4
 
 StateDict = dict[str, Tensor]
 
 
-@dataclass(frozen=True)
-class NetworkInfo:
-    """What must be known of a network to run it in tiles."""
-
-    architecture: str
-    scale: int
-    """Factor of both edges."""
-    reach: int
-    """How many input pixels to each side an output pixel depends on."""
-    multiple: int
-    """Both edges of the input must be multiples of this."""
-    bytes_per_pixel: int
-    """About the most memory in use at once for each input pixel, in float32."""
-
-
-def load_network(path: Path) -> tuple[nn.Module, NetworkInfo]:
-    """The network of a file, float32 on the CPU, for inference. Raises CheckpointError for files that do not fit."""
-    state = read_state_dict(path)
-    try:
-        network, info = _build(state)
-        network.load_state_dict(state)
-    except (KeyError, RuntimeError, IndexError, ValueError, ZeroDivisionError) as error:
-        keys = ", ".join(list(state)[:4])
-        raise CheckpointError(f"{path.name} holds no network known here (it begins with {keys}). {FITS}") from error
-    return network.eval().requires_grad_(False), info
-
-
 def read_state_dict(path: Path) -> StateDict:
-    """The tensors of a file: `params_ema`, else `params`, else the whole. Raises CheckpointError.
+    """The tensors of a file in float32, out of their envelopes. Raises CheckpointError.
 
-    .pth files are read with weights_only, which runs no code of theirs.
+    Pickled files are read with weights_only, which runs no code of theirs.
     """
+    check_download(path)
+    loaded = _load(path)
+    for _ in range(DEEPEST_ENVELOPE):
+        loaded = _opened(loaded)
+    tensors = loaded.items() if isinstance(loaded, dict) else ()
+    state = {name: tensor.float() for name, tensor in tensors if isinstance(name, str) and isinstance(tensor, Tensor)}
+    if not state:
+        found = ", ".join(map(str, list(loaded)[:4])) if isinstance(loaded, dict) and loaded else type(loaded).__name__
+        raise CheckpointError(f"{path.name} holds no state dict (but {found}). Save the network's state_dict().")
+    return state
+
+
+def _load(path: Path) -> object:
     try:
-        if path.suffix == ".safetensors":
-            loaded: object = load_file(path)
-        else:
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
+        if path.suffix.lower() == ".safetensors":
+            return load_file(path)
+        with warnings.catch_warnings(action="ignore"):  # on TorchScript, which is refused
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises a dozen kinds for broken files
-        raise CheckpointError(f"{path.name} cannot be read as weights. {FITS}") from error
-    if isinstance(loaded, dict):
-        loaded = loaded.get("params_ema", loaded.get("params", loaded))
-    if not isinstance(loaded, dict) or not loaded or not _is_state_dict(loaded):
-        raise CheckpointError(f"{path.name} holds no state dict. {FITS}")
-    return {name: tensor.float() for name, tensor in loaded.items()}
+        raise CheckpointError(f"{path.name} {_explain(path, str(error))}") from error
 
 
-def _is_state_dict(loaded: dict[object, object]) -> bool:
-    return all(isinstance(name, str) and isinstance(value, Tensor) for name, value in loaded.items())
+def _explain(path: Path, message: str) -> str:
+    if "TorchScript" in message:
+        return "is TorchScript, which is code. Save the network's state_dict() in its place."
+    if "unexpected EOF" in message or "Ran out of input" in message:
+        return f"ends early, after {path.stat().st_size:,} bytes: a download that broke off. Fetch it again."
+    if found := re.search(r"GLOBAL (\S+)", message):
+        return f"holds Python objects ({found[1]}), which are code. Save the network's state_dict() alone."
+    return "cannot be read as weights: it is damaged, or another kind of file."
 
 
-def _build(state: StateDict) -> tuple[nn.Module, NetworkInfo]:
-    return _build_rrdbnet(state) if "conv_first.weight" in state else _build_srvgg(state)
+def _opened(loaded: object) -> object:
+    if not isinstance(loaded, dict):
+        return loaded
+    inner = (loaded.get(name) for name in ENVELOPES)
+    return next((content for content in inner if isinstance(content, dict) and content), loaded)
 
 
-def _build_rrdbnet(state: StateDict) -> tuple[nn.Module, NetworkInfo]:
-    first = state["conv_first.weight"]
-    num_out_ch = state["conv_last.weight"].shape[0]
-    unshuffle = {1: 1, 4: 2, 16: 4}[first.shape[1] // num_out_ch]
-    scale = 4 // unshuffle
-    num_feat = first.shape[0]
-    num_block = len({name.split(".")[1] for name in state if name.startswith("body.")})
-    num_grow_ch = state["body.0.rdb1.conv1.weight"].shape[0]
-    network = RRDBNet(first.shape[1] // unshuffle**2, num_out_ch, scale, num_feat, num_block, num_grow_ch)
-    reach = (15 * num_block + 2 + 2) * unshuffle
-    info = NetworkInfo("RRDBNet", scale, reach, unshuffle, 4 * 3 * num_feat * scale**2)
-    return network, info
+def without_prefix(state: StateDict, first: Collection[str]) -> StateDict:
+    """The tensors of the network of which a tensor is called one of `first`, less the prefix that all of it has.
 
-
-def _build_srvgg(state: StateDict) -> tuple[nn.Module, NetworkInfo]:
-    numbers = sorted(int(name.split(".")[1]) for name in state if name.endswith(".weight"))
-    convolutions = [state[f"body.{number}.weight"] for number in numbers if state[f"body.{number}.weight"].ndim == 4]
-    first, last = convolutions[0], convolutions[-1]
-    if state["body.1.weight"].ndim != 1:
-        raise ValueError("no PReLU after the first convolution")
-    num_in_ch, num_feat, num_conv = first.shape[1], first.shape[0], len(convolutions) - 2
-    scale = round((last.shape[0] / num_in_ch) ** 0.5)
-    network = SRVGGNetCompact(num_in_ch, num_in_ch, num_feat, num_conv, scale)
-    info = NetworkInfo("SRVGGNetCompact", scale, num_conv + 2, 1, 4 * (3 * num_feat + 3 * last.shape[0]))
-    return network, info
+    Of several the averaged one (`ema`) is taken; what lies beside it, such as a discriminator, is left out.
+    """
+    prefixes = {name.removesuffix(last) for name in state for last in first if f".{name}".endswith(f".{last}")}
+    if not prefixes:
+        return state
+    prefix = min(prefixes, key=lambda prefix: ("ema" not in prefix, len(prefix)))
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}

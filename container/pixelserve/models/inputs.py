@@ -5,19 +5,20 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from pixelserve.errors import ImageTooLarge
-from pixelserve.imaging import Image, Pixels, flatten, to_8_bit
+from pixelserve.imaging import Image, Pixels, check_edge, flatten, to_8_bit
 
 LONGEST_EDGE = 4096
 """Of pictures to segment or compare, as AI Solution Kit documents it."""
 
 
+def check_size(width: int, height: int) -> None:
+    """Raises ImageTooLarge for edges above LONGEST_EDGE."""
+    check_edge(width, height, LONGEST_EDGE)
+
+
 def as_rgb(image: Image) -> Pixels:
     """(H, W, 3) uint8; grey spread, transparency laid on white. Raises ImageTooLarge for edges above LONGEST_EDGE."""
-    if max(image.width, image.height) > LONGEST_EDGE:
-        raise ImageTooLarge(
-            f"The image has {image.width} x {image.height} pixels; its edges may have {LONGEST_EDGE:,}. Shrink it."
-        )
+    check_size(image.width, image.height)
     pixels = flatten(to_8_bit(image.pixels))
     return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
 

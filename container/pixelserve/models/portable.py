@@ -7,7 +7,7 @@ published files are known by their names (`DESCRIPTORS`).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,8 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from pixelserve.errors import CheckpointError
 from pixelserve.imaging import Pixels
+from pixelserve.models.folders import check_download, find_networks
+from pixelserve.observe import ServedNetwork, announce
 
-SUFFIXES = (".onnx", ".xml", ".tflite", ".pth")
+SUFFIXES = (".onnx", ".xml", ".tflite")
 
 Network = Callable[[NDArray[Any]], NDArray[Any]]
 
@@ -76,9 +78,9 @@ DESCRIPTORS = {
 """By file name without its suffix. Sources: rembg for U2-Net, clovaai/ext_portrait_segmentation for SINet."""
 
 
-def find(folder: Path) -> Path | None:
-    """The network file in a folder, None without one. Raises CheckpointError for several."""
-    paths = sorted(path for path in folder.glob("*") if path.suffix in SUFFIXES) if folder.is_dir() else []
+def find(folder: str, suffixes: Collection[str] = SUFFIXES) -> Path | None:
+    """The network file in a folder, None without one. Raises CheckpointError for several, and for other files."""
+    paths = find_networks(folder, suffixes)
     if len(paths) > 1:
         raise CheckpointError(f"{folder} holds {', '.join(path.name for path in paths)}. Leave one network in it.")
     return paths[0] if paths else None
@@ -105,9 +107,11 @@ def load(path: Path, descriptor: Descriptor, threads: int) -> Network:
 
     `threads` of 0 leaves their number to the runtime.
     """
+    check_download(path)
+    architecture, runtime, loader = _LOADERS[path.suffix.lower()]
     try:
-        run = _LOADERS[path.suffix](path, descriptor, threads)
-        run(descriptor.input_of(np.zeros((descriptor.height, descriptor.width, 3), np.uint8)))
+        run = loader(path, descriptor, threads)
+        answer = run(descriptor.input_of(np.zeros((descriptor.height, descriptor.width, 3), np.uint8)))
     except ModuleNotFoundError as error:
         extra = "server" if error.name == "onnxruntime" else "openvino"
         raise CheckpointError(f"{path.name} needs {error.name}: in a clone, pip install '.[{extra}]'.") from error
@@ -115,6 +119,9 @@ def load(path: Path, descriptor: Descriptor, threads: int) -> Network:
         raise
     except Exception as error:  # the runtimes raise kinds of their own
         raise CheckpointError(f"{path.name} does not run as its descriptor says: {error}") from error
+    if not np.isfinite(answer).all():
+        raise CheckpointError(f"{path.name} gives NaN or infinity for a black picture: its weights are damaged.")
+    announce(ServedNetwork(path.name, architecture, "", runtime, "uint8" if descriptor.raw else "float32"))
     return run
 
 
@@ -160,10 +167,11 @@ def _load_openvino(path: Path, descriptor: Descriptor, threads: int) -> Network:
 def _load_torch(path: Path, _descriptor: Descriptor, _threads: int) -> Network:
     import torch
 
-    from pixelserve.models.checkpoints import read_state_dict
+    from pixelserve.models.checkpoints import read_state_dict, without_prefix
     from pixelserve.models.resnet import ResNet18
 
-    state = {name: value for name, value in read_state_dict(path).items() if not name.startswith("fc.")}
+    state = without_prefix(read_state_dict(path), ["layer1.0.conv1.weight"])
+    state = {name: value for name, value in state.items() if not name.startswith("fc.")}
     network = ResNet18()
     network.load_state_dict(state)
     network.eval().requires_grad_(False)
@@ -175,4 +183,10 @@ def _load_torch(path: Path, _descriptor: Descriptor, _threads: int) -> Network:
     return run
 
 
-_LOADERS = {".onnx": _load_onnx, ".xml": _load_openvino, ".tflite": _load_openvino, ".pth": _load_torch}
+_LOADERS = {
+    ".onnx": ("ONNX", "ONNX Runtime", _load_onnx),
+    ".xml": ("OpenVINO IR", "OpenVINO", _load_openvino),
+    ".tflite": ("TensorFlow Lite", "OpenVINO", _load_openvino),
+    ".pth": ("ResNet-18", "torch", _load_torch),
+}
+"""By suffix: what the file holds, what runs it, and how it is loaded."""

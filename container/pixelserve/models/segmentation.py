@@ -16,6 +16,7 @@ from pixelserve.models import portable
 from pixelserve.models.inputs import as_rgb, centred
 from pixelserve.models.people import PeopleFinder
 from pixelserve.models.portable import Descriptor
+from pixelserve.observe import EMBEDDED, ServedNetwork, announce
 from pixelserve.settings import Settings
 
 Alpha = NDArray[Any]
@@ -43,9 +44,10 @@ class Segmenter:
     @classmethod
     def load(cls, model_dir: str, settings: Settings) -> Segmenter:
         """The network in `model_dir` (see `portable`), else the classical default. Raises CheckpointError."""
-        path = portable.find(Path(model_dir))
+        path = portable.find(model_dir)
         if path is None:
             finder = PeopleFinder()
+            announce(ServedNetwork(EMBEDDED, "cascades, gradients and GrabCut", "", "OpenCV", "uint8"))
             return cls(lambda rgb: finder.mask(rgb).astype(np.float32) / 255)
         return cls(_Matting(path, settings))
 

@@ -14,10 +14,11 @@ from pixelserve.imaging import Image, Pixels
 from pixelserve.models import portable
 from pixelserve.models.inputs import as_rgb, centred
 from pixelserve.models.vlad import Vocabulary
+from pixelserve.observe import EMBEDDED, ServedNetwork, announce
 from pixelserve.settings import Settings
 
 Vector = NDArray[Any]
-EMBEDDED = Path(__file__).parent / "embedded" / "similarity.safetensors"
+VOCABULARY = Path(__file__).parent / "embedded" / "similarity.safetensors"
 
 
 class Embedder:
@@ -29,9 +30,10 @@ class Embedder:
     @classmethod
     def load(cls, model_dir: str, settings: Settings) -> Embedder:
         """The network in `model_dir` (see `portable`), else the embedded default. Raises CheckpointError."""
-        path = portable.find(Path(model_dir))
+        path = portable.find(model_dir, (*portable.SUFFIXES, ".pth"))
         if path is None:
-            return cls(Vocabulary.load(EMBEDDED).vector)
+            announce(ServedNetwork(EMBEDDED, "VLAD of SIFT", "", "OpenCV", "float32"))
+            return cls(Vocabulary.load(VOCABULARY).vector)
         return cls(_Backbone(path, settings))
 
     def vector(self, image: Image) -> Vector:

@@ -7,6 +7,7 @@ import functools
 import io
 import ssl
 import time
+import zlib
 from collections.abc import Iterator
 
 import httpcore
@@ -19,6 +20,10 @@ from pixelserve.settings import Settings
 
 LONGEST_URL = 8_192
 _BLOCK = 1 << 16
+_NO_CODINGS = ("", "identity", "aws-chunked")
+_DEFLATED = ("gzip", "x-gzip", "deflate")
+_ANY_HEADER = zlib.MAX_WBITS | 32
+"""zlib's own, or gzip's."""
 _HEADERS = {
     "Accept": "image/*, */*;q=0.1",
     "Accept-Encoding": "identity",
@@ -36,6 +41,7 @@ def fetch(
     Raises FetchRefused for what may not be fetched, FetchTooLarge above `fetch_max_bytes`, FetchFailed for anything
     that went wrong on the way, `fetch_timeout` seconds over all redirects included.
     """
+    url = url.strip()
     try:
         if not settings.fetch:
             raise FetchRefused("This endpoint fetches no URLs. Send the image as the body, or in Base64 as img.")
@@ -57,7 +63,7 @@ def _fetch_http(url: str, settings: Settings, resolve: Resolver, ssl_context: ss
     try:
         first = parse_url(url)
     except httpx.InvalidURL as error:
-        raise FetchRefused("The URL is not valid: it needs a host, and no spaces.") from error
+        raise FetchRefused("The URL is not valid: it needs a host, without spaces.") from error
     backend = GuardedBackend(
         allow_private=settings.fetch_allow_private,
         deadline=time.monotonic() + settings.fetch_timeout,
@@ -94,8 +100,8 @@ def parse_url(text: str) -> httpx.URL:
     if url.userinfo:
         raise FetchRefused("URLs with a user name or password are not fetched.")
     has_port = url.port is None or 0 < url.port < 1 << 16
-    if not url.raw_host or b"%" in url.raw_host or not has_port or " " in text:
-        raise httpx.InvalidURL("no host that could be looked up, no such port, or a space")
+    if not url.raw_host or b"%" in url.raw_host or not has_port:
+        raise httpx.InvalidURL("no host that could be looked up, or no such port")
     return url
 
 
@@ -109,7 +115,27 @@ def _read(response: httpx.Response, settings: Settings) -> bytes:
         body.write(block)
         if body.tell() > settings.fetch_max_bytes:
             raise _too_large(settings)
-    return body.getvalue()
+    return _without_codings(body.getvalue(), response, settings)
+
+
+def _without_codings(body: bytes, response: httpx.Response, settings: Settings) -> bytes:
+    """The body without its Content-Encoding, of which none was asked for, and some servers have one all the same."""
+    for coding in reversed(response.headers.get_list("Content-Encoding", split_commas=True)):
+        kind = coding.strip().lower()
+        if kind in _NO_CODINGS:
+            continue
+        if kind not in _DEFLATED:
+            raise FetchFailed(f"{response.url.host} answered in the encoding {kind[:20]!r}, which is not read.")
+        try:
+            inflater = zlib.decompressobj(_ANY_HEADER)
+            body = inflater.decompress(body, settings.fetch_max_bytes + 1)
+        except zlib.error as error:
+            raise FetchFailed(f"{response.url.host} called its answer {kind}, and it is not.") from error
+        if len(body) > settings.fetch_max_bytes:
+            raise _too_large(settings)
+        if not inflater.eof:
+            raise FetchFailed("The file at the URL is cut off.")
+    return body
 
 
 def _too_large(settings: Settings) -> FetchTooLarge:

@@ -10,6 +10,7 @@ import time
 import traceback
 from typing import Any
 
+from pixelserve.errors import PixelserveError
 from pixelserve.observe.lines import PROGRESS
 
 logger = logging.getLogger("pixelserve")
@@ -52,6 +53,14 @@ def log_failure(error: BaseException, request_id: str, function: str) -> None:
 def log_progress(request_id: str, done: int, total: int) -> None:
     """How far a request is, at level DEBUG: `LogLine.progress` reads it back."""
     logger.debug(PROGRESS, extra={"fields": {"request_id": request_id, "done": done, "total": total}})
+
+
+def log_load_failure(error: PixelserveError) -> None:
+    """Why a model did not load; with the traceback of the cause, unless that is an error that says what to do."""
+    cause = error.__cause__
+    logger.error(
+        "the model did not load: %s", error.message, exc_info=None if isinstance(cause, PixelserveError) else cause
+    )
 
 
 class AccessLog:

@@ -10,11 +10,14 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import asdict, fields
 
 from pixelserve.machine import memory_folder
+from pixelserve.observe.networks import ServedNetwork, announced
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+NETWORK = "pixelserve_network"
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
@@ -31,7 +34,7 @@ def prepare() -> Iterator[None]:
 
 
 class Metrics:
-    """The counters of one process."""
+    """The counters of one process, and which networks it has loaded by now."""
 
     def __init__(self) -> None:
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
@@ -51,6 +54,10 @@ class Metrics:
             "pixelserve_requests_held", "Waiting or in work", registry=registry, multiprocess_mode="livesum"
         )
         self._workers_lost = Counter("pixelserve_workers_lost", "Worker processes that ended", registry=registry)
+        labels = [field.name for field in fields(ServedNetwork)]
+        networks = Gauge(NETWORK, "A network that serves: 1", labels, registry=registry, multiprocess_mode="livemax")
+        for network in announced():
+            networks.labels(**asdict(network)).set(1)
         self._by_status: dict[int, Counter] = {}
         self.queue_seconds: Callable[[float], None] = self.stage("queue")
         self.batch_size: Callable[[float], None] = self._batch.observe
@@ -79,6 +86,16 @@ def render() -> bytes:
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return generate_latest(registry)
+
+
+def read_networks(text: str) -> list[ServedNetwork]:
+    """The networks that metrics in Prometheus' text format tell of."""
+    from prometheus_client.parser import text_string_to_metric_families
+
+    families = text_string_to_metric_families(text)
+    return [
+        ServedNetwork(**sample.labels) for family in families if family.name == NETWORK for sample in family.samples
+    ]
 
 
 def forget(pid: int) -> None:

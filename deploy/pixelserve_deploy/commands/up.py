@@ -295,10 +295,15 @@ a browser shows the playground there, and their description at {url}/explorer.
 def _explain_use(local: LocalRuntime, samples: list[tuple[Sample, Feature | None]], places: AsyncPlaces | None) -> str:
     exports = "\n".join(f"export {name}={value}" for name, value in local.environment().items())
     calls = "\n".join(sample.curl(local.url) for sample, _ in samples)
+    serving = "".join(
+        f"{endpoint.name} serves {network}\n"
+        for endpoint in local.endpoints.values()
+        for network in endpoint.networks()
+    )
     asynchronous = f"\nAsynchronous invocations, of NAME-async, write to {places.output}.\n" if places else ""
     return f"""
 The SageMaker Runtime is at {local.url}, with {", ".join(local.endpoints)}. Ctrl-C stops it.
-{asynchronous}
+{serving}{asynchronous}
 {exports}
 
 {calls}

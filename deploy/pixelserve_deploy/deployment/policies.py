@@ -136,7 +136,7 @@ class Place:
     def allow_looking(self, image: re.Match[str]) -> Iterator[Statement]:
         """What the preflight calls."""
         repository = self.arn("ecr", f"repository/{image['name']}", region=image["region"], account=image["account"])
-        yield allow(["ecr:BatchGetImage"], repository)
+        yield allow(["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"], repository)
         yield allow(["servicequotas:ListServiceQuotas"], "*")
         if self._spec.weights:
             bucket = self._spec.weights.removeprefix("s3://").partition("/")[0]

@@ -16,6 +16,7 @@ from typing import Any
 from pixelserve_deploy.aws import AwsError, Session
 from pixelserve_deploy.cost import load_books
 from pixelserve_deploy.deployment.facts import Facts
+from pixelserve_deploy.deployment.image_config import read_cuda
 from pixelserve_deploy.deployment.pricing import KINDS, SAGEMAKER
 from pixelserve_deploy.deployment.refusals import refuse
 from pixelserve_deploy.deployment.rules import check_template
@@ -113,8 +114,9 @@ def _check_image(spec: EndpointSpec, session: Session, facts: Facts) -> Found:
     if parts is None:
         return [], facts  # refused by our own rules
     repository, tag, digest = split_image(parts["rest"])
+    ecr = session.client("ecr")
     try:
-        answer = session.client("ecr").batch_get_image(
+        answer = ecr.batch_get_image(
             registryId=parts["account"],
             repositoryName=repository,
             imageIds=[{"imageDigest": digest} if digest else {"imageTag": tag}],
@@ -128,8 +130,10 @@ def _check_image(spec: EndpointSpec, session: Session, facts: Facts) -> Found:
         fix = "`pixelserve push NAME:TAG` puts one there and prints its URI."
         return [Check("image", Verdict.FAILED, f"{spec.image} is not in Amazon ECR", fix)], facts
     image = answer["images"][0]
-    facts = replace(facts, digest=image["imageId"]["imageDigest"])
-    return [_judge_image(spec, image)], facts
+    manifest = json.loads(image["imageManifest"])
+    cuda = read_cuda(ecr, parts["account"], repository, manifest)
+    facts = replace(facts, digest=image["imageId"]["imageDigest"], cuda=cuda)
+    return [_judge_image(spec, image, manifest, cuda)], facts
 
 
 def split_image(rest: str) -> tuple[str, str, str]:
@@ -139,14 +143,14 @@ def split_image(rest: str) -> tuple[str, str, str]:
     return repository, tag or "latest", digest
 
 
-def _judge_image(spec: EndpointSpec, image: dict[str, Any]) -> Check:
-    manifest = json.loads(image["imageManifest"])
+def _judge_image(spec: EndpointSpec, image: dict[str, Any], manifest: dict[str, Any], cuda: str | None) -> Check:
     kind = image.get("imageManifestMediaType") or manifest.get("mediaType", "")
     if kind != DOCKER_MANIFEST:
         fix = "Build with `pixelserve build`, push with `pixelserve push`: they make the manifests that are taken."
         return Check("image", Verdict.FAILED, f"its manifest is {kind}, which SageMaker and Lambda refuse", fix)
     size = sum(int(layer["size"]) for layer in manifest["layers"])
-    found = f"{image['imageId']['imageDigest'][:19]}, {size / 1e9:.1f} GB compressed"
+    device = "" if cuda is None else f", CUDA {cuda}" if cuda else ", for CPUs"
+    found = f"{image['imageId']['imageDigest'][:19]}, {size / 1e9:.1f} GB compressed{device}"
     if spec.mode is Mode.LAMBDA and size > LARGEST_LAMBDA_IMAGE:
         return Check("image", Verdict.FAILED, f"{found}; Lambda takes 10 GB", "Build for the CPU: --device cpu.")
     return Check("image", Verdict.OK, found)

@@ -10,7 +10,7 @@ import os
 from typing import Any
 
 from pixelserve.errors import NotReady, PixelserveError, State
-from pixelserve.observe import configure, tracing
+from pixelserve.observe import configure, log_load_failure, tracing
 from pixelserve.serving.answers import Answer, json_answer
 from pixelserve.serving.context import Context
 from pixelserve.serving.direct import Direct
@@ -37,7 +37,7 @@ class HandlerService:
         try:
             self._direct = Direct.load(settings())
         except PixelserveError as error:
-            logger.error("the model did not load: %s", error.message, exc_info=error.__cause__)
+            log_load_failure(error)
             state = error.state or State.LOAD_FAILED
             self._failure = NotReady(f"The model did not load: {error.message}", state=state)
 

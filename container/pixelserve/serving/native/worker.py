@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 from pixelserve.errors import HandlerError, PixelserveError, State
 from pixelserve.machine import cores
-from pixelserve.observe import Metrics, configure, tracing
+from pixelserve.observe import Metrics, configure, log_load_failure, tracing
 from pixelserve.processes import STOP_SIGNALS
 from pixelserve.serving import handler
 from pixelserve.serving.contract import ModelApp
@@ -63,7 +63,7 @@ async def serve(link: socket.socket, board: Board, index: int, is_retry: bool, t
         functions, model = await turns.result_of(partial(_load, config))
     except PixelserveError as error:
         if not is_retry:
-            logger.error("the model did not load: %s", error.message, exc_info=error.__cause__)
+            log_load_failure(error)
         channel.send(link, channel.FAILED, error.message, state=error.state or State.LOAD_FAILED)
         return EXIT_LOAD_FAILED
     logger.info("model loaded and warm in %.1f s", time.monotonic() - started)

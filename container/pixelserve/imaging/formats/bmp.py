@@ -1,0 +1,175 @@
+"""BMP (Microsoft's BITMAPCOREHEADER to BITMAPV5HEADER, OS/2 1 and 2), decoded here: no library reads all its kinds.
+
+Jason Summers's bmpsuite describes what writers made of the format. Run lengths are OpenCV's to decode.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from pixelserve.imaging.formats.bits import unpack
+from pixelserve.imaging.formats.header import Header, Source, damaged, unsupported
+from pixelserve.imaging.image import Pixels
+
+START = b"BM"
+
+_FILE_HEADER, _CORE, _INFO = 14, 12, 40
+_WITH_MASKS, _WITH_ALPHA_MASK = 52, 56
+_MICROSOFT = (_INFO, _WITH_MASKS, _WITH_ALPHA_MASK, 108, 124)
+"""Sizes of Microsoft's headers. Others are OS/2's, some of whose compressions have the same numbers."""
+_PLAIN, _RUNS_8, _RUNS_4, _MASKS, _ALPHA_MASKS = 0, 1, 2, 3, 6
+_NAMES = {4: "BMP that holds a JPEG", 5: "BMP that holds a PNG", 11: "CMYK BMP", 12: "CMYK BMP", 13: "CMYK BMP"}
+_OS2_NAMES = {3: "BMP with Huffman coding", 4: "BMP with run lengths of 24 bits"}
+_BITS = (1, 2, 4, 8, 16, 24, 32)
+_DEFAULT_MASKS = {16: (0x7C00, 0x03E0, 0x001F, 0), 32: (0xFF0000, 0xFF00, 0xFF, 0)}
+_EMBEDDED = b"DEBM"
+"""PROFILE_EMBEDDED of bV5CSType, as it lies in the file."""
+
+
+@dataclass(frozen=True)
+class _File:
+    width: int
+    height: int
+    from_top: bool
+    bits: int
+    compression: int
+    colors: Pixels
+    """The palette, (N, 3) uint8 RGB; empty where there is none."""
+    masks: tuple[int, int, int, int]
+    pixels: memoryview
+    """What follows the headers."""
+
+    @property
+    def stride(self) -> int:
+        return (self.width * self.bits + 31) // 32 * 4
+
+    @property
+    def is_grey(self) -> bool:
+        return len(self.colors) > 0 and bool((self.colors == self.colors[:, :1]).all())
+
+    @property
+    def channels(self) -> int:
+        return 1 if self.is_grey else 4 if self.masks[3] else 3
+
+
+def read(data: bytes) -> Source:
+    """Raises UnsupportedMediaType naming the kind, InvalidImage for damage."""
+    if len(data) < _FILE_HEADER + _CORE:
+        raise damaged("BMP")
+    file = _read_headers(data)
+    channels = file.channels
+    header = Header(
+        "bmp", file.width, file.height, channels, file.bits, space="GRAY" if channels == 1 else "RGB",
+        profile=_read_profile(data),
+    )  # fmt: skip
+    if file.compression in (_RUNS_8, _RUNS_4):
+        return Source(header, lambda: _decode_runs(file))
+    if len(file.pixels) < file.stride * (file.height - 1) + (file.width * file.bits + 7) // 8:
+        raise damaged("BMP", "is cut off")
+    return Source(header, lambda: _decode_rows(file))
+
+
+def _read_headers(data: bytes) -> _File:
+    offset, size = struct.unpack_from("<II", data, 10)
+    if size == _CORE:
+        width, height, _, bits = struct.unpack_from("<HHHH", data, 18)
+        compression = used = 0
+    elif 16 <= size <= 124:
+        head = data[_FILE_HEADER : _FILE_HEADER + min(size, _INFO)].ljust(_INFO, b"\0")
+        _, width, height, _, bits, compression, _, _, _, used, _ = struct.unpack("<IiiHHIIiiII", head)
+    else:
+        raise damaged("BMP")
+    _check_kind(size, bits, compression)
+    if width <= 0 or not height or _FILE_HEADER + size > len(data):
+        raise damaged("BMP")
+    behind = _FILE_HEADER + size
+    masks = _DEFAULT_MASKS.get(bits, (0, 0, 0, 0))
+    if compression in (_MASKS, _ALPHA_MASKS):
+        count = 4 if compression == _ALPHA_MASKS or size >= _WITH_ALPHA_MASK else 3
+        masks = (*struct.unpack_from(f"<{count}I", data, _FILE_HEADER + _INFO), 0)[:4]
+        behind = max(behind, _FILE_HEADER + _INFO + 4 * count)
+    colors = _read_palette(data, behind, offset, bits, used, 3 if size == _CORE else 4)
+    return _File(width, abs(height), height < 0, bits, compression, colors, masks, memoryview(data)[offset:])
+
+
+def _check_kind(size: int, bits: int, compression: int) -> None:
+    names = _NAMES if size in _MICROSOFT else _NAMES | _OS2_NAMES
+    if compression in names:
+        raise unsupported(names[compression])
+    if bits == 64:
+        raise unsupported("BMP of 64 bits a pixel")
+    fitting = {_PLAIN: _BITS, _RUNS_8: (8,), _RUNS_4: (4,), _MASKS: (16, 32), _ALPHA_MASKS: (16, 32)}
+    if bits not in fitting.get(compression, ()):
+        raise damaged("BMP")
+
+
+def _read_palette(data: bytes, start: int, offset: int, bits: int, used: int, entry: int) -> Pixels:
+    """Up to 2 to the `bits` colours of `entry` bytes, as many as are said and as lie before the pixels."""
+    if bits > 8:
+        return np.empty((0, 3), np.uint8)
+    count = min(used or 1 << bits, 1 << bits, max(0, min(offset, len(data)) - start) // entry)
+    stored = np.frombuffer(data, np.uint8, count * entry, start)
+    return stored.reshape(-1, entry)[:, 2::-1]
+
+
+def _read_profile(data: bytes) -> bytes | None:
+    """The profile that a BITMAPV5HEADER embeds."""
+    size = struct.unpack_from("<I", data, _FILE_HEADER)[0]
+    if size != 124 or data[_FILE_HEADER + 56 : _FILE_HEADER + 60] != _EMBEDDED:
+        return None
+    start, length = struct.unpack_from("<II", data, _FILE_HEADER + 112)
+    return data[_FILE_HEADER + start : _FILE_HEADER + start + length]
+
+
+def _decode_rows(file: _File) -> Pixels:
+    stored = np.zeros(file.stride * file.height, np.uint8)  # the padding of the last row may be missing
+    given = np.frombuffer(file.pixels[: len(stored)], np.uint8)
+    stored[: len(given)] = given
+    rows = stored.reshape(file.height, file.stride)
+    rows = rows if file.from_top else rows[::-1]
+    if file.bits == 24:
+        return rows[:, : 3 * file.width].reshape(file.height, file.width, 3)[..., ::-1]
+    if file.bits > 8:
+        values = rows.view(f"<u{file.bits // 8}")[:, : file.width]
+        masks = file.masks if file.masks[3] else file.masks[:3]
+        return np.stack([_masked(values, mask) for mask in masks], axis=2)
+    indices = unpack(rows, file.bits)[:, : file.width]
+    if indices.max() >= len(file.colors):
+        raise ValueError("an index beyond the palette")
+    return file.colors[:, : file.channels][indices]
+
+
+def _masked(values: Pixels, mask: int) -> Pixels:
+    """The bits of `mask` as uint8, the largest value they hold as 255."""
+    if not mask:
+        return np.zeros(values.shape, np.uint8)
+    lowest = (mask & -mask).bit_length() - 1
+    most = mask >> lowest
+    if most & (most + 1):
+        raise ValueError("a mask with a gap")
+    samples = (values & mask) >> lowest
+    if most == 255:
+        return samples.astype(np.uint8)
+    return ((samples.astype(np.uint64) * 255 + most // 2) // most).astype(np.uint8)
+
+
+def _decode_runs(file: _File) -> Pixels:
+    """OpenCV reads run lengths under one kind of header. What no run covers gets the first colour."""
+    palette = np.zeros((1 << file.bits, 4), np.uint8)
+    palette[: len(file.colors), :3] = file.colors[:, ::-1]
+    offset = _FILE_HEADER + _INFO + palette.nbytes
+    head = struct.pack(
+        "<2sIHHIIiiHHIIiiII", START, offset + len(file.pixels), 0, 0, offset, _INFO, file.width, file.height, 1,
+        file.bits, file.compression, len(file.pixels), 0, 0, len(palette), 0,
+    )  # fmt: skip
+    whole = b"".join([head, palette.tobytes(), file.pixels])
+    pixels = cv2.imdecode(np.frombuffer(whole, np.uint8), cv2.IMREAD_COLOR_BGR)
+    if pixels is None:
+        raise ValueError("run lengths that do not fit")
+    if file.from_top:
+        pixels = pixels[::-1]
+    return pixels[..., :1] if file.is_grey else pixels[..., ::-1]

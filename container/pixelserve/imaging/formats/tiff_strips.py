@@ -1,0 +1,109 @@
+"""The strips and tiles of a TIFF file: bytes to samples as stored.
+
+Deflate is zlib's to decode, JPEG libjpeg-turbo's, and LZW, PackBits and fax libtiff's, through Pillow: libtiff gets
+them as a grey picture of bytes, whose samples it has no reason to interpret.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image as Pillow
+
+from pixelserve.imaging.formats import jpeg
+from pixelserve.imaging.formats.bits import unpack
+from pixelserve.imaging.image import Pixels
+
+PLAIN, LZW, JPEG, PACK_BITS = 1, 5, 7, 32773
+FAX = (2, 3, 4)
+DEFLATE = (8, 32946)
+COMPRESSIONS = (PLAIN, *FAX, LZW, JPEG, *DEFLATE, PACK_BITS)
+
+
+@dataclass(frozen=True)
+class Strips:
+    """Equal parts of one plane, `width` samples across and `rows` high; tiles are taken for strips one below another.
+
+    The last of strips may be lower: together they have `height` rows.
+    """
+
+    width: int
+    rows: int
+    height: int
+    samples: int
+    bits: int
+    order: str
+    compression: int
+    fax_options: int
+    has_differences: bool
+    """Predictor 2: each sample is stored as its difference to the one before it in the row."""
+    parts: list[memoryview]
+
+    @property
+    def row_bytes(self) -> int:
+        return (self.width * self.samples * self.bits + 7) // 8
+
+    def decode(self) -> Pixels:
+        """(height, width, samples) uint8 or uint16, as stored. Raises ValueError or OSError for damage."""
+        if self.compression in FAX:
+            return self._through_libtiff(1, self.width)[..., None].astype(np.uint8)
+        if self.compression == PLAIN or self.compression in DEFLATE:
+            rows = self._read_rows()
+        else:
+            rows = self._through_libtiff(8, self.row_bytes)
+        samples = self._unpack(rows)
+        if self.has_differences:
+            return np.cumsum(samples, axis=1, dtype=samples.dtype)
+        return samples
+
+    def decode_jpeg(self, tables: bytes | None, transform: int) -> Pixels:
+        """The same of parts that are JPEG streams; `transform` as `jpeg.decode_part` has it."""
+        shared = (tables or b"")[2:-2]
+        found = np.empty((self.height, self.width, self.samples), np.uint8)
+        for number, part in enumerate(self.parts):
+            pixels = jpeg.decode_part(b"".join([b"\xff\xd8", shared, part[2:]]), transform)
+            top = number * self.rows
+            rows = min(self.rows, self.height - top)
+            if pixels.shape[0] < rows or pixels.shape[1:] != found.shape[1:]:
+                raise ValueError("a strip of another size")
+            found[top : top + rows] = pixels[:rows]
+        return found
+
+    def _read_rows(self) -> Pixels:
+        """(height, row_bytes) uint8."""
+        whole = bytearray()
+        for number, part in enumerate(self.parts):
+            wanted = min(self.rows, self.height - number * self.rows) * self.row_bytes
+            read: bytes | memoryview = part[:wanted]
+            if self.compression in DEFLATE:
+                read = zlib.decompressobj().decompress(part, wanted)
+            if len(read) < wanted:
+                raise ValueError("a strip that is too short")
+            whole += read
+        return np.frombuffer(whole, np.uint8).reshape(self.height, self.row_bytes)
+
+    def _through_libtiff(self, bits: int, width: int) -> Pixels:
+        """The parts as strips of a grey picture of `width` samples of 1 or 8 bits: (height, width)."""
+        sizes = [len(part) for part in self.parts]
+        offsets = np.cumsum([8, *sizes])
+        arrays = int(offsets[-1])
+        tags = [
+            (256, width), (257, self.height), (258, bits), (259, self.compression), (262, 1),
+            (273, arrays if len(sizes) > 1 else 8), (277, 1), (278, self.rows),
+            (279, arrays + 4 * len(sizes) if len(sizes) > 1 else sizes[0]), (292, self.fax_options),
+        ]  # fmt: skip
+        counts = {273: len(sizes), 279: len(sizes)}
+        entries = b"".join(struct.pack("<HHII", tag, 4, counts.get(tag, 1), value) for tag, value in tags)
+        directory = struct.pack("<H", len(tags)) + entries + bytes(4)
+        lists = np.concatenate([offsets[:-1], sizes]).astype("<u4").tobytes()
+        head = b"II*\0" + struct.pack("<I", arrays + len(lists))
+        with Pillow.open(io.BytesIO(b"".join([head, *self.parts, lists, directory])), formats=("TIFF",)) as picture:
+            return np.asarray(picture)
+
+    def _unpack(self, rows: Pixels) -> Pixels:
+        values: Pixels = rows.view(f"{self.order}u2").astype(np.uint16) if self.bits == 16 else unpack(rows, self.bits)
+        return values[:, : self.width * self.samples].reshape(self.height, self.width, self.samples)

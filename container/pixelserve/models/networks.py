@@ -1,0 +1,136 @@
+"""Tensors to super-resolution networks; architecture, sizes and scale are read from the tensors themselves."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from pixelserve.errors import CheckpointError
+from pixelserve.models.checkpoints import StateDict, read_state_dict, without_prefix
+from pixelserve.models.rrdbnet import RRDBNet
+from pixelserve.models.srvgg import SRVGGNetCompact
+
+FITS = "SRVGGNetCompact and RRDBNet of RGB pictures fit, as Real-ESRGAN, BasicSR and ESRGAN write them."
+FIRST = ("conv_first.weight", "model.0.weight", "body.0.weight")
+"""A tensor of RRDBNet, of the same as ESRGAN named it first, and of SRVGGNetCompact."""
+OLDEST = {"0": "conv_first", "3": "conv_up1", "6": "conv_up2", "8": "conv_hr", "10": "conv_last"}
+OLDER = {"RRDB_trunk": "body", "trunk_conv": "conv_body", "upconv1": "conv_up1", "upconv2": "conv_up2",
+         "HRconv": "conv_hr"}  # fmt: skip
+"""Names of ESRGAN's code of 2018 and 2019 to those of BasicSR."""
+
+
+@dataclass(frozen=True)
+class NetworkInfo:
+    """What must be known of a network to run it in tiles."""
+
+    architecture: str
+    scale: int
+    """Factor of both edges."""
+    reach: int
+    """How many input pixels to each side an output pixel depends on."""
+    multiple: int
+    """Both edges of the input must be multiples of this."""
+    bytes_per_pixel: int
+    """About the most memory in use at once for each input pixel, in float32."""
+
+
+class _Unfit(Exception):
+    """What is wrong with tensors, as the end of a sentence on their file."""
+
+
+def load_network(path: Path) -> tuple[nn.Module, NetworkInfo]:
+    """The network of a file, float32 on the CPU, for inference. Raises CheckpointError for files that do not fit."""
+    state = without_prefix(read_state_dict(path), FIRST)
+    try:
+        state = _renamed(state)
+        network, info = _build_rrdbnet(state) if "conv_first.weight" in state else _build_srvgg(state)
+        _check(network, state)
+    except _Unfit as error:
+        raise CheckpointError(f"{path.name} {error}. {FITS}") from None
+    network.load_state_dict(state)
+    return network.eval().requires_grad_(False), info
+
+
+def _renamed(state: StateDict) -> StateDict:
+    """RRDBNet's tensors by the names of BasicSR; others as they are."""
+    if "model.0.weight" in state:
+        upsampled = len([name for name in state if re.fullmatch(r"model\.\d+\.weight", name)]) - 3
+        if upsampled != 2:
+            raise _Unfit(f"is an ESRGAN with {upsampled} upsampling layers; those with 2 (4 times) are served")
+        return {_renamed_oldest(name): tensor for name, tensor in state.items()}
+    if any(name.startswith("RRDB_trunk.") for name in state):
+        return {_renamed_older(name): tensor for name, tensor in state.items()}
+    return state
+
+
+def _renamed_oldest(name: str) -> str:
+    """`model.1.sub.0.RDB1.conv1.0.weight` is body.0.rdb1.conv1.weight, `model.3.weight` conv_up1.weight."""
+    _, number, *rest = name.split(".")
+    if number != "1" or rest[0] != "sub":
+        return ".".join([OLDEST.get(number, number), *rest])
+    _, block, *rest = rest
+    if len(rest) < 3:
+        return ".".join(["conv_body", *rest])
+    return ".".join(["body", block, rest[0].lower(), rest[1], rest[-1]])
+
+
+def _renamed_older(name: str) -> str:
+    """`RRDB_trunk.0.RDB1.conv1.weight` is body.0.rdb1.conv1.weight, `HRconv.weight` conv_hr.weight."""
+    first, *rest = name.split(".")
+    return ".".join([OLDER.get(first, first), *(part.replace("RDB", "rdb") for part in rest)])
+
+
+def _shape(state: StateDict, name: str) -> tuple[int, ...]:
+    """Of a convolution's weight: (outputs, inputs, 3, 3)."""
+    if name not in state:
+        raise _Unfit(f"lacks {name}")
+    shape = tuple(state[name].shape)
+    if len(shape) != 4:
+        raise _Unfit(f"has {name} in the shape {shape}, which is no convolution's")
+    return shape
+
+
+def _build_rrdbnet(state: StateDict) -> tuple[nn.Module, NetworkInfo]:
+    num_feat, inputs, *_ = _shape(state, "conv_first.weight")
+    outputs = _shape(state, "conv_last.weight")[0]
+    num_grow_ch = _shape(state, "body.0.rdb1.conv1.weight")[0]
+    unshuffle = {3: 1, 12: 2, 48: 4}.get(inputs)
+    if unshuffle is None or outputs != 3:
+        raise _Unfit(f"is an RRDBNet of {inputs} channels in and {outputs} out, not of RGB")
+    scale = 4 // unshuffle
+    num_block = len({name.split(".")[1] for name in state if name.startswith("body.")})
+    network = RRDBNet(3, 3, scale, num_feat, num_block, num_grow_ch)
+    reach = (15 * num_block + 2 + 2) * unshuffle
+    return network, NetworkInfo("RRDBNet", scale, reach, unshuffle, 4 * 3 * num_feat * scale**2)
+
+
+def _build_srvgg(state: StateDict) -> tuple[nn.Module, NetworkInfo]:
+    numbers = [int(found[1]) for name in state if (found := re.fullmatch(r"body\.(\d+)\.weight", name))]
+    if not {0, 1} <= set(numbers):
+        raise _Unfit(f"holds no network known here (it begins with {', '.join(list(state)[:4])})")
+    last = max(numbers) + max(numbers) % 2
+    num_feat, inputs, *_ = _shape(state, "body.0.weight")
+    outputs = _shape(state, f"body.{last}.weight")[0]
+    scale = math.isqrt(outputs // 3)
+    if inputs != 3 or outputs != 3 * scale**2:
+        raise _Unfit(f"is an SRVGGNetCompact of {inputs} channels in and {outputs} before its shuffle, not of RGB")
+    num_conv = last // 2 - 1
+    network = SRVGGNetCompact(3, 3, num_feat, num_conv, scale)
+    return network, NetworkInfo("SRVGGNetCompact", scale, num_conv + 2, 1, 4 * (3 * num_feat + 3 * outputs))
+
+
+def _check(network: nn.Module, state: StateDict) -> None:
+    """Raises _Unfit naming the first tensor that is missing, of another shape, or one too many."""
+    wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    for name, shape in wanted.items():
+        if name not in state:
+            raise _Unfit(f"lacks {name}")
+        if (given := tuple(state[name].shape)) != shape:
+            raise _Unfit(f"has {name} in the shape {given}, where {shape} is wanted")
+    for name in state:
+        if name not in wanted:
+            raise _Unfit(f"has {name}, for which {type(network).__name__} has no place")

@@ -1,0 +1,198 @@
+"""Networks made to enlarge by 2 and by 4, whatever scale they have, and run on one tile of 8 or 16 bits."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pixelserve.errors import CheckpointError
+from pixelserve.imaging import Pixels
+from pixelserve.models.devices import pick_dtype
+from pixelserve.models.networks import NetworkInfo, load_network
+from pixelserve.observe import ServedNetwork
+
+CHOICE = {2: (2, 4, 3, 1), 4: (4, 2, 3, 1)}
+"""Scales of the networks that serve a factor, the best first: its own, averaged or run twice, resampled."""
+SCALES = (1, 2, 3, 4)
+PROBE_EDGE = 96
+BORDER = 8
+"""Pixels of the picture's edge that a network is shown repeated: flat pictures then stay flat. A multiple of all
+`NetworkInfo.multiple`."""
+RESAMPLING_REACH = 3
+"""Input pixels on each side that bicubic resampling of a result adds to a network's reach."""
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A network on its device: in `dtype`, and in float32 (the same module where that is the type)."""
+
+    file: str
+    network: nn.Module
+    exact: nn.Module
+    info: NetworkInfo
+    device: torch.device
+    dtype: torch.dtype
+
+    @classmethod
+    def from_file(cls, path: Path, device: torch.device, asked: str) -> Loaded:
+        """A file's network, in the number type that `pick_dtype` makes of `asked`.
+
+        Raises CheckpointError for files that do not fit, scales that are not served, and what gives NaN or infinity.
+        """
+        network, info = load_network(path)
+        if info.scale not in SCALES:
+            served = ", ".join(map(str, SCALES))
+            raise CheckpointError(f"{path.name} enlarges {info.scale} times; networks of scale {served} are served.")
+        exact = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        ramp = torch.linspace(0, 1, PROBE_EDGE, device=device)
+        probe = (ramp[:, None] * ramp).expand(1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+        dtype = pick_dtype(exact, probe, asked)
+        chosen = exact if dtype == torch.float32 else copy.deepcopy(exact).to(dtype)
+        with torch.inference_mode():
+            if not chosen(probe.to(dtype)).isfinite().all():
+                remedy = "Its weights are damaged." if dtype == torch.float32 else "Try PIXELSERVE_DTYPE=float32."
+                raise CheckpointError(f"{path.name} gives NaN or infinity for a grey picture in {dtype}. {remedy}")
+        return cls(path.name, chosen, exact, info, device, dtype)
+
+    def described(self, file: str) -> ServedNetwork:
+        """What serves, under the name `file`."""
+        dtype = str(self.dtype).removeprefix("torch.")
+        return ServedNetwork(file, self.info.architecture, str(self.info.scale), "torch", dtype)
+
+    def adapted(
+        self, adapt: Callable[[nn.Module], nn.Module], info: NetworkInfo, note: str = "", border: int = BORDER
+    ) -> Pass:
+        """The network as `adapt` makes it one of another scale; `note` says what that is."""
+        exact = adapt(self.exact)
+        network = exact if self.network is self.exact else adapt(self.network)
+        about = f"network=x{self.info.scale}{note}"
+        return Pass(network, exact, info, self.device, self.dtype, about, border)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A network made to enlarge by `info.scale`; `exact` is the same in float32, for 16-bit pictures.
+
+    `about` says in custom attributes which network that is, and what is done to it.
+    """
+
+    network: nn.Module
+    exact: nn.Module
+    info: NetworkInfo
+    device: torch.device
+    dtype: torch.dtype
+    about: str
+    border: int = BORDER
+
+    def __call__(self, tile: Pixels) -> Pixels:
+        """A tile (h, w, C) uint8 or uint16 to (h * scale, w * scale, C); grey and alpha go through as grey pictures."""
+        most = float(np.iinfo(tile.dtype).max)
+        small = tile.dtype == np.uint8
+        network, dtype = (self.network, self.dtype) if small else (self.exact, torch.float32)
+        samples = torch.from_numpy(tile if small else tile.astype(np.int32)).to(self.device)
+        planes = _as_rgb((samples.permute(2, 0, 1).float() / most).to(dtype))
+        with torch.inference_mode():
+            enlarged = network(_padded(planes.contiguous(memory_format=torch.channels_last), self.info.multiple))
+            height, width = tile.shape[0] * self.info.scale, tile.shape[1] * self.info.scale
+            joined = _from_rgb(enlarged[..., :height, :width], tile.shape[2])
+            whole = joined.float().mul_(most).add_(0.5).clamp_(0, most).permute(1, 2, 0)
+            result = (
+                (whole.to(torch.uint8) if small else whole.to(torch.int32)).cpu().numpy().astype(tile.dtype, copy=False)
+            )
+        if tile.shape[2] in (2, 4):
+            _keep_plain_alpha(result[..., -1], tile[..., -1], self.info.scale)
+        return result
+
+
+def make_passes(loaded: Sequence[Loaded]) -> dict[int, Pass]:
+    """The pass of each factor. Raises CheckpointError for a network that none of them uses."""
+    chosen = {factor: min(loaded, key=lambda one: scales.index(one.info.scale)) for factor, scales in CHOICE.items()}
+    for one in loaded:
+        if one not in chosen.values():
+            raise CheckpointError(
+                f"{one.file}, which enlarges {one.info.scale} times, would not be used beside {chosen[2].file}. "
+                "Leave one of them."
+            )
+    return {factor: _make_pass(factor, one) for factor, one in chosen.items()}
+
+
+def _make_pass(factor: int, loaded: Loaded) -> Pass:
+    given = loaded.info
+    if given.scale == factor:
+        return loaded.adapted(lambda network: network, given)
+    if (given.scale, factor) == (2, 4):
+        reach = given.reach + math.ceil(given.reach / 2)
+        info = replace(given, scale=4, reach=reach, bytes_per_pixel=4 * given.bytes_per_pixel)
+        return loaded.adapted(lambda network: nn.Sequential(network, network), info, ";runs=2", BORDER + BORDER // 2)
+    size = given.bytes_per_pixel + 4 * 3 * factor**2
+    info = replace(given, scale=factor, reach=given.reach + RESAMPLING_REACH, bytes_per_pixel=size)
+    resampled = _Halved if given.scale == 2 * factor else partial(_Resampled, factor=factor)
+    return loaded.adapted(resampled, info, f";resampled=x{factor}")
+
+
+class _Halved(nn.Module):
+    """A network of twice the scale, its result averaged down: antialiased, and the same in any tile."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.avg_pool2d(self.network(x), 2)
+
+
+class _Resampled(nn.Module):
+    """A network of another scale, its result brought to the size of `factor` by antialiased bicubic interpolation."""
+
+    def __init__(self, network: nn.Module, factor: int) -> None:
+        super().__init__()
+        self.network = network
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        size = (x.shape[-2] * self.factor, x.shape[-1] * self.factor)
+        enlarged = self.network(x).float()
+        return functional.interpolate(enlarged, size, mode="bicubic", antialias=True).to(x.dtype)
+
+
+def _as_rgb(planes: Tensor) -> Tensor:
+    """(C, h, w) as RGB pictures (N, 3, h, w): colour or grey first, then alpha."""
+    if planes.shape[0] == 3:
+        return planes[None]
+    colors = planes[:3] if planes.shape[0] == 4 else planes[:1].expand(3, -1, -1)
+    if planes.shape[0] == 1:
+        return colors[None]
+    return torch.stack([colors, planes[-1:].expand(3, -1, -1)])
+
+
+def _from_rgb(pictures: Tensor, channels: int) -> Tensor:
+    """The reverse of `_as_rgb`: (N, 3, h, w) to (C, h, w)."""
+    colors = pictures[0] if channels >= 3 else pictures[0].mean(0, keepdim=True)
+    if channels in (1, 3):
+        return colors
+    return torch.cat([colors, pictures[1].mean(0, keepdim=True)])
+
+
+def _padded(pictures: Tensor, multiple: int) -> Tensor:
+    """Edges repeated on the right and below up to a multiple."""
+    height, width = pictures.shape[-2:]
+    return functional.pad(pictures, (0, -width % multiple, 0, -height % multiple), mode="replicate")
+
+
+def _keep_plain_alpha(enlarged: Pixels, alpha: Pixels, scale: int) -> None:
+    """Makes alpha again all or nothing where a pixel (h, w) and its neighbours are: networks miss both by a little."""
+    neighbours = np.ones((3, 3), np.uint8)
+    most = np.iinfo(alpha.dtype).max
+    alpha = np.ascontiguousarray(alpha)
+    for plain, value in ((cv2.erode(alpha, neighbours) == most, most), (cv2.dilate(alpha, neighbours) == 0, 0)):
+        enlarged[plain.repeat(scale, axis=0).repeat(scale, axis=1)] = value

@@ -1,0 +1,161 @@
+"""Damage is refused whatever the kind of file and the way it is decoded; what is no damage is not."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+import jpeg_files as jpeg
+import numpy as np
+import png_files as png
+import pytest
+import tiff_files as tiff
+from bmp_files import RUNS_8, rows_of, write_bmp
+from cells import cells
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jpeg_files import Jpeg
+
+from pixelserve.errors import InvalidImage, PixelserveError
+from pixelserve.imaging import decode
+from pixelserve.settings import Settings
+
+SETTINGS = Settings()
+RNG = np.random.default_rng(7)
+BLOCKS = list(RNG.integers(0, 256, (4, 20, 20), np.uint8))
+JPEGS = {
+    "grey": Jpeg(160, 160, BLOCKS[:1]),
+    "colour": Jpeg(160, 160, BLOCKS[:3]),
+    "apart": Jpeg(160, 160, BLOCKS[:3], interleaved=False),
+    "progressive": Jpeg(160, 160, BLOCKS[:3], process=jpeg.PROGRESSIVE, refined=True),
+    "restarts": Jpeg(160, 160, BLOCKS[:3], restart=5),
+    "cmyk": Jpeg(160, 160, BLOCKS, transform=0),
+    "profile": Jpeg(160, 160, BLOCKS[:3], segments=[(0xE2, b"ICC_PROFILE\0\1\1" + bytes(200))]),
+}
+
+
+@pytest.mark.parametrize("kind", JPEGS)
+def test_a_jpeg_with_zeros_inside_or_cut_in_the_middle(kind: str) -> None:
+    data = JPEGS[kind].write()
+    whole = decode(data, SETTINGS).pixels
+    middle = (data.index(b"\xff\xda") + len(data)) // 2
+    for broken in (
+        data[:middle] + bytes(40) + data[middle + 40 :],
+        data[:middle],
+        data[:middle] + b"\xff\xd9",
+    ):
+        with pytest.raises(InvalidImage, match=r"The JPEG file is (damaged|cut off)"):
+            decode(broken, SETTINGS)
+    for short in (data[:-1], data[:-2]):
+        assert np.array_equal(decode(short, SETTINGS).pixels, whole)
+    assert np.array_equal(decode(data + b"and more", SETTINGS).pixels, whole)
+
+
+@pytest.mark.parametrize("end", [b"", b"\xff\xd9"])
+def test_a_progressive_jpeg_whose_last_scans_are_missing(end: bytes) -> None:
+    data = JPEGS["progressive"].write()
+    with pytest.raises(InvalidImage, match="last scans are missing"):
+        decode(data[: data.rfind(b"\xff\xda")] + end, SETTINGS)
+
+
+@pytest.mark.parametrize("bits", [1, 8, 16])
+@pytest.mark.parametrize("interlaced", [False, True])
+def test_a_png_whose_pixels_end_early(bits: int, interlaced: bool) -> None:
+    """Its checksums are right, and so is that of its deflated data: only rows are missing."""
+    data = png.write_png(RNG.integers(0, 1 << bits, (40, 40, 1)), bits, png.GREY, interlaced=interlaced)
+    start, end = data.index(b"IDAT") - 4, data.index(b"IEND") - 4
+    parts, position = b"", start
+    while position < end:
+        length = struct.unpack_from("!I", data, position)[0]
+        parts += data[position + 8 : position + 8 + length]
+        position += 12 + length
+    raw = zlib.decompress(parts)
+    for rest in (zlib.compress(raw[: len(raw) // 2]), parts[: len(parts) // 2], zlib.compress(b"\7" + raw[1:])):
+        with pytest.raises(InvalidImage, match="The PNG file is damaged"):
+            decode(data[:start] + png.chunk(b"IDAT", rest) + data[end:], SETTINGS)
+
+
+def test_an_index_beyond_the_palette() -> None:
+    indices = np.full((4, 4, 1), 3)
+    with pytest.raises(InvalidImage, match="PNG"):
+        decode(png.write_png(indices, 2, png.PALETTE, palette=bytes(9)), SETTINGS)
+    bmp = write_bmp(rows_of(indices[..., 0], 4), 4, 4, 4, palette=np.zeros((3, 3), np.uint8))
+    with pytest.raises(InvalidImage, match="BMP"):
+        decode(bmp, SETTINGS)
+
+
+@pytest.mark.parametrize("cut", [1, 40, 400])
+def test_a_bmp_that_is_cut_off(cut: int) -> None:
+    data = write_bmp(rows_of(RNG.integers(0, 256, (21, 16, 3)), 24), 16, 21, 24)
+    with pytest.raises(InvalidImage, match="The BMP file is cut off"):
+        decode(data[:-cut], SETTINGS)
+
+
+def test_the_padding_of_the_last_row_may_be_missing() -> None:
+    values = RNG.integers(0, 256, (5, 5, 3), np.uint8)
+    data = write_bmp(rows_of(values, 24), 5, 5, 24)
+    assert np.array_equal(decode(data[:-1], SETTINGS).pixels, values)
+
+
+@pytest.mark.parametrize("runs", [b"\5\1", b"\5\1\0\1\xff\2" * 90, b"\xff\1" * 9 + b"\0\1"])
+def test_run_lengths_that_do_not_fit(runs: bytes) -> None:
+    palette = np.zeros((256, 3), np.uint8)
+    palette[1] = 255
+    data = write_bmp(runs, 5, 2, 8, compression=RUNS_8, palette=palette)
+    try:
+        pixels = decode(data, SETTINGS).pixels
+    except InvalidImage:
+        return
+    assert runs.startswith(b"\5\1\0\1")  # what follows the end of the picture does not count
+    assert np.array_equal(pixels, [[[0]] * 5, [[255]] * 5])
+
+
+@pytest.mark.parametrize("method", [tiff.PLAIN, tiff.LZW, tiff.DEFLATE, tiff.FAX_4])
+@pytest.mark.parametrize("tile", [None, (16, 16)])
+def test_a_tiff_whose_strips_are_short_or_outside(method: int, tile: tuple[int, int] | None) -> None:
+    samples = RNG.integers(0, 2, (32, 4, 1)).repeat(8, axis=1)
+    data = tiff.write_tiff(samples, 1, tiff.BLACK_IS_ZERO, compression=method, tile=tile, rows=8)
+    assert decode(data, SETTINGS).height == 32
+    sizes = struct.unpack_from("<I", data, data.index(struct.pack("<HHI", 325 if tile else 279, 4, 4)) + 8)[0]
+    broken = bytearray(data)
+    if method != tiff.FAX_4:  # half a strip of fax is white below, and nothing tells that from a page that is
+        broken[sizes : sizes + 4] = struct.pack("<I", struct.unpack_from("<I", data, sizes)[0] // 2)
+        with pytest.raises(InvalidImage, match="The TIFF file is damaged"):
+            decode(bytes(broken), SETTINGS)
+    if method != tiff.PLAIN:
+        broken[sizes : sizes + 4] = struct.pack("<I", 1 << 30)
+        with pytest.raises(InvalidImage, match="The TIFF file is cut off"):
+            decode(bytes(broken), SETTINGS)
+
+
+def test_a_jpeg_in_a_tiff_is_read_strictly() -> None:
+    blocks = RNG.integers(0, 256, (16, 16), np.uint8)
+
+    def encode(part: np.ndarray) -> bytes:
+        data = Jpeg(part.shape[1], part.shape[0], [part[::8, ::8, 0]]).write()
+        return data[: 2 * len(data) // 3] + b"\xff\xd9"
+
+    samples = blocks.repeat(8, axis=0).repeat(8, axis=1)[..., None]
+    with pytest.raises(InvalidImage, match="damaged"):
+        decode(tiff.write_tiff(samples, 8, tiff.BLACK_IS_ZERO, compression=tiff.JPEG, encode=encode), SETTINGS)
+
+
+CELLS = cells()
+
+
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@given(
+    st.sampled_from(sorted(CELLS)),
+    st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=6),
+    st.floats(0.05, 1),
+)
+def test_any_kind_mutated_or_cut_is_a_picture_or_4xx(name: str, changes: list[tuple[float, int]], keep: float) -> None:
+    data = bytearray(CELLS[name](np.random.default_rng(1), 40, 24).data)
+    for position, value in changes:
+        data[int(position * len(data))] = value
+    status = 200
+    try:
+        decode(bytes(data[: int(keep * len(data)) + 1]), Settings(max_pixels_in=1_000_000))
+    except PixelserveError as error:
+        status = error.status
+    assert status < 500
