@@ -30,8 +30,11 @@ _RAISED = {404: NotFound, 405: MethodNotAllowed}
 """What the router raises, as errors of ours."""
 
 
-def create_app(settings: GatewaySettings) -> FastAPI:
-    """The application. Raises Unavailable where AWS or the store of jobs cannot be used."""
+def create_app(settings: GatewaySettings, *, is_public: bool = False) -> FastAPI:
+    """The application. Raises Unavailable where AWS or the store of jobs cannot be used.
+
+    A public one takes calls of web pages from everywhere, also where nobody is asked who calls.
+    """
     phrases: dict[str, Phrase] = {}
     office = open_office(settings, phrases)
     desk = office.desk
@@ -58,13 +61,14 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app.include_router(native_jobs.build_router(desk), tags=["Jobs"])
     app.add_api_route("/health", _health, methods=["GET"], summary="Whether the gateway answers", tags=["Service"])
     app.include_router(dreamina_uploads.build_router(desk))  # before the pages: `/` with an Action is its
-    pages = build_pages(
-        desk.calls.served,
-        native.PATHS,
-        _AUTHORIZATIONS[desk.auth.mode],
-        jobs=not settings.results.startswith("s3://"),
-    )
-    app.include_router(pages)
+    if settings.pages:
+        pages = build_pages(
+            desk.calls.served,
+            native.PATHS,
+            _AUTHORIZATIONS[desk.auth.mode],
+            jobs=not settings.results.startswith("s3://"),
+        )
+        app.include_router(pages)
     app.include_router(hidream.build_router(desk))
     app.include_router(dreamina.build_router(desk))
     app.include_router(ai_solution_kit.build_router(desk))  # the last: any stage may stand before its paths
@@ -74,7 +78,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app.add_middleware(
         Edge,
         origins=settings.cors_origins,
-        refuses_web_pages=desk.auth.mode == NONE,
+        refuses_web_pages=desk.auth.mode == NONE and not is_public,
         phrase=_phrase_refusal,
         spares=dreamina_uploads.is_of_no_browser,
     )

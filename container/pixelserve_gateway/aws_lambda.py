@@ -74,7 +74,7 @@ def load() -> Function:
     tracing.configure(SERVICE)
     runner = asyncio.Runner()
     runner.get_loop()  # which Mangum takes too, so that connections are shared by all events
-    app = create_app(settings)
+    app = create_app(settings, is_public=True)
     office: Office = app.state.office
     tick = lambda_handler(office.jobs.ticker, runner)
     return Function(Mangum(_with_raw_path(app), lifespan="off"), tick)

@@ -23,6 +23,7 @@ from pixelserve.observe import NO_TRACE, Trace
 from pixelserve.schema import ImageRequest, SuperResolutionRequest, parse, parse_attributes, parse_json, read_base64
 from pixelserve.settings import Settings
 from pixelserve.settings import settings as container_settings
+from pixelserve_gateway.functions import Functions
 from pixelserve_gateway.runtime import Invocation, Runtime, Started
 from pixelserve_gateway.settings import GatewaySettings
 
@@ -141,17 +142,25 @@ class Result:
 
 
 class Calls:
-    """Calls to the endpoints of `settings`, through `runtime`. `limits` are those that the endpoints have."""
+    """Calls to the endpoints and functions of `settings`. `limits` are those that these have."""
 
-    def __init__(self, runtime: Runtime, settings: GatewaySettings, limits: Settings | None = None) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        settings: GatewaySettings,
+        limits: Settings | None = None,
+        *,
+        functions: Functions | None = None,
+    ) -> None:
         self._runtime = runtime
+        self._functions = functions
         self._settings = settings
         self._limits = limits or container_settings()
 
     @property
     def served(self) -> tuple[Feature, ...]:
-        """The features that have an endpoint, in the registry's order."""
-        return tuple(known for known in features.FEATURES if self._settings.endpoint(known) is not None)
+        """The features that have an endpoint or a function, in the registry's order."""
+        return tuple(known for known in features.FEATURES if self._settings.serves(known))
 
     def is_asynchronous(self, feature: Feature) -> bool:
         """Whether the feature has an asynchronous endpoint, so that `start` works."""
@@ -165,7 +174,7 @@ class Calls:
         that an endpoint does not take. Images at URLs are the container's to check.
         """
         if as_job and not self.is_asynchronous(call.feature):
-            self._endpoint(call.feature)
+            self._find(call.feature)
         if len(call.body) > self._limits.max_body_bytes:
             raise BodyTooLarge(
                 f"The request would have {len(call.body):,} bytes; an endpoint takes {self._limits.max_body_bytes:,}. "
@@ -214,8 +223,8 @@ class Calls:
     async def invoke(self, call: Call, *, request_id: str = "", trace: Trace = NO_TRACE) -> Result:
         """The answer, now. Raises what `check` raises, the container's own errors, Unavailable, DeadlineExceeded."""
         self.check(call)
-        endpoint = self._endpoint(call.feature)
-        answer = await self._runtime.invoke(endpoint, _invocation(call, request_id, trace), call.body)
+        service, name = self._find(call.feature)
+        answer = await service.invoke(name, _invocation(call, request_id, trace), call.body)
         if len(answer.body) > self._settings.max_answer_bytes:
             raise OutputTooLarge(
                 f"The answer has {len(answer.body):,} bytes; {self._settings.max_answer_bytes:,} can be answered. Ask "
@@ -243,12 +252,14 @@ class Calls:
             return None
         return {"queued": 0.0, "running": progress.fraction}.get(progress.state, 1.0)
 
-    def _endpoint(self, feature: Feature) -> str:
-        """The feature's real-time endpoint. Raises NotFound."""
-        endpoint = self._settings.endpoint(feature)
+    def _find(self, feature: Feature) -> tuple[Runtime | Functions, str]:
+        """Whom to call for the feature, and by which name. Raises NotFound."""
+        function, endpoint = self._settings.function(feature), self._settings.endpoint(feature)
+        if function is not None and self._functions is not None:
+            return self._functions, function
         if endpoint is None:
             raise NotFound(f"{feature.title} has no endpoint here. Features: {', '.join(f.name for f in self.served)}.")
-        return endpoint
+        return self._runtime, endpoint
 
 
 def _invocation(call: Call, inference_id: str, trace: Trace) -> Invocation:

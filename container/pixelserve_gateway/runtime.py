@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import quote
@@ -21,15 +19,11 @@ from pixelserve.errors import (
 )
 from pixelserve.observe import NO_TRACE, Trace, tracing
 from pixelserve.wire import ATTRIBUTES, INFERENCE_ID, read_error
+from pixelserve_gateway.services import Service, Signer
 
 _PREFIX = "x-amzn-sagemaker-"
-_CONNECT_SECONDS = 5.0
-_INVOCATION_SECONDS = 70.0
-"""More than the service's own 60, so that it is the one that gives up."""
 _QUEUE_SECONDS, _WORK_SECONDS = 21_600, 3_600
 """What an asynchronous invocation may wait, and then take."""
-_SERVICE = "sagemaker"
-"""The name that requests to SageMaker Runtime are signed for."""
 
 
 @dataclass(frozen=True)
@@ -72,57 +66,14 @@ class Progress:
     fraction: float | None
 
 
-class Signer:
-    """Signs requests with AWS Signature Version 4 by botocore, with the credentials of its own chain.
-
-    Raises Unavailable when there are none.
-    """
-
-    def __init__(self, region: str) -> None:
-        import botocore.session
-
-        self._region = region
-        self._session = botocore.session.get_session()
-        self._credentials = self._session.get_credentials()
-        if self._credentials is None:
-            raise Unavailable("There are no AWS credentials. Set them as for the AWS command line.")
-
-    def sign(self, url: str, body: bytes, headers: Mapping[str, str]) -> dict[str, str]:
-        """The headers with Authorization, X-Amz-Date and where needed X-Amz-Security-Token."""
-        from botocore.auth import SigV4Auth
-        from botocore.awsrequest import AWSRequest
-
-        request = AWSRequest("POST", url, data=body, headers=dict(headers))
-        SigV4Auth(self._credentials.get_frozen_credentials(), _SERVICE, self._region).add_auth(request)
-        return dict(request.headers.items())
-
-
-def service_url(region: str) -> str:
-    """The address of SageMaker Runtime in a region, of any partition."""
-    import botocore.session
-    from botocore import UNSIGNED
-    from botocore.config import Config
-
-    session = botocore.session.get_session()
-    client = session.create_client("sagemaker-runtime", region, config=Config(signature_version=UNSIGNED))
-    return str(client.meta.endpoint_url)
-
-
 class Runtime:
-    """The API at `url`, through one pool of connections; requests are signed where a `signer` is given."""
+    """The API at `url`; requests are signed where a `signer` is given."""
 
     def __init__(self, url: str, signer: Signer | None = None) -> None:
-        self._url = url.rstrip("/")
-        self._signer = signer
-        self._client = httpx.AsyncClient(
-            trust_env=False,
-            timeout=httpx.Timeout(_INVOCATION_SECONDS, connect=_CONNECT_SECONDS),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
-            headers={"accept-encoding": "identity"},
-        )
+        self._service = Service("The SageMaker Runtime", url, signer)
 
     async def close(self) -> None:
-        await self._client.aclose()
+        await self._service.close()
 
     async def invoke(self, endpoint: str, invocation: Invocation, body: bytes) -> Answer:
         """InvokeEndpoint. Raises the container's own error, or what `_read_fault` makes of the service's."""
@@ -152,41 +103,26 @@ class Runtime:
 
     async def look(self, inference_id: str) -> Progress | None:
         """The local runtime's own operation GET /async-invocations/ID; None where it is absent or knows no such ID."""
-        if self._signer is not None:
+        if self._service.is_signed:
             return None
-        try:
-            response = await self._client.get(f"{self._url}/async-invocations/{quote(inference_id, safe='')}")
-        except httpx.TransportError:
-            return None
-        if not response.is_success:
+        response = await self._service.get(f"/async-invocations/{quote(inference_id, safe='')}")
+        if response is None or not response.is_success:
             return None
         told = response.json()
         return Progress(told["state"], told.get("progress"))
 
     async def _post(self, path: str, headers: dict[str, str], invocation: Invocation, body: bytes) -> httpx.Response:
-        url = self._url + path
-        attributes = {"http.request.method": "POST", "url.full": url}
+        attributes = {"http.request.method": "POST", "url.full": self._service.url + path}
         with tracing.span("POST", invocation.trace, "client", attributes) as span:
-            response = await self._send(url, {**headers, **_common(invocation, span.trace)}, body)
+            response = await self._service.post(path, {**headers, **forward(invocation, span.trace)}, body)
             span.answered(response.status_code)
         if not response.is_success:
             raise _read_fault(response.status_code, response.content, response.headers.get("x-amzn-errortype", ""))
         return response
 
-    async def _send(self, url: str, headers: dict[str, str], body: bytes) -> httpx.Response:
-        if self._signer is not None:
-            headers = await asyncio.to_thread(self._signer.sign, url, body, headers)
-        try:
-            return await self._client.post(url, content=body, headers=headers)
-        except httpx.ConnectError as error:
-            raise Unavailable("The SageMaker Runtime cannot be reached. Try again later.", retry_after=5) from error
-        except httpx.TimeoutException as error:
-            raise DeadlineExceeded("The endpoint did not answer in time. Make it a job.", retry_after=5) from error
-        except httpx.TransportError as error:
-            raise Unavailable("The SageMaker Runtime closed the connection. Try again.", retry_after=1) from error
 
-
-def _common(invocation: Invocation, trace: Trace) -> dict[str, str]:
+def forward(invocation: Invocation, trace: Trace) -> dict[str, str]:
+    """The headers that containers are passed."""
     headers = {ATTRIBUTES: trace.added_to(invocation.attributes), INFERENCE_ID: invocation.inference_id}
     return {name: value for name, value in headers.items() if value}
 

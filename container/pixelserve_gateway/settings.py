@@ -27,12 +27,19 @@ class GatewaySettings:
     endpoints: tuple[str, ...] = variable(
         "PIXELSERVE_GATEWAY_ENDPOINTS",
         (),
-        "Real-time endpoints, FEATURE=NAME separated by commas. Empty: each feature's, under its own name.",
+        "Real-time endpoints, FEATURE=NAME separated by commas; FEATURE= for one that has none. Empty: each feature's, "
+        "under its own name.",
     )
     async_endpoints: tuple[str, ...] = variable(
         "PIXELSERVE_GATEWAY_ASYNC_ENDPOINTS",
         (),
         "Asynchronous endpoints, FEATURE=NAME separated by commas. Empty: none.",
+    )
+    functions: tuple[str, ...] = variable(
+        "PIXELSERVE_GATEWAY_FUNCTIONS",
+        (),
+        "AWS Lambda functions of the image's target `lambda`, FEATURE=NAME separated by commas. They go before "
+        "endpoints. Empty: none.",
     )
     max_body_bytes: int = variable(
         "PIXELSERVE_GATEWAY_MAX_BODY_BYTES",
@@ -131,6 +138,7 @@ class GatewaySettings:
         "Serve HTTPS, with a certificate for these hosts separated by commas, such as localhost,127.0.0.1, by an "
         "authority of our own that is kept in the state folder. Empty: HTTP.",
     )
+    pages: bool = variable("PIXELSERVE_GATEWAY_PAGES", True, "Show the playground and the explorer.")
     strict_sign: bool = variable(
         "PIXELSERVE_GATEWAY_STRICT_SIGN", False, "Dreamina: refuse a request whose Sign does not fit (ret 1014)."
     )
@@ -140,7 +148,7 @@ class GatewaySettings:
     def from_env(cls, environ: Mapping[str, str] | None = None) -> GatewaySettings:
         """Reads `environ` (default: the process's). Raises SettingsError naming the variable that does not fit."""
         made = cls(**read_variables(cls, os.environ if environ is None else environ))
-        _ = made._real_time, made._asynchronous  # raise for what names no feature
+        _ = made._real_time, made._asynchronous, made._functions  # raise for what names no feature
         if made.body_room < made.max_body_bytes:
             raise SettingsError(
                 f"PIXELSERVE_GATEWAY_BODY_ROOM is {made.body_room:,}: it must hold at least one body of "
@@ -156,6 +164,14 @@ class GatewaySettings:
         """The feature's asynchronous endpoint, None where it has none."""
         return self._asynchronous.get(feature.name)
 
+    def function(self, feature: Feature) -> str | None:
+        """The feature's Lambda function, None where it has none."""
+        return self._functions.get(feature.name)
+
+    def serves(self, feature: Feature) -> bool:
+        """Whether something answers calls of the feature."""
+        return self.function(feature) is not None or self.endpoint(feature) is not None
+
     @cached_property
     def _real_time(self) -> dict[str, str]:
         if not self.endpoints:
@@ -166,17 +182,22 @@ class GatewaySettings:
     def _asynchronous(self) -> dict[str, str]:
         return _read_names("PIXELSERVE_GATEWAY_ASYNC_ENDPOINTS", self.async_endpoints)
 
+    @cached_property
+    def _functions(self) -> dict[str, str]:
+        return _read_names("PIXELSERVE_GATEWAY_FUNCTIONS", self.functions)
+
 
 def _read_names(variable_name: str, pairs: tuple[str, ...]) -> dict[str, str]:
-    """Endpoints by feature. Raises SettingsError for what is not FEATURE=NAME."""
+    """What has a name, by feature. Raises SettingsError for what is not FEATURE=NAME, or FEATURE= for none."""
     names: dict[str, str] = {}
     for pair in pairs:
         text, equals, name = pair.partition("=")
         known = features.find(text)
-        if known is None or not equals or not name:
+        if known is None or not equals:
             raise SettingsError(
                 f"{variable_name} holds {pair!r}: write FEATURE=NAME with a feature of "
                 f"{', '.join(f.name for f in features.FEATURES)}."
             )
-        names[known.name] = name
+        if name:
+            names[known.name] = name
     return names

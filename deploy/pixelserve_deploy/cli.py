@@ -37,10 +37,11 @@ COMMANDS = {
     "ls": "list the endpoints on AWS, ours and others', and what they cost",
     "logs": "print what an endpoint's containers wrote",
     "destroy": "remove an endpoint with every trace",
+    "stack": "make, change or delete the REST API on AWS as one stack",
     "sweep": "find endpoints that nobody calls, and remove those that are ours",
     "cost": "say what an endpoint costs before it is deployed",
 }
-WITH_STOP = ("up", "invoke", "transform", "check", "deploy", "logs", "destroy", "sweep")
+WITH_STOP = ("up", "invoke", "transform", "check", "deploy", "logs", "destroy", "sweep", "stack")
 ONLY_SERVERS = ("up", "transform")
 """Those that do nothing without a server of their own."""
 EXIT_FAILED, EXIT_SIGNAL = 1, 128

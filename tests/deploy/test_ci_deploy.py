@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import ci_deploy
 import pytest
 import yaml
-from cloud import name_image, open_account, taught_cloud
+from cloud import name_image, open_account
 from servers import ROOT
 
 from pixelserve.local import LocalRuntime, Source, running
@@ -26,12 +26,6 @@ REGION = "us-east-2"
 NAMES = ("upscaler-staging", "upscaler")
 TABLE = '[endpoints.{}]\nimage = "{}"\nregion = "us-east-2"\nfeatures = ["image-super-resolution"]\n'
 FILE = "".join(TABLE.format(name, name_image(REGION)) for name in NAMES)
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[str]:
-    with taught_cloud() as url:
-        yield url
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from cloud import ACCOUNT, name_image, open_account, taught_cloud
+from cloud import ACCOUNT, name_image
 
 from pixelserve_deploy import cli
 
@@ -54,24 +53,6 @@ def list_urls(client: Any) -> list[Any]:
         with contextlib.suppress(client.exceptions.ResourceNotFoundException):
             found.append(client.get_function_url_config(FunctionName=function["FunctionName"]))
     return found
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[str]:
-    with taught_cloud() as url:
-        yield url
-
-
-@pytest.fixture
-def region(request: pytest.FixtureRequest) -> str:
-    return str(getattr(request, "param", "us-east-2"))
-
-
-@pytest.fixture
-def aws(cloud: str, region: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], Any]:
-    """Clients of an account with nothing in it but an image."""
-    monkeypatch.chdir(tmp_path)
-    return open_account(cloud, region, monkeypatch)
 
 
 def deploy(region: str, *options: str, tag: str = "1") -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import botocore.handlers
 import ci_deploy
 import pytest
 from botocore.exceptions import EndpointConnectionError
-from cloud import ACCOUNT, name_image, open_account, taught_cloud
+from cloud import ACCOUNT, name_image, open_account
 from moto.iam.access_control import IAMPolicy, PermissionResult
 from servers import free_port
 
@@ -40,12 +40,6 @@ INLINE = 10_240
 """Characters that the inline policies of a role may have, without spaces (`IAM and AWS STS quotas`)."""
 
 Call = tuple[str, dict[str, Any]]
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[str]:
-    with taught_cloud() as url:
-        yield url
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from api_specs import build_api_of
 from endpoint_specs import build_facts, build_spec
 
 from pixelserve_deploy.deployment.rules import RULES, Finding, check_template
@@ -60,6 +61,11 @@ def both(*mutations: Mutation) -> Mutation:
             mutation(resources)
 
     return mutate
+
+
+def find_deployment(resources: Properties, beginning: str) -> tuple[str, Properties]:
+    """The Deployment of one authorization."""
+    return next((name, one) for name, one in resources.items() if name.startswith(f"{beginning}Deployment"))
 
 
 VARIANT = "Properties.ProductionVariants.0"
@@ -239,13 +245,24 @@ MUTANTS: dict[str, tuple[str, str, Mutation, str]] = {
     ),
     "signed_url": ("lambda", "us-east-2", set_in("FunctionUrl", "Properties.AuthType", "NONE"), "AuthType AWS_IAM"),
     "deployment_after_methods": (
-        "realtime",
+        "api",
         "us-east-2",
-        both(
-            add("Method", "AWS::ApiGateway::Method", HttpMethod="ANY"),
-            add("Deployment", "AWS::ApiGateway::Deployment", RestApiId="a"),
-        ),
+        lambda resources: find_deployment(resources, "Open")[1]["DependsOn"].remove("ProxyMethod"),
         "Write DependsOn",
+    ),
+    "deployment_name": (
+        "api",
+        "us-east-2",
+        set_in("RootPage", "Properties.AuthorizationType", "AWS_IAM"),
+        "End its logical id with",
+    ),
+    "deployment_choice": (
+        "api",
+        "us-east-2",
+        lambda resources: resources["Stage"]["Properties"].update(
+            DeploymentId={"Ref": find_deployment(resources, "Signed")[0]}
+        ),
+        "Write an Fn::If of two Deployments",
     ),
     "size": (
         "realtime",
@@ -260,7 +277,8 @@ OFFERED = frozenset({"ml.g4dn.xlarge", "ml.g4dn.2xlarge", "ml.g5.xlarge", "ml.g6
 
 def check(name: str, region: str, mutate: Mutation) -> list[Finding]:
     facts = build_facts(region, offered=OFFERED)
-    template = build_template(build_spec(name, region), facts)
+    is_api = name == "api"
+    template = build_api_of("most", region, facts) if is_api else build_template(build_spec(name, region), facts)
     mutate(template["Resources"])
     return check_template(template, facts)
 

@@ -9,8 +9,6 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
-from cfnlint.api import ManualArgs, lint
-from cfnlint.core import get_rules
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 from endpoint_specs import DIGEST, FIELDS, REGIONS, build_facts, build_spec
 
@@ -34,13 +32,6 @@ def find_schema(region: str, kind: str) -> dict[str, Any]:
     """The schema of a resource type that cfn-lint brings."""
     schema: dict[str, Any] = PROVIDER_SCHEMA_MANAGER.get_resource_schema(region, kind).schema
     return schema
-
-
-@pytest.fixture(scope="session")
-def judge() -> Callable[[str, str], list[Any]]:
-    """cfn-lint's findings in a region, informational ones too. Its rules take long to load, so they load once."""
-    rules = get_rules([], [], ["I", "W", "E"])
-    return lambda text, region: lint(text, rules, config=ManualArgs(regions=[region], include_checks=["I"]))
 
 
 @EVERY

@@ -31,7 +31,8 @@ from pixelserve.observe import Trace
 from pixelserve.settings import Settings, SettingsError, as_markdown
 from pixelserve.storage import Folder
 from pixelserve_gateway import Call, Calls, GatewaySettings
-from pixelserve_gateway.runtime import Runtime, Signer, service_url
+from pixelserve_gateway.runtime import Runtime
+from pixelserve_gateway.services import Signer, service_url
 
 PHOTO = png(24, 32)
 T = TypeVar("T")
@@ -199,10 +200,10 @@ def test_requests_to_aws_are_signed_as_botocore_signs(monkeypatch: pytest.Monkey
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
-    url = f"{service_url('eu-west-1')}/endpoints/image-similarity/invocations"
+    url = f"{service_url('sagemaker-runtime', 'eu-west-1')}/endpoints/image-similarity/invocations"
     assert url.startswith("https://runtime.sagemaker.eu-west-1.amazonaws.com/")
-    assert service_url("cn-north-1").endswith(".amazonaws.com.cn")
-    headers = Signer("eu-west-1").sign(url, PHOTO, {"content-type": "image/png"})
+    assert service_url("sagemaker-runtime", "cn-north-1").endswith(".amazonaws.com.cn")
+    headers = Signer("sagemaker", "eu-west-1").sign(url, PHOTO, {"content-type": "image/png"})
     assert headers["X-Amz-Security-Token"] == "token"
     again = AWSRequest("POST", url, data=PHOTO, headers={"content-type": "image/png"})
     again.context["timestamp"] = headers["X-Amz-Date"]
@@ -222,7 +223,7 @@ def test_a_signed_call_is_answered(
     (invocations / "signed").write_bytes(call.body)
 
     async def run() -> tuple[bytes, float | None]:
-        runtime = Runtime(features_runtime.url, Signer("us-east-1"))
+        runtime = Runtime(features_runtime.url, Signer("sagemaker", "us-east-1"))
         calls = Calls(runtime, GatewaySettings(async_endpoints=ASYNC), Settings())
         try:
             result = await calls.invoke(call, request_id="signed")
@@ -243,7 +244,7 @@ def test_without_credentials_aws_cannot_be_called(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     with pytest.raises(Unavailable, match="no AWS credentials"):
-        Signer("us-east-1")
+        Signer("sagemaker", "us-east-1")
 
 
 def test_the_gateway_needs_neither_numpy_nor_torch_nor_opencv() -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pixelserve_gateway.jobs.service import JobPage, JobService, Order
     from pixelserve_gateway.jobs.sqlite import SQLiteStore
     from pixelserve_gateway.jobs.store import JobStore
+    from pixelserve_gateway.jobs.table import TABLE
     from pixelserve_gateway.jobs.threads import Threads
     from pixelserve_gateway.jobs.tick import Ticker, lambda_handler
     from pixelserve_gateway.jobs.uploads import UploadForm, Uploads
@@ -37,6 +38,7 @@ else:
             ".service": "JobPage JobService Order",
             ".sqlite": "SQLiteStore",
             ".store": "JobStore",
+            ".table": "TABLE",
             ".threads": "Threads",
             ".tick": "Ticker lambda_handler",
             ".uploads": "UploadForm Uploads",
@@ -45,6 +47,7 @@ else:
     )
 
 __all__ = [
+    "TABLE",
     "ApiKey",
     "ApiKeys",
     "Caller",

@@ -16,9 +16,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pixelserve.errors import Unavailable
 from pixelserve_gateway.jobs.job import Job, JobState, Lane, dump, load
 from pixelserve_gateway.jobs.store import Record
+from pixelserve_gateway.jobs.table import BY_DUE, BY_TENANT, TABLE
 
 _Item = dict[str, dict[str, str]]
-_BY_TENANT, _BY_DUE = "by_tenant", "by_due"
 _REFUSED = ("ConditionalCheckFailedException", "TransactionCanceledException", "TransactionConflictException")
 
 
@@ -41,19 +41,9 @@ class DynamoDBStore:
 
     def create_table(self) -> None:
         """Makes the table, paid by request, unless it is there."""
-        keys = {"pk": "S", "tenant": "S", "number": "N", "lane": "S", "due": "N"}
         with _explained(self._table):
             try:
-                self._client.create_table(
-                    TableName=self._table,
-                    BillingMode="PAY_PER_REQUEST",
-                    AttributeDefinitions=[{"AttributeName": k, "AttributeType": t} for k, t in keys.items()],
-                    KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-                    GlobalSecondaryIndexes=[
-                        _index(_BY_TENANT, "tenant", "number"),
-                        _index(_BY_DUE, "lane", "due"),
-                    ],
-                )
+                self._client.create_table(TableName=self._table, **TABLE)
             except self._client.exceptions.ResourceInUseException:
                 return
             self._client.get_waiter("table_exists").wait(TableName=self._table)
@@ -106,7 +96,7 @@ class DynamoDBStore:
             options["FilterExpression"] = f"#state IN ({', '.join(wanted)})"
         items = self._query(
             limit,
-            IndexName=_BY_TENANT,
+            IndexName=BY_TENANT,
             KeyConditionExpression="#tenant = :tenant AND #number < :last",
             ExpressionAttributeNames=names,
             ExpressionAttributeValues=values,
@@ -144,7 +134,7 @@ class DynamoDBStore:
     def _in_lane(self, lane: str, now: float, limit: int | None) -> list[_Item]:
         return self._query(
             limit,
-            IndexName=_BY_DUE,
+            IndexName=BY_DUE,
             KeyConditionExpression="#lane = :lane AND #due <= :now",
             ExpressionAttributeNames={"#lane": "lane", "#due": "due"},
             ExpressionAttributeValues={":lane": {"S": lane}, ":now": {"N": repr(now)}},
@@ -193,17 +183,6 @@ def _is_refused(error: ClientError) -> bool:
     if error.response["Error"]["Code"] not in _REFUSED:
         raise error
     return False
-
-
-def _index(name: str, partition: str, order: str) -> dict[str, Any]:
-    return {
-        "IndexName": name,
-        "KeySchema": [
-            {"AttributeName": partition, "KeyType": "HASH"},
-            {"AttributeName": order, "KeyType": "RANGE"},
-        ],
-        "Projection": {"ProjectionType": "ALL"},
-    }
 
 
 def _when_version(version: int) -> dict[str, Any]:

@@ -12,17 +12,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pixelserve.errors import BadRequest, PixelserveError
+from pixelserve.errors import BadRequest
 from pixelserve.processes import Stop
-from pixelserve_deploy import console
 from pixelserve_deploy.aws import AwsError, Session
 from pixelserve_deploy.deployment import (
     POLL_SECONDS,
-    Check,
     EndpointSpec,
     Facts,
     Mode,
@@ -35,14 +32,17 @@ from pixelserve_deploy.deployment import (
     Work,
     attempt,
     build_template,
+    change,
     check_all,
     check_rules,
-    deploying,
+    list_stack_tags,
     make_offline_plan,
     make_plan,
     make_policies,
     make_spec,
     pin_image,
+    refuse_for,
+    show_plan,
     why_not_in_place,
 )
 from pixelserve_deploy.errors import UsageError
@@ -100,57 +100,31 @@ def _deploy(arguments: argparse.Namespace, stop: Stop, teller: Teller, details: 
         raise
     teller.show_checks(report.checks)
     if report.failures:
-        return _refuse(report.failures)
-    again = f"`pixelserve deploy {spec.name}` with the same options"
-    work = Work(session, spec.name, teller.show, stop, again, arguments.poll, arguments.cfn_role)
-    return _update(arguments, spec, work, report.facts, teller, details)
+        return refuse_for(report.failures)
+    template = build_template(spec, report.facts)
+    work = Work(
+        session,
+        spec.name,
+        teller.show,
+        stop,
+        f"`pixelserve deploy {spec.name}` with the same options",
+        arguments.poll,
+        arguments.cfn_role,
+        list_stack_tags(spec),
+    )
 
+    def plan_of(proposal: Proposal) -> Plan:
+        return make_plan(spec, report.facts, proposal.old, template, proposal.changes, steps=len(proposal.steps))
 
-def _update(
-    arguments: argparse.Namespace, spec: EndpointSpec, work: Work, facts: Facts, teller: Teller, details: dict[str, Any]
-) -> Outcome:
-    ended = deploying.look(work) if arguments.plan else deploying.settle(work)
-    if ended is not None:
-        return ended
-    details |= _describe(spec, facts)
-    template = build_template(spec, facts)
-    proposal = deploying.propose(work, spec, template)
-    plan = make_plan(spec, facts, proposal.old, template, proposal.changes, steps=len(proposal.steps))
-    _show(plan, teller, details)
-    if arguments.plan:
-        deploying.discard(work, proposal)
-        return Outcome(Status.CHANGES if plan.changes else Status.DONE)
-    if plan.changes and not _agree(arguments, spec, work, proposal):
-        deploying.discard(work, proposal)
-        return Outcome(Status.REFUSED, "The answer was no.")
-    outcome = deploying.carry_out(work, proposal)
-    if outcome.status is Status.DONE:
-        teller.note(describe_calls(spec, facts.region))
+    details |= _describe(spec, report.facts)
+    outcome = change(work, template, plan_of, teller, details, only_plan=arguments.plan, yes=arguments.yes)
+    if outcome.status is Status.DONE and not arguments.plan:
+        teller.note(describe_calls(spec, report.facts.region))
     return outcome
 
 
 def _describe(spec: EndpointSpec, facts: Facts) -> dict[str, Any]:
     return {"region": facts.region, "mode": spec.mode, "image": pin_image(spec.image, facts.digest)}
-
-
-def _agree(arguments: argparse.Namespace, spec: EndpointSpec, work: Work, proposal: Proposal) -> bool:
-    """Whether to go on. A change set that nobody wants is removed, also when Ctrl-C or nobody answers."""
-    try:
-        return bool(arguments.yes) or console.confirm(f"Deploy {spec.name} in {work.session.region}?", work.stop)
-    except PixelserveError:
-        deploying.discard(work, proposal)
-        raise
-
-
-def _show(plan: Plan, teller: Teller, details: dict[str, Any]) -> None:
-    details |= plan.to_json()
-    for line in plan.list_lines():
-        teller.note(line)
-
-
-def _refuse(failures: Sequence[Check]) -> Outcome:
-    cause = " ".join(f"{check.what}: {check.found}" for check in failures)
-    return Outcome(Status.REFUSED, cause, next=" ".join(check.fix for check in failures if check.fix))
 
 
 def _plan_offline(spec: EndpointSpec, against: Path | None, teller: Teller, details: dict[str, Any]) -> Outcome:
@@ -161,7 +135,7 @@ def _plan_offline(spec: EndpointSpec, against: Path | None, teller: Teller, deta
     checks = check_rules(spec, facts)
     teller.show_checks(checks)
     if any(check.verdict is Verdict.FAILED for check in checks):
-        return _refuse(checks)
+        return refuse_for(checks)
     template, old = build_template(spec, facts), None
     if against is not None:
         former = make_spec(find_table(against, spec.name))
@@ -173,7 +147,7 @@ def _plan_offline(spec: EndpointSpec, against: Path | None, teller: Teller, deta
     teller.note(f"Planned without AWS, {compared}.")
     details |= {**_describe(spec, facts), "without_aws": compared}
     plan = make_offline_plan(spec, facts, old, template)
-    _show(plan, teller, details)
+    show_plan(plan, teller, details)
     return Outcome(Status.CHANGES if plan.changes else Status.DONE)
 
 

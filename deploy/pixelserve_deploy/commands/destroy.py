@@ -10,9 +10,8 @@ from __future__ import annotations
 import argparse
 
 from pixelserve.processes import Stop
-from pixelserve_deploy import console
 from pixelserve_deploy.aws import Session
-from pixelserve_deploy.deployment import POLL_SECONDS, Outcome, Remains, Status, Teller, Work, attempt, destroying
+from pixelserve_deploy.deployment import POLL_SECONDS, Outcome, Teller, Work, attempt, take_away
 from pixelserve_deploy.options import add_site
 
 EXAMPLES = """\
@@ -41,33 +40,4 @@ def _destroy(arguments: argparse.Namespace, stop: Stop, teller: Teller) -> Outco
     session = Session(arguments.region, arguments.profile)
     again = f"`pixelserve destroy {arguments.name}`"
     work = Work(session, arguments.name, teller.show, stop, again, arguments.poll, arguments.cfn_role)
-    remains = destroying.find_remains(work)
-    if not remains:
-        teller.note(f"There is nothing of {arguments.name} in {session.region}: {work.stack.name} is no stack there.")
-        return Outcome(Status.DONE)
-    for line in _describe(work.stack.name, remains):
-        teller.note(line)
-    if arguments.dry_run:
-        return Outcome(Status.DONE)
-    if not (arguments.yes or console.confirm(f"Remove all this of {arguments.name}?", stop)):
-        return Outcome(Status.REFUSED, "The answer was no.")
-    outcome = destroying.carry_out(work, remains)
-    if outcome.status is Status.DONE:
-        teller.note(f"{arguments.name} is gone, and costs nothing any more.")
-    return outcome
-
-
-def _describe(stack: str, remains: Remains) -> list[str]:
-    lines = [f"The stack {stack}:"] if remains.stack_id else []
-    rows = [(kind.removeprefix("AWS::"), _shorten(name)) for kind, name in remains.resources]
-    width = max((len(kind) for kind, _ in rows), default=0)
-    lines += [f"  {kind:{width}}  {name}" for kind, name in rows]
-    lines += [f"{count:,} objects in the bucket {bucket}" for bucket, count in remains.buckets.items()]
-    if remains.left:
-        lines.append(f"{len(remains.left)} models and configurations of earlier updates")
-    return lines
-
-
-def _shorten(physical: str) -> str:
-    """A physical id; of an ARN its last part."""
-    return physical.rpartition("/")[2] if physical.startswith("arn:") else physical
+    return take_away(work, teller, dry_run=arguments.dry_run, yes=arguments.yes)

@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
     session = Session(arguments.region, arguments.profile)
     now = datetime.now(UTC)
     idle = select_idle(list_entries(session), arguments.idle, arguments.older_than, now)
-    ours = [entry for entry in idle if entry.is_ours]
+    ours = [entry for entry in idle if entry.is_ours and not entry.api]
     _show(arguments, session, idle, now)
     if arguments.dry_run or not ours:
         return 0
@@ -73,6 +73,8 @@ def _show(arguments: argparse.Namespace, session: Session, idle: list[Entry], no
     headers, rows = listing.list_columns(idle, now, cost=True)
     console.print_table(headers, rows, right=listing.MONEY)
     print(listing.sum_up(idle))
+    for api in sorted({entry.api for entry in idle if entry.api}):
+        print(f"Endpoints of the API {api} go by its switches: pixelserve stack deploy {api} FEATURE=no.")
     if not all(entry.is_ours for entry in idle):
         print("Those made by others stay: ask whoever made them, then `aws sagemaker delete-endpoint`.")
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from pixelserve.lazy import exports
 
 if TYPE_CHECKING:
-    from pixelserve_deploy.deployment import deploying, destroying, listing, logs
+    from pixelserve_deploy.deployment import apis, destroying, listing, logs
+    from pixelserve_deploy.deployment.api import ApiSpec, name_parameter, set_parameters
+    from pixelserve_deploy.deployment.changing import change, refuse_for, show_plan, take_away
     from pixelserve_deploy.deployment.deploying import Proposal, Work
     from pixelserve_deploy.deployment.destroying import Remains
     from pixelserve_deploy.deployment.facts import Facts
@@ -21,18 +23,35 @@ if TYPE_CHECKING:
     from pixelserve_deploy.deployment.policies import make_policies
     from pixelserve_deploy.deployment.preflight import Check, Verdict, check_all, check_rules
     from pixelserve_deploy.deployment.pricing import Cost, price_endpoint
-    from pixelserve_deploy.deployment.reading import FILE, SpecError, format_specs, make_spec, parse_specs, read_specs
+    from pixelserve_deploy.deployment.reading import (
+        FILE,
+        SpecError,
+        format_specs,
+        make_api,
+        make_spec,
+        parse_specs,
+        read_specs,
+    )
     from pixelserve_deploy.deployment.refusals import Refusal, refuse
     from pixelserve_deploy.deployment.resolver import Action, Change, resolve
     from pixelserve_deploy.deployment.rules import Finding, check_template
     from pixelserve_deploy.deployment.spec import EndpointSpec, Mode, Update
     from pixelserve_deploy.deployment.steps import split_update, why_not_in_place
     from pixelserve_deploy.deployment.telling import Teller, attempt, print_checks
-    from pixelserve_deploy.deployment.templates import build_template, pin_image, render
+    from pixelserve_deploy.deployment.templates import (
+        build_api_template,
+        build_template,
+        list_stack_tags,
+        pin_image,
+        render,
+    )
 else:
     __getattr__ = exports(
         __name__,
         {
+            ".api": "ApiSpec name_parameter set_parameters",
+            ".apis": "",
+            ".changing": "change refuse_for show_plan take_away",
             ".deploying": "Proposal Work",
             ".destroying": "Remains",
             ".facts": "Facts",
@@ -47,14 +66,14 @@ else:
             ".policies": "make_policies",
             ".preflight": "Check Verdict check_all check_rules",
             ".pricing": "Cost price_endpoint",
-            ".reading": "FILE SpecError format_specs make_spec parse_specs read_specs",
+            ".reading": "FILE SpecError format_specs make_api make_spec parse_specs read_specs",
             ".refusals": "Refusal refuse",
             ".resolver": "Action Change resolve",
             ".rules": "Finding check_template",
             ".spec": "EndpointSpec Mode Update",
             ".steps": "split_update why_not_in_place",
             ".telling": "Teller attempt print_checks",
-            ".templates": "build_template pin_image render",
+            ".templates": "build_api_template build_template list_stack_tags pin_image render",
         },
     )
 
@@ -62,6 +81,7 @@ __all__ = [
     "FILE",
     "POLL_SECONDS",
     "Action",
+    "ApiSpec",
     "Change",
     "Check",
     "Cost",
@@ -82,32 +102,41 @@ __all__ = [
     "Update",
     "Verdict",
     "Work",
+    "apis",
     "attempt",
+    "build_api_template",
     "build_template",
+    "change",
     "check_all",
     "check_rules",
     "check_template",
-    "deploying",
     "destroying",
     "format_specs",
     "list_entries",
     "list_notes",
+    "list_stack_tags",
     "listing",
     "logs",
+    "make_api",
     "make_offline_plan",
     "make_plan",
     "make_policies",
     "make_spec",
+    "name_parameter",
     "parse_specs",
     "pin_image",
     "price_endpoint",
     "print_checks",
     "read_specs",
     "refuse",
+    "refuse_for",
     "render",
     "resolve",
     "select_idle",
+    "set_parameters",
+    "show_plan",
     "split_update",
+    "take_away",
     "why_not_in_place",
     "write_markdown",
 ]

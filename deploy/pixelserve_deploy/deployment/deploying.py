@@ -15,10 +15,10 @@ from pixelserve_deploy.deployment.outcome import Outcome, Status
 from pixelserve_deploy.deployment.plan import read_changes
 from pixelserve_deploy.deployment.resolver import Change, resolve
 from pixelserve_deploy.deployment.retained import CONFIG_TYPE, MODEL_TYPE, find_silent_rollback, list_left, remove
-from pixelserve_deploy.deployment.spec import STACK_PREFIX, EndpointSpec
+from pixelserve_deploy.deployment.spec import STACK_PREFIX
 from pixelserve_deploy.deployment.stacks import DEAD, EMPTY, STUCK, ChangeSet, Stack, StackRefused, State
 from pixelserve_deploy.deployment.steps import split_update, why_not_in_place
-from pixelserve_deploy.deployment.templates import Template, list_tags
+from pixelserve_deploy.deployment.templates import Template
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,14 @@ class Work:
     poll: float = POLL_SECONDS
     role: str = ""
     """ARN of a role that CloudFormation takes on for the stack."""
+    tags: Sequence[Mapping[str, str]] = ()
+    """Of the stack."""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    """Of its template."""
+    endpoints: Sequence[str] = ()
+    """Its endpoints on SageMaker; one of its own name unless others are named."""
+    log_groups: Sequence[str] = ()
+    """Those of its containers; that of the endpoint of its own name unless others are named."""
     stack: Stack = field(init=False)
 
     def __post_init__(self) -> None:
@@ -41,12 +49,16 @@ class Work:
 
     def follow(self, stack_id: str, goal: Goal, since: str = "") -> Outcome:
         """The end of an operation that has been started."""
-        open_log = None if goal is Goal.DELETE else self._open_log
-        follower = Follower(self.stack, open_log, self.show, self.stop, self.again, self.poll)
+        open_logs = None if goal is Goal.DELETE else self._open_logs
+        follower = Follower(self.stack, open_logs, self.show, self.stop, self.again, self.poll)
         return follower.follow(stack_id, goal, since)
 
-    def _open_log(self, since: datetime) -> ContainerLog:
-        return ContainerLog(self.session.client("logs"), name_endpoint_group(self.name), since)
+    def list_groups(self) -> Sequence[str]:
+        """The log groups of its containers."""
+        return self.log_groups or (name_endpoint_group(self.name),)
+
+    def _open_logs(self, since: datetime) -> list[ContainerLog]:
+        return [ContainerLog(self.session.client("logs"), group, since) for group in self.list_groups()]
 
 
 def settle(work: Work) -> Outcome | None:
@@ -104,10 +116,9 @@ class Proposal:
     steps: Sequence[Template]
     first: ChangeSet | None
     changes: Sequence[Change]
-    tags: Sequence[Mapping[str, str]]
 
 
-def propose(work: Work, spec: EndpointSpec, template: Template) -> Proposal:
+def propose(work: Work, template: Template) -> Proposal:
     """Prepares a change, of a stack that is settled. Raises StackRefused for what cannot be."""
     state = work.stack.find()
     old = work.stack.read_template() if state is not None and state.status not in (EMPTY, *DEAD) else None
@@ -115,11 +126,10 @@ def propose(work: Work, spec: EndpointSpec, template: Template) -> Proposal:
     if obstacle:
         raise StackRefused(obstacle)
     steps = split_update(old, template) if old else [template]
-    tags = list_tags(spec)
-    first = _prepare(work, steps[0], tags)
+    first = _prepare(work, steps[0])
     if len(steps) > 1:
-        return Proposal(old, steps, first, resolve(old or {}, template), tags)
-    return Proposal(old, steps, first, read_changes(first.changes) if first else (), tags)
+        return Proposal(old, steps, first, resolve(old or {}, template))
+    return Proposal(old, steps, first, read_changes(first.changes) if first else ())
 
 
 def discard(work: Work, proposal: Proposal) -> None:
@@ -133,19 +143,19 @@ def carry_out(work: Work, proposal: Proposal) -> Outcome:
 
     A role that was not usable yet is tried once more.
     """
-    outcome = _try_twice(work, proposal.steps[0], proposal.first, proposal.tags)
+    outcome = _try_twice(work, proposal.steps[0], proposal.first)
     for template in proposal.steps[1:]:
         if outcome.status is not Status.DONE:
             return outcome
-        outcome = _go_on(work, template, proposal.tags)
+        outcome = _go_on(work, template)
     return check_running(work) if outcome.status is Status.DONE else outcome
 
 
-def _go_on(work: Work, template: Template, tags: Sequence[Mapping[str, str]]) -> Outcome:
+def _go_on(work: Work, template: Template) -> Outcome:
     """A later step. Whatever goes wrong, the endpoint runs on without the scaling that the step before took off."""
     try:
-        change_set = _prepare(work, template, tags)
-        outcome = _try_twice(work, template, change_set, tags)
+        change_set = _prepare(work, template)
+        outcome = _try_twice(work, template, change_set)
     except AwsError as error:
         return Outcome(Status.RUNNING, error.message, next=f"The endpoint has no scaling until you run {work.again}.")
     except StackRefused as error:
@@ -156,18 +166,16 @@ def _go_on(work: Work, template: Template, tags: Sequence[Mapping[str, str]]) ->
     return outcome
 
 
-def _try_twice(
-    work: Work, template: Template, change_set: ChangeSet | None, tags: Sequence[Mapping[str, str]]
-) -> Outcome:
+def _try_twice(work: Work, template: Template, change_set: ChangeSet | None) -> Outcome:
     outcome = _execute(work, change_set)
     if outcome.status is not Status.UNDONE or diagnose(outcome.cause)[0] is not Kind.ROLE:
         return outcome
     work.show(Progress("waiting", text=f"{outcome.cause} New roles take a moment: trying once more."))
-    return _execute(work, _prepare(work, template, tags))
+    return _execute(work, _prepare(work, template))
 
 
-def _prepare(work: Work, template: Template, tags: Sequence[Mapping[str, str]]) -> ChangeSet | None:
-    return work.stack.prepare(template, tags, stop=work.stop, pause=work.poll, role=work.role)
+def _prepare(work: Work, template: Template) -> ChangeSet | None:
+    return work.stack.prepare(template, work.tags, work.parameters, stop=work.stop, pause=work.poll, role=work.role)
 
 
 def _execute(work: Work, change_set: ChangeSet | None) -> Outcome:
@@ -180,9 +188,10 @@ def _execute(work: Work, change_set: ChangeSet | None) -> Outcome:
 
 
 def _keep_logs(work: Work) -> None:
-    """Makes the log group before SageMaker does, which would keep the lines for ever."""
+    """Makes the log groups before AWS does, which would keep the lines for ever."""
     try:
-        keep(work.session.client("logs"), name_endpoint_group(work.name), KEPT_DAYS, make=True)
+        for group in work.list_groups():
+            keep(work.session.client("logs"), group, KEPT_DAYS, make=True)
     except AwsError as error:
         if not error.is_denied:
             raise
@@ -195,14 +204,15 @@ def check_running(work: Work) -> Outcome:
         used = work.stack.list_names(CONFIG_TYPE, MODEL_TYPE)
         if not used:  # a Lambda function
             return Outcome(Status.DONE)
-        taken_back = find_silent_rollback(work.session, used, work.name)
-        if taken_back:
-            return Outcome(
-                Status.UNDONE,
-                taken_back,
-                next="The stack says what was wanted, the endpoint runs what was there before. Mend the cause "
-                f"(`pixelserve logs {work.name}`), then deploy again.",
-            )
+        for endpoint in work.endpoints or (work.name,):
+            taken_back = find_silent_rollback(work.session, used, endpoint)
+            if taken_back:
+                return Outcome(
+                    Status.UNDONE,
+                    taken_back,
+                    next="The stack says what was wanted, the endpoint runs what was there before. Mend the cause "
+                    f"(`pixelserve logs {endpoint}`), then deploy again.",
+                )
         remove(work.session, list_left(work.session, used, work.name))
     except AwsError as error:
         renew = "renew the credentials and " if error.is_expired else ""

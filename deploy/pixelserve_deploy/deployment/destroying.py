@@ -60,7 +60,7 @@ def carry_out(work: Work, remains: Remains) -> Outcome:
         removed = remove(work.session, list_left(work.session, (), work.name))
         if removed:
             work.show(Progress("waiting", text=f"Removed {removed} models and configurations of earlier updates."))
-        for group in (name_endpoint_group(work.name), name_function_group(work.name)):
+        for group in work.log_groups or (name_endpoint_group(work.name), name_function_group(work.name)):
             if keep(work.session.client("logs"), group, LEFT_DAYS, make=False):
                 work.show(Progress("waiting", text=f"{group}: its lines are gone in {LEFT_DAYS} day."))
     except AwsError as error:

@@ -53,21 +53,21 @@ Show = Callable[[Progress], None]
 class Follower:
     """Follows operations on one stack.
 
-    `open_log` gives the container's lines from a time on; `again` names the command that goes on after this one.
+    `open_logs` gives the containers' lines from a time on; `again` names the command that goes on after this one.
     """
 
     def __init__(
         self,
         stack: Stack,
-        open_log: Callable[[datetime], ContainerLog] | None,
+        open_logs: Callable[[datetime], Sequence[ContainerLog]] | None,
         show: Show,
         stop: Stop,
         again: str,
         poll: float = POLL_SECONDS,
     ) -> None:
         self._stack = stack
-        self._open_log = open_log
-        self._log: ContainerLog | None = None
+        self._open_logs = open_logs
+        self._logs: Sequence[ContainerLog] = ()
         self._show = show
         self._stop = stop
         self._again = again
@@ -94,10 +94,10 @@ class Follower:
                 news = select_last_operation(news)
             for event in news:
                 self._show(_describe(event))
-            if self._open_log is not None and news and not events:
-                self._log = self._open_log(news[0]["Timestamp"])  # AWS's clock, which may not be ours
+            if self._open_logs is not None and news and not events:
+                self._logs = self._open_logs(news[0]["Timestamp"])  # AWS's clock, which may not be ours
             events += news
-            if self._read_log() or news:
+            if self._read_logs() or news:
                 told = time.monotonic()
             elif ended:
                 return self._conclude(ended, goal, events)
@@ -110,17 +110,15 @@ class Follower:
                 text = f"AWS goes on with it. Follow it with {self._again}."
                 return Outcome(Status.RUNNING, "Stopped following.", next=text)
 
-    def _read_log(self) -> bool:
-        """Shows what the container says that may matter; whether there was anything."""
-        if self._log is None:
-            return False
+    def _read_logs(self) -> bool:
+        """Shows what the containers say that may matter; whether there was anything."""
         try:
-            lines = [line for line in self._log.read() if line.line.is_error]
+            lines = [line for log in self._logs for line in log.read() if line.line.is_error]
         except AwsError as error:
             if not error.is_denied:
                 raise
             self._show(Progress("waiting", text=f"The container's log cannot be read: {error.message}"))
-            self._log = None
+            self._logs = ()
             return False
         for line in lines:
             self._show(Progress("container", name=line.stream, text=line.line.text))

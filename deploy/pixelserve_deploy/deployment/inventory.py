@@ -10,6 +10,7 @@ from typing import Any
 
 from pixelserve_deploy.aws import Session
 from pixelserve_deploy.cost import MONTH_HOURS, PriceBook, PriceMissing, find_newest_book
+from pixelserve_deploy.deployment.api import API, list_endpoints
 from pixelserve_deploy.deployment.spec import STACK_PREFIX, Mode
 from pixelserve_deploy.deployment.templates import TAG
 
@@ -34,6 +35,8 @@ class Entry:
     hourly: Decimal | None = Decimal(0)
     """None: no price is known."""
     currency: str = "USD"
+    api: str = ""
+    """The REST API whose stack has it; empty: it has a stack of its own, or is others'."""
     last_call: datetime | None = None
     """Start of the last hour with a call; None: none within WINDOW."""
 
@@ -49,7 +52,8 @@ class Entry:
 def list_entries(session: Session, *, with_calls: bool = True) -> list[Entry]:
     """All endpoints and our stacks, by name. Raises AwsError."""
     stacks = {stack["StackName"].removeprefix(STACK_PREFIX): stack for stack in _list_stacks(session)}
-    entries = list(_list_endpoints(session, set(stacks)))
+    parts = {part: name for name, stack in stacks.items() if _read_mode(stack) == API for part in list_endpoints(name)}
+    entries = list(_list_endpoints(session, set(stacks), parts))
     there = {entry.name for entry in entries}
     entries += [_read_stack(name, stack) for name, stack in stacks.items() if name not in there]
     entries.sort(key=lambda entry: (not entry.is_ours, entry.name))
@@ -64,11 +68,14 @@ def _list_stacks(session: Session) -> Iterator[dict[str, Any]]:
 
 
 def _read_stack(name: str, stack: Mapping[str, Any]) -> Entry:
-    mode = next((tag["Value"] for tag in stack.get("Tags", []) if tag["Key"] == f"{TAG}:mode"), "")
-    return Entry(name, stack["StackStatus"], True, mode or "no endpoint", stack["CreationTime"])
+    return Entry(name, stack["StackStatus"], True, _read_mode(stack) or "no endpoint", stack["CreationTime"])
 
 
-def _list_endpoints(session: Session, ours: set[str]) -> Iterator[Entry]:
+def _read_mode(stack: Mapping[str, Any]) -> str:
+    return next((str(tag["Value"]) for tag in stack.get("Tags", []) if tag["Key"] == f"{TAG}:mode"), "")
+
+
+def _list_endpoints(session: Session, ours: set[str], parts: Mapping[str, str]) -> Iterator[Entry]:
     client = session.client("sagemaker")
     try:
         book = find_newest_book(session.region)
@@ -84,12 +91,13 @@ def _list_endpoints(session: Session, ours: set[str]) -> Iterator[Entry]:
             yield Entry(
                 name,
                 endpoint["EndpointStatus"],
-                name in ours,
+                name in ours or name in parts,
                 mode,
                 summary["CreationTime"],
                 machines,
                 _price(book, session.region, mode, machines),
                 book.currency if book else "USD",
+                parts.get(name, ""),
             )
 
 
@@ -145,9 +153,12 @@ def _add_calls(session: Session, entries: list[Entry], now: datetime) -> list[En
 
 
 def _list_metrics(entry: Entry) -> Iterator[dict[str, Any]]:
-    """Metrics that count calls: SageMaker's and Lambda's pages on metrics in CloudWatch."""
+    """Metrics that count calls: the pages of SageMaker, Lambda and API Gateway on metrics in CloudWatch."""
     if entry.mode == Mode.LAMBDA:
         yield _metric("AWS/Lambda", "Invocations", FunctionName=entry.name)
+        return
+    if entry.mode == API:  # its function runs every minute, so the calls are counted before it
+        yield _metric("AWS/ApiGateway", "Count", ApiName=STACK_PREFIX + entry.name)
         return
     yield _metric("AWS/SageMaker", "Invocations", EndpointName=entry.name, VariantName="AllTraffic")
     if entry.mode == Mode.ASYNC:

@@ -12,15 +12,19 @@ import tomli_w
 from pydantic import ValidationError
 
 from pixelserve.errors import BadRequest
+from pixelserve.features import FEATURES
+from pixelserve_deploy.deployment.api import ApiSpec
 from pixelserve_deploy.deployment.spec import EndpointSpec
 
 FILE = "pixelserve.toml"
 _INSTEAD = {
     "name": "Write lower-case letters, digits and single hyphens, at most 63, such as image-super-resolution",
     "instances": 'Write one to five instance types, such as ["ml.g4dn.xlarge", "ml.g5.xlarge"]',
+    "gateway_image": "Write its URI in Amazon ECR, of the image's target gateway",
     "image": "Write its URI in Amazon ECR, as `pixelserve push` prints it",
 }
 """What to write where pydantic's own words do not say it."""
+_INSTEAD_OF_API = _INSTEAD | {"name": "Write lower-case letters, digits and single hyphens, at most 20, such as api"}
 
 
 class SpecError(BadRequest):
@@ -39,6 +43,23 @@ def make_spec(fields: Mapping[str, Any]) -> EndpointSpec:
         return EndpointSpec(**fields)
     except ValidationError as error:
         raise SpecError(describe_errors(error)) from None
+
+
+def make_api(fields: Mapping[str, Any]) -> ApiSpec:
+    """The spec of a REST API. Raises SpecError."""
+    try:
+        spec = ApiSpec(**fields)
+    except ValidationError as error:
+        raise SpecError(describe_errors(error, _INSTEAD_OF_API)) from None
+    known = [feature.endpoint for feature in FEATURES]
+    unknown = [name for name in spec.asynchronous if name not in known]
+    if unknown:
+        raise SpecError([f"asynchronous: {', '.join(unknown)} is no feature. Write {', '.join(known)}."])
+    if not spec.lambda_image and not spec.image:
+        raise SpecError(["image: No feature can be served. Write `lambda_image` for functions, `image` for endpoints."])
+    if spec.asynchronous and not spec.image:
+        raise SpecError(["asynchronous: Asynchronous endpoints are made from `image`. Write it."])
+    return spec
 
 
 def read_specs(path: Path) -> dict[str, EndpointSpec]:
@@ -87,22 +108,22 @@ def format_specs(specs: Iterable[EndpointSpec]) -> str:
     return tomli_w.dumps({"endpoints": tables})
 
 
-def describe_errors(error: ValidationError) -> list[str]:
-    """One sentence a field, with what to write instead; a default that only awaits other fields has none."""
+def describe_errors(error: ValidationError, instead: Mapping[str, str] = _INSTEAD) -> list[str]:
+    """One sentence a field, with what to write `instead`; a default that only awaits other fields has none."""
     found = [one for one in error.errors() if one["type"] != "default_factory_not_called"]
-    return [_describe(one["loc"], one["type"], one["msg"], one["input"]) for one in found]
+    return [_describe(instead, one["loc"], one["type"], one["msg"], one["input"]) for one in found]
 
 
-def _describe(place: tuple[int | str, ...], kind: str, message: str, value: object) -> str:
+def _describe(words: Mapping[str, str], place: tuple[int | str, ...], kind: str, message: str, value: object) -> str:
     field = str(place[0]) if place else "spec"
     if kind == "extra_forbidden":
         near = difflib.get_close_matches(field, EndpointSpec.model_fields, 1)
         instead = f"Did you mean {near[0]}?" if near else f"Fields: {', '.join(EndpointSpec.model_fields)}."
         return f"{field}: There is no such field. {instead}"
     if kind == "missing":
-        return f"{field}: It is missing. {_INSTEAD[field]}."
+        return f"{field}: It is missing. {words[field]}."
     shown = f"{'.'.join(map(str, place))}: {value!r} does not fit"
-    return f"{shown}. {_INSTEAD[field]}." if field in _INSTEAD else f"{shown}: {message.replace('Input', 'it')}."
+    return f"{shown}. {words[field]}." if field in words else f"{shown}: {message.replace('Input', 'it')}."
 
 
 def json_schema() -> dict[str, Any]:

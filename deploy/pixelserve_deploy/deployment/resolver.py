@@ -14,7 +14,12 @@ from typing import Any
 
 from pixelserve_deploy.deployment.templates import Template
 
-CREATE_ONLY = {
+CREATE_ONLY: dict[str, set[str]] = {
+    "AWS::ApiGateway::Deployment": {"DeploymentCanarySettings", "RestApiId"},
+    "AWS::ApiGateway::Method": {"HttpMethod", "ResourceId", "RestApiId"},
+    "AWS::ApiGateway::Resource": {"ParentId", "PathPart", "RestApiId"},
+    "AWS::ApiGateway::RestApi": set(),
+    "AWS::ApiGateway::Stage": {"RestApiId", "StageName"},
     "AWS::ApplicationAutoScaling::ScalableTarget": {"ResourceId", "ScalableDimension", "ServiceNamespace"},
     "AWS::ApplicationAutoScaling::ScalingPolicy": {
         "PolicyName",
@@ -24,11 +29,33 @@ CREATE_ONLY = {
         "ServiceNamespace",
     },
     "AWS::CloudWatch::Alarm": {"AlarmName"},
+    "AWS::DynamoDB::Table": {"ImportSourceSpecification", "TableName"},
+    "AWS::Events::Rule": {"Name"},
     "AWS::IAM::Role": {"Path", "RoleName"},
+    "AWS::Lambda::EventSourceMapping": {
+        "EventSourceArn",
+        "SelfManagedEventSource",
+        "StartingPosition",
+        "StartingPositionTimestamp",
+    },
     "AWS::Lambda::Function": {"FunctionName", "PackageType", "TenancyConfig"},
+    "AWS::Lambda::Permission": {
+        "Action",
+        "EventSourceToken",
+        "FunctionName",
+        "FunctionUrlAuthType",
+        "InvokedViaFunctionUrl",
+        "Principal",
+        "PrincipalOrgID",
+        "SourceAccount",
+        "SourceArn",
+    },
     "AWS::Lambda::Url": {"Qualifier", "TargetFunctionArn"},
     "AWS::S3::Bucket": {"BucketName", "BucketNamePrefix", "BucketNamespace"},
+    "AWS::SNS::Subscription": {"Endpoint", "Protocol", "TopicArn"},
     "AWS::SNS::Topic": {"FifoTopic", "TopicName"},
+    "AWS::SQS::Queue": {"FifoQueue", "QueueName"},
+    "AWS::SQS::QueuePolicy": set(),
     "AWS::SageMaker::Endpoint": {"EndpointName"},
     "AWS::SageMaker::EndpointConfig": {
         "AsyncInferenceConfig",

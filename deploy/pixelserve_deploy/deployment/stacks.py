@@ -37,6 +37,8 @@ class State:
     status: str
     reason: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    outputs: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_moving(self) -> bool:
@@ -70,7 +72,10 @@ class Stack:
                 return None
             raise
         tags = {tag["Key"]: tag["Value"] for tag in found.get("Tags", [])}
-        return State(found["StackId"], found["StackStatus"], found.get("StackStatusReason", ""), tags)
+        parameters = {one["ParameterKey"]: one.get("ParameterValue", "") for one in found.get("Parameters", [])}
+        outputs = {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", [])}
+        reason = found.get("StackStatusReason", "")
+        return State(found["StackId"], found["StackStatus"], reason, tags, parameters, outputs)
 
     def read_template(self) -> dict[str, Any]:
         """The template as it stands."""
@@ -94,12 +99,13 @@ class Stack:
         self,
         template: Template,
         tags: Iterable[Mapping[str, str]],
+        parameters: Mapping[str, str],
         *,
         stop: Stop,
         pause: float,
         role: str = "",
     ) -> ChangeSet | None:
-        """A change set for the template, not executed; None when there is nothing to change.
+        """A change set for the template and its parameters, not executed; None when there is nothing to change.
 
         Raises StackRefused with CloudFormation's reason, and Stopped. A failed creation deletes what it made.
         """
@@ -108,7 +114,7 @@ class Stack:
             raise StackRefused(f"The template has {len(body.encode()):,} bytes; {LARGEST_TEMPLATE:,} is the most.")
         state = self.find()
         creates = state is None or state.status == EMPTY
-        parameters: dict[str, Any] = {
+        wanted: dict[str, Any] = {
             "StackName": self.name,
             "ChangeSetName": f"pixelserve-{int(1000 * time.time())}",
             "ChangeSetType": "CREATE" if creates else "UPDATE",
@@ -117,10 +123,12 @@ class Stack:
             "Tags": [*tags],
         }
         if creates:
-            parameters["OnStackFailure"] = "DELETE"
+            wanted["OnStackFailure"] = "DELETE"
         if role:
-            parameters["RoleARN"] = role
-        made = self._client.create_change_set(**parameters)
+            wanted["RoleARN"] = role
+        if parameters:
+            wanted["Parameters"] = [{"ParameterKey": name, "ParameterValue": one} for name, one in parameters.items()]
+        made = self._client.create_change_set(**wanted)
         change_set = self._wait(made["Id"], made["StackId"], creates, stop, pause)
         if change_set is None:
             self._client.delete_change_set(ChangeSetName=made["Id"])

@@ -25,9 +25,15 @@ def split_update(old: Template, new: Template) -> list[Template]:
     SageMaker refuses to change the instance type of a variant that scales, and CloudFormation removes resources only
     after it has updated others: the scaling goes in a first change set, and comes back in the second.
     """
-    if find_instances(old) == find_instances(new) or not _list_scaling(old):
+    if not _list_scaling(old) or all(
+        find_instances(old, name) == find_instances(new, name) for name in _list_configs(old) & _list_configs(new)
+    ):
         return [new]
     return [_without_scaling(old), new]
+
+
+def _list_configs(template: Template) -> set[str]:
+    return {name for name, one in template["Resources"].items() if one["Type"] == "AWS::SageMaker::EndpointConfig"}
 
 
 def _list_scaling(template: Template) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pixelserve.lazy import exports
 
 if TYPE_CHECKING:
+    from pixelserve_deploy.options.api import NAME_OF_API, add_api, read_api, read_words
     from pixelserve_deploy.options.endpoint import add_endpoint, find_table, read_endpoint
     from pixelserve_deploy.options.inputs import check_media_type, read_input
     from pixelserve_deploy.options.numbers import parse_number, parse_part, parse_size
@@ -18,6 +19,7 @@ else:
     __getattr__ = exports(
         __name__,
         {
+            ".api": "NAME_OF_API add_api read_api read_words",
             ".endpoint": "add_endpoint find_table read_endpoint",
             ".inputs": "check_media_type read_input",
             ".numbers": "parse_number parse_part parse_size",
@@ -28,6 +30,8 @@ else:
     )
 
 __all__ = [
+    "NAME_OF_API",
+    "add_api",
     "add_endpoint",
     "add_report",
     "add_simulated_workload",
@@ -39,8 +43,10 @@ __all__ = [
     "parse_number",
     "parse_part",
     "parse_size",
+    "read_api",
     "read_endpoint",
     "read_input",
+    "read_words",
     "read_workload",
     "save_text",
     "write_report",

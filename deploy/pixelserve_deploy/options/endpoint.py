@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from pixelserve_deploy.deployment import FILE, EndpointSpec, make_spec, read_specs
@@ -52,10 +54,11 @@ def add_endpoint(parser: argparse.ArgumentParser) -> None:
     for title, names in GROUPS.items():
         group = parser.add_argument_group(title)
         for name in names:
-            _add_field(group, name, EndpointSpec.model_fields[name])
+            add_field(group, name, EndpointSpec.model_fields[name])
 
 
-def _add_field(group: Any, name: str, field: FieldInfo) -> None:
+def add_field(group: Any, name: str, field: FieldInfo) -> None:
+    """The option for a field of a spec; what is not given is None."""
     option = OPTIONS.get(name) or f"--{name.replace('_', '-')}"
     text = (field.description or "").replace("\n", " ").replace("`", "").replace("%", "%%").rstrip(".")
     kind = _find_kind(field.annotation)
@@ -97,7 +100,7 @@ def read_endpoint(arguments: argparse.Namespace) -> EndpointSpec:
     if fields["name"] is None:
         raise UsageError(f"name the endpoint, or describe it in {FILE}")
     for names in GROUPS.values():
-        fields |= {name: _convert(name, value) for name in names if (value := getattr(arguments, name)) is not None}
+        fields |= read_fields(arguments, EndpointSpec, names)
     if arguments.region:
         fields["region"] = arguments.region
     return make_spec(fields)
@@ -115,8 +118,17 @@ def find_table(file: Path, name: str | None) -> dict[str, Any]:
     return {"name": name} if found is None else {"name": found.name, **found.model_dump(exclude_unset=True)}
 
 
-def _convert(name: str, value: Any) -> Any:
-    kind = _find_kind(EndpointSpec.model_fields[name].annotation)
+def read_fields(arguments: argparse.Namespace, spec: type[BaseModel], names: Iterable[str]) -> dict[str, Any]:
+    """Those of the fields that are given. Raises UsageError."""
+    return {
+        name: _convert(name, spec.model_fields[name], value)
+        for name in names
+        if (value := getattr(arguments, name)) is not None
+    }
+
+
+def _convert(name: str, field: FieldInfo, value: Any) -> Any:
+    kind = _find_kind(field.annotation)
     if kind is tuple:
         return tuple(part.strip() for part in value.split(",") if part.strip())
     if kind is dict:

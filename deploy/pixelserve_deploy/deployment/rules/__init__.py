@@ -6,13 +6,13 @@ They run before every plan, on what is about to be sent, whoever wrote it.
 from __future__ import annotations
 
 from pixelserve_deploy.deployment.facts import Facts
-from pixelserve_deploy.deployment.rules import access, endpoints, functions, scaling
+from pixelserve_deploy.deployment.rules import access, apis, endpoints, functions, scaling
 from pixelserve_deploy.deployment.rules.rule import Finding, View
 from pixelserve_deploy.deployment.templates import Template
 
 __all__ = ["RULES", "Finding", "check_template"]
 
-RULES = {rule.__name__: rule for module in (endpoints, scaling, access, functions) for rule in module.RULES}
+RULES = {rule.__name__: rule for module in (endpoints, scaling, access, functions, apis) for rule in module.RULES}
 """By name."""
 
 

@@ -18,7 +18,19 @@ SERVICES = {
     "AWS::Scheduler::Schedule": "scheduler.amazonaws.com",
 }
 """Who takes on the role that a resource names."""
-UNTAGGABLE = frozenset({"AWS::ApplicationAutoScaling::ScalingPolicy", "AWS::Lambda::Url", "AWS::Scheduler::Schedule"})
+UNTAGGABLE = frozenset(
+    {
+        "AWS::ApiGateway::Deployment",
+        "AWS::ApiGateway::Method",
+        "AWS::ApiGateway::Resource",
+        "AWS::ApplicationAutoScaling::ScalingPolicy",
+        "AWS::Lambda::Permission",
+        "AWS::Lambda::Url",
+        "AWS::SNS::Subscription",
+        "AWS::SQS::QueuePolicy",
+        "AWS::Scheduler::Schedule",
+    }
+)
 ELSEWHERE = {
     "AWS::Logs::LogGroup": "A roll-back deletes it with the container's last words. Make it before the stack.",
     "AWS::EC2::SecurityGroup": "Network interfaces outlive the endpoint, so it cannot be deleted. Name one of yours.",

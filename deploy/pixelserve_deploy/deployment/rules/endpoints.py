@@ -63,9 +63,10 @@ def serverless_data(view: View) -> Found:
 
 
 def async_machine(view: View) -> Found:
-    for name, variant in view.variants():
-        for kind in list_types(variant):
-            if view.is_asynchronous() and kind in ASYNC_INSTEAD:
+    configs = [(name, one) for name, one in view.of(CONFIG) if "AsyncInferenceConfig" in one]
+    for name, config in configs:
+        for kind in list_types(config["ProductionVariants"][0]):
+            if kind in ASYNC_INSTEAD:
                 yield name, f"{kind} is not offered for asynchronous endpoints. Write {ASYNC_INSTEAD[kind]}."
 
 

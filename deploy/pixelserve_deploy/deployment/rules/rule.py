@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pixelserve_deploy.deployment.facts import Facts
+from pixelserve_deploy.deployment.resolver import refers
 from pixelserve_deploy.deployment.templates import Template
 
 Properties = dict[str, Any]
@@ -48,8 +49,12 @@ class View:
             for variant in properties["ProductionVariants"]:
                 yield name, variant
 
-    def is_asynchronous(self) -> bool:
-        return any("AsyncInferenceConfig" in config for _, config in self.of("AWS::SageMaker::EndpointConfig"))
+    def is_asynchronous(self, value: Any) -> bool:
+        """Whether the endpoint that a value refers to is asynchronous."""
+        endpoints = [one for name, one in self.of("AWS::SageMaker::Endpoint") if name in refers(value)]
+        used = set().union(*(refers(one["EndpointConfigName"]) for one in endpoints))
+        configs = [one for name, one in self.of("AWS::SageMaker::EndpointConfig") if name in used]
+        return any("AsyncInferenceConfig" in config for config in configs)
 
     def is_serverless(self) -> bool:
         return any("ServerlessConfig" in variant for _, variant in self.variants())

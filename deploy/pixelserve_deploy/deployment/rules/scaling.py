@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 from pixelserve_deploy.deployment.resolver import refers
@@ -18,7 +19,7 @@ CONFIGURATIONS = {
 
 def least_capacity(view: View) -> Found:
     for name, properties in view.of(TARGET):
-        if properties["MinCapacity"] < 1 and not view.is_asynchronous():
+        if properties["MinCapacity"] < 1 and not view.is_asynchronous(properties["ResourceId"]):
             yield name, "A real-time endpoint keeps one instance. Write MinCapacity 1, or make it asynchronous."
 
 
@@ -59,9 +60,11 @@ def policy_type(view: View) -> Found:
 
 
 def one_target(view: View) -> Found:
-    names = [name for name, _ in view.of(TARGET)]
-    for name in names[1:]:
-        yield name, f"It is the same variant as {names[0]}, whose removal would deregister it. Keep one logical id."
+    first: dict[str, str] = {}
+    for name, properties in view.of(TARGET):
+        other = first.setdefault(json.dumps(properties["ResourceId"]), name)
+        if other != name:
+            yield name, f"It is the same variant as {other}, whose removal would deregister it. Keep one logical id."
 
 
 RULES: tuple[Rule, ...] = (

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pixelserve_deploy.deployment.templates.api import build_api_template
+from pixelserve_deploy.deployment.templates.api_gateway import hash_methods
 from pixelserve_deploy.deployment.templates.building import LARGEST_TEMPLATE, Template, build_template, render
 from pixelserve_deploy.deployment.templates.endpoint import CONFIG, choose_update, find_instances
 from pixelserve_deploy.deployment.templates.function import has_urls
 from pixelserve_deploy.deployment.templates.model import pin_image
-from pixelserve_deploy.deployment.templates.resource import TAG, list_tags
+from pixelserve_deploy.deployment.templates.resource import TAG, list_stack_tags
 from pixelserve_deploy.deployment.templates.roles import LAMBDA, SAGEMAKER, SCHEDULER, Statement, allow
 from pixelserve_deploy.deployment.templates.scaling import TARGET
 
@@ -21,11 +23,13 @@ __all__ = [
     "Statement",
     "Template",
     "allow",
+    "build_api_template",
     "build_template",
     "choose_update",
     "find_instances",
     "has_urls",
-    "list_tags",
+    "hash_methods",
+    "list_stack_tags",
     "pin_image",
     "render",
 ]

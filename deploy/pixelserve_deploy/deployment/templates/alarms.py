@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pixelserve_deploy.deployment.spec import VARIANT, EndpointSpec, Mode
-from pixelserve_deploy.deployment.templates.resource import Resource, tagged
+from pixelserve_deploy.deployment.templates.resource import Owner, Resource, tagged
 
 FAILURES = "FailuresAlarm"
 NAMESPACE = "AWS/SageMaker"
@@ -33,7 +33,7 @@ def name_endpoint(spec: EndpointSpec) -> list[dict[str, str]]:
     return [{"Name": "EndpointName", "Value": spec.name}]
 
 
-def build_alarm(spec: EndpointSpec, description: str, **watched: Any) -> Resource:
+def build_alarm(owner: Owner, description: str, **watched: Any) -> Resource:
     """AWS::CloudWatch::Alarm over minutes; no data is no alarm."""
     properties = {
         "AlarmDescription": description,
@@ -44,4 +44,4 @@ def build_alarm(spec: EndpointSpec, description: str, **watched: Any) -> Resourc
         "TreatMissingData": "notBreaching",
         **watched,
     }
-    return tagged(spec, "AWS::CloudWatch::Alarm", properties)
+    return tagged(owner, "AWS::CloudWatch::Alarm", properties)

@@ -9,7 +9,16 @@ from typing import Any
 
 from pixelserve_deploy.deployment.spec import EndpointSpec, Mode
 from pixelserve_deploy.deployment.templates.alarms import build_alarm, name_endpoint
-from pixelserve_deploy.deployment.templates.resource import Resource, attribute, ref, s3_arn, split_s3, sub, tagged
+from pixelserve_deploy.deployment.templates.resource import (
+    Owner,
+    Resource,
+    attribute,
+    ref,
+    s3_arn,
+    split_s3,
+    sub,
+    tagged,
+)
 from pixelserve_deploy.deployment.templates.roles import Statement, allow
 from pixelserve_deploy.deployment.templates.scaling import POLICY, TARGET, build_policy, build_target, build_tracking
 
@@ -27,7 +36,7 @@ def build_asynchronous(spec: EndpointSpec) -> dict[str, Resource]:
         return {}
     key = {"KmsMasterKeyId": spec.kms_key} if spec.kms_key else {}
     topics = {topic: tagged(spec, "AWS::SNS::Topic", key) for topic in (SUCCESS, ERROR)}
-    return topics if spec.output else {BUCKET: _build_bucket(spec), **topics}
+    return topics if spec.output else {BUCKET: build_bucket(spec, spec.kms_key), **topics}
 
 
 def build_async_config(spec: EndpointSpec) -> dict[str, Any]:
@@ -67,9 +76,10 @@ def allow_asynchronous(spec: EndpointSpec) -> list[Statement]:
     ]
 
 
-def _build_bucket(spec: EndpointSpec) -> Resource:
-    encryption = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": spec.kms_key}
-    rule = {"ServerSideEncryptionByDefault": encryption if spec.kms_key else {"SSEAlgorithm": "AES256"}}
+def build_bucket(owner: Owner, kms_key: str = "", **more: Any) -> Resource:
+    """A bucket for requests and results, which it forgets after a while; nothing in it is public."""
+    encryption = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": kms_key}
+    rule = {"ServerSideEncryptionByDefault": encryption if kms_key else {"SSEAlgorithm": "AES256"}}
     public = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
     forget = {
         "Id": "forget",
@@ -81,8 +91,9 @@ def _build_bucket(spec: EndpointSpec) -> Resource:
         "BucketEncryption": {"ServerSideEncryptionConfiguration": [rule]},
         "PublicAccessBlockConfiguration": dict.fromkeys(public, True),
         "LifecycleConfiguration": {"Rules": [forget]},
+        **more,
     }
-    return tagged(spec, "AWS::S3::Bucket", properties, DeletionPolicy="Delete", UpdateReplacePolicy="Delete")
+    return tagged(owner, "AWS::S3::Bucket", properties, DeletionPolicy="Delete", UpdateReplacePolicy="Delete")
 
 
 def build_async_scaling(spec: EndpointSpec) -> dict[str, Resource]:

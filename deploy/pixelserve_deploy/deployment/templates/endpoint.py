@@ -118,9 +118,9 @@ def _update_policy(update: Update) -> dict[str, Any]:
     }
 
 
-def find_instances(template: dict[str, Any]) -> list[str]:
-    """The instance types of a template's variant, in order of preference; none without instances."""
-    config = template["Resources"].get(CONFIG)
+def find_instances(template: dict[str, Any], name: str = CONFIG) -> list[str]:
+    """The instance types of a configuration's variant, in order of preference; none without instances."""
+    config = template["Resources"].get(name)
     if config is None:
         return []
     variant = config["Properties"]["ProductionVariants"][0]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from pixelserve_deploy.deployment.api import ApiSpec
 from pixelserve_deploy.deployment.spec import EndpointSpec
 
 Resource = dict[str, Any]
+Owner = EndpointSpec | ApiSpec
+"""Whose tags a resource has."""
 TAG = "pixelserve"
 """The tag by which our resources are found: its value is the endpoint's name."""
 
@@ -39,15 +42,24 @@ def split_s3(uri: str) -> tuple[str, str]:
     return bucket, key
 
 
-def list_tags(spec: EndpointSpec) -> list[dict[str, str]]:
-    """The spec's tags, and ours."""
-    tags = {**spec.tags, TAG: spec.name, f"{TAG}:mode": str(spec.mode)}
+def list_tags(owner: Owner) -> list[dict[str, str]]:
+    """Its tags, and ours. An API's resources do without the mode: there are many of them, and one stack says it."""
+    mode = {f"{TAG}:mode": str(owner.mode)} if isinstance(owner, EndpointSpec) else {}
+    return _write_tags({**owner.tags, TAG: owner.name, **mode})
+
+
+def list_stack_tags(owner: Owner) -> list[dict[str, str]]:
+    """The tags of the stack, by which `inventory` knows what it is."""
+    return _write_tags({**owner.tags, TAG: owner.name, f"{TAG}:mode": str(owner.mode)})
+
+
+def _write_tags(tags: dict[str, str]) -> list[dict[str, str]]:
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
-def tagged(spec: EndpointSpec, kind: str, properties: dict[str, Any], **attributes: Any) -> Resource:
+def tagged(owner: Owner, kind: str, properties: dict[str, Any], **attributes: Any) -> Resource:
     """A resource of a type that takes tags."""
-    return {"Type": kind, **attributes, "Properties": {**properties, "Tags": list_tags(spec)}}
+    return {"Type": kind, **attributes, "Properties": {**properties, "Tags": list_tags(owner)}}
 
 
 def untagged(kind: str, properties: dict[str, Any], **attributes: Any) -> Resource:
