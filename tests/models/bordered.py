@@ -16,16 +16,16 @@ BORDER = 8
 """Pixels of the edge that the service repeats around a picture."""
 
 
-def reference(network: nn.Module, pixels: Pixels, scale: int) -> NDArray[Any]:
+def reference(network: nn.Module, pixels: Pixels, scale: int, multiple: int = 1) -> NDArray[Any]:
     """(H, W, 3) uint8 through a network of `scale` in one piece, with its border: (H * scale, W * scale, 3) float32.
 
     Its values are those of uint8, neither rounded nor cut off.
 
-    On the right and below the border ends at a multiple of 4, as unshuffling networks need it.
+    On the right and below the border ends at a multiple of `multiple`, as unshuffling networks need it.
     """
     height, width = pixels.shape[:2]
     planes = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
-    sides = (BORDER, BORDER + -width % 4, BORDER, BORDER + -height % 4)
+    sides = (BORDER, BORDER + -width % multiple, BORDER, BORDER + -height % multiple)
     with torch.inference_mode():
         out = network.eval()(functional.pad(planes, sides, mode="replicate"))
     start = BORDER * scale
