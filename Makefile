@@ -30,7 +30,7 @@ lint: venv    ## ruff, mypy and import-linter
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy -p pixelserve -p pixelserve_gateway -p pixelserve_deploy
-	for handler in code/*/inference.py; do $(BIN)/mypy $$handler || exit 1; done
+	for script in code/*/inference.py deploy/ci_deploy.py; do $(BIN)/mypy $$script || exit 1; done
 	PYTHONPATH=container:deploy $(BIN)/lint-imports --no-cache --config setup.cfg
 	$(BIN)/hadolint Dockerfile
 

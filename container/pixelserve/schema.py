@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from typing import Any, Literal, Self, TypeVar
 from urllib.parse import unquote
 
@@ -30,6 +31,8 @@ _MISSPELT = 0.8
 """How alike (difflib's ratio) a word and a field's name are from which on the one is taken for the other."""
 _LONGEST_SHOWN = 40
 """Characters of a caller's text that an error repeats."""
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+"""The escape of a surrogate, which may be half a pair."""
 
 
 class ImageRequest(Request):
@@ -98,7 +101,9 @@ def read_object(body: bytes, what: str = "The body") -> dict[str, Any]:
     if not body.strip():
         raise BadRequest(f'{what} is empty. Send a JSON object such as {{"url": "https://…"}}, or an image.')
     try:
-        values = json.loads(body)
+        values = json.loads(body.decode("utf-8-sig"))
+        if _SURROGATE.search(body):
+            json.dumps(values, ensure_ascii=False).encode()  # raises for half a pair, which no text can hold
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"{what} is not valid JSON: {error}.") from error
     if not isinstance(values, dict):

@@ -104,7 +104,7 @@ async def _answer_error(request: Request, error: Exception) -> Response:
 async def _answer_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    name = str(first["loc"][-1])
+    name = str(first["loc"][1])  # behind "query" or "path"
     return error_response(BadRequest(f"{name}: {first['msg']}.", param=name), request.state.request_id)
 
 

@@ -27,8 +27,6 @@ from pixelserve_gateway.functions import Functions
 from pixelserve_gateway.runtime import Invocation, Runtime, Started
 from pixelserve_gateway.settings import GatewaySettings
 
-INLINE_BYTES = 128_000
-"""The most that InvokeEndpointAsync takes in the request itself."""
 UNKNOWN_IMAGE = "image/*"
 """Of bytes whose first ones name no format: the container's decoder has the last word."""
 _SAMPLE_BYTES = {"png": 0.3, "jpeg": 0.04, "webp": 0.02, "npy": 1.0}
@@ -142,12 +140,6 @@ class Result:
     media_type: str
     attributes: str = ""
 
-    @cached_property
-    def metadata(self) -> dict[str, str]:
-        """The attributes by name."""
-        pairs = (part.partition("=") for part in self.attributes.split(";"))
-        return {name.strip(): value.strip() for name, equals, value in pairs if equals}
-
 
 class Calls:
     """Calls to the endpoints and functions of `settings`. `limits` are those that these have."""
@@ -241,40 +233,17 @@ class Calls:
             )
         return Result(answer.body, answer.media_type, answer.attributes)
 
-    async def start(
-        self,
-        call: Call,
-        inference_id: str,
-        *,
-        input_url: str = "",
-        ttl_seconds: int = 21_600,
-        timeout_seconds: int = 3_600,
-        trace: Trace = NO_TRACE,
-    ) -> Started:
+    async def start(self, call: Call, inference_id: str, *, input_url: str, trace: Trace = NO_TRACE) -> Started:
         """Hands the call to the feature's asynchronous endpoint; `Started` says where output and failure will be.
 
-        `input_url` is where `call.body` lies (s3:// or file://); without one it is sent along, up to INLINE_BYTES.
-        `inference_id` has up to 64 visible ASCII characters. The queue drops what waited `ttl_seconds` (60 to 21,600);
-        an invocation gets `timeout_seconds` (1 to 3,600). Raises what `check` raises for a job, BodyTooLarge, NotFound
-        without such an endpoint, Unavailable.
+        `input_url` is where `call.body` lies (s3:// or file://); `inference_id` has up to 64 visible ASCII characters.
+        Raises what `check` raises for a job, NotFound without such an endpoint, Unavailable.
         """
         self.check(call, as_job=True)
         endpoint = self._settings.async_endpoint(call.feature)
         if endpoint is None:
             raise NotFound(f"{call.feature.title} has no asynchronous endpoint here.")
-        if not input_url and len(call.body) > INLINE_BYTES:
-            raise BodyTooLarge(
-                f"The request has {len(call.body):,} bytes; {INLINE_BYTES:,} may be sent along. Store it first."
-            )
-        invocation = _invocation(call, inference_id, trace)
-        return await self._runtime.invoke_async(
-            endpoint,
-            invocation,
-            b"" if input_url else call.body,
-            input_url=input_url,
-            ttl_seconds=ttl_seconds,
-            timeout_seconds=timeout_seconds,
-        )
+        return await self._runtime.invoke_async(endpoint, _invocation(call, inference_id, trace), input_url)
 
     async def look(self, inference_id: str) -> float | None:
         """How far a started call is, from 0 to 1, where the local runtime knows; None where nobody tells."""

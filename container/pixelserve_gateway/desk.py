@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +47,15 @@ class JobWish:
     data: Mapping[str, Any] = field(default_factory=dict)
     notify: str = ""
     schedule: str = "native"
+
+
+@dataclass(frozen=True)
+class Download:
+    """An object on its way, in `pieces`, so that no slow reader has all of it held; `size` is that of the whole."""
+
+    pieces: AsyncIterator[bytes]
+    size: int
+    media_type: str
 
 
 class Desk:
@@ -114,8 +124,8 @@ class Desk:
             raise BadRequest(f"Job {job.id} has no result that could be an input: it is {job.state}.")
         return await self.read_result(job)
 
-    async def open_link(self, request: Request) -> tuple[bytes, str] | str:
-        """The object and media type of a link to a result, or the URL at which S3 gives it.
+    async def open_link(self, request: Request) -> Download | str:
+        """The object of a link to a result, or the URL at which S3 gives it.
 
         Raises BadRequest, NotFound.
         """
@@ -124,7 +134,14 @@ class Desk:
         direct = await self._threads.run(self._results.direct_url, name, DIRECT_SECONDS)
         if direct is not None:
             return direct
-        return await self._threads.run(self._results.read, name)
+        opened = contextlib.ExitStack()
+        pieces, size, media_type = await self._threads.run(opened.enter_context, self._results.open(name))
+        return Download(self._read_pieces(opened, pieces), size, media_type)
+
+    async def _read_pieces(self, opened: contextlib.ExitStack, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+        with opened:
+            while piece := await self._threads.run(next, pieces, b""):
+                yield piece
 
     async def webhook_secret(self, tenant: str) -> str:
         """What the tenant's webhooks are signed with, as Standard Webhooks writes it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import Any
 
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
@@ -13,6 +14,7 @@ from pixelserve.schema import parse_text
 
 FORM = "multipart/form-data"
 _MOST_FILES = 2
+_CHARSET = b"utf-8"
 
 
 async def read_form(headers: Headers, body: bytes) -> tuple[dict[str, bytes], dict[str, Any]]:
@@ -20,6 +22,9 @@ async def read_form(headers: Headers, body: bytes) -> tuple[dict[str, bytes], di
 
     A browser sends what its user left empty as a field without text, or a file without a name: these count as absent.
     """
+    _, parameters = parse_options_header(headers["content-type"])
+    if parameters.get(b"charset", _CHARSET).lower() != _CHARSET:
+        raise BadRequest("The form has a charset of its own. Send it in UTF-8, and leave charset out.")
 
     async def stream() -> AsyncGenerator[bytes, None]:
         yield body
@@ -29,7 +34,7 @@ async def read_form(headers: Headers, body: bytes) -> tuple[dict[str, bytes], di
     try:
         form = await parser.parse()
     except (MultiPartException, KeyError) as error:
-        reason = getattr(error, "message", "it has no boundary")
+        reason = getattr(error, "message", "it has no boundary").rstrip(".")
         raise BadRequest(f"The form cannot be read: {reason}. Let your HTTP client write it.") from None
     try:
         files = {

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import io
+import itertools
+from collections.abc import Iterator
+from functools import partial
 from urllib.parse import parse_qs, quote, unquote, urlencode
 
 from pixelserve.errors import BadRequest, NotFound
@@ -13,6 +17,8 @@ from pixelserve.storage import Place
 
 PATH = "/results/"
 """Links are below it."""
+PIECE_BYTES = 640_000
+"""What a reader has to take within the seconds that the settings give it, as they are by default."""
 
 
 class Results:
@@ -32,11 +38,17 @@ class Results:
 
     def read(self, name: str) -> tuple[bytes, str]:
         """The object and its media type, as stored or told by its first bytes. Raises NotFound, BodyTooLarge."""
-        try:
+        with _explained():
             content, media_type = self._place.read(name, self._most_bytes)
-        except NotFound:  # its message would tell where the place is
-            raise NotFound("The result is not there any more: it was deleted, or has expired.") from None
         return content, media_type or content_type_of(content)
+
+    @contextlib.contextmanager
+    def open(self, name: str) -> Iterator[tuple[Iterator[bytes], int, str]]:
+        """The object in pieces, its size in bytes, and its media type as `read` has it. Raises NotFound."""
+        with _explained(), self._place.open(name) as (stream, size, media_type):
+            first = stream.read(PIECE_BYTES)
+            rest = iter(partial(stream.read, PIECE_BYTES), b"")
+            yield itertools.chain([first], rest), size, media_type or content_type_of(first)
 
     def upload_form(self, name: str, most_bytes: int, seconds: int) -> tuple[str, dict[str, str]] | None:
         """`Place.upload_form`."""
@@ -81,3 +93,11 @@ class Results:
 
     def _sign(self, path: str, expires: int) -> str:
         return hmac.new(self._secret, f"{path}\n{expires}".encode(), hashlib.sha256).hexdigest()
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except NotFound:  # its message would tell where the place is
+        raise NotFound("The result is not there any more: it was deleted, or has expired.") from None

@@ -22,6 +22,8 @@ from pixelserve.wire import ATTRIBUTES, INFERENCE_ID, read_error
 from pixelserve_gateway.services import Service, Signer
 
 _PREFIX = "x-amzn-sagemaker-"
+_QUEUE_SECONDS, _WORK_SECONDS = 21_600, 3_600
+"""What an asynchronous invocation may wait, and then take."""
 
 
 @dataclass(frozen=True)
@@ -83,26 +85,16 @@ class Runtime:
             response.headers.get(ATTRIBUTES, ""),
         )
 
-    async def invoke_async(
-        self,
-        endpoint: str,
-        invocation: Invocation,
-        body: bytes,
-        *,
-        input_url: str,
-        ttl_seconds: int,
-        timeout_seconds: int,
-    ) -> Started:
-        """InvokeEndpointAsync, with the input as `input_url` or else as the body."""
+    async def invoke_async(self, endpoint: str, invocation: Invocation, input_url: str) -> Started:
+        """InvokeEndpointAsync of the input at `input_url`, with the longest times that the service allows."""
         headers = {
             f"{_PREFIX}content-type": invocation.content_type,
             f"{_PREFIX}accept": invocation.accept,
-            f"{_PREFIX}requestttlseconds": str(ttl_seconds),
-            f"{_PREFIX}invocationtimeoutseconds": str(timeout_seconds),
+            f"{_PREFIX}requestttlseconds": str(_QUEUE_SECONDS),
+            f"{_PREFIX}invocationtimeoutseconds": str(_WORK_SECONDS),
+            f"{_PREFIX}inputlocation": input_url,
         }
-        if input_url:
-            headers[f"{_PREFIX}inputlocation"] = input_url
-        response = await self._post(f"/endpoints/{quote(endpoint)}/async-invocations", headers, invocation, body)
+        response = await self._post(f"/endpoints/{quote(endpoint)}/async-invocations", headers, invocation, b"")
         return Started(
             str(response.json()["InferenceId"]),
             response.headers[f"{_PREFIX}outputlocation"],

@@ -10,12 +10,17 @@ import functools
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Self
 
+import boto3
+import botocore.loaders
+import botocore.session
+import httpx
 import pytest
 from moto.apigateway.models import RestAPI, apigateway_backends
+from moto.applicationautoscaling.exceptions import AWSValidationException
 from moto.applicationautoscaling.models import applicationautoscaling_backends
 from moto.awslambda.exceptions import UnknownFunctionException
 from moto.awslambda.models import lambda_backends
@@ -33,6 +38,8 @@ from moto.sns.models import sns_backends
 from moto.sqs.models import sqs_backends
 
 ACCOUNT = "123456789012"
+MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+LAYER = {"mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip", "size": 3_100_000_000}
 QUOTAS = [{"QuotaName": "ml.g4dn.xlarge for endpoint usage", "Value": 4.0}]
 
 
@@ -64,6 +71,18 @@ class Taught:
     ) -> Self:
         properties = cloudformation_json.get("Properties", {})
         return cls(cls.make(resource_name, properties, account_id, region_name), properties)
+
+    @classmethod
+    def update_from_cloudformation_json(
+        cls,
+        original_resource: Self,
+        new_resource_name: str,
+        cloudformation_json: Any,
+        account_id: str,
+        region_name: str,
+    ) -> Self:
+        cls.remove(original_resource.physical_resource_id, account_id, region_name)
+        return cls.create_from_cloudformation_json(new_resource_name, cloudformation_json, account_id, region_name)
 
     @classmethod
     def delete_from_cloudformation_json(
@@ -119,7 +138,8 @@ class TaughtTarget(Taught):
     @classmethod
     def remove(cls, physical: str, account: str, region: str) -> None:
         resource, dimension, namespace = physical.split("|")
-        applicationautoscaling_backends[account][region].deregister_scalable_target(namespace, resource, dimension)
+        with suppress(AWSValidationException):  # it is gone: moto deletes in any order
+            applicationautoscaling_backends[account][region].deregister_scalable_target(namespace, resource, dimension)
 
 
 class TaughtPolicy(Taught):
@@ -143,7 +163,8 @@ class TaughtPolicy(Taught):
 
     @classmethod
     def remove(cls, physical: str, account: str, region: str) -> None:
-        applicationautoscaling_backends[account][region].delete_scaling_policy(*physical.split("|"))
+        with suppress(AWSValidationException):
+            applicationautoscaling_backends[account][region].delete_scaling_policy(*physical.split("|"))
 
 
 class TaughtUrl(Taught):
@@ -256,7 +277,9 @@ _execute: Any = CloudFormationBackend.execute_change_set
 @contextmanager
 def taught_cloud() -> Iterator[str]:
     """The URL of a server that stands for every service of AWS."""
+    loader = botocore.loaders.create_loader()
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.session, "create_loader", lambda path=None: loader)  # reads the services' models once
         arn = property(lambda config: config.endpoint_config_arn, lambda config, value: None)
         patch.setattr(FakeEndpointConfig, "arn", arn, raising=False)  # moto makes it a tuple
         patch.setattr(FakeEndpoint, "cloudformation_name_type", staticmethod(lambda: "EndpointName"))  # moto drops it
@@ -284,3 +307,26 @@ def taught_cloud() -> Iterator[str]:
 def _hold_no_layers(_: ECRResponse) -> None:
     """moto keeps manifests only (API reference of GetDownloadUrlForLayer, errors)."""
     raise JsonRESTError("LayersNotFoundException", "The specified layers could not be found.")
+
+
+def open_account(url: str, region: str, patch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """Clients of an account with nothing in it but an image in ECR, which the environment leads to from now on."""
+    httpx.post(f"{url}/moto-api/reset", trust_env=False).raise_for_status()
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        patch.setenv(name, "testing")
+    patch.setenv("AWS_DEFAULT_REGION", region)
+    patch.setenv("AWS_ENDPOINT_URL", url)
+    client = functools.cache(boto3.Session().client)
+    client("ecr").create_repository(repositoryName="pixelserve")
+    kind = "application/vnd.docker.container.image.v1+json"
+    config = {"mediaType": kind, "size": 9, "digest": "sha256:" + "c" * 64}
+    for tag in ("1", "2"):
+        layers = [{**LAYER, "digest": "sha256:" + tag * 64}]
+        manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers}
+        client("ecr").put_image(repositoryName="pixelserve", imageManifest=json.dumps(manifest), imageTag=tag)
+    return client
+
+
+def name_image(region: str, tag: str = "1") -> str:
+    suffix = ".cn" if region.startswith("cn-") else ""
+    return f"{ACCOUNT}.dkr.ecr.{region}.amazonaws.com{suffix}/pixelserve:{tag}"

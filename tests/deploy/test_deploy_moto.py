@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from cloud import ACCOUNT
+from cloud import ACCOUNT, name_image
 
 from pixelserve_deploy import cli
 
@@ -53,11 +53,6 @@ def list_urls(client: Any) -> list[Any]:
         with contextlib.suppress(client.exceptions.ResourceNotFoundException):
             found.append(client.get_function_url_config(FunctionName=function["FunctionName"]))
     return found
-
-
-def name_image(region: str, tag: str = "1") -> str:
-    suffix = ".cn" if region.startswith("cn-") else ""
-    return f"{ACCOUNT}.dkr.ecr.{region}.amazonaws.com{suffix}/pixelserve:{tag}"
 
 
 def deploy(region: str, *options: str, tag: str = "1") -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import io
 import json
 import select
 import socket
@@ -25,7 +26,9 @@ from raw_http import connected, read_all
 from servers import wait_for
 
 from pixelserve.local import LocalRuntime, Source, running
-from pixelserve_gateway.jobs import ApiKeys, SQLiteStore, access_key_id, secret_access_key
+from pixelserve.storage import Folder
+from pixelserve_gateway.jobs import ApiKeys, SQLiteStore, access_key_id, kept_secret, secret_access_key
+from pixelserve_gateway.results import Results
 
 MOST_BYTES = 1_000_000
 SECONDS = 1.0
@@ -424,6 +427,27 @@ def test_bodies_of_the_largest_size_are_bounded(tmp_path: Path) -> None:
                     connection.sendall(b"x" * 1_000_000)
             assert process.memory_info().rss - before < 2 * 256_000_000
             assert httpx.get(f"{fortress.gateway.url}/health", trust_env=False, timeout=HANG_SECONDS).is_success
+
+
+def test_results_that_nobody_reads_are_not_held(tmp_path: Path) -> None:
+    size, readers, name = 20_000_000, 40, "large"
+    folder = Folder(tmp_path / "state" / "results")
+    folder.write(name, io.BytesIO(b"\x89PNG".ljust(size, b"x")), "")
+    with (
+        fortress_running(tmp_path, PIXELSERVE_GATEWAY_ARRIVAL_SECONDS="60") as fortress,
+        contextlib.ExitStack() as stack,
+    ):
+        with contextlib.closing(SQLiteStore(tmp_path / "state" / "jobs.sqlite")) as store:
+            link = Results(folder, kept_secret(store, "links"), most_bytes=size).link(name, time.time() + 600)
+        process = psutil.Process(fortress.gateway.pid)
+        before = process.memory_info().rss
+        for _ in range(readers):
+            connection = stack.enter_context(connected(fortress.gateway, head(link, method="GET")))
+            assert connection.recv(15) == b"HTTP/1.1 200 OK"
+        answer = httpx.get(fortress.gateway.url + link, trust_env=False, timeout=HANG_SECONDS)
+        assert answer.content == b"\x89PNG".ljust(size, b"x")
+        assert (answer.headers["content-type"], answer.headers["content-length"]) == ("image/png", str(size))
+        assert process.memory_info().rss - before < readers * size / 4
 
 
 # Addresses

@@ -5,106 +5,87 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from gateway_jobs import NOW
+from gateway_servers import png
 from moto import mock_aws
 
 from pixelserve.errors import BadRequest, InvalidImage, Unavailable
-from pixelserve.observe import Trace
+from pixelserve.features import Feature
+from pixelserve.observe import NO_TRACE, Trace
 from pixelserve.storage import Folder
-from pixelserve_gateway.jobs import EndpointCaller, Job, KeptCall, Look, Output, OutputPlaces, Queue
+from pixelserve_gateway import Call, Calls, Result
+from pixelserve_gateway.jobs import EndpointCaller, Job, Look, Output, OutputPlaces, Queue, keep
 from pixelserve_gateway.jobs.events import ResultEvent, read_event
 from pixelserve_gateway.jobs.job import new_id
+from pixelserve_gateway.runtime import Started
 
 
-@dataclass(frozen=True)
-class _Call:
-    feature: str
-    words: Mapping[str, str]
-    body: bytes
+class _Calls(Calls):
+    """Notes what it is asked."""
 
-
-@dataclass(frozen=True)
-class _Result:
-    body: bytes = b"made"
-    media_type: str = "image/png"
-    attributes: str = "width=2"
-
-
-@dataclass(frozen=True)
-class _Started:
-    output_url: str = "file:///o"
-    failure_url: str = "file:///f"
-
-
-class _Door:
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
 
-    async def invoke(self, call: _Call, *, request_id: str, trace: Trace) -> _Result:
-        self.asked.append((call, request_id, trace))
-        return _Result()
+    def is_asynchronous(self, feature: Feature) -> bool:
+        return feature.name == "image_similarity"
 
-    async def start(self, call: _Call, inference_id: str, *, input_url: str, trace: Trace) -> _Started:
+    async def invoke(self, call: Call, *, request_id: str = "", trace: Trace = NO_TRACE) -> Result:
+        self.asked.append((call, request_id, trace))
+        return Result(b"made", "image/png", "width=2")
+
+    async def start(self, call: Call, inference_id: str, *, input_url: str, trace: Trace = NO_TRACE) -> Started:
         self.asked.append((call, inference_id, input_url, trace))
-        return _Started()
+        return Started(inference_id, "file:///o", "file:///f")
 
     async def look(self, inference_id: str) -> float:
         self.asked.append((inference_id,))
         return 0.25
 
 
+MADE = Call.from_image("image_similarity", png(8, 8), {"normalize": True})
 JOB = Job(
     id=new_id(NOW),
     tenant="ours",
-    feature="f",
+    feature="image_similarity",
     dialect="native",
-    call={"accept": "image/png"},
+    call=MADE.dump(),
     created=NOW,
     updated=NOW,
     expires=NOW,
     due=NOW,
     trace=Trace("00-t-1-01"),
 )
-CALL = KeptCall("f", JOB.call, b"body")
 
 
-def _caller(door: _Door, folder: Path | None) -> EndpointCaller[_Call]:
-    def load(words: Mapping[str, str], body: bytes) -> _Call:
-        return _Call("f", words, body)
-
-    return EndpointCaller(
-        door, load, lambda feature: feature == "f", Folder(folder) if folder else None, most_bytes=100
-    )
+def _caller(calls: Calls, folder: Path | None) -> EndpointCaller:
+    return EndpointCaller(calls, Folder(folder) if folder else None, most_bytes=100)
 
 
 def test_calls_are_made_as_they_were_kept() -> None:
-    door = _Door()
-    caller = _caller(door, None)
-    assert caller.is_asynchronous("f")
-    assert not caller.is_asynchronous("g")
-    assert asyncio.run(caller.invoke(JOB, CALL)) == Output(b"made", "image/png", "width=2")
-    assert asyncio.run(caller.start(JOB, CALL, "file:///in")) == OutputPlaces("file:///o", "file:///f")
-    made = _Call("f", JOB.call, b"body")
-    assert door.asked == [(made, JOB.id, JOB.trace), (made, JOB.id, "file:///in", JOB.trace)]
+    calls, kept = _Calls(), keep(MADE)
+    caller = _caller(calls, None)
+    assert caller.is_asynchronous("image_similarity")
+    assert not caller.is_asynchronous("human_image_segmentation")
+    assert asyncio.run(caller.invoke(JOB, kept)) == Output(b"made", "image/png", "width=2")
+    assert asyncio.run(caller.start(JOB, kept, "file:///in")) == OutputPlaces("file:///o", "file:///f")
+    assert calls.asked == [(MADE, JOB.id, JOB.trace), (MADE, JOB.id, "file:///in", JOB.trace)]
 
 
 def test_an_output_is_looked_for_then_a_failure_then_progress(tmp_path: Path) -> None:
-    door, folder = _Door(), Folder(tmp_path)
-    caller = _caller(door, tmp_path)
+    calls, folder = _Calls(), Folder(tmp_path)
+    caller = _caller(calls, tmp_path)
     places = OutputPlaces(folder.url("1.out"), folder.url("1-error.out"))
 
     def look() -> Look:
         return asyncio.run(caller.look(JOB, places))
 
     assert look() == Look(fraction=0.25)
-    assert door.asked == [(JOB.id,)]
+    assert calls.asked == [(JOB.id,)]
     failure = json.dumps(InvalidImage("Not a picture.", param="img").body("1")).encode()
     folder.write("1-error.out", io.BytesIO(failure), "application/json")
     error = look().error
@@ -125,7 +106,7 @@ def test_an_output_is_looked_for_then_a_failure_then_progress(tmp_path: Path) ->
 def test_an_output_elsewhere_is_not_read(tmp_path: Path) -> None:
     for folder in (tmp_path / "outputs", None):
         with pytest.raises(Unavailable, match="Name its place"):
-            asyncio.run(_caller(_Door(), folder).look(JOB, OutputPlaces("s3://b/1.out", "")))
+            asyncio.run(_caller(_Calls(), folder).look(JOB, OutputPlaces("s3://b/1.out", "")))
 
 
 def test_an_event_is_read_as_the_service_sends_it() -> None:

@@ -5,6 +5,7 @@ The document's own Python is taken from it when the test runs; only what a reade
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
@@ -257,6 +258,15 @@ def test_the_same_submit_id_is_the_same_job(client: httpx.Client) -> None:
     _wait(client, ids.pop())
 
 
+def test_a_submit_id_is_no_idempotency_key(client: httpx.Client) -> None:
+    submit_id = str(uuid.uuid4())
+    body = {"feature": "segmentation", "input": {"img": base64.b64encode(png(24, 32)).decode()}}
+    native = client.post("/v1/jobs", json=body, headers={"Idempotency-Key": f"dreamina/{submit_id}"})
+    assert native.status_code == 202
+    draft = _draft("cutout", {"init_image": {"image_uri": _upload(client, png(24, 32))}})
+    assert _generate(client, draft, submit_id)["ret"] == "0"
+
+
 def test_cutout_is_a_transparent_png_and_a_result_is_an_input(client: httpx.Client) -> None:
     uri = _upload(client, png(48, 64))
     cut = _made(client, _draft("cutout", {"init_image": {"image_uri": uri}}, 77))
@@ -316,6 +326,8 @@ def test_what_a_draft_cannot_ask_for(client: httpx.Client) -> None:
         (GENERATE, b"{"),
         (GENERATE, b" " * 1_000_001),
         (HISTORY, json.dumps({"history_ids": [1] * 101})),
+        (HISTORY, json.dumps({"submit_ids": ["\ud800"]})),
+        (GENERATE, json.dumps({"submit_id": "\ud800"})),
     ):
         answer = client.post(path, content=body)
         assert (answer.status_code, answer.json()["ret"]) == (200, "1002")

@@ -85,6 +85,7 @@ def test_the_vector_of_an_image(client: httpx.Client) -> None:
 
 
 JSON_TYPE = "application/json"
+FORM = b'--x\r\nContent-Disposition: form-data; name="\\ud800"\r\n\r\n1\r\n--x--\r\n'
 
 
 @pytest.mark.parametrize(
@@ -105,6 +106,13 @@ JSON_TYPE = "application/json"
         ("/v1/super-resolution", "text/plain", b"hello", "*/*", 415, "unsupported_media_type", None),
         ("/v1/super-resolution", "multipart/form-data", b"hello", "*/*", 400, "bad_request", None),
         ("/v1/super-resolution", "multipart/form-data; boundary=x", b"hello", "*/*", 400, "bad_request", None),
+        ("/v1/super-resolution", "multipart/form-data; boundary=x; charset=undefined", FORM, "*/*", 400, "bad_request",
+         None),
+        ("/v1/super-resolution", "multipart/form-data; boundary=x; charset=unicode_escape", FORM, "*/*", 400,
+         "bad_request", None),
+        ("/v1/super-resolution", JSON_TYPE, b'{"\\ud800": 1}', "*/*", 400, "bad_request", None),
+        ("/v1/super-resolution", JSON_TYPE, b'{"\xed\xa0\x80": 1}', "*/*", 400, "bad_request", None),
+        ("/v1/jobs", JSON_TYPE, b'{"feature": "\\uDFff", "input": {}}', "*/*", 400, "bad_request", None),
         ("/v1/nothing/at/all", JSON_TYPE, b"{}", "*/*", 404, "not_found", None),
         ("/health", JSON_TYPE, b"{}", "*/*", 405, "method_not_allowed", None),
     ],

@@ -79,7 +79,7 @@ def test_jobs_are_listed_newest_first_in_pages(client: httpx.Client) -> None:
     states = {job["state"] for job in client.get("/v1/jobs", params={"state": "succeeded"}).json()["jobs"]}
     assert states == {"succeeded"}
     assert client.get("/v1/jobs", params={"limit": 0}).json()["error"]["param"] == "limit"
-    assert client.get("/v1/jobs", params={"state": "done"}).status_code == 400
+    assert client.get("/v1/jobs", params={"state": "done"}).json()["error"]["param"] == "state"
 
 
 def test_what_cannot_be_done_is_refused_before_a_job_is_made(client: httpx.Client) -> None:
@@ -94,6 +94,12 @@ def test_what_cannot_be_done_is_refused_before_a_job_is_made(client: httpx.Clien
     answers = [client.post("/v1/jobs", json=body) for body in bodies]
     assert [answer.status_code for answer in answers] == [404, 400, 404, 406, 400]
     assert [job["id"] for job in client.get("/v1/jobs").json()["jobs"]] == before
+
+
+@pytest.mark.parametrize("seconds", ["60", "9" * 400])
+def test_a_wait_of_more_than_a_minute_is_no_error(seconds: str, client: httpx.Client) -> None:
+    begun = _begin(client, Prefer=f"respond-async, wait={seconds}")
+    assert (begun.status_code, begun.json()["state"]) == (202, "succeeded")
 
 
 def test_a_finished_job_is_not_canceled(client: httpx.Client) -> None:
@@ -114,6 +120,13 @@ def test_an_upload_is_a_jobs_input(as_form: bool, client: httpx.Client) -> None:
     assert job["state"] == "succeeded"
     refused = client.post(url, content=b"no picture")
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_image")
+
+
+@pytest.mark.parametrize("upload_id", ["1", "mine", "9223372036854775807", "..", "%00", "x" * 300])
+def test_nothing_is_stored_under_an_id_that_nobody_was_given(upload_id: str, client: httpx.Client) -> None:
+    answer = client.post(f"/v1/uploads/{upload_id.replace('..', '%2e%2e')}", content=png(24, 32))
+    assert answer.status_code == 404
+    assert "no upload" in answer.json()["error"]["message"]
 
 
 @pytest.fixture

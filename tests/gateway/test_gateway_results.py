@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -53,6 +55,19 @@ def test_s3_gives_an_object_itself(results: Results) -> None:
         assert parts.scheme == "https"
         assert parts.path.endswith("/results/jobs/1/1")
         assert "Expires" in parts.query
+
+
+def test_s3_takes_an_upload_itself_up_to_a_size(results: Results) -> None:
+    form = results.upload_form("uploads/a/1", 34_000_000, 900)
+    assert (form is not None) == results.url("x").startswith("s3:")
+    if form is not None:
+        url, fields = form
+        policy = json.loads(base64.b64decode(fields["policy"]))
+        assert "bucket" in url
+        assert fields["key"] == "results/uploads/a/1"
+        assert ["content-length-range", 1, 34_000_000] in policy["conditions"]
+        assert {"key": fields["key"]} in policy["conditions"]
+        assert {"bucket": "bucket"} in policy["conditions"]
 
 
 def test_nothing_outside_the_folder_is_removed(tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ async def _get(desk: Desk, tenant: str, job_id: str) -> Job | None:
 
 
 def _key(submit_id: str) -> str:
-    return f"{DIALECT}/{submit_id}"
+    return f"{DIALECT}\n{submit_id}"  # no Idempotency-Key begins so: a header holds no line break
 
 
 def _status(job: Job) -> int:

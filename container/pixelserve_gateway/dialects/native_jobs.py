@@ -9,7 +9,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.responses import JSONResponse, RedirectResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from pixelserve import features
@@ -45,7 +45,7 @@ _JOB_LINKS = {
 _PREFER = {
     "name": "Prefer",
     "in": "header",
-    "description": "wait=n: answer when the job has ended, or after n seconds, less than 60.",
+    "description": "wait=n: answer when the job has ended, or after n seconds, at most 59.",
     "schema": {"type": "string"},
     "example": "wait=1",
 }
@@ -109,7 +109,7 @@ def build_router(desk: Desk) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
     ) -> Response:
         tenant = await desk.auth.admit(request)
-        page = await desk.jobs.list_jobs(tenant, states=state or (), cursor=cursor, limit=limit)
+        page = await desk.jobs.list_jobs(tenant, states=set(state or ()), cursor=cursor, limit=limit)
         return JSONResponse({"jobs": [phrase(desk, job) for job in page.jobs], "cursor": page.cursor})
 
     async def cancel(request: Request, job_id: str) -> Response:
@@ -140,8 +140,8 @@ def build_router(desk: Desk) -> APIRouter:
         opened = await desk.open_link(request)
         if isinstance(opened, str):
             return RedirectResponse(opened)
-        content, media_type = opened
-        return Response(content, media_type=media_type, headers={"content-security-policy": "sandbox"})
+        headers = {"content-security-policy": "sandbox", "content-length": str(opened.size)}
+        return StreamingResponse(opened.pieces, media_type=opened.media_type, headers=headers)
 
     add = partial(_add, router)
     job = f"{JOBS}/{{job_id}}"
@@ -264,10 +264,10 @@ def _answer(desk: Desk, job: Job, status: int) -> Response:
     return JSONResponse(phrase(desk, job), status, headers)
 
 
-def _wait_seconds(request: Request) -> int:
+def _wait_seconds(request: Request) -> float:
     """n of `Prefer: wait=n` (RFC 7240), 0 without."""
     found = _WAIT.search(request.headers.get("prefer", ""))
-    return int(found[1][:4]) if found else 0
+    return float(found[1]) if found else 0
 
 
 async def _with_uploads(desk: Desk, tenant: str, fields: dict[str, Any]) -> dict[str, Any]:

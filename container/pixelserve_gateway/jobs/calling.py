@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
+from pixelserve import features
 from pixelserve.errors import BodyTooLarge, NotFound, OutputTooLarge, PixelserveError, Unavailable, status_of
 from pixelserve.media_types import content_type_of
-from pixelserve.observe import Trace
 from pixelserve.storage import Place
 from pixelserve.wire import read_error
+from pixelserve_gateway.calls import Call, Calls
 from pixelserve_gateway.jobs.job import Job, OutputPlaces
 
 _MOST_FAILURE_BYTES = 1_000_000
@@ -66,79 +67,27 @@ class Caller(Protocol):
         """Removes the output or the failure, which nobody needs any more. Raises Unavailable."""
 
 
-# What `pixelserve_gateway.calls` has, as far as it is used.
+class EndpointCaller:
+    """A Caller that makes `calls`.
 
-
-class Made(Protocol):
-    """A call's answer."""
-
-    @property
-    def body(self) -> bytes: ...
-    @property
-    def media_type(self) -> str: ...
-    @property
-    def attributes(self) -> str: ...
-
-
-class Begun(Protocol):
-    """An asynchronous invocation that was accepted."""
-
-    @property
-    def output_url(self) -> str: ...
-    @property
-    def failure_url(self) -> str: ...
-
-
-class FeatureCall(Protocol):
-    """A call of a feature."""
-
-    @property
-    def feature(self) -> object: ...
-
-
-C = TypeVar("C", bound=FeatureCall)
-C_contra = TypeVar("C_contra", bound=FeatureCall, contravariant=True)
-
-
-class Door(Protocol[C_contra]):
-    """Whoever makes calls of that kind."""
-
-    async def invoke(self, call: C_contra, *, request_id: str, trace: Trace) -> Made: ...
-    async def start(self, call: C_contra, inference_id: str, *, input_url: str, trace: Trace) -> Begun: ...
-    async def look(self, inference_id: str) -> float | None: ...
-
-
-class EndpointCaller(Generic[C]):
-    """A Caller that goes through `door`.
-
-    `load` makes a call again of what a job keeps, `is_asynchronous` tells of a feature by its name. Asynchronous
-    outputs and failures are read from the place `outputs`, up to `most_bytes`.
+    Asynchronous outputs and failures are read from the place `outputs`, up to `most_bytes`.
     """
 
-    def __init__(
-        self,
-        door: Door[C],
-        load: Callable[[Mapping[str, str], bytes], C],
-        is_asynchronous: Callable[[str], bool],
-        outputs: Place | None,
-        *,
-        most_bytes: int,
-    ) -> None:
-        self._door = door
-        self._load = load
-        self._is_asynchronous = is_asynchronous
+    def __init__(self, calls: Calls, outputs: Place | None, *, most_bytes: int) -> None:
+        self._calls = calls
         self._outputs = outputs
         self._most_bytes = most_bytes
 
     def is_asynchronous(self, feature: str) -> bool:
-        return self._is_asynchronous(feature)
+        return self._calls.is_asynchronous(features.feature(feature))
 
     async def invoke(self, job: Job, call: KeptCall) -> Output:
-        made = await self._door.invoke(self._load(call.words, call.body), request_id=job.id, trace=job.trace)
+        made = await self._calls.invoke(Call.load(call.words, call.body), request_id=job.id, trace=job.trace)
         return Output(made.body, made.media_type, made.attributes)
 
     async def start(self, job: Job, call: KeptCall, input_url: str) -> OutputPlaces:
-        begun = await self._door.start(self._load(call.words, call.body), job.id, input_url=input_url, trace=job.trace)
+        kept = Call.load(call.words, call.body)
+        begun = await self._calls.start(kept, job.id, input_url=input_url, trace=job.trace)
         return OutputPlaces(begun.output_url, begun.failure_url)
 
     async def look(self, job: Job, places: OutputPlaces) -> Look:
@@ -154,7 +103,7 @@ class EndpointCaller(Generic[C]):
             error = read_error(PixelserveError.status, failure.body)
             error.status = status_of(error.code)
             return Look(error=error)
-        return Look(fraction=await self._door.look(job.id))
+        return Look(fraction=await self._calls.look(job.id))
 
     async def forget(self, places: OutputPlaces) -> None:
         names = [self._outputs.name_of(url) for url in (places.output, places.failure)] if self._outputs else []

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pixelserve import features
 from pixelserve.storage import place
 from pixelserve_gateway.calls import Call, Calls
 from pixelserve_gateway.jobs.calling import EndpointCaller, KeptCall
@@ -67,13 +66,8 @@ def open_jobs(settings: GatewaySettings, calls: Calls, phrases: Mapping[str, Phr
     uploads = Uploads(results, most_bytes=settings.max_body_bytes, seconds=settings.upload_seconds)
     rules = Rules(unfinished=settings.job_seconds, kept=settings.kept_seconds, calls=settings.job_calls)
     service = JobService(store, JobFiles(results), rules, Threads())
-    caller = EndpointCaller(
-        calls,
-        Call.load,
-        lambda name: calls.is_asynchronous(features.feature(name)),
-        place(settings.async_outputs) if settings.async_outputs else None,
-        most_bytes=settings.max_result_bytes,
-    )
+    outputs = place(settings.async_outputs) if settings.async_outputs else None
+    caller = EndpointCaller(calls, outputs, most_bytes=settings.max_result_bytes)
     sender = Sender(allow_private=settings.webhook_allow_private)
     queue = Queue(settings.queue) if settings.queue else None
     ticker = Ticker(service, caller, sender, phrases, queue, uploads.remove_old)

@@ -22,7 +22,8 @@ from pixelserve_gateway.jobs.threads import Threads
 from pixelserve_gateway.jobs.webhooks import SCHEDULES, check_webhook_url
 
 MOST_LISTED = 100
-MOST_WAIT = 60.0
+MOST_WAIT = 59.0
+"""Seconds; proxies in between give up after 60."""
 LONGEST_KEY = 255
 _IDS = 5
 _FIRST_LOOK, _LAST_LOOK = 0.05, 1.0
@@ -107,10 +108,11 @@ class JobService:
         return JobPage(jobs, jobs[-1].id if len(found) > limit else None)
 
     async def wait(self, tenant: str, job_id: str, seconds: float) -> Job:
-        """The job when it has ended, or as it is after `seconds`, which are less than 60. Raises NotFound."""
-        if not 0 <= seconds < MOST_WAIT:
-            raise BadRequest(f"Wait for less than {MOST_WAIT:g} seconds, and ask again.", param="wait")
-        until, pause = time.monotonic() + seconds, _FIRST_LOOK
+        """The job when it has ended, or as it is after `seconds`, of which it takes MOST_WAIT. Raises NotFound.
+
+        More are no error: a caller's preference must not be one (RFC 7240, 2), least of all when its job is accepted.
+        """
+        until, pause = time.monotonic() + min(seconds, MOST_WAIT), _FIRST_LOOK
         while True:
             job = await self.get(tenant, job_id)
             left = until - time.monotonic()

@@ -42,7 +42,12 @@ class Uploads:
         return new_id(self._clock())
 
     def write(self, tenant: str, upload_id: str, content: bytes) -> None:
-        """Stores the bytes of an image file. Raises BodyTooLarge, InvalidImage for what is no image."""
+        """Stores the bytes of an image file.
+
+        Raises NotFound for an id that is none of these days, BodyTooLarge, InvalidImage for what is no image.
+        """
+        if not self._is_kept(upload_id):
+            raise _missing(upload_id)
         if len(content) > self.most_bytes:
             raise BodyTooLarge(f"The file is larger than {self.most_bytes:,} bytes. Shrink or compress the image.")
         if read_size(content) is None:
@@ -51,14 +56,12 @@ class Uploads:
 
     def read(self, tenant: str, upload_id: str) -> bytes:
         """The bytes. Raises NotFound for what was never sent, is gone, or is another tenant's."""
-        if is_id(upload_id) and self._clock() - time_of(upload_id) < self.seconds:
-            try:
-                return self._results.read(_name(tenant, upload_id))[0]
-            except NotFound:
-                pass
-        raise NotFound(
-            f"There is no upload {upload_id[:64]!r}. Send the image again: uploads are removed after a while."
-        )
+        if not self._is_kept(upload_id):
+            raise _missing(upload_id)
+        try:
+            return self._results.read(_name(tenant, upload_id))[0]
+        except NotFound:
+            raise _missing(upload_id) from None
 
     def form(self, tenant: str, own_url: str) -> UploadForm:
         """How to send the file of a new upload: a presigned POST of S3 with a cap of the size, or `own_url`/ID."""
@@ -72,8 +75,16 @@ class Uploads:
         """Removes those whose time is over."""
         for name in self._results.names(PREFIX):
             upload_id = name.rpartition("/")[2]
-            if is_id(upload_id) and self._clock() - time_of(upload_id) > self.seconds:
+            if is_id(upload_id) and not self._is_kept(upload_id):
                 self._results.remove(name)
+
+    def _is_kept(self, upload_id: str) -> bool:
+        """Whether the id is of this time. One of the future, which nobody was given, would be kept until then."""
+        return is_id(upload_id) and abs(self._clock() - time_of(upload_id)) < self.seconds
+
+
+def _missing(upload_id: str) -> NotFound:
+    return NotFound(f"There is no upload {upload_id[:64]!r}. Begin a new one: uploads are removed after a while.")
 
 
 def _name(tenant: str, upload_id: str) -> str:

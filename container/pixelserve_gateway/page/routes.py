@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import parse_qs
+from typing import Literal
 
 from fastapi import APIRouter, Request, Response
-from fastapi.routing import APIRoute
 from starlette.responses import JSONResponse
-from starlette.routing import Match
 from starlette.staticfiles import StaticFiles
 
 from pixelserve.errors import NotFound
@@ -47,16 +44,9 @@ _MEDIA_TYPES = {
     ".svg": "image/svg+xml",
     ".txt": "text/plain; charset=utf-8",
 }
+_FILES = {path.relative_to(STATIC).as_posix(): path for path in STATIC.rglob("*") if path.suffix in _MEDIA_TYPES}
+"""All that is sent, by the names below /page/."""
 _METHODS = ["GET", "HEAD"]
-
-
-class _PlainRoute(APIRoute):
-    """A route of requests without an `Action` in the query: those are the Dreamina dialect's, at / too."""
-
-    def matches(self, scope: Any) -> tuple[Match, Any]:
-        if "Action" in parse_qs(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True):
-            return Match.NONE, {}
-        return super().matches(scope)
 
 
 def build_router(
@@ -83,7 +73,7 @@ def build_router(
     async def tell_service() -> Response:
         return JSONResponse(about, headers=_HEADERS)
 
-    router = APIRouter(route_class=_PlainRoute, include_in_schema=False)
+    router = APIRouter(include_in_schema=False)
     router.add_api_route("/", _show_playground, methods=_METHODS)
     router.add_api_route("/explorer", _show_explorer, methods=_METHODS)
     router.add_api_route("/page/service.json", tell_service, methods=_METHODS)
@@ -105,10 +95,9 @@ async def _send_static(request: Request) -> Response:
 
 def _send(name: str, request: Request) -> Response:
     """A file of the package, or 304 for one that the reader has. Raises NotFound for what is none."""
-    path = (STATIC / name).resolve()
-    media_type = _MEDIA_TYPES.get(path.suffix)
-    if media_type is None or not path.is_relative_to(STATIC.resolve()) or not path.is_file():
+    path = _FILES.get(name)
+    if path is None:
         raise NotFound(f"There is no file {name[:80]} of the pages. GET / shows the playground, GET /explorer the API.")
     response = StaticFiles(directory=STATIC).file_response(path, path.stat(), request.scope)
-    response.headers.update(_HEADERS | {"content-type": media_type})
+    response.headers.update(_HEADERS | {"content-type": _MEDIA_TYPES[path.suffix]})
     return response

@@ -40,6 +40,7 @@ from pixelserve_deploy.deployment import (
     make_plan,
     make_policies,
     make_spec,
+    pin_image,
     refuse_for,
     show_plan,
     why_not_in_place,
@@ -61,8 +62,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--against", type=Path, metavar="FILE",
                         help="with --plan: compare with this file, not with AWS")  # fmt: skip
     parser.add_argument("--print-policy", metavar="OWNER/NAME",
-                        help="print the IAM policies with which this GitHub repository may plan and deploy it; "
+                        help="print the IAM policies with which this GitHub repository may plan, push and deploy; "
                         "OWNER@ID/NAME@ID for repositories made since 2026-07-15")  # fmt: skip
+    parser.add_argument("--github-environment", metavar="NAME", default="production",
+                        help="with --print-policy: whose jobs may deploy (default: %(default)s)")  # fmt: skip
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument("--json", action="store_true", help="print each step and the end as JSON, one object a line")
     parser.add_argument("--poll", type=float, default=POLL_SECONDS, metavar="SECONDS", help=argparse.SUPPRESS)
@@ -74,7 +77,8 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
     if arguments.against and not arguments.plan:
         raise UsageError("--against goes with --plan")
     if arguments.print_policy:
-        print(json.dumps(make_policies(read_endpoint(arguments), arguments.print_policy), indent=2))
+        spec, repository = read_endpoint(arguments), arguments.print_policy
+        print(json.dumps(make_policies(spec, repository, arguments.github_environment), indent=2))
         return 0
     teller = Teller("pixelserve deploy", arguments.name or "", arguments.json)
     details: dict[str, Any] = {}
@@ -112,10 +116,15 @@ def _deploy(arguments: argparse.Namespace, stop: Stop, teller: Teller, details: 
     def plan_of(proposal: Proposal) -> Plan:
         return make_plan(spec, report.facts, proposal.old, template, proposal.changes, steps=len(proposal.steps))
 
+    details |= _describe(spec, report.facts)
     outcome = change(work, template, plan_of, teller, details, only_plan=arguments.plan, yes=arguments.yes)
     if outcome.status is Status.DONE and not arguments.plan:
         teller.note(describe_calls(spec, report.facts.region))
     return outcome
+
+
+def _describe(spec: EndpointSpec, facts: Facts) -> dict[str, Any]:
+    return {"region": facts.region, "mode": spec.mode, "image": pin_image(spec.image, facts.digest)}
 
 
 def _plan_offline(spec: EndpointSpec, against: Path | None, teller: Teller, details: dict[str, Any]) -> Outcome:
@@ -136,6 +145,7 @@ def _plan_offline(spec: EndpointSpec, against: Path | None, teller: Teller, deta
             return Outcome(Status.REFUSED, obstacle)
     compared = f"against {against}" if against else "as if nothing were there: no credentials were found"
     teller.note(f"Planned without AWS, {compared}.")
+    details |= {**_describe(spec, facts), "without_aws": compared}
     plan = make_offline_plan(spec, facts, old, template)
     show_plan(plan, teller, details)
     return Outcome(Status.CHANGES if plan.changes else Status.DONE)

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from pixelserve_deploy.deployment.deploying import Proposal, Work
     from pixelserve_deploy.deployment.destroying import Remains
     from pixelserve_deploy.deployment.facts import Facts
-    from pixelserve_deploy.deployment.following import POLL_SECONDS
+    from pixelserve_deploy.deployment.following import POLL_SECONDS, Progress
     from pixelserve_deploy.deployment.inventory import Entry, list_entries, select_idle
+    from pixelserve_deploy.deployment.markdown import write_markdown
     from pixelserve_deploy.deployment.notes import list_notes
     from pixelserve_deploy.deployment.outcome import Outcome, Status
     from pixelserve_deploy.deployment.plan import Plan, make_offline_plan, make_plan
@@ -37,7 +38,13 @@ if TYPE_CHECKING:
     from pixelserve_deploy.deployment.spec import EndpointSpec, Mode, Update
     from pixelserve_deploy.deployment.steps import split_update, why_not_in_place
     from pixelserve_deploy.deployment.telling import Teller, attempt, print_checks
-    from pixelserve_deploy.deployment.templates import build_api_template, build_template, list_stack_tags, render
+    from pixelserve_deploy.deployment.templates import (
+        build_api_template,
+        build_template,
+        list_stack_tags,
+        pin_image,
+        render,
+    )
 else:
     __getattr__ = exports(
         __name__,
@@ -48,10 +55,11 @@ else:
             ".deploying": "Proposal Work",
             ".destroying": "Remains",
             ".facts": "Facts",
-            ".following": "POLL_SECONDS",
+            ".following": "POLL_SECONDS Progress",
             ".inventory": "Entry list_entries select_idle",
             ".listing": "",
             ".logs": "",
+            ".markdown": "write_markdown",
             ".notes": "list_notes",
             ".outcome": "Outcome Status",
             ".plan": "Plan make_offline_plan make_plan",
@@ -65,7 +73,7 @@ else:
             ".spec": "EndpointSpec Mode Update",
             ".steps": "split_update why_not_in_place",
             ".telling": "Teller attempt print_checks",
-            ".templates": "build_api_template build_template list_stack_tags render",
+            ".templates": "build_api_template build_template list_stack_tags pin_image render",
         },
     )
 
@@ -84,6 +92,7 @@ __all__ = [
     "Mode",
     "Outcome",
     "Plan",
+    "Progress",
     "Proposal",
     "Refusal",
     "Remains",
@@ -115,6 +124,7 @@ __all__ = [
     "make_spec",
     "name_parameter",
     "parse_specs",
+    "pin_image",
     "price_endpoint",
     "print_checks",
     "read_specs",
@@ -128,4 +138,5 @@ __all__ = [
     "split_update",
     "take_away",
     "why_not_in_place",
+    "write_markdown",
 ]

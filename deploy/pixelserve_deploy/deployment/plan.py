@@ -64,6 +64,7 @@ class Plan:
             ],
             "cost_before": None if self.before is None else _cost_to_json(self.before),
             "cost_after": _cost_to_json(self.after),
+            "notes": [*self.after.notes, *self.notes],
         }
 
 

@@ -21,10 +21,15 @@ IMAGE = re.compile(r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amaz
 REPOSITORY = re.compile(r"(?P<owner>[\w.-]+)(@(?P<owner_id>\d+))?/(?P<name>[\w.-]+)(@(?P<id>\d+))?")
 PROVIDER = "token.actions.githubusercontent.com"
 AUDIENCES = {"aws": "sts.amazonaws.com", "aws-cn": "sts.amazonaws.com.cn"}
-ENVIRONMENT = "production"
-"""GitHub's environment whose jobs may deploy; pull requests may plan."""
+RELEASE = "release"
+"""GitHub's environment whose jobs may push images; pull requests may plan."""
 
 LOOK = "DescribeStacks DescribeStackEvents GetTemplate ListStackResources"
+PUSH = (
+    "BatchCheckLayerAvailability BatchGetImage CompleteLayerUpload CreateRepository DescribeImages "
+    "DescribeRepositories GetDownloadUrlForLayer InitiateLayerUpload PutImage TagResource UploadLayerPart"
+)
+"""`IAM permissions for pushing an image`, Amazon ECR's guide, and what `pixelserve push` asks and makes."""
 PLAN = "CreateChangeSet DescribeChangeSet DescribeEvents DeleteChangeSet"
 CALLS = {
     "AWS::SageMaker::Model": "sagemaker: CreateModel DescribeModel DeleteModel AddTags DeleteTags ListTags",
@@ -74,11 +79,11 @@ ANYWHERE = ("application-autoscaling:", "cloudwatch:Describe")
 """Calls that cannot be bound to our names."""
 
 
-def make_policies(spec: EndpointSpec, repository: str) -> dict[str, Any]:
-    """Two roles, `plan` and `deploy`, each with its trust and its permissions, for a GitHub repository.
+def make_policies(spec: EndpointSpec, repository: str, environment: str = "production") -> dict[str, Any]:
+    """Three roles, `plan`, `push` and `deploy`, each with its trust and its permissions, for a GitHub repository.
 
-    `repository` is OWNER/NAME, or OWNER@ID/NAME@ID with GitHub's numbers. Raises BadRequest for what is none, and for
-    an image that is not in Amazon ECR.
+    `repository` is OWNER/NAME, or OWNER@ID/NAME@ID with GitHub's numbers; jobs of its `environment` may deploy. Raises
+    BadRequest for what is no repository, and for an image that is not in Amazon ECR.
     """
     image = IMAGE.match(spec.image)
     if image is None:
@@ -87,8 +92,12 @@ def make_policies(spec: EndpointSpec, repository: str) -> dict[str, Any]:
     plan = [*place.allow_looking(image), *place.allow_planning()]
     return {
         "plan": {"trust": place.trust(repository, "pull_request"), "permissions": _document(plan)},
+        "push": {
+            "trust": place.trust(repository, f"environment:{RELEASE}"),
+            "permissions": _document(place.allow_pushing(image)),
+        },
         "deploy": {
-            "trust": place.trust(repository, f"environment:{ENVIRONMENT}"),
+            "trust": place.trust(repository, f"environment:{environment}"),
             "permissions": _document([*plan, *place.allow_deploying()]),
         },
     }
@@ -135,12 +144,16 @@ class Place:
 
     def allow_looking(self, image: re.Match[str]) -> Iterator[Statement]:
         """What the preflight calls."""
-        repository = self.arn("ecr", f"repository/{image['name']}", region=image["region"], account=image["account"])
-        yield allow(["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"], repository)
+        yield allow(["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"], self._find_repository(image))
         yield allow(["servicequotas:ListServiceQuotas"], "*")
         if self._spec.weights:
             bucket = self._spec.weights.removeprefix("s3://").partition("/")[0]
             yield allow(["s3:ListBucket"], self.arn("s3", bucket, region="", account=""))
+
+    def allow_pushing(self, image: re.Match[str]) -> Iterator[Statement]:
+        """What `pixelserve push` and the Docker Engine call."""
+        yield allow(["ecr:GetAuthorizationToken"], "*")
+        yield allow(_name("ecr", PUSH), self._find_repository(image))
 
     def allow_planning(self) -> Iterator[Statement]:
         """Change sets that are never executed. The empty stack of a first plan stays: deleting is not planning."""
@@ -157,6 +170,8 @@ class Place:
         kinds = dict.fromkeys(resource["Type"] for resource in template["Resources"].values())
         for kind in kinds:
             yield from self._allow_kind(kind)
+        if "AWS::SageMaker::Endpoint" in kinds:  # for the smoke test
+            yield allow(["sagemaker:InvokeEndpoint"], self._locate("AWS::SageMaker::Endpoint"))
         services = {"StringEquals": {"iam:PassedToService": [SAGEMAKER, LAMBDA, SCHEDULER]}}
         roles = [role for role in (self._spec.role, self._spec.ttl_role) if role]
         own = [self.arn("iam", f"role/{self._spec.stack}-*", region="")] if "AWS::IAM::Role" in kinds else []
@@ -192,6 +207,9 @@ class Place:
             "AWS::Scheduler::Schedule": self.arn("scheduler", f"schedule/default/{stack}-*"),
         }
         return arns[kind]
+
+    def _find_repository(self, image: re.Match[str]) -> str:
+        return self.arn("ecr", f"repository/{image['name']}", region=image["region"], account=image["account"])
 
     def _stack(self) -> str:
         return self.arn("cloudformation", f"stack/{self._spec.stack}/*")
