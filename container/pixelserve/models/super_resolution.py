@@ -11,9 +11,9 @@ import numpy as np
 from torch import nn
 
 from pixelserve.imaging import Image, Pixels, Plan, Progress, Tiles, plan_output, resize, run_tiled
-from pixelserve.models.checkpoints import SUFFIXES
 from pixelserve.models.devices import free_memory, is_out_of_memory, pick_device
 from pixelserve.models.folders import find_networks
+from pixelserve.models.networks import SUFFIXES
 from pixelserve.models.passes import PROBE_EDGE, Loaded, Pass, make_passes
 from pixelserve.observe import EMBEDDED, announce
 from pixelserve.schema import Target
