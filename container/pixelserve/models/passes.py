@@ -74,7 +74,7 @@ class Loaded:
         exact = adapt(self.exact)
         network = exact if self.network is self.exact else adapt(self.network)
         about = f"network=x{self.info.scale}{note}"
-        return Pass(network, exact, info, self.device, about, border)
+        return Pass(network, exact, info, self.device, self.choice, about, border)
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,7 @@ class Pass:
     exact: nn.Module
     info: NetworkInfo
     device: torch.device
+    choice: Choice
     about: str
     border: int = BORDER
 

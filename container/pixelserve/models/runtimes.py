@@ -10,6 +10,7 @@ import copy
 import importlib.util
 import json
 import logging
+import math
 import time
 import warnings
 from collections.abc import Sequence
@@ -21,7 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pixelserve.errors import CheckpointError
-from pixelserve.models.devices import cpu_flags
+from pixelserve.models.devices import cpu_flags, pick_device
+from pixelserve.models.networks import load_network
 from pixelserve.settings import SettingsError
 
 logger = logging.getLogger("pixelserve.models")
@@ -107,25 +109,30 @@ def pick(network: nn.Module, device: torch.device, runtime: str, dtype: str, pat
     tuned = read_tuning(path, device)
     if len(open_to) == 1 or tuned in open_to:
         return tuned if tuned in open_to else open_to[0]
-    return fastest(network, device, open_to, MOST_SECONDS)
+    return next(iter(measure(network, device, open_to, MOST_SECONDS)))
 
 
-def fastest(network: nn.Module, device: torch.device, choices: Sequence[Choice], most_seconds: float) -> Choice:
-    """The fastest of `choices` that is near enough to float32 (NaN is not); none is begun after `most_seconds`."""
+def measure(
+    network: nn.Module, device: torch.device, choices: Sequence[Choice], most_seconds: float
+) -> dict[Choice, float]:
+    """The seconds of those of `choices` that are near enough to float32 (NaN is not), the fastest first; never empty.
+
+    None is begun after `most_seconds`, once one is found.
+    """
     probe = natural_probe().to(device)
     started = time.perf_counter()
+    found: dict[Choice, float] = {}
     with torch.inference_mode():
         exact = network(probe)
-        best, least = EXACT, float("inf")
         for choice in choices:
-            if best != EXACT and time.perf_counter() - started > most_seconds:
+            if found and time.perf_counter() - started > most_seconds:
                 break
             out, seconds = _timed(run_by(network, choice), probe)
             decibels = psnr(out, exact)
             logger.info("%s, %s: %.4f s, %.1f dB from float32", choice.runtime, choice.dtype, seconds, decibels)
-            if decibels >= LEAST_DB and seconds < least:
-                best, least = choice, seconds
-    return best
+            if decibels >= LEAST_DB:
+                found[choice] = seconds
+    return dict(sorted(found.items(), key=lambda entry: entry[1])) or {EXACT: math.nan}
 
 
 def psnr(one: Tensor, other: Tensor) -> float:
@@ -186,3 +193,15 @@ def write_tuning(path: Path, device: torch.device, choice: Choice) -> None:
     file = tuning_file(path)
     known = json.loads(file.read_text()) if file.is_file() else {}
     file.write_text(json.dumps(known | {hardware_kind(device): asdict(choice)}, indent=2) + "\n")
+
+
+def tune(path: Path) -> dict[Choice, float]:
+    """Measures all that can run a file of weights here, and writes the fastest to its tuning file.
+
+    Returns the seconds of those that are near enough to float32, the fastest first. Raises CheckpointError.
+    """
+    device = pick_device()
+    network = load_network(path)[0].to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    measured = measure(network, device, candidates(device), math.inf)
+    write_tuning(path, device, next(iter(measured)))
+    return measured

@@ -15,6 +15,7 @@ from pixelserve.models.devices import free_memory, is_out_of_memory, pick_device
 from pixelserve.models.folders import find_networks
 from pixelserve.models.networks import SUFFIXES
 from pixelserve.models.passes import Loaded, Pass, make_passes
+from pixelserve.models.runtimes import Choice
 from pixelserve.observe import EMBEDDED, announce
 from pixelserve.schema import Target
 from pixelserve.settings import Settings
@@ -62,6 +63,10 @@ class Upscaler:
     def network(self, scale: int) -> nn.Module:
         """The module that enlarges by `scale` (2 or 4), float32 on its device to float32, by whatever runs it."""
         return self._passes[scale].network
+
+    def choice(self, scale: int) -> Choice:
+        """What runs it."""
+        return self._passes[scale].choice
 
     def describe(self, plan: Plan) -> str:
         """A plan as custom attributes: the answer's size, the scale of the network, and what is done beside it."""
