@@ -46,7 +46,7 @@ contract: venv    ## the conformance suite against process and images, and docs/
 	$(BIN)/python tools/contract-table
 
 bench: venv    ## all benchmarks, into benchmarks/results/
-	for name in codecs quality segmentation similarity serving gateway pipeline memory cost; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in codecs quality segmentation similarity serving gateway models pipeline memory cost; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 wheel: venv    ## build dist/*.whl
 	$(BIN)/python -m build --wheel

@@ -57,7 +57,7 @@ def row_for(label: str, model_dir: str, scale: int, seconds: float) -> dict[str,
     upscaler = Upscaler.load(model_dir, settings)
     image = decode(jpeg, settings)
     answer = upscaler.upscale(image, scale)
-    network = upscaler.network(scale)
+    network, choice = upscaler.network(scale), upscaler.choice(scale)
     tensor = torch.rand(1, 3, EDGE, EDGE).contiguous(memory_format=torch.channels_last)
 
     def forward() -> None:
@@ -69,7 +69,8 @@ def row_for(label: str, model_dir: str, scale: int, seconds: float) -> dict[str,
         return seconds_of(forward, seconds / 3), codecs
 
     before = parts()
-    with running("pixelserve", SAGEMAKER_SUBMIT_DIRECTORY="", SM_MODEL_DIR=model_dir) as port:
+    same = {"PIXELSERVE_RUNTIME": choice.runtime, "PIXELSERVE_DTYPE": choice.dtype}
+    with running("pixelserve", SAGEMAKER_SUBMIT_DIRECTORY="", SM_MODEL_DIR=model_dir, **same) as port:
         load = measure(
             Request(port, "/invocations", jpeg, "image/jpeg", "image/jpeg", {ATTRIBUTES: f"scale={scale}"}),
             CONNECTIONS,
@@ -82,6 +83,8 @@ def row_for(label: str, model_dir: str, scale: int, seconds: float) -> dict[str,
     return {
         "network": label,
         "scale": scale,
+        "runtime": choice.runtime,
+        "dtype": choice.dtype,
         "connections": CONNECTIONS,
         "images_per_second": round(load.per_second, 4),
         "t_forward": round(t_forward, 5),
@@ -110,7 +113,19 @@ def main() -> None:
             (Path(folder) / weights.name).symlink_to(weights)
             rows.append(row_for("SRVGG-16", folder, 4, 2 * arguments.seconds))
     report.table(
-        rows, ("network", "scale", "images_per_second", "t_forward", "t_codecs", "bound", "of_bound", "failures")
+        rows,
+        (
+            "network",
+            "scale",
+            "runtime",
+            "dtype",
+            "images_per_second",
+            "t_forward",
+            "t_codecs",
+            "bound",
+            "of_bound",
+            "failures",
+        ),
     )
     report.write("pipeline", rows)
 

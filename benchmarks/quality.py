@@ -118,7 +118,7 @@ METHODS: dict[str, Enlarge] = {"bicubic": bicubic, "lanczos": lanczos}
 
 def embedded() -> Enlarge:
     """What is served without weights of one's own, in float32."""
-    upscaler = Upscaler.load("", Settings(dtype="float32"))
+    upscaler = Upscaler.load("", Settings(runtime="torch", dtype="float32"))
     return lambda picture, scale: upscaler.upscale(Image(picture), scale).pixels
 
 

@@ -103,7 +103,8 @@ class Server(Served):
         **environ: str,
     ) -> None:
         self.port = int(environ.get("SAGEMAKER_BIND_TO_PORT") or free_port())
-        env = {**os.environ, "SAGEMAKER_BIND_TO_PORT": str(self.port), "SM_MODEL_DIR": str(folder / "model"), **environ}
+        env = {**os.environ, "SAGEMAKER_BIND_TO_PORT": str(self.port), "SM_MODEL_DIR": str(folder / "model")}
+        env |= {"PIXELSERVE_RUNTIME": "torch", **environ}  # nothing to measure at each start
         first = environ.get("PYTHONPATH")
         env["PYTHONPATH"] = os.pathsep.join(
             [*([first] if first else []), str(ROOT / "container"), str(ROOT / "deploy")]

@@ -166,6 +166,13 @@ class Settings:
         "auto, float32, bfloat16 or float16. auto: what is fastest here and passes a check.",
         choices=("auto", "float32", "bfloat16", "float16"),
     )
+    runtime: str = variable(
+        "PIXELSERVE_RUNTIME",
+        "auto",
+        "auto, torch or openvino: what runs the super-resolution network. auto: what its tuning file says, else what "
+        "is fastest here and passes a check.",
+        choices=("auto", "torch", "openvino"),
+    )
     tile: int = variable("PIXELSERVE_TILE", 0, "Edge of a tile in input pixels. 0: from free memory.")
     max_body_bytes: int = variable("PIXELSERVE_MAX_BODY_BYTES", 25_000_000, "Largest request body; more is 413.")
     max_pixels_in: int = variable("PIXELSERVE_MAX_PIXELS_IN", 50_000_000, "Most pixels of an input image; more is 413.")

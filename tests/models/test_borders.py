@@ -40,7 +40,7 @@ def unevenness(enlarged: Pixels, scale: int) -> int:
 @pytest.mark.parametrize("scale", [2, 4])
 def test_flat_pictures_come_out_as_they_are(scale: int, dtype: str, tile: int) -> None:
     """By the embedded networks, to the level: opaque, half hidden, and with an alpha that hides nothing or all."""
-    upscaler = Upscaler.load("", Settings(dtype=dtype, tile=tile))
+    upscaler = Upscaler.load("", Settings(runtime="torch", dtype=dtype, tile=tile))
     for color in COLORS:
         for alpha in ((), (255,), (100,), (0,)):
             enlarged = upscaler.upscale(Image(flat(color + alpha)), scale).pixels
@@ -50,7 +50,7 @@ def test_flat_pictures_come_out_as_they_are(scale: int, dtype: str, tile: int) -
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_published_networks_keep_flat_edges_nearly_flat(assets: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / f"{name}.pth").symlink_to(assets / "sr" / f"{name}.pth")
-    upscaler = Upscaler.load(str(tmp_path), Settings(dtype="float32"))
+    upscaler = Upscaler.load(str(tmp_path), Settings(runtime="torch", dtype="float32"))
     for scale in (2, 4):
         found = max(unevenness(upscaler.upscale(Image(flat(color)), scale).pixels, scale) for color in COLORS)
         assert found <= WEIGHTS[name]
@@ -68,7 +68,7 @@ def test_an_unshuffling_network_sees_no_black_beyond_the_edge(tmp_path: Path, sc
             parameter.zero_()
     torch.save(network.state_dict(), tmp_path / "x2.pth")
     for tile in (ONE_PIECE, SMALL_TILES):
-        upscaler = Upscaler.load(str(tmp_path), Settings(dtype="float32", tile=tile))
+        upscaler = Upscaler.load(str(tmp_path), Settings(runtime="torch", dtype="float32", tile=tile))
         enlarged = [upscaler.upscale(Image(flat(color)), scale).pixels for color in COLORS]
         assert max(map(np.ptp, enlarged)) > 0
         assert max(unevenness(pixels, 2 * scale) for pixels in enlarged) == 0
@@ -83,7 +83,11 @@ def test_alpha_stays_all_or_nothing_where_its_neighbours_are(scale: int, channel
     most = np.iinfo(pixels.dtype).max
     pixels[10:30, 20:60, -1] = most
     pixels[35:50, 50:75, -1] = 0
-    enlarged = Upscaler.load("", Settings(dtype="bfloat16", tile=tile)).upscale(Image(pixels), scale).pixels[..., -1]
+    enlarged = (
+        Upscaler.load("", Settings(runtime="torch", dtype="bfloat16", tile=tile))
+        .upscale(Image(pixels), scale)
+        .pixels[..., -1]
+    )
     assert (enlarged[11 * scale : 29 * scale, 21 * scale : 59 * scale] == most).all()
     assert (enlarged[36 * scale : 49 * scale, 51 * scale : 74 * scale] == 0).all()
     assert (enlarged[: 60 * scale, : 18 * scale] == 0).all()  # the left quarter of the picture, to its edges

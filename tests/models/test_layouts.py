@@ -28,7 +28,7 @@ from pixelserve.settings import Settings
 State = dict[str, Tensor]
 Write = Callable[[Path, State], object]
 PICTURE = picture(28, 33)
-SETTINGS = Settings(dtype="float32")
+SETTINGS = Settings(runtime="torch", dtype="float32")
 EDGE = 12
 """Pixels along the edge where Pillow, which sees no border, resamples otherwise."""
 

@@ -14,7 +14,7 @@ from drawing import picture
 import pixelserve
 from pixelserve.errors import OutOfMemory
 from pixelserve.imaging.image import Image, Pixels
-from pixelserve.imaging.tiling import Tiles, run_tiled
+from pixelserve.imaging.tiling import Tiles, read_pixels, run_tiled
 from pixelserve.models.rrdbnet import RRDBNet
 from pixelserve.models.super_resolution import Upscaler
 from pixelserve.settings import Settings
@@ -38,16 +38,16 @@ def blurred(tile: Pixels) -> Pixels:
 @pytest.mark.parametrize("scale", [2, 4])
 def test_the_embedded_network_in_tiles_equals_the_whole(scale: int, tile: int) -> None:
     image = Image(picture(121, 157))
-    whole = Upscaler.load("", Settings(dtype="float32", tile=WHOLE)).upscale(image, scale)
-    tiled = Upscaler.load("", Settings(dtype="float32", tile=tile)).upscale(image, scale)
+    whole = Upscaler.load("", Settings(runtime="torch", dtype="float32", tile=WHOLE)).upscale(image, scale)
+    tiled = Upscaler.load("", Settings(runtime="torch", dtype="float32", tile=tile)).upscale(image, scale)
     assert np.array_equal(tiled.pixels, whole.pixels)
 
 
 @pytest.mark.parametrize("scale", [2, 4])
 def test_in_bfloat16_tiles_differ_by_one_step_at_most(scale: int) -> None:
     image = Image(picture(121, 157))
-    whole = Upscaler.load("", Settings(dtype="bfloat16", tile=WHOLE)).upscale(image, scale)
-    tiled = Upscaler.load("", Settings(dtype="bfloat16", tile=50)).upscale(image, scale)
+    whole = Upscaler.load("", Settings(runtime="torch", dtype="bfloat16", tile=WHOLE)).upscale(image, scale)
+    tiled = Upscaler.load("", Settings(runtime="torch", dtype="bfloat16", tile=50)).upscale(image, scale)
     assert np.abs(tiled.pixels.astype(int) - whole.pixels).max() <= 1
 
 
@@ -183,3 +183,18 @@ def test_the_upscaler_cuts_by_the_setting() -> None:
     settings = dataclasses.replace(Settings(), tile=50, dtype="float32")
     Upscaler.load("", settings).upscale(image, 2, progress=lambda done, total: seen.append(done))
     assert seen == [2500, 5000, 7500, 10000]
+
+
+@pytest.mark.parametrize(
+    "tiles", [Tiles(2, 24, 5), Tiles(2, 24, 5, multiple=2, border=8), Tiles(2, 30, 9, feathered=True)]
+)
+def test_the_pixels_read_are_those_the_network_is_given(tiles: Tiles) -> None:
+    given: list[int] = []
+
+    def network(pixels: Pixels) -> Pixels:
+        given.append(pixels.shape[0] * pixels.shape[1])
+        return pixels.repeat(2, axis=0).repeat(2, axis=1)
+
+    run_tiled(network, picture(61, 93), tiles)
+    assert len(given) > 4
+    assert read_pixels(61, 93, tiles) == sum(given)

@@ -38,7 +38,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def expected() -> dict[int, NDArray[Any]]:
     """What the model gives for SMALL."""
-    upscaler = Upscaler.load("", Settings(dtype="float32"))
+    upscaler = Upscaler.load("", Settings(runtime="torch", dtype="float32"))
     return {scale: upscaler.upscale(Image(SMALL), scale).pixels for scale in (2, 4)}
 
 

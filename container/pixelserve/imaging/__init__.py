@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pixelserve.imaging.requests import encode_answer, read_request
     from pixelserve.imaging.resample import resize
     from pixelserve.imaging.sizes import Plan, check_edge, check_format, check_input, check_ratio, plan_output
-    from pixelserve.imaging.tiling import Progress, Tiles, run_tiled
+    from pixelserve.imaging.tiling import Progress, Tiles, read_pixels, run_tiled
 else:
     __getattr__ = exports(
         __name__,
@@ -28,7 +28,7 @@ else:
             ".requests": "encode_answer read_request",
             ".resample": "resize",
             ".sizes": "Plan check_edge check_format check_input check_ratio plan_output",
-            ".tiling": "Progress Tiles run_tiled",
+            ".tiling": "Progress Tiles read_pixels run_tiled",
         },
         moved={
             "MEDIA_TYPES": "pixelserve.media_types:MEDIA_TYPES",
@@ -56,6 +56,7 @@ __all__ = [
     "load_image",
     "plan_output",
     "read_header",
+    "read_pixels",
     "read_request",
     "read_size",
     "resize",

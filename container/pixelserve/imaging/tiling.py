@@ -74,11 +74,7 @@ def run_tiled(
     """
     height, width, channels = pixels.shape
     out = np.empty((height * tiles.scale, width * tiles.scale, channels), pixels.dtype)
-    blocks = deque(
-        _Block(top, left, rows, columns)
-        for top, rows in _cuts(height, tiles.tile, tiles.multiple)
-        for left, columns in _cuts(width, tiles.tile**2 // rows, tiles.multiple)
-    )
+    blocks = deque(_blocks(height, width, tiles))
     largest, done = max(block.height * block.width for block in blocks), 0
     while blocks:
         block = blocks.popleft()
@@ -100,6 +96,20 @@ def run_tiled(
     return out
 
 
+def read_pixels(height: int, width: int, tiles: Tiles) -> int:
+    """How many input pixels a network is given for a picture in all its tiles, surroundings included."""
+    parts = (_read_part(block, height, width, tiles) for block in _blocks(height, width, tiles))
+    return sum((bottom - top) * (right - left) for top, left, bottom, right in parts)
+
+
+def _blocks(height: int, width: int, tiles: Tiles) -> list[_Block]:
+    return [
+        _Block(top, left, rows, columns)
+        for top, rows in _cuts(height, tiles.tile, tiles.multiple)
+        for left, columns in _cuts(width, tiles.tile**2 // rows, tiles.multiple)
+    ]
+
+
 def _cuts(length: int, most: int, multiple: int) -> list[tuple[int, int]]:
     """`length` in equal parts of at most `most`, as (start, length), starts at multiples of `multiple`."""
     count = math.ceil(length / max(multiple, most))
@@ -108,11 +118,8 @@ def _cuts(length: int, most: int, multiple: int) -> list[tuple[int, int]]:
 
 
 def _run_block(network: EnlargeTile, pixels: Pixels, block: _Block, tiles: Tiles, out: Pixels) -> None:
-    overlap = math.ceil(max(tiles.overlap, tiles.border) / tiles.multiple) * tiles.multiple
     height, width = pixels.shape[:2]
-    top, left = max(-tiles.border, block.top - overlap), max(-tiles.border, block.left - overlap)
-    bottom = min(height + tiles.border, block.top + block.height + overlap)
-    right = min(width + tiles.border, block.left + block.width + overlap)
+    top, left, bottom, right = _read_part(block, height, width, tiles)
     written = block
     if tiles.feathered:
         y, x = max(0, top), max(0, left)
@@ -124,9 +131,22 @@ def _run_block(network: EnlargeTile, pixels: Pixels, block: _Block, tiles: Tiles
     if not tiles.feathered:
         target[...] = result
         return
-    fade_y = _fade(target.shape[0], 2 * overlap * tiles.scale if block.top else 0)
-    fade_x = _fade(target.shape[1], 2 * overlap * tiles.scale if block.left else 0)
+    fade_y = _fade(target.shape[0], 2 * _overlap(tiles) * tiles.scale if block.top else 0)
+    fade_x = _fade(target.shape[1], 2 * _overlap(tiles) * tiles.scale if block.left else 0)
     _lay_over(target, result, fade_y[:, None, None] * fade_x[:, None])
+
+
+def _overlap(tiles: Tiles) -> int:
+    return math.ceil(max(tiles.overlap, tiles.border) / tiles.multiple) * tiles.multiple
+
+
+def _read_part(block: _Block, height: int, width: int, tiles: Tiles) -> tuple[int, int, int, int]:
+    """Top, left, bottom and right of what is read for a block; beyond the picture by its border."""
+    overlap = _overlap(tiles)
+    top, left = max(-tiles.border, block.top - overlap), max(-tiles.border, block.left - overlap)
+    bottom = min(height + tiles.border, block.top + block.height + overlap)
+    right = min(width + tiles.border, block.left + block.width + overlap)
+    return top, left, bottom, right
 
 
 def _surrounded(pixels: Pixels, top: int, left: int, bottom: int, right: int) -> Pixels:

@@ -6,6 +6,7 @@ from pixelserve.lazy import exports
 
 if TYPE_CHECKING:
     from pixelserve.models.inputs import check_size
+    from pixelserve.models.runtimes import tune
     from pixelserve.models.segmentation import Segmenter, cut_out
     from pixelserve.models.similarity import Embedder, cosine, normalized
     from pixelserve.models.super_resolution import Upscaler
@@ -15,6 +16,7 @@ else:
         __name__,
         {
             ".inputs": "check_size",
+            ".runtimes": "tune",
             ".segmentation": "Segmenter cut_out",
             ".similarity": "Embedder cosine normalized",
             ".super_resolution": "Upscaler",
@@ -34,5 +36,6 @@ __all__ = [
     "find_weights",
     "manifest",
     "normalized",
+    "tune",
     "verify",
 ]

@@ -18,6 +18,8 @@ WEIGHTS = (
     ".pkl", ".pt", ".pth", ".safetensors", ".tflite", ".xml",
 )  # fmt: skip
 """Suffixes of networks, half downloads among them."""
+WITH_BIN = (".xml", ".param")
+"""Files of OpenVINO and ncnn, whose weights lie beside them in a .bin of the same name."""
 MOST_NAMED = 5
 
 
@@ -28,7 +30,7 @@ def find_networks(model_dir: str, suffixes: Collection[str]) -> list[Path]:
     """
     folder, files = Path(model_dir), sorted(_files(model_dir))
     found = [path for path in files if path.parent == folder and path.suffix.lower() in suffixes]
-    companions = {path.with_suffix(".bin") for path in found if path.suffix.lower() == ".xml"}  # of OpenVINO
+    companions = {path.with_suffix(".bin") for path in found if path.suffix.lower() in WITH_BIN}
     left = [path for path in files if path not in found and path not in companions]
     if found:
         left = [path for path in left if path.suffix.lower() in WEIGHTS]

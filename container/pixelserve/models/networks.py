@@ -10,10 +10,13 @@ from pathlib import Path
 from torch import nn
 
 from pixelserve.errors import CheckpointError
+from pixelserve.models.checkpoints import SUFFIXES as CHECKPOINTS
 from pixelserve.models.checkpoints import StateDict, read_state_dict, without_prefix
+from pixelserve.models.ncnn import Graph
 from pixelserve.models.rrdbnet import RRDBNet
 from pixelserve.models.srvgg import SRVGGNetCompact
 
+SUFFIXES = (*CHECKPOINTS, ".param")
 FITS = "SRVGGNetCompact and RRDBNet of RGB pictures fit, as Real-ESRGAN, BasicSR and ESRGAN write them."
 FIRST = ("conv_first.weight", "model.0.weight", "body.0.weight")
 """A tensor of RRDBNet, of the same as ESRGAN named it first, and of SRVGGNetCompact."""
@@ -44,7 +47,8 @@ class _Unfit(Exception):
 
 def load_network(path: Path) -> tuple[nn.Module, NetworkInfo]:
     """The network of a file, float32 on the CPU, for inference. Raises CheckpointError for files that do not fit."""
-    state = without_prefix(read_state_dict(path), FIRST)
+    graph = Graph.from_files(path) if path.suffix.lower() == ".param" else None
+    state = without_prefix(graph.state_dict() if graph else read_state_dict(path), FIRST)
     try:
         state = _renamed(state)
         network, info = _build_rrdbnet(state) if "conv_first.weight" in state else _build_srvgg(state)
@@ -52,7 +56,10 @@ def load_network(path: Path) -> tuple[nn.Module, NetworkInfo]:
     except _Unfit as error:
         raise CheckpointError(f"{path.name} {error}. {FITS}") from None
     network.load_state_dict(state)
-    return network.eval().requires_grad_(False), info
+    network.eval().requires_grad_(False)
+    if graph:
+        graph.check(network)
+    return network, info
 
 
 def _renamed(state: StateDict) -> StateDict:

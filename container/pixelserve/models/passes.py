@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,14 +16,14 @@ from torch.nn import functional
 
 from pixelserve.errors import CheckpointError
 from pixelserve.imaging import Pixels
-from pixelserve.models.devices import pick_dtype
 from pixelserve.models.networks import NetworkInfo, load_network
+from pixelserve.models.runtimes import EXACT, Choice, natural_probe, pick, run_by
 from pixelserve.observe import ServedNetwork
+from pixelserve.settings import Settings
 
 CHOICE = {2: (2, 4, 3, 1), 4: (4, 2, 3, 1)}
 """Scales of the networks that serve a factor, the best first: its own, averaged or run twice, resampled."""
 SCALES = (1, 2, 3, 4)
-PROBE_EDGE = 96
 BORDER = 8
 """Pixels of the picture's edge that a network is shown repeated: flat pictures then stay flat. A multiple of all
 `NetworkInfo.multiple`."""
@@ -34,18 +33,18 @@ RESAMPLING_REACH = 3
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """A network on its device: in `dtype`, and in float32 (the same module where that is the type)."""
+    """A network on its device: as `choice` runs it, and in float32 (the same module where that is the choice)."""
 
     file: str
     network: nn.Module
     exact: nn.Module
     info: NetworkInfo
     device: torch.device
-    dtype: torch.dtype
+    choice: Choice
 
     @classmethod
-    def from_file(cls, path: Path, device: torch.device, asked: str) -> Loaded:
-        """A file's network, in the number type that `pick_dtype` makes of `asked`.
+    def from_file(cls, path: Path, device: torch.device, settings: Settings) -> Loaded:
+        """A file's network, run as the settings say or as is fastest here.
 
         Raises CheckpointError for files that do not fit, scales that are not served, and what gives NaN or infinity.
         """
@@ -54,20 +53,19 @@ class Loaded:
             served = ", ".join(map(str, SCALES))
             raise CheckpointError(f"{path.name} enlarges {info.scale} times; networks of scale {served} are served.")
         exact = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        ramp = torch.linspace(0, 1, PROBE_EDGE, device=device)
-        probe = (ramp[:, None] * ramp).expand(1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
-        dtype = pick_dtype(exact, probe, asked)
-        chosen = exact if dtype == torch.float32 else copy.deepcopy(exact).to(dtype)
+        choice = pick(exact, device, settings.runtime, settings.dtype, path)
+        chosen = run_by(exact, choice)
         with torch.inference_mode():
-            if not chosen(probe.to(dtype)).isfinite().all():
-                remedy = "Its weights are damaged." if dtype == torch.float32 else "Try PIXELSERVE_DTYPE=float32."
-                raise CheckpointError(f"{path.name} gives NaN or infinity for a grey picture in {dtype}. {remedy}")
-        return cls(path.name, chosen, exact, info, device, dtype)
+            if not chosen(natural_probe().to(device)).isfinite().all():
+                remedy = "Its weights are damaged." if choice == EXACT else "Try PIXELSERVE_DTYPE=float32."
+                raise CheckpointError(
+                    f"{path.name} gives NaN or infinity for a grey picture in {choice.dtype}. {remedy}"
+                )
+        return cls(path.name, chosen, exact, info, device, choice)
 
     def described(self, file: str) -> ServedNetwork:
         """What serves, under the name `file`."""
-        dtype = str(self.dtype).removeprefix("torch.")
-        return ServedNetwork(file, self.info.architecture, str(self.info.scale), "torch", dtype)
+        return ServedNetwork(file, self.info.architecture, str(self.info.scale), self.choice.runtime, self.choice.dtype)
 
     def adapted(
         self, adapt: Callable[[nn.Module], nn.Module], info: NetworkInfo, note: str = "", border: int = BORDER
@@ -76,7 +74,7 @@ class Loaded:
         exact = adapt(self.exact)
         network = exact if self.network is self.exact else adapt(self.network)
         about = f"network=x{self.info.scale}{note}"
-        return Pass(network, exact, info, self.device, self.dtype, about, border)
+        return Pass(network, exact, info, self.device, self.choice, about, border)
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ class Pass:
     exact: nn.Module
     info: NetworkInfo
     device: torch.device
-    dtype: torch.dtype
+    choice: Choice
     about: str
     border: int = BORDER
 
@@ -98,14 +96,14 @@ class Pass:
         """A tile (h, w, C) uint8 or uint16 to (h * scale, w * scale, C); grey and alpha go through as grey pictures."""
         most = float(np.iinfo(tile.dtype).max)
         small = tile.dtype == np.uint8
-        network, dtype = (self.network, self.dtype) if small else (self.exact, torch.float32)
+        network = self.network if small else self.exact
         samples = torch.from_numpy(tile if small else tile.astype(np.int32)).to(self.device)
-        planes = _as_rgb((samples.permute(2, 0, 1).float() / most).to(dtype))
+        planes = _as_rgb(samples.permute(2, 0, 1).float() / most)
         with torch.inference_mode():
             enlarged = network(_padded(planes.contiguous(memory_format=torch.channels_last), self.info.multiple))
             height, width = tile.shape[0] * self.info.scale, tile.shape[1] * self.info.scale
             joined = _from_rgb(enlarged[..., :height, :width], tile.shape[2])
-            whole = joined.float().mul_(most).add_(0.5).clamp_(0, most).permute(1, 2, 0)
+            whole = joined.mul_(most).add_(0.5).clamp_(0, most).permute(1, 2, 0)
             result = (
                 (whole.to(torch.uint8) if small else whole.to(torch.int32)).cpu().numpy().astype(tile.dtype, copy=False)
             )
@@ -161,8 +159,7 @@ class _Resampled(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         size = (x.shape[-2] * self.factor, x.shape[-1] * self.factor)
-        enlarged = self.network(x).float()
-        return functional.interpolate(enlarged, size, mode="bicubic", antialias=True).to(x.dtype)
+        return functional.interpolate(self.network(x), size, mode="bicubic", antialias=True)
 
 
 def _as_rgb(planes: Tensor) -> Tensor:

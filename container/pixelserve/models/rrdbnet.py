@@ -47,7 +47,8 @@ class RRDB(nn.Module):
 
 
 class RRDBNet(nn.Module):
-    """Takes float (N, num_in_ch, H, W) in [0, 1], gives (N, num_out_ch, H*scale, W*scale).
+    """Takes float (N, num_in_ch, H, W) in [0, 1], gives (N, num_out_ch, H*scale, W*scale) of the same dtype; computed
+    in that of the parameters.
 
     For scale 2 and 1 the input is pixel-unshuffled by 2 and 4 first, so H and W must be multiples of that.
     """
@@ -73,10 +74,11 @@ class RRDBNet(nn.Module):
         self.conv_last = nn.Conv2d(num_feat, num_out_ch, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        features = self.conv_first(functional.pixel_unshuffle(x, self.unshuffle))
+        shuffled = functional.pixel_unshuffle(x, self.unshuffle).to(self.conv_first.weight.dtype)
+        features = self.conv_first(shuffled)
         features = features + self.conv_body(self.body(features))
         for up in (self.conv_up1, self.conv_up2):
             larger = functional.interpolate(features, scale_factor=2, mode="nearest")
             features = functional.leaky_relu(up(larger), 0.2, inplace=True)
         out: Tensor = self.conv_last(functional.leaky_relu(self.conv_hr(features), 0.2, inplace=True))
-        return out
+        return out.to(x.dtype)

@@ -13,7 +13,8 @@ from torch.nn import functional
 class SRVGGNetCompact(nn.Module):
     """Convolutions at input size, one pixel shuffle, added to the nearest-neighbour enlargement of the input.
 
-    Takes float (N, num_in_ch, H, W) in [0, 1], gives (N, num_out_ch, H*upscale, W*upscale). `body` alternates 3x3
+    Takes float (N, num_in_ch, H, W) in [0, 1], gives (N, num_out_ch, H*upscale, W*upscale) of the same dtype; only the
+    convolutions are computed in that of the parameters. `body` alternates 3x3
     convolutions and activations: the first convolution, `num_conv` more, and the last one without activation.
     Raises ValueError for an `act_type` other than relu, prelu and leakyrelu.
     """
@@ -42,10 +43,10 @@ class SRVGGNetCompact(nn.Module):
         self.upsampler = nn.PixelShuffle(upscale)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = x
+        out: Tensor = x.to(next(self.parameters()).dtype)
         for layer in self.body:
             out = layer(out)
-        out = self.upsampler(out)
+        out = self.upsampler(out.to(x.dtype))
         out += functional.interpolate(x, scale_factor=self.upscale, mode="nearest")
         return out
 

@@ -10,11 +10,12 @@ import cv2
 import numpy as np
 from torch import nn
 
-from pixelserve.imaging import Image, Pixels, Plan, Progress, Tiles, plan_output, resize, run_tiled
-from pixelserve.models.checkpoints import SUFFIXES
+from pixelserve.imaging import Image, Pixels, Plan, Progress, Tiles, plan_output, read_pixels, resize, run_tiled
 from pixelserve.models.devices import free_memory, is_out_of_memory, pick_device
 from pixelserve.models.folders import find_networks
-from pixelserve.models.passes import PROBE_EDGE, Loaded, Pass, make_passes
+from pixelserve.models.networks import SUFFIXES
+from pixelserve.models.passes import Loaded, Pass, make_passes
+from pixelserve.models.runtimes import Choice
 from pixelserve.observe import EMBEDDED, announce
 from pixelserve.schema import Target
 from pixelserve.settings import Settings
@@ -25,6 +26,9 @@ LARGEST_TILE = 512
 FARTHEST_REACH = 64
 """Up to this reach tiles overlap by all of it and are exact; beyond it they overlap by FEATHER and fade."""
 FEATHER = 32
+WARM_UP_EDGES = (64, 128, 256)
+"""Of the tiles that a network is timed on, as large as those of pictures if that takes no longer than the next."""
+WARM_UP_SECONDS = 0.5
 
 
 class Upscaler:
@@ -43,24 +47,32 @@ class Upscaler:
         """
         device = pick_device()
         paths = find_networks(model_dir, SUFFIXES)
-        loaded = [Loaded.from_file(path, device, settings.dtype) for path in paths or EMBEDDED_FILES]
+        loaded = [Loaded.from_file(path, device, settings) for path in paths or EMBEDDED_FILES]
         passes = make_passes(loaded)
         for one in loaded:
             announce(one.described(one.file if paths else EMBEDDED))
         return cls(passes, settings)
 
     def warm_up(self) -> None:
-        """Runs each factor once and notes its speed."""
+        """Runs each factor, which notes its speed."""
         for factor, one in self._passes.items():
-            tile = np.zeros((PROBE_EDGE, PROBE_EDGE, 3), np.uint8)
-            one(tile)
-            started = time.perf_counter()
-            one(tile)
-            self._seconds_per_pixel[factor] = (time.perf_counter() - started) / PROBE_EDGE**2
+            for edge in WARM_UP_EDGES:
+                tile = np.zeros((edge, edge, 3), np.uint8)
+                one(tile)
+                started = time.perf_counter()
+                one(tile)
+                seconds = time.perf_counter() - started
+                self._seconds_per_pixel[factor] = seconds / edge**2
+                if seconds > WARM_UP_SECONDS:
+                    break
 
     def network(self, scale: int) -> nn.Module:
-        """The module that enlarges by `scale` (2 or 4), on its device and in its number type."""
+        """The module that enlarges by `scale` (2 or 4), float32 on its device to float32, by whatever runs it."""
         return self._passes[scale].network
+
+    def choice(self, scale: int) -> Choice:
+        """What runs it."""
+        return self._passes[scale].choice
 
     def describe(self, plan: Plan) -> str:
         """A plan as custom attributes: the answer's size, the scale of the network, and what is done beside it."""
@@ -72,9 +84,12 @@ class Upscaler:
         return plan_output(image.width, image.height, scale, target, self._settings)
 
     def seconds(self, image: Image, plan: Plan) -> float:
-        """The time `upscale` will take, from the speed seen in `warm_up`."""
+        """The time `upscale` will take, tiles' overlaps included, from the speed seen in `warm_up`."""
+        if plan.factor not in self._seconds_per_pixel:
+            return 0.0
         pictures = 2 if image.has_alpha and not _is_opaque(image) else 1
-        return self._seconds_per_pixel.get(plan.factor, 0.0) * image.width * image.height * pictures
+        pixels = read_pixels(image.height, image.width, self._tiles(self._passes[plan.factor]))
+        return self._seconds_per_pixel[plan.factor] * pixels * pictures
 
     def upscale(
         self, image: Image, scale: int = 2, target: Target | None = None, progress: Progress | None = None
