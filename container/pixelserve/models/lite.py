@@ -31,7 +31,7 @@ ACTIVATIONS: dict[int, list[nn.Module]] = {
     tflite.ActivationFunctionType.RELU: [nn.ReLU()],
     tflite.ActivationFunctionType.RELU6: [nn.ReLU6()],
 }
-NAMES = {code: name for name, code in vars(tflite.BuiltinOperator).items() if isinstance(code, int)}
+NAMES: dict[int, str] = {code: name for name, code in vars(tflite.BuiltinOperator).items() if isinstance(code, int)}
 
 
 class UnsupportedOperation(CheckpointError):
@@ -91,11 +91,12 @@ class _Operation:
 
     @property
     def name(self) -> str:
+        """As the schema has it, or a custom one's own."""
         code = self.model.OperatorCodes(self.operator.OpcodeIndex())
         builtin = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
         if builtin == tflite.BuiltinOperator.CUSTOM:
-            return str(code.CustomCode().decode())
-        return NAMES.get(builtin, f"number {builtin}")
+            return bytes(code.CustomCode()).decode()
+        return NAMES.get(int(builtin), f"number {builtin}")
 
     @property
     def sources(self) -> list[int]:
@@ -175,16 +176,17 @@ def _depthwise(operation: _Operation) -> nn.Module:
 
 def _convolve(operation: _Operation, options: Any, weights: Tensor, groups: int) -> nn.Module:
     """`weights` are (outputs, inputs of a group, h, w)."""
-    kernel = weights.shape[2:]
+    kernel = weights.shape[2], weights.shape[3]
     strides = options.StrideH(), options.StrideW()
     dilations = options.DilationHFactor(), options.DilationWFactor()
     convolution = nn.Conv2d(
-        weights.shape[1] * groups, weights.shape[0], tuple(kernel), strides, dilation=dilations, groups=groups
+        weights.shape[1] * groups, weights.shape[0], kernel, strides, dilation=dilations, groups=groups
     )
     _fill(convolution, operation, weights)
     reach = [(size - 1) * dilation + 1 for size, dilation in zip(kernel, dilations, strict=True)]
     padding = _padding(operation, options, reach, strides)
-    return nn.Sequential(*_pad(padding), convolution, *_activation(operation, options))
+    pad = [nn.ZeroPad2d(padding)] if any(padding) else []
+    return nn.Sequential(*pad, convolution, *_activation(operation, options))
 
 
 def _fill(convolution: nn.Conv2d | nn.ConvTranspose2d, operation: _Operation, weights: Tensor) -> None:
@@ -192,19 +194,17 @@ def _fill(convolution: nn.Conv2d | nn.ConvTranspose2d, operation: _Operation, we
     convolution.load_state_dict({"weight": weights.float(), "bias": bias.float()})
 
 
-def _padding(operation: _Operation, options: Any, reach: list[int], strides: tuple[int, int]) -> list[int]:
+def _padding(
+    operation: _Operation, options: Any, reach: list[int], strides: tuple[int, int]
+) -> tuple[int, int, int, int]:
     """Pixels at left, right, top and bottom; for SAME as TensorFlow, which puts an odd one at the end."""
     if options.Padding() == tflite.Padding.VALID:
-        return [0, 0, 0, 0]
-    padding: list[int] = []
-    for size, covered, stride in zip(operation.shape(0)[1:3], reach, strides, strict=True):
-        total = max(0, (math.ceil(size / stride) - 1) * stride + covered - size)
-        padding = [total // 2, total - total // 2, *padding]
-    return padding
-
-
-def _pad(padding: list[int]) -> list[nn.Module]:
-    return [nn.ZeroPad2d(tuple(padding))] if any(padding) else []
+        return 0, 0, 0, 0
+    height, width = (
+        max(0, (math.ceil(size / stride) - 1) * stride + covered - size)
+        for size, covered, stride in zip(operation.shape(0)[1:3], reach, strides, strict=True)
+    )
+    return width // 2, width - width // 2, height // 2, height - height // 2
 
 
 def _activation(operation: _Operation, options: Any) -> list[nn.Module]:

@@ -32,8 +32,9 @@ class Descriptor(BaseModel):
     """What a network wants, and what it gives.
 
     Input: `width` x `height` pixels of `channels` order, as `layout`; samples (v / 255 - mean) / std, or 0 to 255 as
-    they are for `raw`. The picture keeps its aspect, the rest filled up, unless it is to `stretch`. Output: the one of index `output`, or (OpenVINO) of the node of that name; its `activation`, and
-    for masks the `channel` that is the person.
+    they are for `raw`. The picture keeps its aspect, the rest filled up, unless it is to `stretch`. Output: the one of
+    index `output`, or (OpenVINO) of the node of that name; its `activation`, and for masks the `channel` that is the
+    person.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -31,7 +31,7 @@ LEAST_AREA = 0.001
 BAND_ROWS = 512
 LEAST_CONTRAST = 8
 """Between the darkest and the brightest sample of a channel; a blank picture shows nobody, whatever a network sees."""
-GUIDE_RADIUS = 4
+GUIDE_RADIUS = 2
 GUIDE_SMOOTHNESS = 1e-4
 EDGE_BLURS = (90, 6)
 """Pixels over which the colours of the person and of what is behind are estimated, coarse and fine."""
