@@ -172,11 +172,14 @@ def _load_openvino(path: Path, descriptor: Descriptor, threads: int) -> _Loaded:
 
 
 def _load_tflite(path: Path, descriptor: Descriptor, threads: int) -> _Loaded:
-    """By torch; by OpenVINO where the graph has more than that reads, such as integers."""
+    """By torch; by OpenVINO where the graph has more than that reads, such as integers, or a node is asked for."""
     import torch
 
     from pixelserve.models.lite import UnsupportedOperation, read_graph
 
+    index = descriptor.output
+    if isinstance(index, str):
+        return _load_openvino(path, descriptor, threads)
     try:
         network = read_graph(path)
     except UnsupportedOperation as error:
@@ -188,7 +191,7 @@ def _load_tflite(path: Path, descriptor: Descriptor, threads: int) -> _Loaded:
 
     def run(batch: NDArray[Any]) -> NDArray[Any]:
         with torch.inference_mode():
-            return np.asarray(network(torch.from_numpy(batch))[int(descriptor.output)].numpy(), np.float32)
+            return np.asarray(network(torch.from_numpy(batch))[index].numpy(), np.float32)
 
     return run, "torch"
 

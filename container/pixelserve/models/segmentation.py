@@ -24,7 +24,7 @@ Alpha = NDArray[Any]
 
 CLASSICAL = "classical"
 """The default's name in answers."""
-EMPTY_BELOW, FULL_ABOVE = 0.1, 0.9
+EMPTY_BELOW, FULL_ABOVE = 0.25, 0.75
 """Probabilities that are read as none and as all of a pixel; networks seldom say 0 or 1."""
 LEAST_AREA = 0.001
 """Share of the picture that must be more likely person than not; less is nobody."""
