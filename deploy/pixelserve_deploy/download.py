@@ -75,7 +75,7 @@ def fetch_weights(
 def _fetch(file: PublishedFile, path: Path, progress: ShowBytes, pause: float) -> None:
     """Puts the verified file at `path`."""
     if not file.url.startswith(("http://", "https://", PURL)):
-        raise BadRequest(f"{file.url} is no http or https URL. Give one to --mirror.")
+        raise BadRequest(f"The mirror's {file.url} is no http or https URL.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

