@@ -2,7 +2,8 @@
 
 The photographs (see PHOTOGRAPHS.md) are shrunk 2 and 4 times and enlarged again, so that the result can be compared
 with the original; a person is cut out; copies are found by their similarity. Inputs, results and comparisons are
-written to build/demo/. Nothing leaves this machine.
+written to build/demo/. The weights that pixelserve recommends are fetched once; without a network the embedded ones
+serve. No picture leaves this machine.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from pixelserve.errors import PixelserveError
 from pixelserve.local import Endpoint, LocalRuntime, Source, running
+from pixelserve.models import manifest
 from pixelserve.processes import Stop
+from pixelserve_deploy.download import fetch_weights, find_weights_folder
+from pixelserve_deploy.options import choose_all_weights
 
 OUT = Path("build/demo")
 CROPS = {
@@ -197,12 +201,23 @@ def show_progress(endpoint: Endpoint, reason: str) -> None:
     print(f"{endpoint.name}: {reason or 'ready.'}", flush=True)
 
 
+def fetch_recommended() -> None:
+    """The weights that features should run with, unless they are here; says why where they cannot be had."""
+    for entry in (entry for entry in manifest() if entry.recommended):
+        try:
+            fetch_weights(entry, find_weights_folder())
+        except PixelserveError as error:
+            print(f"Without the recommended weights {entry.name}: {error.message}", flush=True)
+
+
 def main() -> int:
     OUT.mkdir(parents=True, exist_ok=True)
     endpoints = ("image-super-resolution", "human-image-segmentation", "image-similarity")
+    fetch_recommended()
+    sources = choose_all_weights(map(Source.parse, endpoints), [])
     with (
         Stop().listening() as stop,
-        running(map(Source.parse, endpoints), progress=show_progress, stop=stop) as runtime,
+        running(sources, progress=show_progress, stop=stop) as runtime,
     ):
         for show in (enlarge_all, cut_out, compare):
             stop.run_aside(partial(show, runtime))

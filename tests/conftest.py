@@ -38,11 +38,21 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _gateway_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Gateways that a test starts keep nothing in the user's home."""
+def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Gateways that a test starts keep nothing in the user's home, and weights that lie there are not found."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIXELSERVE_GATEWAY_STATE", str(tmp_path_factory.mktemp("gateway-state")))
+        patch.setenv("PIXELSERVE_WEIGHTS_DIR", str(tmp_path_factory.mktemp("weights")))
         yield
+
+
+@pytest.fixture(scope="session")
+def selfie_segmentation(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with the published weights, fetched through pip from the package index."""
+    from pixelserve.models import find_weights
+    from pixelserve_deploy.download import fetch_weights
+
+    return fetch_weights(find_weights("selfie-segmentation"), tmp_path_factory.mktemp("published"))
 
 
 @pytest.fixture

@@ -13,9 +13,10 @@ NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 
 
 @pytest.fixture
-def environment():
-    """The import paths of this process, absolute: the demo runs in another folder."""
-    return os.environ | {"PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path if path)}
+def environment(tmp_path):
+    """The import paths of this process, absolute: the demo runs in another folder. No weights are fetched yet."""
+    paths = os.pathsep.join(os.path.abspath(path) for path in sys.path if path)
+    return os.environ | {"PYTHONPATH": paths, "PIXELSERVE_WEIGHTS_DIR": str(tmp_path / "weights")}
 
 
 def size(path):
@@ -25,9 +26,10 @@ def size(path):
 
 def test_the_demo_writes_its_pictures(tmp_path, environment):
     done = subprocess.run(
-        [sys.executable, NOTEBOOKS / "demo.py"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
+        [sys.executable, NOTEBOOKS / "demo.py"], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0
+    assert "human-image-segmentation runs with selfie-segmentation, recommended" in done.stderr
     assert "astronaut" in done.stdout
     out = tmp_path / "build" / "demo"
     assert size(out / "astronaut.x4.result.png") == (512, 512)
@@ -52,8 +54,10 @@ def test_the_demo_writes_its_pictures(tmp_path, environment):
 
 def test_an_interrupted_demo_leaves_no_process(tmp_path, environment):
     command = [sys.executable, NOTEBOOKS / "demo.py"]
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as demo:
+    unreachable = environment | {"PIP_NO_INDEX": "1"}
+    with subprocess.Popen(command, cwd=tmp_path, env=unreachable, stdout=subprocess.PIPE, text=True) as demo:
         assert demo.stdout is not None
+        assert demo.stdout.readline().startswith("Without the recommended weights selfie-segmentation: mediapipe==")
         assert demo.stdout.readline()  # the endpoints run
         children = {pid for task in Path(f"/proc/{demo.pid}/task").iterdir() for pid in _children(task)}
         demo.terminate()

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pixelserve.models.segmentation import Segmenter, cut_out
     from pixelserve.models.similarity import Embedder, cosine, normalized
     from pixelserve.models.super_resolution import Upscaler
-    from pixelserve.models.weights import Weights, WeightsError, find_weights, manifest, verify
+    from pixelserve.models.weights import PublishedFile, Weights, WeightsError, find_weights, manifest, verify
 else:
     __getattr__ = exports(
         __name__,
@@ -20,12 +20,13 @@ else:
             ".segmentation": "Segmenter cut_out",
             ".similarity": "Embedder cosine normalized",
             ".super_resolution": "Upscaler",
-            ".weights": "Weights WeightsError find_weights manifest verify",
+            ".weights": "PublishedFile Weights WeightsError find_weights manifest verify",
         },
     )
 
 __all__ = [
     "Embedder",
+    "PublishedFile",
     "Segmenter",
     "Upscaler",
     "Weights",

@@ -33,3 +33,9 @@ def centred(rgb: Pixels, width: int, height: int) -> tuple[Pixels, int, int]:
     """The picture shrunk or enlarged to fit into (height, width), and the left and top that put it in the middle."""
     small = resized(rgb, min(width / rgb.shape[1], height / rgb.shape[0]))
     return small, (width - small.shape[1]) // 2, (height - small.shape[0]) // 2
+
+
+def stretched(rgb: Pixels, width: int, height: int) -> Pixels:
+    """The picture in (height, width) whatever its aspect, antialiased when it has more pixels than that."""
+    shrinks = rgb.shape[0] * rgb.shape[1] > width * height
+    return np.asarray(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR))

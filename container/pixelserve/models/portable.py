@@ -1,4 +1,5 @@
-"""Networks in exchange formats: ONNX by ONNX Runtime, OpenVINO IR and TensorFlow Lite by OpenVINO; ResNet-18 by torch.
+"""Networks in exchange formats: ONNX by ONNX Runtime, OpenVINO IR by OpenVINO, TensorFlow Lite by torch or OpenVINO;
+ResNet-18 by torch.
 
 A descriptor beside the file, `NAME.json` beside `NAME.onnx`, says what the network wants and gives; descriptors of
 published files are known by their names (`DESCRIPTORS`).
@@ -23,14 +24,17 @@ from pixelserve.observe import ServedNetwork, announce
 SUFFIXES = (".onnx", ".xml", ".tflite")
 
 Network = Callable[[NDArray[Any]], NDArray[Any]]
+_Loaded = tuple[Network, str]
+"""And what runs it."""
 
 
 class Descriptor(BaseModel):
     """What a network wants, and what it gives.
 
     Input: `width` x `height` pixels of `channels` order, as `layout`; samples (v / 255 - mean) / std, or 0 to 255 as
-    they are for `raw`. Output: the one of index `output`, or (OpenVINO) of the node of that name; its `activation`, and
-    for masks the `channel` that is the person.
+    they are for `raw`. The picture keeps its aspect, the rest filled up, unless it is to `stretch`. Output: the one of
+    index `output`, or (OpenVINO) of the node of that name; its `activation`, and for masks the `channel` that is the
+    person.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -42,6 +46,7 @@ class Descriptor(BaseModel):
     channels: Literal["rgb", "bgr"] = "rgb"
     layout: Literal["nchw", "nhwc"] = "nchw"
     raw: bool = False
+    stretch: bool = False
     output: int | str = 0
     activation: Literal["none", "sigmoid", "softmax"] = "none"
     channel: int = Field(default=0, ge=0)
@@ -63,7 +68,7 @@ class Descriptor(BaseModel):
         return np.ascontiguousarray(batch)
 
 
-_U2NET = Descriptor(width=320, height=320, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+_U2NET = Descriptor(width=320, height=320, stretch=True, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 _RESNET = Descriptor(width=224, height=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 DESCRIPTORS = {
     "u2net_human_seg": _U2NET,
@@ -72,10 +77,12 @@ DESCRIPTORS = {
         width=320, height=320, channels="bgr", activation="softmax", channel=1,
         mean=(0.40349, 0.43628, 0.49769), std=(62.93292, 62.82138, 66.355705),
     ),
+    "selfie_segmentation": Descriptor(width=256, height=256, stretch=True, layout="nhwc"),
     "resnet18-f37072fd": _RESNET,
     "mobilenet_v1_0.5_160_quant": Descriptor(width=160, height=160, layout="nhwc", raw=True, output="AvgPool"),
 }  # fmt: skip
-"""By file name without its suffix. Sources: rembg for U2-Net, clovaai/ext_portrait_segmentation for SINet."""
+"""By file name without its suffix. Sources: rembg for U2-Net, clovaai/ext_portrait_segmentation for SINet,
+MediaPipe's graph selfie_segmentation_cpu.pbtxt."""
 
 
 def find(folder: str, suffixes: Collection[str] = SUFFIXES) -> Path | None:
@@ -108,9 +115,9 @@ def load(path: Path, descriptor: Descriptor, threads: int) -> Network:
     `threads` of 0 leaves their number to the runtime.
     """
     check_download(path)
-    architecture, runtime, loader = _LOADERS[path.suffix.lower()]
+    architecture, loader = _LOADERS[path.suffix.lower()]
     try:
-        run = loader(path, descriptor, threads)
+        run, runtime = loader(path, descriptor, threads)
         answer = run(descriptor.input_of(np.zeros((descriptor.height, descriptor.width, 3), np.uint8)))
     except ModuleNotFoundError as error:
         extra = "server" if error.name == "onnxruntime" else "openvino"
@@ -125,7 +132,7 @@ def load(path: Path, descriptor: Descriptor, threads: int) -> Network:
     return run
 
 
-def _load_onnx(path: Path, descriptor: Descriptor, threads: int) -> Network:
+def _load_onnx(path: Path, descriptor: Descriptor, threads: int) -> _Loaded:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -139,10 +146,10 @@ def _load_onnx(path: Path, descriptor: Descriptor, threads: int) -> Network:
     def run(batch: NDArray[Any]) -> NDArray[Any]:
         return np.asarray(session.run([wanted], {given: batch})[0], np.float32)
 
-    return run
+    return run, "ONNX Runtime"
 
 
-def _load_openvino(path: Path, descriptor: Descriptor, threads: int) -> Network:
+def _load_openvino(path: Path, descriptor: Descriptor, threads: int) -> _Loaded:
     import openvino
 
     core = openvino.Core()
@@ -161,10 +168,35 @@ def _load_openvino(path: Path, descriptor: Descriptor, threads: int) -> Network:
     def run(batch: NDArray[Any]) -> NDArray[Any]:
         return np.asarray(compiled(batch)[index], np.float32)
 
-    return run
+    return run, "OpenVINO"
 
 
-def _load_torch(path: Path, _descriptor: Descriptor, _threads: int) -> Network:
+def _load_tflite(path: Path, descriptor: Descriptor, threads: int) -> _Loaded:
+    """By torch; by OpenVINO where the graph has more than that reads, such as integers, or a node is asked for."""
+    import torch
+
+    from pixelserve.models.lite import UnsupportedOperation, read_graph
+
+    index = descriptor.output
+    if isinstance(index, str):
+        return _load_openvino(path, descriptor, threads)
+    try:
+        network = read_graph(path)
+    except UnsupportedOperation as error:
+        try:
+            return _load_openvino(path, descriptor, threads)
+        except Exception as other:  # OpenVINO raises kinds of its own
+            reason = "is not installed" if isinstance(other, ModuleNotFoundError) else "does not read it"
+            raise CheckpointError(f"{path.name}: {error.message} OpenVINO, which reads more, {reason}.") from other
+
+    def run(batch: NDArray[Any]) -> NDArray[Any]:
+        with torch.inference_mode():
+            return np.asarray(network(torch.from_numpy(batch))[index].numpy(), np.float32)
+
+    return run, "torch"
+
+
+def _load_torch(path: Path, _descriptor: Descriptor, _threads: int) -> _Loaded:
     import torch
 
     from pixelserve.models.checkpoints import read_state_dict, without_prefix
@@ -180,13 +212,13 @@ def _load_torch(path: Path, _descriptor: Descriptor, _threads: int) -> Network:
         with torch.inference_mode():
             return np.asarray(network(torch.from_numpy(batch)).numpy(), np.float32)
 
-    return run
+    return run, "torch"
 
 
 _LOADERS = {
-    ".onnx": ("ONNX", "ONNX Runtime", _load_onnx),
-    ".xml": ("OpenVINO IR", "OpenVINO", _load_openvino),
-    ".tflite": ("TensorFlow Lite", "OpenVINO", _load_openvino),
-    ".pth": ("ResNet-18", "torch", _load_torch),
+    ".onnx": ("ONNX", _load_onnx),
+    ".xml": ("OpenVINO IR", _load_openvino),
+    ".tflite": ("TensorFlow Lite", _load_tflite),
+    ".pth": ("ResNet-18", _load_torch),
 }
-"""By suffix: what the file holds, what runs it, and how it is loaded."""
+"""By suffix: what the file holds, and how it is loaded."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pixelserve.errors import CheckpointError
 from pixelserve.imaging import Image, Pixels
 from pixelserve.models import portable
-from pixelserve.models.inputs import as_rgb, centred
+from pixelserve.models.inputs import as_rgb, centred, stretched
 from pixelserve.models.people import PeopleFinder
 from pixelserve.models.portable import Descriptor
 from pixelserve.observe import EMBEDDED, ServedNetwork, announce
@@ -22,24 +22,29 @@ from pixelserve.settings import Settings
 Alpha = NDArray[Any]
 """(h, w) float32 in [0, 1]."""
 
-EMPTY_BELOW, FULL_ABOVE = 0.1, 0.9
+CLASSICAL = "classical"
+"""The default's name in answers."""
+EMPTY_BELOW, FULL_ABOVE = 0.25, 0.75
 """Probabilities that are read as none and as all of a pixel; networks seldom say 0 or 1."""
 LEAST_AREA = 0.001
 """Share of the picture that must be more likely person than not; less is nobody."""
 BAND_ROWS = 512
 LEAST_CONTRAST = 8
 """Between the darkest and the brightest sample of a channel; a blank picture shows nobody, whatever a network sees."""
-GUIDE_RADIUS = 4
+GUIDE_RADIUS = 2
 GUIDE_SMOOTHNESS = 1e-4
 EDGE_BLURS = (90, 6)
 """Pixels over which the colours of the person and of what is behind are estimated, coarse and fine."""
 
 
 class Segmenter:
-    """Tells people from what is behind them. `alpha` may be called from one thread at a time."""
+    """Tells people from what is behind them. `alpha` may be called from one thread at a time.
 
-    def __init__(self, coarse: Callable[[Pixels], Alpha]) -> None:
-        self._coarse = coarse
+    `network` is the name of its file, or CLASSICAL.
+    """
+
+    def __init__(self, coarse: Callable[[Pixels], Alpha], network: str) -> None:
+        self._coarse, self.network = coarse, network
 
     @classmethod
     def load(cls, model_dir: str, settings: Settings) -> Segmenter:
@@ -48,8 +53,8 @@ class Segmenter:
         if path is None:
             finder = PeopleFinder()
             announce(ServedNetwork(EMBEDDED, "cascades, gradients and GrabCut", "", "OpenCV", "uint8"))
-            return cls(lambda rgb: finder.mask(rgb).astype(np.float32) / 255)
-        return cls(_Matting(path, settings))
+            return cls(lambda rgb: finder.mask(rgb).astype(np.float32) / 255, CLASSICAL)
+        return cls(_Matting(path, settings), path.name)
 
     def alpha(self, image: Image) -> Pixels:
         """(H, W, 1) uint8: how much of each pixel is a person; all 0 without one.
@@ -68,7 +73,7 @@ class Segmenter:
 
 
 class _Matting:
-    """A network over the picture shrunk into its input, aspect kept."""
+    """A network over the picture shrunk into its input."""
 
     def __init__(self, path: Path, settings: Settings) -> None:
         self._descriptor = portable.read_descriptor(path)
@@ -79,7 +84,7 @@ class _Matting:
 
     def __call__(self, rgb: Pixels) -> Alpha:
         wanted = self._descriptor
-        small, left, top = centred(rgb, wanted.width, wanted.height)
+        small, left, top = placed(rgb, wanted)
         height, width = small.shape[:2]
         padded = cv2.copyMakeBorder(
             small, top, wanted.height - height - top, left, wanted.width - width - left, cv2.BORDER_REPLICATE
@@ -92,6 +97,13 @@ class _Matting:
         rows = slice(round(top * scale_y), round((top + height) * scale_y))
         columns = slice(round(left * scale_x), round((left + width) * scale_x))
         return np.asarray(person[rows, columns])
+
+
+def placed(rgb: Pixels, descriptor: Descriptor) -> tuple[Pixels, int, int]:
+    """The picture shrunk into the network's input, and its left and top there."""
+    if descriptor.stretch:
+        return stretched(rgb, descriptor.width, descriptor.height), 0, 0
+    return centred(rgb, descriptor.width, descriptor.height)
 
 
 def probability(planes: NDArray[Any], descriptor: Descriptor) -> Alpha:

@@ -1,6 +1,8 @@
-"""The manifest: published weights that may be fetched, each with its URL, size, SHA-256 and licence.
+"""The manifest: published weights that may be fetched, each with its licence, and for each file URL, size, SHA-256.
 
-Only files whose hash at least two sources agree on are listed; any other file is the user's to give.
+A URL is of a file on the web, or a package URL (purl, https://github.com/package-url/purl-spec) of a file in a wheel:
+`pkg:pypi/NAME@VERSION?platform=TAG#PATH`. Only files whose hash at least two sources agree on are listed; any other
+file is the user's to give.
 """
 
 from __future__ import annotations
@@ -10,10 +12,9 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from pixelserve.errors import NotFound, PixelserveError
-
-_BLOCK = 1 << 20
 
 
 class WeightsError(PixelserveError):
@@ -23,30 +24,48 @@ class WeightsError(PixelserveError):
 
 
 @dataclass(frozen=True)
+class PublishedFile:
+    """One file; `size` in bytes, `sha256` in lower-case hex."""
+
+    url: str
+    size: int
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        """Without its folder."""
+        return self.url.rpartition("/")[2]
+
+
+@dataclass(frozen=True)
 class Weights:
-    """One published file; `size` in bytes, `sha256` in lower-case hex."""
+    """Published weights: files that belong together."""
 
     name: str
     feature: str
     about: str
-    url: str
-    size: int
-    sha256: str
     licence: str
+    files: tuple[PublishedFile, ...]
     alone: bool = True
     """Whether it makes a model folder by itself."""
+    recommended: bool = False
+    """Whether its feature should run with it: it was measured to be better than what is embedded."""
 
     @property
-    def file(self) -> str:
-        """The name of the file."""
-        return self.url.rpartition("/")[2]
+    def size(self) -> int:
+        """Of all files, in bytes."""
+        return sum(file.size for file in self.files)
 
 
 @lru_cache(maxsize=1)
 def manifest() -> tuple[Weights, ...]:
     """All entries, in the order of their features."""
     entries = json.loads((Path(__file__).parent / "manifest.json").read_text())
-    return tuple(Weights(**entry) for entry in entries)
+    return tuple(map(_read_entry, entries))
+
+
+def _read_entry(entry: dict[str, Any]) -> Weights:
+    return Weights(**entry | {"files": tuple(PublishedFile(**file) for file in entry["files"])})
 
 
 def find_weights(name: str) -> Weights:
@@ -57,14 +76,12 @@ def find_weights(name: str) -> Weights:
     raise NotFound(f"There are no weights {name}. Known: {', '.join(entry.name for entry in manifest())}.")
 
 
-def verify(path: Path, entry: Weights) -> None:
-    """Raises WeightsError when the file is not the entry's, byte for byte."""
+def verify(path: Path, file: PublishedFile) -> None:
+    """Raises WeightsError when what lies at `path` is not the file, byte for byte."""
     size = path.stat().st_size
-    if size != entry.size:
-        raise WeightsError(f"{path} has {size:,} bytes; {entry.name} has {entry.size:,}. Fetch it again.")
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    if digest.hexdigest() != entry.sha256:
-        raise WeightsError(f"{path} has another SHA-256 than {entry.name}. It is damaged or another file: delete it.")
+    if size != file.size:
+        raise WeightsError(f"{path} has {size:,} bytes; {file.name} has {file.size:,}. Fetch it again.")
+    with path.open("rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256")
+    if digest.hexdigest() != file.sha256:
+        raise WeightsError(f"{path} has another SHA-256 than {file.name}. It is damaged or another file: delete it.")

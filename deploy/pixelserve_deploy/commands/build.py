@@ -18,16 +18,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from pixelserve import features
-from pixelserve.errors import NotFound
-from pixelserve.local import open_source
-from pixelserve.models import find_weights
+from pixelserve.local import Source, open_source
 from pixelserve_deploy import console
 from pixelserve_deploy.errors import UsageError
 from pixelserve_deploy.image import Recipe, find_source
+from pixelserve_deploy.options import EMBEDDED, choose_weights, is_published
 
 EXAMPLES = """\
   pixelserve build                                     the image with all three features
-  pixelserve build ./my_model --model-dir ./weights    with a handler of yours and its weights
+  pixelserve build ./my_model --weights ./folder       with a handler of yours and its weights
   pixelserve build ./model.tar.gz                      with a model as SageMaker takes it from S3
   pixelserve build --device cuda                       for GPUs
   pixelserve build --mms                               with multi-model-server as second back end
@@ -48,12 +47,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="HANDLER",
         help="a feature, a handler's folder or a model.tar.gz (default: image_super_resolution)",
     )
-    parser.add_argument("--model-dir", type=Path, metavar="DIR", help="folder with the weights to put in")
     parser.add_argument("--target", choices=("server", "lambda", "gateway"), default="server", help="what it is")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="what torch and ONNX Runtime run on")
     parser.add_argument("--mms", action="store_true", help="add Java and multi-model-server (PIXELSERVE_BACKEND=mms)")
     parser.add_argument(
-        "--weights", action="append", default=[], metavar="NAME", help="published weights to put in; may be repeated"
+        "--weights",
+        "--model-dir",
+        action="append",
+        default=[],
+        metavar="NAME|DIR",
+        help="weights to put in: published ones by name, their folder, or embedded for none; may be repeated "
+        "(default: the recommended ones once they are fetched)",
     )
     parser.add_argument("--name", default="pixelserve", help="name of the image (default: pixelserve)")
     parser.add_argument("--base", metavar="IMAGE", help="image to build on (default: as the Dockerfile says)")
@@ -119,22 +123,21 @@ def _open_recipe(arguments: argparse.Namespace) -> Iterator[Recipe]:
     if arguments.mms and arguments.target != "server":
         raise UsageError(f"--mms is a server: it does not go with --target {arguments.target}")
     if arguments.target == "gateway" and not _is_plain(arguments):
-        raise UsageError("the gateway has no model: leave out HANDLER, --model-dir, --weights and --device")
-    if arguments.model_dir is not None and not arguments.model_dir.is_dir():
-        raise NotFound(f"There is no folder {arguments.model_dir}.")
+        raise UsageError("the gateway has no model: leave out HANDLER, --weights and --device")
     given = _read_arguments(arguments)
     with open_source(arguments.handler) as source:
         feature = features.find(arguments.handler)
+        model_dir, published = _choose_weights(source, arguments)
         is_feature = feature is not None and source.folder == features.handler_folder(feature)
         yield Recipe(
             source=find_source(arguments.source),
             handler=feature.name if feature is not None and is_feature else str(source.folder),
             program=source.program,
-            model_dir=arguments.model_dir or source.model_dir,
+            model_dir=model_dir,
             target=arguments.target,
             device=arguments.device,
             mms=arguments.mms,
-            weights=tuple(find_weights(name).name for name in arguments.weights),
+            weights=published,
             name=arguments.name,
             arguments=given,
             network=arguments.network,
@@ -142,10 +145,24 @@ def _open_recipe(arguments: argparse.Namespace) -> Iterator[Recipe]:
         )
 
 
+def _choose_weights(source: Source, arguments: argparse.Namespace) -> tuple[Path | None, tuple[str, ...]]:
+    """The folder of weights to put in, and the published ones that the build fetches.
+
+    Raises UsageError for several folders, and what `choose_weights` raises.
+    """
+    published = tuple(filter(is_published, arguments.weights))
+    others = [text for text in arguments.weights if text not in published]
+    if len(others) > 1 or (published and EMBEDDED in others):
+        raise UsageError("--weights takes names of published weights, and one folder or `embedded`")
+    if arguments.target == "gateway" or (published and not others):
+        return source.model_dir, published
+    return choose_weights(source, others[0] if others else None).model_dir, published
+
+
 def _is_plain(arguments: argparse.Namespace) -> bool:
     """Whether the command line names neither handler, nor weights, nor device."""
-    named = arguments.model_dir is not None or arguments.weights or arguments.device != Recipe.device
-    return arguments.handler == Recipe.handler and not named
+    is_named = arguments.weights or arguments.device != Recipe.device
+    return arguments.handler == Recipe.handler and not is_named
 
 
 def _read_arguments(arguments: argparse.Namespace) -> dict[str, str]:

@@ -30,13 +30,13 @@ from pixelserve.wire import ATTRIBUTES, read_error
 from pixelserve_deploy import console
 from pixelserve_deploy.aws import make_client
 from pixelserve_deploy.errors import UsageError
-from pixelserve_deploy.options import check_media_type, read_input
+from pixelserve_deploy.options import add_weights, check_media_type, choose_weights, read_input
 
 EXAMPLES = """\
   pixelserve invoke image-super-resolution photo.jpg --scale 4 -o large.png
   pixelserve invoke image-super-resolution photo.jpg --set target=4k --set quality=80 -o large.webp
   pixelserve invoke my-model request.json       the answer is printed where it is text
-  pixelserve invoke ./my_model rows.csv --model-dir weights --accept text/csv -o -
+  pixelserve invoke ./my_model rows.csv --weights folder --accept text/csv -o -
   pixelserve invoke my-model photo.jpg --content-type image/jpeg --accept application/json
   pixelserve invoke my-endpoint photo.jpg --aws --region eu-west-1 --profile work
 """
@@ -77,9 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--accept", help="content type to ask for (default: by OUT's ending, else what the feature gives)"
     )
-    parser.add_argument(
-        "--model-dir", type=Path, metavar="DIR", help="folder with the weights; the endpoint is started for this call"
-    )
+    add_weights(parser)
     parser.add_argument("--aws", action="store_true", help="call the endpoint on AWS")
     parser.add_argument("--region", help="with --aws: its region")
     parser.add_argument("--profile", help="with --aws: the profile of your AWS configuration")
@@ -124,8 +122,8 @@ def _read_options(arguments: argparse.Namespace) -> dict[str, Any]:
         raise UsageError("one file, or two images to compare")
     if len(arguments.files) == 2 and arguments.content_type:
         raise UsageError("--content-type goes with one file")
-    if arguments.model_dir and arguments.aws:
-        raise UsageError("--model-dir goes with an endpoint that is started here")
+    if arguments.weights and arguments.aws:
+        raise UsageError("--weights goes with an endpoint that is started here")
     for header in filter(None, (arguments.content_type, arguments.accept)):
         check_media_type(header)
     if (arguments.region or arguments.profile) and not arguments.aws:
@@ -185,14 +183,15 @@ def _encode_pictures(pictures: list[bytes]) -> bytes:
 def _send_here(arguments: argparse.Namespace, stack: ExitStack, stop: Stop) -> Send:
     """Sends to a running `up`, else, and with weights, to an endpoint started for as long as the stack is open."""
     name = arguments.endpoint.replace("_", "-")
-    url = None if arguments.model_dir else state.find(name)
+    url = None if arguments.weights else state.find(name)
     if url is None:
         from pixelserve.local import open_source, running
 
-        source = stack.enter_context(open_source(arguments.endpoint))
-        if arguments.model_dir:
-            source = source.with_weights(arguments.model_dir)
-            print(f"Starting {source.name} with {source.model_dir} for this call.", file=sys.stderr)
+        source = choose_weights(stack.enter_context(open_source(arguments.endpoint)), arguments.weights)
+        if arguments.weights:
+            print(
+                f"Starting {source.name} with {source.model_dir or arguments.weights} for this call.", file=sys.stderr
+            )
         else:
             print(f"No `pixelserve up` has {source.name}: starting it for this call.", file=sys.stderr)
         local = stack.enter_context(running([source], progress=console.show_starting, stop=stop))

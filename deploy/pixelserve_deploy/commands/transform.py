@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from pathlib import Path
 
 from pixelserve import features
 from pixelserve.errors import NotFound
@@ -20,7 +19,7 @@ from pixelserve.processes import Stop
 from pixelserve.storage import place
 from pixelserve_deploy import console
 from pixelserve_deploy.errors import UsageError
-from pixelserve_deploy.options import check_media_type
+from pixelserve_deploy.options import add_weights, check_media_type, choose_weights
 
 EXAMPLES = """\
   pixelserve transform image-super-resolution photos large --accept image/webp
@@ -49,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-payload", type=_positive, metavar="MB", help="largest request (default: what the server takes)"
     )
-    parser.add_argument("--model-dir", type=Path, metavar="DIR", help="folder with the weights")
+    add_weights(parser)
     parser.add_argument("--overwrite", action="store_true", help="transform again what is there already")
 
 
@@ -63,9 +62,7 @@ def _positive(text: str) -> int:
 def run(arguments: argparse.Namespace, stop: Stop) -> int:
     job = _read_job(arguments)
     with open_source(arguments.endpoint) as source:
-        if arguments.model_dir is not None:
-            source = source.with_weights(arguments.model_dir)
-        return _transform(job, source, arguments, stop)
+        return _transform(job, choose_weights(source, arguments.weights), arguments, stop)
 
 
 def _transform(job: Job, source: Source, arguments: argparse.Namespace, stop: Stop) -> int:

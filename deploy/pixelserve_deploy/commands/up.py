@@ -11,7 +11,7 @@ import logging
 import os
 import ssl
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -29,12 +29,14 @@ from pixelserve.storage import place
 from pixelserve.wire import DESCRIPTOR, bind, url_of
 from pixelserve_deploy import console
 from pixelserve_deploy.errors import UsageError
+from pixelserve_deploy.options import choose_all_weights
 from pixelserve_deploy.samples import Sample
 
 EXAMPLES = """\
   pixelserve up                                 all features
   pixelserve up image-super-resolution          one feature
-  pixelserve up ./my_model --model-dir ./weights
+  pixelserve up ./my_model --weights ./weights
+  pixelserve up --weights embedded              without weights that were fetched
   pixelserve up my-model=./model.tar.gz         what SageMaker would unpack
   pixelserve up a=./first b=image-similarity --port 9000
   pixelserve up --async-output s3://my-bucket/results --async-input s3://my-bucket/photos
@@ -71,11 +73,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-gateway", action="store_true", help="do not start the gateway")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     parser.add_argument(
+        "--weights",
         "--model-dir",
         action="append",
         default=[],
-        metavar="NAME=DIR",
-        help="folder with the weights of an endpoint (of a single one: DIR)",
+        metavar="[NAME=]WHAT",
+        help="weights of an endpoint: published ones by name, embedded, or their folder (default: the recommended ones "
+        "once they are fetched)",
     )
     parser.add_argument(
         "--async-output",
@@ -92,22 +96,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-v", "--verbose", action="store_true", help="show all that endpoints log, not only warnings")
 
 
-def _choose_sources(found: Iterable[Source], model_dirs: list[str]) -> list[Source]:
-    """The sources with their weights. Raises UsageError for a --model-dir of none, NotFound for a missing folder."""
-    given = list(found)
-    sources = {source.name: source for source in given}
-    if len(sources) < len(given):
-        raise UsageError("two endpoints have the same name: choose another for one with NAME=FOLDER")
-    for text in model_dirs:
-        name, equals, folder = text.partition("=")
-        if not equals and len(sources) == 1:
-            name, folder = next(iter(sources)), text
-        if name not in sources:
-            raise UsageError(f"--model-dir {text}: write NAME=DIR, with NAME one of {', '.join(sources)}")
-        sources[name] = sources[name].with_weights(Path(folder))
-    return list(sources.values())
-
-
 def _read_places(arguments: argparse.Namespace) -> AsyncPlaces | None:
     if arguments.async_output is None:
         if arguments.async_input:
@@ -119,7 +107,7 @@ def _read_places(arguments: argparse.Namespace) -> AsyncPlaces | None:
 def run(arguments: argparse.Namespace, stop: Stop) -> int:
     names = arguments.endpoints or [feature.endpoint for feature in features.FEATURES]
     with ExitStack() as archives:
-        sources = _choose_sources([archives.enter_context(open_source(name)) for name in names], arguments.model_dir)
+        sources = choose_all_weights([archives.enter_context(open_source(name)) for name in names], arguments.weights)
         with suppress(Stopped):  # while the endpoints started
             _serve(sources, _read_places(arguments), arguments, stop)
     console.print_stopped()

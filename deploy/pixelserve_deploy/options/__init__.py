@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from pixelserve_deploy.options.numbers import parse_number, parse_part, parse_size
     from pixelserve_deploy.options.report import add_report, save_text, write_report
     from pixelserve_deploy.options.site import add_site, parse_duration
+    from pixelserve_deploy.options.weights import (
+        EMBEDDED,
+        add_weights,
+        choose_all_weights,
+        choose_weights,
+        is_published,
+    )
     from pixelserve_deploy.options.workload import add_simulated_workload, add_workload, read_workload
 else:
     __getattr__ = exports(
@@ -25,20 +32,26 @@ else:
             ".numbers": "parse_number parse_part parse_size",
             ".report": "add_report save_text write_report",
             ".site": "add_site parse_duration",
+            ".weights": "EMBEDDED add_weights choose_all_weights choose_weights is_published",
             ".workload": "add_simulated_workload add_workload read_workload",
         },
     )
 
 __all__ = [
+    "EMBEDDED",
     "NAME_OF_API",
     "add_api",
     "add_endpoint",
     "add_report",
     "add_simulated_workload",
     "add_site",
+    "add_weights",
     "add_workload",
     "check_media_type",
+    "choose_all_weights",
+    "choose_weights",
     "find_table",
+    "is_published",
     "parse_duration",
     "parse_number",
     "parse_part",
