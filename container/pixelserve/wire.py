@@ -81,7 +81,7 @@ def is_from_web_page(scope: Any) -> bool:
     return (
         headers.get(b"sec-fetch-site", b"").lower() in (b"cross-site", b"same-site")
         or (origin is not None and _host_of(origin) not in LOOPBACK)
-        or (at_loopback and _host_of(b"//" + headers.get(b"host", b"")) not in LOOPBACK)
+        or (at_loopback and b"host" in headers and _host_of(b"//" + headers[b"host"]) not in LOOPBACK)
     )
 
 
@@ -102,25 +102,25 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Any, limit: int) ->
     is_too_large = declared > limit
     if is_too_large and (declared > 4 * limit or b"expect" in headers):
         raise _body_too_large(limit)
-    chunks: list[bytes] = []
+    body = bytearray()
     size = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGone("The client closed the connection before the whole body was there.")
-        size += len(message["body"])
+        piece, more = message["body"], message.get("more_body", False)
+        size += len(piece)
         is_too_large = is_too_large or size > limit
+        if is_too_large and (not more or size > 4 * limit):
+            raise _body_too_large(limit)
+        if not more and not body:
+            return bytes(piece)
         if is_too_large:
-            chunks.clear()
-            if size > 4 * limit:
-                raise _body_too_large(limit)
+            body.clear()
         else:
-            chunks.append(message["body"])
-        if not message.get("more_body", False):
-            break
-    if is_too_large:
-        raise _body_too_large(limit)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            body += piece
+        if not more:
+            return bytes(body)
 
 
 def _body_too_large(limit: int) -> BodyTooLarge:
