@@ -11,6 +11,7 @@ from typing import Any, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pixelserve.errors import BadRequest
+from pixelserve.wire import parse_json as parse_value
 
 Scale = Literal[2, 4]
 Target = Literal["2k", "4k"]
@@ -28,6 +29,8 @@ class Request(BaseModel):
 R = TypeVar("R", bound=BaseModel)
 _MISSPELT = 0.8
 """How alike (difflib's ratio) a word and a field's name are from which on the one is taken for the other."""
+MOST_VALUES = 100_000
+"""Of a JSON body, at least; no request has so many."""
 _LONGEST_SHOWN = 40
 """Characters of a caller's text that an error repeats."""
 
@@ -95,8 +98,10 @@ def parse_json(model: type[R], body: bytes) -> R:
 
 def read_object(body: bytes, what: str = "The body") -> dict[str, Any]:
     """A JSON body that is an object. Raises BadRequest for any other, calling it `what`."""
+    if body.count(b":") + body.count(b",") > MOST_VALUES:  # reading millions would hold up everybody
+        raise BadRequest(f"{what} has more than {MOST_VALUES:,} values. Send images as Base64, in a field each.")
     try:
-        values = json.loads(body)
+        values = parse_value(body)
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"{what} is not valid JSON: {error}.") from error
     if not isinstance(values, dict):

@@ -131,8 +131,8 @@ class Settings:
     silence_seconds: float = variable(
         "PIXELSERVE_SILENCE_SECONDS",
         30.0,
-        "A request's head must arrive within this, and its body at the least rate after it; else 408. An answer that is "
-        "not read at that rate is cut off.",
+        "A request's head must arrive within this, and its body at the least rate after it; else 408. An answer that "
+        "is not read at that rate is cut off.",
         least=0.1,
         most=3_600,
     )

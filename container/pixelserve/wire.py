@@ -123,6 +123,19 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Any, limit: int) ->
             return bytes(body)
 
 
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text. Raises ValueError for what is no JSON, and for half a surrogate pair, which no text
+    can hold (RFC 8259, 8.2).
+    """
+    value = json.loads(text)
+    if (b"\\u" if isinstance(text, bytes) else "\\u") in text:  # type: ignore[operator]
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ValueError("it holds half a surrogate pair, which is no character") from None
+    return value
+
+
 def _body_too_large(limit: int) -> BodyTooLarge:
     return BodyTooLarge(
         f"The body is larger than {limit:,} bytes. Send the image as a URL, compress it, use an asynchronous endpoint, "

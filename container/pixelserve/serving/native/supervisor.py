@@ -123,6 +123,8 @@ class Supervisor:
             self._connections.release(worker, message.slot)
         elif message.kind == channel.RETURNED:
             self._connections.take_back(worker, message.slot)
+        elif message.kind == channel.MISSED:
+            self._connections.refuse(worker, message.slot)
         elif message.kind == channel.FAILED:
             worker.has_said_why = True
             reason = f"The model did not load: {message.text}"
