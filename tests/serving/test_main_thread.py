@@ -157,8 +157,7 @@ def test_an_empty_line_after_an_answer_keeps_no_connection_from_ping(serve: Call
     host, port = httpx.URL(server.url).host, httpx.URL(server.url).port
     assert port is not None
     with socket.create_connection((host, port), timeout=2.0) as kept:
-        head = b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1\r\n\r\n3"
-        kept.sendall(head + b"\r\n")
+        kept.sendall(_post(b"3") + b"\r\n")
         assert kept.recv(65536).endswith(b"false")
         time.sleep(0.3)
         kept.sendall(b"\r\n")  # now to the process that waits for the next request

@@ -192,10 +192,10 @@ class Contract(ABC):
         )
         return await self.infer(caller, body, context)
 
-    async def _read_body(self, headers: RequestHeaders, receive: Any) -> bytes:
+    async def _read_body(self, headers: RequestHeaders, receive: Any, limit: int | None = None) -> bytes:
         """The body. Raises RequestTimeout where it is slow, QueueFull where there is no room and it is the slowest."""
         with self._arrivals.hold(receive) as arriving:
-            return await wire.read_body(headers, arriving.receive, self._settings.max_body_bytes)
+            return await wire.read_body(headers, arriving.receive, limit or self._settings.max_body_bytes)
 
     async def _execution_parameters(self, *_request: Any) -> Answer:
         return json_answer(execution_parameters(self._settings))

@@ -46,7 +46,7 @@ class Lobby(Contract):
     def check_room(self) -> None:
         """The reason comes after the body: it closes the connection, which would cut off a body on its way."""
 
-    async def _read_body(self, headers: RequestHeaders, receive: Any) -> bytes:
+    async def _read_body(self, headers: RequestHeaders, receive: Any, limit: int | None = None) -> bytes:
         """Reads the body and keeps nothing of it, so that its sender gets to read the reason."""
         dropped = 0
         with self._arrivals.hold(receive) as arriving:
