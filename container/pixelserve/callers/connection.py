@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import struct
 import uuid
 from typing import Any, cast
 
@@ -22,6 +24,9 @@ logger = logging.getLogger("pixelserve.callers")
 LINGER_SECONDS = 5.0
 """For reading and dropping what a caller still sends after its answer: a connection closed before would lose that."""
 _RETRY_SECONDS = 1
+_AT_ONCE = struct.pack("ii", 1, 0)
+"""Of SO_LINGER: the kernel keeps nothing of an answer either."""
+_VERSIONS = ("1.1", "1.0")
 _UPGRADE = (b"connection", b"upgrade", b"http2-settings")
 """Headers that ask for another protocol."""
 
@@ -141,6 +146,8 @@ class Connection(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if self.parser.get_http_version() not in _VERSIONS:
+            raise ValueError("another version")  # the parser refuses the request then
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
             return  # it is read again without the offer
         self._in_head = False
@@ -205,6 +212,7 @@ class Connection(HttpToolsProtocol):
         self._reader_timer = None
         unsent = self.transport.get_write_buffer_size()
         if unsent and before - unsent < self._least_read:
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
             self.transport.abort()
         elif unsent:
             self._watch_reader()
