@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import httpx
+from filelock import FileLock
 
 from pixelserve.errors import BadRequest, Unavailable
 from pixelserve.local import state
@@ -40,8 +41,9 @@ def fetch_weights(
     """The entry's verified file in `folder`, downloaded unless it is there already.
 
     `mirror` is the URL of a folder with the same file names. A broken-off download stays beside the file as `.part` and
-    is resumed by the next call. `progress` gets bytes done and their total. Raises Unavailable when the file cannot be
-    had (naming where to put it by hand), WeightsError when what came is not the entry's.
+    is resumed by the next call; several calls at once take turns. `progress` gets bytes done and their total. Raises
+    Unavailable when the file cannot be had (naming where to put it by hand), WeightsError when what came is not the
+    entry's.
     """
     path = locate_weights(entry, folder)
     if path.exists():
@@ -56,6 +58,13 @@ def fetch_weights(
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadRequest(f"Cannot write to {folder}: {error.strerror}. Choose another folder with --to.") from None
+    with FileLock(folder / f".{entry.name}.lock"):  # of several who fetch it at once the others find it there
+        if not path.exists():
+            _fetch(url, path, entry, progress, pause)
+    return path
+
+
+def _fetch(url: str, path: Path, entry: Weights, progress: ShowBytes, pause: float) -> None:
     part = path.with_name(path.name + ".part")
     try:
         _download(url, part, entry, progress, pause)
@@ -67,7 +76,6 @@ def fetch_weights(
             "another mirror."
         ) from None
     os.replace(part, path)
-    return path
 
 
 def _download(url: str, part: Path, entry: Weights, progress: ShowBytes, pause: float) -> None:

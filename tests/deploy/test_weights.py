@@ -8,6 +8,7 @@ import http.server
 import re
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -118,6 +119,13 @@ def test_a_download_that_was_interrupted_goes_on_where_it_was(entry: Weights, tm
     assert download.fetch_weights(entry, tmp_path).read_bytes() == DATA
     assert Site.asked[-1] == ("/good/file.bin", f"bytes={kept}-")
     assert not part.exists()
+
+
+def test_several_at_once_are_one_download(entry: Weights, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as several:
+        paths = [several.submit(download.fetch_weights, entry, tmp_path) for _ in range(8)]
+    assert {path.result().read_bytes() for path in paths} == {DATA}
+    assert len(Site.asked) == 1
 
 
 @pytest.mark.parametrize("way", ["other", "long"])

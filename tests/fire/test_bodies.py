@@ -83,5 +83,18 @@ def test_what_is_not_npy_is_400(echo: Server, body: bytes) -> None:
     assert "Traceback" not in echo.log_text()
 
 
+def test_half_a_surrogate_pair_is_400(echo: Server) -> None:
+    for half in (r'{"a": "\ud800"}', r'["\uDC00\ud800"]', r'{"\udfff": 1}'):
+        assert echo.invoke(half).status_code == 400, half
+    assert echo.invoke(r'{"a": "\ud83d\ude00"}').json() == {"a": "😀"}
+
+
+def test_a_web_page_may_not_call_the_port_of_an_endpoint(echo: Server) -> None:
+    for headers in ({"origin": "http://evil.test"}, {"sec-fetch-site": "cross-site"}, {"host": "rebound.test"}):
+        answer = echo.client.post("/invocations", content="{}", headers=headers)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden")
+    assert echo.invoke("{}", origin=echo.url).status_code == 200
+
+
 def test_deep_json_is_400(echo: Server) -> None:
     assert echo.invoke("[" * 100_000).status_code == 400

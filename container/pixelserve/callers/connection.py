@@ -168,9 +168,6 @@ class Connection(HttpToolsProtocol):
         if not self._in_head:
             super().on_message_complete()
 
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(BadRequest(msg))
-
     def _refuse(self, error: PixelserveError) -> None:
         """Answers what has not become a whole request, and closes."""
         request_id = uuid.uuid4().hex

@@ -9,6 +9,7 @@ serve credentials.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
 import ssl
@@ -205,11 +206,10 @@ class _GuardedStream(httpcore.NetworkStream):
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         until = time.monotonic() + _seconds_left(self._deadline, timeout, httpcore.ReadTimeout)
         while True:
+            self._check()
             left = _seconds_left(until, None, httpcore.ReadTimeout)
-            try:
+            with contextlib.suppress(httpcore.ReadTimeout):
                 return self._stream.read(max_bytes, min(left, _LOOK_SECONDS))
-            except httpcore.ReadTimeout:
-                self._check()
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         for start in range(0, len(buffer), _BLOCK):  # what is written in parts gets the time-out anew for each
