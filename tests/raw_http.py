@@ -26,7 +26,7 @@ def connected(server: Listening, data: bytes = b"") -> Iterator[socket.socket]:
 
 def post(body: bytes, length: int | None = None, extra: str = "") -> bytes:
     """An invocation; `length` is what it claims to be long, `extra` further header lines."""
-    head = f"POST /invocations HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n{extra}"
+    head = f"POST /invocations HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n{extra}"
     return f"{head}content-length: {len(body) if length is None else length}\r\n\r\n".encode() + body
 
 

@@ -101,6 +101,13 @@ def test_an_error_repeats_only_the_beginning_of_what_was_sent() -> None:
         assert len(caught.value.message) + len(caught.value.param or "") < 300
 
 
+def test_millions_of_values_and_half_a_surrogate_pair_are_bad_requests() -> None:
+    keys = b"{" + b",".join(b'"%d":0' % number for number in range(200_000)) + b"}"
+    for body, message in ((keys, "more than 100,000 values"), (rb'{"url": "\ud800"}', "half a surrogate pair")):
+        with pytest.raises(BadRequest, match=message):
+            parse_json(SuperResolutionRequest, body)
+
+
 def test_deep_nesting_is_a_bad_request() -> None:
     for parse, text in ((parse_json, b"[" * 100_000), (parse_attributes, "scale=" + "[" * 60_000)):
         with pytest.raises(BadRequest):

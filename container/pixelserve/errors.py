@@ -5,9 +5,11 @@
     │   ├── InvalidImage           400  invalid_image
     │   ├── FetchRefused           400  fetch_refused
     │   └── FetchFailed            400  fetch_failed
+    ├── Forbidden                  403  forbidden
     ├── NotFound                   404  not_found
     ├── MethodNotAllowed           405  method_not_allowed
     ├── NotAcceptable              406  not_acceptable
+    ├── RequestTimeout             408  request_timeout    retryable
     ├── AlreadyLoaded              409  already_loaded
     ├── TooLarge                   413  too_large
     │   ├── BodyTooLarge           413  body_too_large
@@ -113,6 +115,11 @@ class FetchFailed(BadRequest):
     code = "fetch_failed"
 
 
+class Forbidden(PixelserveError):
+    status = 403
+    code = "forbidden"
+
+
 class NotFound(PixelserveError):
     status = 404
     code = "not_found"
@@ -126,6 +133,12 @@ class MethodNotAllowed(PixelserveError):
 class NotAcceptable(PixelserveError):
     status = 406
     code = "not_acceptable"
+
+
+class RequestTimeout(PixelserveError):
+    status = 408
+    code = "request_timeout"
+    retryable = True
 
 
 class AlreadyLoaded(PixelserveError):

@@ -36,6 +36,8 @@ STOP_SIGNALS = tuple(
     for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
     if (number := getattr(signal, name, None)) is not None  # Windows has the first two
 )
+OTHER_SIGNALS = tuple(number for name in ("SIGUSR1", "SIGUSR2") if (number := getattr(signal, name, None)) is not None)
+"""They would end a process that does not know them; a handler may use them in its worker."""
 START_SECONDS = 480.0
 """SageMaker gives a container 8 minutes to become healthy."""
 STOP_SECONDS = 30.0
@@ -78,9 +80,10 @@ class Stop:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[Self]:
-        """While entered, the signals set this. SIGHUP stays ignored where nohup started this process."""
+        """While entered, the signals set this, and others are ignored. SIGHUP stays so where nohup started this."""
         taken = [n for n in STOP_SIGNALS if not (n.name == "SIGHUP" and signal.getsignal(n) is signal.SIG_IGN)]
         before = {number: signal.signal(number, self._on_signal) for number in taken}
+        before |= {number: signal.signal(number, signal.SIG_IGN) for number in OTHER_SIGNALS}
         try:
             yield self
         finally:

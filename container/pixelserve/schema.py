@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import re
 from typing import Any, Literal, Self, TypeVar
 from urllib.parse import unquote
 
@@ -12,6 +11,7 @@ import pybase64
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pixelserve.errors import BadRequest
+from pixelserve.wire import parse_json as parse_value
 
 Scale = Literal[2, 4]
 Target = Literal["2k", "4k"]
@@ -29,10 +29,10 @@ class Request(BaseModel):
 R = TypeVar("R", bound=BaseModel)
 _MISSPELT = 0.8
 """How alike (difflib's ratio) a word and a field's name are from which on the one is taken for the other."""
+MOST_VALUES = 100_000
+"""Of a JSON body, at least; no request has so many."""
 _LONGEST_SHOWN = 40
 """Characters of a caller's text that an error repeats."""
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-"""The escape of a surrogate, which may be half a pair."""
 
 
 class ImageRequest(Request):
@@ -100,10 +100,10 @@ def read_object(body: bytes, what: str = "The body") -> dict[str, Any]:
     """A JSON body that is an object. Raises BadRequest for any other, calling it `what`."""
     if not body.strip():
         raise BadRequest(f'{what} is empty. Send a JSON object such as {{"url": "https://…"}}, or an image.')
+    if body.count(b":") + body.count(b",") > MOST_VALUES:  # reading millions would hold up everybody
+        raise BadRequest(f"{what} has more than {MOST_VALUES:,} values. Send images as Base64, in a field each.")
     try:
-        values = json.loads(body.decode("utf-8-sig"))
-        if _SURROGATE.search(body):
-            json.dumps(values, ensure_ascii=False).encode()  # raises for half a pair, which no text can hold
+        values = parse_value(body)
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"{what} is not valid JSON: {error}.") from error
     if not isinstance(values, dict):

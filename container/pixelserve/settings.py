@@ -131,9 +131,16 @@ class Settings:
     silence_seconds: float = variable(
         "PIXELSERVE_SILENCE_SECONDS",
         30.0,
-        "A caller that stops in the middle of a request, or of reading its answer, for this long is cut off.",
+        "A request's head must arrive within this, and its body at the least rate after it; else 408. An answer that "
+        "is not read at that rate is cut off.",
         least=0.1,
         most=3_600,
+    )
+    arrival_rate: int = variable(
+        "PIXELSERVE_ARRIVAL_RATE",
+        32_000,
+        "Bytes a second at which callers must send bodies, and read answers, after the seconds that all have.",
+        least=1,
     )
     keep_alive_seconds: int = variable(
         "PIXELSERVE_KEEP_ALIVE_SECONDS",

@@ -81,7 +81,7 @@ def is_from_web_page(scope: Any) -> bool:
     return (
         headers.get(b"sec-fetch-site", b"").lower() in (b"cross-site", b"same-site")
         or (origin is not None and _host_of(origin) not in LOOPBACK)
-        or (at_loopback and _host_of(b"//" + headers.get(b"host", b"")) not in LOOPBACK)
+        or (at_loopback and b"host" in headers and _host_of(b"//" + headers[b"host"]) not in LOOPBACK)
     )
 
 
@@ -102,25 +102,41 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Any, limit: int) ->
     is_too_large = declared > limit
     if is_too_large and (declared > 4 * limit or b"expect" in headers):
         raise _body_too_large(limit)
-    chunks: list[bytes] = []
+    body = bytearray()
     size = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGone("The client closed the connection before the whole body was there.")
-        size += len(message["body"])
+        piece, more = message["body"], message.get("more_body", False)
+        size += len(piece)
         is_too_large = is_too_large or size > limit
+        if is_too_large and (not more or size > 4 * limit):
+            raise _body_too_large(limit)
+        if not more and not body:
+            return bytes(piece)
         if is_too_large:
-            chunks.clear()
-            if size > 4 * limit:
-                raise _body_too_large(limit)
+            body.clear()
         else:
-            chunks.append(message["body"])
-        if not message.get("more_body", False):
-            break
-    if is_too_large:
-        raise _body_too_large(limit)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            body += piece
+        if not more:
+            return bytes(body)
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text, in UTF-8 where it is bytes (RFC 8259, 8.1).
+
+    Raises ValueError for what is no JSON, and for half a surrogate pair, which no text can hold (8.2).
+    """
+    if isinstance(text, bytes):
+        text = text.decode("utf-8-sig")
+    value = json.loads(text)
+    if "\\u" in text:
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ValueError("it holds half a surrogate pair, which is no character") from None
+    return value
 
 
 def _body_too_large(limit: int) -> BodyTooLarge:

@@ -8,14 +8,13 @@ from pathlib import Path
 
 import uvicorn
 
-from pixelserve.errors import PixelserveError
+from pixelserve.callers import Arrivals, ArrivalsMiddleware, Connection
+from pixelserve.errors import PixelserveError, Unavailable
 from pixelserve.machine import raise_file_limit
 from pixelserve.observe import configure, tracing
 from pixelserve.wire import bind
 from pixelserve_gateway import aws_lambda
 from pixelserve_gateway.app import SERVICE, create_app
-from pixelserve_gateway.arrivals import Arrivals
-from pixelserve_gateway.connection import Connection
 from pixelserve_gateway.settings import GatewaySettings
 from pixelserve_gateway.tls import certificate_for
 
@@ -44,8 +43,11 @@ def main() -> int:
         settings.arrival_rate,
         min(settings.connections, raise_file_limit() // 3),  # a call to an endpoint takes one too
     )
+    arrivals = Arrivals(
+        settings.arrival_seconds, settings.arrival_rate, settings.max_body_bytes, settings.body_room, Unavailable
+    )
     config = uvicorn.Config(
-        Arrivals(app, settings),
+        ArrivalsMiddleware(app, arrivals),
         http=connection,  # type: ignore[arg-type]
         ws="none",
         log_config=None,

@@ -8,10 +8,11 @@ from collections.abc import Callable
 
 from fastapi import Request
 
+from pixelserve.errors import Forbidden
 from pixelserve.wire import is_loopback
 from pixelserve_gateway import sigv4
 from pixelserve_gateway.edge import read_request_body
-from pixelserve_gateway.errors import Forbidden, Unauthorized
+from pixelserve_gateway.errors import Unauthorized
 from pixelserve_gateway.jobs import ApiKey, ApiKeys, JobStore, Threads, access_key_id, secret_access_key, take_token
 from pixelserve_gateway.settings import GatewaySettings
 

@@ -13,10 +13,9 @@ from fastapi import Request
 from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse
 
-from pixelserve.errors import BodyTooLarge, ClientGone, PixelserveError
+from pixelserve.errors import BodyTooLarge, ClientGone, Forbidden, PixelserveError
 from pixelserve.observe import Span, Trace, log_failure, tracing
 from pixelserve.wire import REQUEST_ID, is_from_web_page, read_body
-from pixelserve_gateway.errors import Forbidden
 
 logger = logging.getLogger("pixelserve_gateway")
 

@@ -12,21 +12,6 @@ class Unauthorized(PixelserveError):
     code = "unauthorized"
 
 
-class Forbidden(PixelserveError):
-    """The caller is known, and may not call this."""
-
-    status = 403
-    code = "forbidden"
-
-
-class RequestTimeout(PixelserveError):
-    """The request did not arrive in time."""
-
-    status = 408
-    code = "request_timeout"
-    retryable = True
-
-
 class Conflict(PixelserveError):
     """What was asked for contradicts what stands: a key used with another body, the cancelling of a finished job."""
 

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import httpx
+from filelock import FileLock
 
 from pixelserve.errors import BadRequest, Unavailable
 from pixelserve.local import state
@@ -56,8 +57,9 @@ def fetch_weights(
     """The folder of the entry's verified files in `folder`, downloaded unless they are there already.
 
     `mirror` is the URL of a folder with the same file names. A broken-off download stays beside the file as `.part` and
-    is resumed by the next call. `progress` gets bytes done and their total, for each file. Raises Unavailable when a
-    file cannot be had (naming where to put it by hand), WeightsError when what came is not the entry's.
+    is resumed by the next call; several calls at once take turns. `progress` gets bytes done and their total, for each
+    file. Raises Unavailable when a file cannot be had (naming where to put it by hand), WeightsError when what came is
+    not the entry's.
     """
     place = locate_weights(entry, folder)
     for file in entry.files:
@@ -80,6 +82,12 @@ def _fetch(file: PublishedFile, path: Path, progress: ShowBytes, pause: float) -
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadRequest(f"Cannot write to {path.parent}: {error.strerror}. Choose another folder with --to.") from None
+    with FileLock(path.with_name(f".{path.name}.lock")):  # of several who fetch it at once the others find it there
+        if not path.exists():
+            _fill(file, path, progress, pause)
+
+
+def _fill(file: PublishedFile, path: Path, progress: ShowBytes, pause: float) -> None:
     part = path.with_name(path.name + ".part")
     try:
         if file.url.startswith(PURL):

@@ -93,7 +93,7 @@ def test_ping_after_a_lost_worker(target: str, start: Start) -> None:
     server = start(BUSY).ready()
     wait_for(lambda: server.invoke("{}").status_code == 200)
     os.kill(workers(target, server)[0], signal.SIGKILL)
-    assert failing_ping(server, "signal 9").json()["error"]["code"] == "worker_lost"
+    assert failing_ping(server, "signal 9").json()["error"]["state"] == "worker_lost"
     server.ready()
 
 

@@ -9,6 +9,7 @@ import re
 import threading
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -131,6 +132,13 @@ def test_a_download_that_was_interrupted_goes_on_where_it_was(entry: Weights, tm
     assert not part.exists()
 
 
+def test_several_at_once_are_one_download(entry: Weights, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as several:
+        paths = [several.submit(download.fetch_weights, entry, tmp_path) for _ in range(8)]
+    assert {path.result().read_bytes() for path in paths} == {DATA}
+    assert len(Site.asked) == 1
+
+
 @pytest.mark.parametrize("way", ["other", "long"])
 def test_what_is_not_the_file_is_not_kept(entry: Weights, way: str, tmp_path: Path) -> None:
     with pytest.raises(WeightsError):
@@ -156,7 +164,7 @@ def test_a_redirect_loop_is_told(entry: Weights, tmp_path: Path) -> None:
 
 
 def test_a_mirror_that_is_no_url_and_a_folder_that_is_none_are_told(entry: Weights, tmp_path: Path) -> None:
-    with pytest.raises(BadRequest, match="ftp://a/file.bin is no http or https URL"):
+    with pytest.raises(BadRequest, match=r"ftp://a/file\.bin is no http or https URL"):
         fetch(entry, tmp_path, mirror="ftp://a")
     (tmp_path / "file").write_text("")
     with pytest.raises(BadRequest, match="Choose another folder with --to"):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import select
 from collections.abc import Callable, Iterable
 
 import numpy as np
 import pytest
 from handlers import ECHO
-from raw_http import connected, post, read_all
+from raw_http import connected, post, read_all, read_answers
 from servers import Server, wait_for
 
 
@@ -42,13 +43,16 @@ def test_the_limit_of_a_body_with_and_without_length(serve: Callable[..., Server
 
 
 def test_bodies_that_arrive_at_once_are_bounded(serve: Callable[..., Server]) -> None:
+    """By what has arrived, not by what is declared; the slowest goes."""
     server = serve(ECHO, PIXELSERVE_QUEUE_LENGTH="2", PIXELSERVE_MAX_BODY_BYTES="1000000").ready()
-    half = post(b"[" + b" " * 499_999, length=1_000_000)
-    with connected(server, half), connected(server, half):
-        wait_for(lambda: server.invoke("{}").status_code == 429)
-        answer = server.invoke("{}")
-        assert (answer.json()["error"]["code"], answer.headers["retry-after"]) == ("queue_full", "1")
-    wait_for(lambda: server.invoke("{}").status_code == 200)
+    most = post(b"[" + b" " * 899_999, length=1_000_000)
+    with connected(server, most) as first, connected(server, most) as second:
+        assert server.invoke("{}").status_code == 200
+        with connected(server, most) as third:
+            (refused,) = wait_for(lambda: select.select([first, second, third], [], [], 0)[0])
+            ((status, answer),) = read_answers(refused, 1)
+            assert (status, answer["error"]["code"], answer["error"]["retry_after"]) == (429, "queue_full", 1)
+            assert server.invoke("{}").status_code == 200
 
 
 def _npz() -> bytes:
@@ -77,6 +81,19 @@ def test_what_is_not_npy_is_400(echo: Server, body: bytes) -> None:
     answer = echo.invoke(body, "application/x-npy")
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_request")
     assert "Traceback" not in echo.log_text()
+
+
+def test_half_a_surrogate_pair_is_400(echo: Server) -> None:
+    for half in (r'{"a": "\ud800"}', r'["\uDC00\ud800"]', r'{"\udfff": 1}'):
+        assert echo.invoke(half).status_code == 400, half
+    assert echo.invoke(r'{"a": "\ud83d\ude00"}').json() == {"a": "😀"}
+
+
+def test_a_web_page_may_not_call_the_port_of_an_endpoint(echo: Server) -> None:
+    for headers in ({"origin": "http://evil.test"}, {"sec-fetch-site": "cross-site"}, {"host": "rebound.test"}):
+        answer = echo.client.post("/invocations", content="{}", headers=headers)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden")
+    assert echo.invoke("{}", origin=echo.url).status_code == 200
 
 
 def test_deep_json_is_400(echo: Server) -> None:

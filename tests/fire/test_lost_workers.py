@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -84,3 +86,58 @@ def test_a_cut_off_answer_ends_its_connection(serve: Callable[..., Server]) -> N
         connection.recv(1)
         os.kill(server.workers()[0], signal.SIGKILL)
         assert len(read_all(connection)) < 30_000_000
+
+
+def test_a_worker_killed_under_200_callers_costs_no_answer_but_503(serve: Callable[..., Server]) -> None:
+    """Each sends a picture of its own: no answer is another's, none is lost, and what is refused says when to retry."""
+    server = serve(INVERT, SAGEMAKER_MODEL_SERVER_WORKERS="2", PIXELSERVE_QUEUE_LENGTH="256").ready()
+    wait_for(lambda: server.loaded() == 2)
+    outcomes: Counter[str] = Counter()
+    numbers = itertools.count()
+
+    def call() -> None:
+        number = next(numbers)
+        picture = bytes(number % 251 ^ byte for byte in range(251)) * 40
+        expected = bytes(255 - byte for byte in picture)
+        with httpx.Client(base_url=server.url, timeout=60, trust_env=False) as client:
+            for _ in range(3):
+                try:
+                    answer = client.post("/invocations", content=picture, headers={"content-type": "image/x-raw"})
+                except httpx.TransportError as error:
+                    outcomes[type(error).__name__] += 1
+                    continue
+                if answer.status_code == 200:
+                    outcomes["200" if answer.content == expected else "wrong"] += 1
+                else:
+                    assert answer.json()["error"]["retry_after"] >= 1
+                    outcomes[str(answer.status_code)] += 1
+
+    threads = in_threads(200, call)
+    for kill in range(2):
+        wait_for(lambda kill=kill: outcomes["200"] >= 150 * (kill + 1))
+        os.kill(server.workers()[0], signal.SIGKILL)
+        wait_for(lambda kill=kill: server.loaded() == kill + 3)
+    for thread in threads:
+        thread.join()
+    sys.stdout.write(f"{dict(outcomes)}\n")
+    assert sum(outcomes.values()) == 600
+    assert set(outcomes) <= {"200", "503"}
+    assert server.ready().invoke(b"1", "image/x-raw").status_code == 200
+
+
+INVERT = """
+    import time
+
+    def model_fn(model_dir):
+        return None
+
+    def input_fn(body, content_type):
+        return body
+
+    def predict_fn(data, model):
+        time.sleep(0.02)
+        return bytes(255 - byte for byte in data)
+
+    def output_fn(prediction, accept):
+        return prediction, "application/octet-stream"
+"""

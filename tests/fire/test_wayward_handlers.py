@@ -67,6 +67,40 @@ def test_what_no_header_can_hold_is_the_handlers_error(answering: Server, attrib
     assert "x-injected" not in answer.headers
 
 
+VIEWS = """
+    import numpy as np
+
+    def model_fn(model_dir):
+        return {
+            "gaps": memoryview(b"0a1b2c")[1::2],
+            "the other byte order": memoryview(np.array([1, 2, 3], ">i2")),
+            "columns first": memoryview(np.asfortranarray([[1, 2], [3, 4]], "u1")),
+            "nothing": memoryview(np.zeros((0, 3), "u1")),
+        }
+
+    def input_fn(body, content_type):
+        return body.decode()
+
+    def predict_fn(data, model):
+        return model[data]
+
+    def output_fn(prediction, accept):
+        return prediction, "application/octet-stream"
+"""
+
+
+def test_a_view_of_what_lies_in_no_row_is_answered_whole(serve: Callable[..., Server]) -> None:
+    server = serve(VIEWS).ready()
+    for name, expected in (
+        ("gaps", b"abc"),
+        ("the other byte order", b"\0\1\0\2\0\3"),
+        ("columns first", b"\1\2\3\4"),
+        ("nothing", b""),
+    ):
+        answer = server.invoke(name, "text/plain")
+        assert (answer.status_code, answer.content) == (200, expected), name
+
+
 def test_the_longest_attributes_are_answered(answering: Server) -> None:
     answer = answering.invoke(json.dumps({"attributes": "x" * 1024, "media_type": "text/plain"}))
     assert answer.headers["x-amzn-sagemaker-custom-attributes"] == "x" * 1024

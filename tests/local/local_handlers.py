@@ -21,6 +21,19 @@ def output_fn(prediction, accept):
         return prediction, "application/octet-stream"
     return str(prediction), accept if accept != "*/*" else "text/plain"
 """
+FRAIL = """
+import os
+import time
+
+def model_fn(model_dir):
+    return None
+
+def predict_fn(data, model):
+    time.sleep(0.02)
+    if data == 13:
+        os._exit(1)
+    return data
+"""
 BROKEN = """
 def model_fn(model_dir):
     raise ValueError("the weights are of another network")

@@ -305,6 +305,18 @@ def test_nothing_is_lost_at_the_end_and_a_full_queue_throttles(tmp_path):
         assert error["request_id"] == answer["InferenceId"]
 
 
+def test_what_kills_its_worker_is_lost_and_nothing_else(tmp_path):
+    source = Source("frail", handlers.write(tmp_path / "frail", handlers.FRAIL))
+    with running([source], places=AsyncPlaces(Folder(tmp_path / "out"))) as local:
+        answers = [invoke(local, EndpointName="frail-async", Body=b"%d" % number) for number in range(40)]
+        for number, answer in enumerate(answers):
+            if number == 13:
+                error = json.loads(wait_for_file(answer["FailureLocation"]))["error"]
+                assert (error["code"], error["retryable"]) == ("worker_lost", True)
+            else:
+                assert json.loads(wait_for_file(answer["OutputLocation"])) == number
+
+
 def test_an_output_that_cannot_be_written_is_logged(tmp_path, caplog):
     source = Source("doubler", handlers.write(tmp_path / "doubler", handlers.DOUBLER))
     (tmp_path / "out").write_text("no folder")

@@ -162,6 +162,18 @@ def test_the_job_ends_with_its_server(tmp_path):
     assert 1 <= len(Folder(tmp_path / "out").names()) < 20
 
 
+def test_what_kills_its_worker_is_lost_and_nothing_else(tmp_path):
+    source = Source("frail", handlers.write(tmp_path / "frail", handlers.FRAIL))
+    numbers = {f"a{number}_json": b"%d" % number for number in range(40)}
+    with started([source], extra=job_environment(None, 4, None)) as (endpoint,):
+        wait_until_ready([endpoint])
+        job = Job(folder_with(tmp_path / "in", **numbers), Folder(tmp_path / "out"))
+        report = run_job(endpoint, job, lambda _: None)
+    assert list(report.failures) == ["a13.json"]
+    assert "The worker ended while it had this request" in report.failures["a13.json"]
+    assert report.done == 39
+
+
 class Scripted:
     """What `transform` knows of an endpoint."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import boto3
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 import pixelserve.imaging
-from pixelserve.errors import FetchFailed, FetchRefused, FetchTooLarge, PixelserveError
+from pixelserve.errors import ClientGone, FetchFailed, FetchRefused, FetchTooLarge, PixelserveError
 from pixelserve.net import WAITING, fetch
 from pixelserve.settings import Settings
 
@@ -378,8 +379,8 @@ def test_a_tls_handshake_that_never_ends_is_given_up(talk: Any) -> None:
         fetch(f"https://127.0.0.1:{port}/a.png", PRIVATE)
 
 
-def test_no_thread_is_started_for_a_fetch(site: str) -> None:
-    """Many slow fetches at once run on their callers' threads and the few that look names up."""
+def test_no_thread_is_kept_for_a_fetch(site: str) -> None:
+    """Many slow fetches at once run on their callers' threads, and on those that look names up and connect."""
 
     def call() -> None:
         with pytest.raises(FetchFailed):
@@ -391,9 +392,9 @@ def test_no_thread_is_started_for_a_fetch(site: str) -> None:
         caller.start()
     while any(caller.is_alive() for caller in callers):
         started = set(threading.enumerate()) - before - callers
-        assert {thread.name.partition("_")[0] for thread in started if not is_of_site(thread)} <= {"look-up"}
-    left = [thread for thread in threading.enumerate() if thread.name.startswith("look-up")]
-    assert 0 < len(left) <= 16
+        assert {thread.name.partition("_")[0] for thread in started if not is_of_site(thread)} <= {"network"}
+    left = [thread for thread in threading.enumerate() if thread.name.startswith("network")]
+    assert 0 < len(left) <= 256
 
 
 def is_of_site(thread: threading.Thread) -> bool:
@@ -406,10 +407,10 @@ def test_the_hook_of_a_thread_that_waits(site: str) -> None:
     steps: list[str] = []
 
     @contextlib.contextmanager
-    def wait() -> Iterator[None]:
+    def wait() -> Iterator[Callable[[], None]]:
         steps.append("waits")
         try:
-            yield
+            yield lambda: None
         finally:
             steps.append("goes on")
 
@@ -422,6 +423,29 @@ def test_the_hook_of_a_thread_that_waits(site: str) -> None:
                 fetch(url, PRIVATE)
         assert steps == ["waits", "goes on"] * 3
     finally:
+        WAITING.reset(token)
+
+
+@pytest.mark.parametrize("host", ["", "http://hole.test"])
+def test_a_fetch_that_nobody_wants_any_more_ends_soon(site: str, host: str) -> None:
+    """Of a site that drips, and of a name that is looked up for ever."""
+
+    def refuse() -> None:
+        raise ClientGone("The client closed the connection.")
+
+    def look_up_for_ever(name: str, port: int) -> list[str]:
+        if name == "hole.test":
+            ended.wait()
+        return ["127.0.0.1"]
+
+    ended = threading.Event()
+    settings = dataclasses.replace(PRIVATE, fetch_timeout=600)
+    token = WAITING.set(lambda: contextlib.nullcontext(refuse))
+    try:
+        with pytest.raises(ClientGone):
+            fetch(f"{host or site}/slow", settings, resolve=look_up_for_ever)
+    finally:
+        ended.set()
         WAITING.reset(token)
 
 

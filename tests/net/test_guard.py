@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpcore
@@ -20,7 +21,7 @@ import sites
 
 import pixelserve.net
 from pixelserve.errors import FetchFailed, FetchRefused
-from pixelserve.net import AsyncGuardedBackend, GuardedBackend, is_allowed
+from pixelserve.net import AsyncGuardedBackend, GuardedBackend, guard, is_allowed
 from pixelserve.net.guard import Resolver, look_up
 
 LATE = 60.0
@@ -290,8 +291,9 @@ def hanging(begun: list[str] | None = None) -> Iterator[Resolver]:
 
 
 @both
-def test_a_look_up_that_waits_is_dropped_with_its_caller(read: Read) -> None:
+def test_a_look_up_that_waits_is_dropped_with_its_caller(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
     """More callers than threads look names up; when the first look-ups end, those given up in the queue never run."""
+    monkeypatch.setattr(guard, "_STEPS", ThreadPoolExecutor(16, thread_name_prefix="look-up"))
     begun: list[str] = []
 
     def call(number: int) -> None:

@@ -157,8 +157,7 @@ def test_an_empty_line_after_an_answer_keeps_no_connection_from_ping(serve: Call
     host, port = httpx.URL(server.url).host, httpx.URL(server.url).port
     assert port is not None
     with socket.create_connection((host, port), timeout=2.0) as kept:
-        head = b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1\r\n\r\n3"
-        kept.sendall(head + b"\r\n")
+        kept.sendall(_post(b"3") + b"\r\n")
         assert kept.recv(65536).endswith(b"false")
         time.sleep(0.3)
         kept.sendall(b"\r\n")  # now to the process that waits for the next request
@@ -166,14 +165,16 @@ def test_an_empty_line_after_an_answer_keeps_no_connection_from_ping(serve: Call
         caller = threading.Thread(target=lambda: server.invoke("36"))
         caller.start()
         time.sleep(0.3)
-        kept.sendall(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
+        kept.sendall(b"GET /ping HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         assert kept.recv(65536).endswith(b'{"status":"ready"}')
         assert caller.is_alive(), "the handler was done before /ping was asked"
     caller.join()
 
 
 def _post(body: bytes) -> bytes:
-    head = b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    head = (
+        b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    )
     return head % len(body) + body
 
 

@@ -165,7 +165,9 @@ def test_an_order_is_a_small_body(server: Server) -> None:
 def test_headers_with_blanks_are_not_a_lost_worker(server: Server, root: Path) -> None:
     load(server, "a", write_model(root, "a"))
     body = b"1"
-    head = b"POST /models/a/invoke HTTP/1.1\r\nhost: x\r\naccept: application/json \t\r\ncontent-length: 1\r\n\r\n"
+    head = (
+        b"POST /models/a/invoke HTTP/1.1\r\nhost: localhost\r\naccept: application/json \t\r\ncontent-length: 1\r\n\r\n"
+    )
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(head + body)
         assert connection.recv(100).startswith(b"HTTP/1.1 200")

@@ -17,7 +17,7 @@ def test_answers_come_in_the_order_of_the_requests(serve: Callable[..., Server])
     server = serve(BUSY).ready()
     bodies = [{"environ": "SM_MODEL_DIR", "seconds": 0.3}, {"raise": "ValueError"}, {"environ": "NOTHING"}]
     requests = b"".join(post(json.dumps(body).encode()) for body in bodies)
-    with connected(server, requests + b"GET /nothing HTTP/1.1\r\nhost: x\r\n\r\n") as connection:
+    with connected(server, requests + b"GET /nothing HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n") as connection:
         answers = read_answers(connection, 4)
     assert [status for status, _ in answers] == [200, 500, 200, 404]
     assert [answers[0][1], answers[2][1]] == [server.model_path, ""]

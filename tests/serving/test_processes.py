@@ -16,7 +16,7 @@ from handlers import BUSY, ECHO
 from raw_http import connected, post, read_answers
 from servers import Server, wait_for
 
-GET_PING = b"GET /ping HTTP/1.1\r\nhost: x\r\n\r\n"
+GET_PING = b"GET /ping HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"
 ORPHANING = """
     import os, time
 

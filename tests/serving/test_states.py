@@ -170,7 +170,7 @@ def test_the_end_is_told(serve: Callable[..., Server]) -> None:
     server = serve(HANDLER, LOAD="slow")
     failing = wait_for(lambda: (answer := server.ping()) is not None and answer.json()["error"])
     assert failing["state"] == "loading"
-    with connected(server, b"GET /ping HTTP/1.1\r\nhost: x\r\n") as connection:
+    with connected(server, b"GET /ping HTTP/1.1\r\nhost: 127.0.0.1\r\n") as connection:
         time.sleep(0.3)
         server.process.send_signal(signal.SIGTERM)
         time.sleep(0.3)

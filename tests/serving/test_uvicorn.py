@@ -19,10 +19,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 MODULE = "pixelserve.serving.native.connection"
-"""The one module that knows uvicorn."""
+"""The one module of serving that knows uvicorn; its protocol stands on the one of callers."""
 IMPORTED = {
     "uvicorn.config.Config",
-    "uvicorn.protocols.http.httptools_impl.HttpToolsProtocol",
     "uvicorn.server.ServerState",
 }
 OPTIONS = {"app", "http", "ws", "log_config", "access_log", "proxy_headers", "timeout_keep_alive"}
@@ -31,8 +30,8 @@ PIECES = {
     Config: {"config", "load"},
     ServerState: {"connections", "default_headers"},
     HttpToolsProtocol: {
-        *("__init__", "connection_lost", "data_received", "on_headers_complete", "on_message_begin"),
-        *("on_message_complete", "on_response_complete", "send_400_response", "shutdown"),
+        *("__init__", "connection_lost", "data_received", "on_message_begin"),
+        *("on_message_complete", "on_response_complete", "shutdown"),
         *(
             "app",
             "cycle",
@@ -45,19 +44,20 @@ PIECES = {
             "transport",
         ),
     },
-    RequestResponseCycle: {"disconnected", "more_body", "response_complete", "response_started", "transport"},
+    RequestResponseCycle: {"disconnected", "response_complete", "response_started", "transport"},
     FlowControl: {"resume_reading"},
 }
 """Whose attributes and methods are used or overridden: all that stands in the code of serving."""
 OURS = {"body", "drain", "host"}
 """Names in the module that mean things of ours, though uvicorn has some of that name too."""
 
-GATEWAY_MODULE = "pixelserve_gateway.connection"
-GATEWAY_IMPORTED = {
+CALLERS_MODULE = "pixelserve.callers.connection"
+CALLERS_IMPORTED = {
+    "uvicorn.protocols.http.flow_control.FlowControl",
     "uvicorn.protocols.http.httptools_impl.HttpToolsProtocol",
     "uvicorn.protocols.http.httptools_impl.RequestResponseCycle",
 }
-GATEWAY_OVERRIDDEN = {
+CALLERS_OVERRIDDEN = {
     "connection_made": ["self", "transport"],
     "connection_lost": ["self", "exc"],
     "data_received": ["self", "data"],
@@ -67,14 +67,13 @@ GATEWAY_OVERRIDDEN = {
     "on_body": ["self", "body"],
     "on_message_complete": ["self"],
     "on_response_complete": ["self"],
-    "send_400_response": ["self", "msg"],
     "pause_writing": ["self"],
     "resume_writing": ["self"],
-    "timeout_keep_alive_handler": ["self"],
 }
-GATEWAY_PIECES = {
-    *GATEWAY_OVERRIDDEN,
-    *("__init__", "connections", "cycle", "flow", "loop", "pipeline", "transport"),
+CALLERS_PIECES = {
+    *CALLERS_OVERRIDDEN,
+    *("__init__", "connections", "cycle", "flow", "headers", "loop", "parser", "pipeline", "transport", "url"),
+    "_unset_keepalive_if_required",
     *("disconnected", "message_event", "more_body", "response_complete", "response_started", "resume_reading"),
 }
 
@@ -132,13 +131,13 @@ def test_serving_uses_no_other_piece() -> None:
     assert (used - OURS) & theirs == set().union(*PIECES.values())
 
 
-def test_the_gateway_uses_no_other_piece() -> None:
-    tree = ast.parse(inspect.getsource(importlib.import_module(GATEWAY_MODULE)))
+def test_callers_use_no_other_piece() -> None:
+    tree = ast.parse(inspect.getsource(importlib.import_module(CALLERS_MODULE)))
     theirs = set().union(*map(_names_of, PIECES))
-    assert _imported(tree) == GATEWAY_IMPORTED
-    assert _used(tree) & theirs == GATEWAY_PIECES
-    takes = {name: list(inspect.signature(getattr(HttpToolsProtocol, name)).parameters) for name in GATEWAY_OVERRIDDEN}
-    assert takes == GATEWAY_OVERRIDDEN
+    assert _imported(tree) == CALLERS_IMPORTED
+    assert _used(tree) & theirs == CALLERS_PIECES
+    takes = {name: list(inspect.signature(getattr(HttpToolsProtocol, name)).parameters) for name in CALLERS_OVERRIDDEN}
+    assert takes == CALLERS_OVERRIDDEN
 
 
 def test_a_cycle_asks_no_more_of_its_transport_than_ours_has() -> None:
@@ -169,7 +168,6 @@ OVERRIDDEN = {
     "on_headers_complete": ["self"],
     "on_message_begin": ["self"],
     "on_response_complete": ["self"],
-    "send_400_response": ["self", "msg"],
     "shutdown": ["self"],
 }
 
@@ -269,15 +267,5 @@ async def _talk() -> None:
         assert protocol.calls[-1] == "connection_lost"
 
 
-async def _talk_nonsense() -> None:
-    async with _conversation(_unused) as (protocol, _state, caller):
-        await asyncio.get_running_loop().sock_sendall(caller, b"\x16\x03\x01\r\n\r\n")
-        await _until(lambda: "send_400_response" in protocol.calls)
-
-
 def test_a_conversation_goes_as_ours_expects() -> None:
     asyncio.run(_talk())
-
-
-def test_what_is_not_http_comes_to_one_place() -> None:
-    asyncio.run(_talk_nonsense())

@@ -22,14 +22,15 @@ from typing import Any
 import httpx
 
 from pixelserve.errors import BadRequest, BodyTooLarge, DeadlineExceeded, Draining, PixelserveError, Unavailable
-from pixelserve.local.containers import ask
+from pixelserve.local.containers import AnswerLost, ask
 from pixelserve.local.endpoints import Endpoint
 from pixelserve.local.faults import Reply, RuntimeFault, ValidationError, json_reply
 from pixelserve.local.headers import PREFIX, matched, passed_on
+from pixelserve.local.rooms import AsyncRoom, is_lost
 from pixelserve.media_types import JSON
 from pixelserve.settings import settings
 from pixelserve.storage import Place
-from pixelserve.wire import INFERENCE_ID, Headers, read_body
+from pixelserve.wire import INFERENCE_ID, Headers, read_body, read_error
 
 CONCURRENCY = 4
 """Invocations of one endpoint in work at once."""
@@ -104,6 +105,10 @@ class _Output:
     content_type: str
 
 
+class _LostError(Exception):
+    """An invocation was in a worker that died, or its answer was cut off."""
+
+
 class AsyncInvocations:
     """The queues of a runtime. All methods belong to its event loop; objects are read and written on threads."""
 
@@ -111,7 +116,7 @@ class AsyncInvocations:
         self._places = places
         self._client = client
         self._held: Counter[Endpoint] = Counter()
-        self._room: defaultdict[Endpoint, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(CONCURRENCY))
+        self._room: defaultdict[Endpoint, AsyncRoom] = defaultdict(lambda: AsyncRoom(CONCURRENCY))
         self._states: OrderedDict[str, _State] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._computing: set[asyncio.Task[None]] = set()
@@ -200,12 +205,10 @@ class AsyncInvocations:
         assert task is not None
         self._computing.add(task)
         try:
-            async with self._room[invocation.endpoint]:
-                self._note(invocation, "running")
-                invocation.endpoint.progress[invocation.id] = None
-                output = await self._output(invocation)
-                self._computing.discard(task)  # what is being written is not cancelled
-                await self._write(invocation, output)
+            try:
+                await self._run_once(invocation, task)
+            except _LostError:
+                await self._run_once(invocation, task, alone=True)
         except asyncio.CancelledError:
             stopped = Draining("The runtime was stopped before the output was there. Send it again.")
             await self._write(invocation, _failure(invocation, stopped))
@@ -213,6 +216,15 @@ class AsyncInvocations:
             self._computing.discard(task)
             invocation.endpoint.progress.pop(invocation.id, None)
             self._held[invocation.endpoint] -= 1
+
+    async def _run_once(self, invocation: _Invocation, task: asyncio.Task[Any], alone: bool = False) -> None:
+        """Raises _LostError where the invocation was in a worker that died, unless it was there alone."""
+        async with self._room[invocation.endpoint].enter(alone):
+            self._note(invocation, "running")
+            invocation.endpoint.progress[invocation.id] = None
+            output = await self._output(invocation, alone)
+            self._computing.discard(task)  # what is being written is not cancelled
+            await self._write(invocation, output)
 
     async def _write(self, invocation: _Invocation, output: _Output) -> None:
         write = self._places.output.write
@@ -224,7 +236,7 @@ class AsyncInvocations:
         else:
             self._note(invocation, "succeeded" if output.name == invocation.output else "failed")
 
-    async def _output(self, invocation: _Invocation) -> _Output:
+    async def _output(self, invocation: _Invocation, alone: bool) -> _Output:
         if time.monotonic() > invocation.expires:
             expired = DeadlineExceeded("The request waited longer than its RequestTTLSeconds. Send it again.")
             return _failure(invocation, expired)
@@ -237,8 +249,10 @@ class AsyncInvocations:
                 body, stored_type = await asyncio.to_thread(place.read, name, settings().max_body_bytes)
                 if stored_type and b"content-type" not in dict(headers):
                     headers.append((b"content-type", stored_type.encode()))
-            given, parts = await ask(self._client, invocation.endpoint, body, headers, invocation.seconds)
+            given, parts = await self._ask(invocation, body, headers)
         except RuntimeFault as fault:
+            if not alone and (isinstance(fault, AnswerLost) or is_lost(_error_of(fault))):
+                raise _LostError from fault
             return _model_failure(invocation, fault)
         except PixelserveError as error:
             return _failure(invocation, error)
@@ -246,6 +260,20 @@ class AsyncInvocations:
             logger.exception("%s: %s failed in the runtime", invocation.endpoint.name, invocation.id)
             return _failure(invocation, PixelserveError("The runtime failed. Its log has the details."))
         return _Output(invocation.output, b"".join(parts), given.get("content-type", "application/octet-stream"))
+
+    async def _ask(self, invocation: _Invocation, body: bytes, headers: Headers) -> tuple[httpx.Headers, list[bytes]]:
+        """The answer, asked for again as long as the container starts or has no room. Raises RuntimeFault."""
+        while True:
+            try:
+                return await ask(self._client, invocation.endpoint, body, headers, invocation.seconds)
+            except RuntimeFault as fault:
+                error = _error_of(fault)
+                if error.status not in (429, 503) or is_lost(error) or not error.retryable:
+                    raise
+                pause = error.retry_after or 1
+                if time.monotonic() + pause > invocation.expires:
+                    raise
+                await asyncio.sleep(pause)
 
     async def close(self) -> None:
         """Ends what is waiting and in work; each gets its failure file. Outputs that are there are still written."""
@@ -260,6 +288,13 @@ def _number(headers: dict[bytes, bytes], name: str, default: int, least: int, mo
     if not text.isdigit() or len(text) > len(str(most)) or not least <= int(text) <= most:
         raise ValidationError(f"{name} is not a number of {least:,} to {most:,}.")
     return int(text)
+
+
+def _error_of(fault: RuntimeFault) -> PixelserveError:
+    """The error that the container answered."""
+    return read_error(
+        fault.fields.get("OriginalStatusCode", fault.status), str(fault.fields.get("OriginalMessage", "")).encode()
+    )
 
 
 def _model_failure(invocation: _Invocation, fault: RuntimeFault) -> _Output:

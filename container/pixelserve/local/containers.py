@@ -14,6 +14,11 @@ from pixelserve.local.faults import ACCOUNT, RuntimeFault
 from pixelserve.processes import ServerFailed
 from pixelserve.wire import Headers
 
+
+class AnswerLost(RuntimeFault):
+    """The container closed the connection before it had answered."""
+
+
 TIMED_OUT = "Your invocation timed out while waiting for a response from container primary."
 
 
@@ -62,7 +67,8 @@ async def _explained(client: httpx.AsyncClient, endpoint: Endpoint, seconds: flo
         message = f"The service is unavailable. Try your call again. {reason}"
         raise RuntimeFault(503, "ServiceUnavailable", message) from None
     except httpx.TransportError:
-        raise _model_error(endpoint, 0, "The container closed the connection before it had answered.") from None
+        message = "The container closed the connection before it had answered."
+        raise _model_error(endpoint, 0, message, AnswerLost) from None
 
 
 async def stream_events(response: httpx.Response, seconds: float) -> AsyncGenerator[bytes]:
@@ -109,11 +115,13 @@ async def state_of(client: httpx.AsyncClient, endpoint: Endpoint) -> dict[str, s
     return {"state": "not ready", "reason": error.message} if error else {"state": "ready", "reason": ""}
 
 
-def _model_error(endpoint: Endpoint, status: int, original: str) -> RuntimeFault:
+def _model_error(
+    endpoint: Endpoint, status: int, original: str, kind: type[RuntimeFault] = RuntimeFault
+) -> RuntimeFault:
     """A container's failure in the service's words. Status 0 is the service's own for an answer that never came."""
     side = "client" if 400 <= status < 500 else "server"
     log_group = f"/aws/sagemaker/Endpoints/{endpoint.name}"
-    return RuntimeFault(
+    return kind(
         424,
         "ModelError",
         f'Received {side} error ({status}) from primary with message "{original}". See the log of {endpoint.name} '

@@ -14,6 +14,7 @@ import socket
 import threading
 import uuid
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
@@ -22,7 +23,8 @@ import uvicorn
 import uvloop
 
 import pixelserve
-from pixelserve.errors import BodyTooLarge, ClientGone, Unavailable
+from pixelserve.callers import Arrivals, ArrivalsMiddleware, Connection
+from pixelserve.errors import BodyTooLarge, ClientGone, RequestTimeout, Unavailable
 from pixelserve.local.asynchronous import MOST_SECONDS, AsyncInvocations, AsyncPlaces
 from pixelserve.local.containers import ask, ask_for_stream, state_of, stream_events
 from pixelserve.local.endpoints import Endpoint, started, wait_until_ready
@@ -30,6 +32,7 @@ from pixelserve.local.event_stream import MEDIA_TYPE
 from pixelserve.local.faults import ACCOUNT, Reply, RuntimeFault, ValidationError, json_reply
 from pixelserve.local.headers import PREFIX, VARIANT, passed_on
 from pixelserve.local.sources import Source
+from pixelserve.machine import raise_file_limit
 from pixelserve.observe import LogLine
 from pixelserve.processes import Stop
 from pixelserve.settings import settings
@@ -101,6 +104,8 @@ class Runtime:
             return await self._route(scope, receive, request_id)
         except RuntimeFault as fault:
             return fault.reply()
+        except (RequestTimeout, Unavailable) as error:
+            return RuntimeFault(error.status, type(error).__name__, error.message).reply()
         except asyncio.CancelledError:  # by `give_up`
             return RuntimeFault(503, "ServiceUnavailable", "The runtime was stopped. Try your call again.").reply()
 
@@ -268,8 +273,12 @@ class LocalRuntime:
         async with httpx.AsyncClient(trust_env=False, timeout=None, limits=limits, headers=headers) as client:
             asynchronous = AsyncInvocations(self._places, client) if self._places else None
             runtime = Runtime(self.endpoints, client, asynchronous=asynchronous)
+            chosen = settings()
+            seconds, rate, most = chosen.silence_seconds, chosen.arrival_rate, chosen.max_body_bytes
+            arrivals = Arrivals(seconds, rate, most, most * chosen.queue_length, Unavailable)
             config = uvicorn.Config(
-                runtime,
+                ArrivalsMiddleware(runtime, arrivals),
+                http=partial(Connection, seconds, rate, raise_file_limit() // 3),  # type: ignore[arg-type]
                 lifespan="off",
                 ws="none",
                 log_config=None,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,8 +21,9 @@ import httpx
 
 from pixelserve.errors import PixelserveError
 from pixelserve.local.endpoints import Endpoint
+from pixelserve.local.rooms import Room, is_lost
 from pixelserve.media_types import content_type_of
-from pixelserve.processes import ServerFailed, Stop, Stopped
+from pixelserve.processes import START_SECONDS, ServerFailed, Stop, Stopped
 from pixelserve.storage import Place
 from pixelserve.wire import read_error
 
@@ -43,6 +45,10 @@ class TransformFailed(PixelserveError):
     """An object could not be transformed."""
 
     code = "transform_failed"
+
+
+class _LostError(TransformFailed):
+    """A record was in a worker that died, or its answer was cut off."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +166,7 @@ class _Run:
         self._most = 4 * int(parameters["MaxConcurrentTransforms"])
         self._limit = 1_000_000 * int(parameters["MaxPayloadInMB"])
         self._single = parameters["BatchStrategy"] == "SINGLE_RECORD"
+        self._room = Room(parameters["MaxConcurrentTransforms"])
         self._pool = ThreadPoolExecutor(parameters["MaxConcurrentTransforms"], thread_name_prefix="transform")
 
     def give_up(self) -> None:
@@ -214,22 +221,36 @@ class _Run:
             "content-type": self._job.content_type or content_type_of(body, name),
             "accept": self._job.accept,
         }
-        for retries_left in reversed(range(RETRIES + 1)):
+        try:
+            with self._room.enter():
+                return self._ask(body, headers)
+        except _LostError:
+            with self._room.enter(alone=True):
+                return self._ask(body, headers)
+
+    def _ask(self, body: bytes, headers: dict[str, str]) -> httpx.Response:
+        """The answer, asked for again while the server refuses, and as long as it starts. Raises TransformFailed."""
+        retries_left, deadline = RETRIES, time.monotonic() + START_SECONDS
+        while True:
             answer = self._post(body, headers)
             if answer.is_success:
                 return answer
-            if answer.status_code not in (429, 503) or self._stopped.is_set():
-                break
-            if retries_left:
-                self._stopped.wait(_pause(answer))
-        raise TransformFailed(read_error(answer.status_code, answer.content).message)
+            error = read_error(answer.status_code, answer.content)
+            if is_lost(error):
+                raise _LostError(error.message)
+            is_starting = error.retryable and error.state is not None and time.monotonic() < deadline
+            may_retry = answer.status_code in (429, 503) and not self._stopped.is_set()
+            if not may_retry or not (retries_left or is_starting):
+                raise TransformFailed(error.message)
+            retries_left -= not is_starting
+            self._stopped.wait(_pause(answer))
 
     def _post(self, body: bytes, headers: dict[str, str]) -> httpx.Response:
         try:
             return self._client.post("/invocations", content=body, headers=headers)
         except httpx.TransportError as error:
             self._endpoint.check_alive()
-            raise TransformFailed(f"The server did not answer: {error or type(error).__name__}.") from None
+            raise _LostError(f"The server did not answer: {error or type(error).__name__}.") from None
 
     def _settle(self, output: _Output, answer: Future[httpx.Response] | None) -> None:
         """Adds an answer to its output, or stores the output that is complete."""

@@ -15,7 +15,7 @@ import httpx
 
 from pixelserve.errors import FetchFailed, FetchRefused, FetchTooLarge
 from pixelserve.net.guard import GuardedBackend, Resolver, look_up
-from pixelserve.net.waiting import WAITING
+from pixelserve.net.waiting import WAITING, Check
 from pixelserve.settings import Settings
 
 LONGEST_URL = 8_192
@@ -45,10 +45,10 @@ def fetch(
     try:
         if not settings.fetch:
             raise FetchRefused("This endpoint fetches no URLs. Send the image as the body, or in Base64 as img.")
-        with WAITING.get()():
+        with WAITING.get()() as check:
             if url.startswith("s3://"):
-                return _fetch_s3(url, settings)
-            return _fetch_http(url, settings, resolve, ssl_context or _system_trust())
+                return _fetch_s3(url, settings, check)
+            return _fetch_http(url, settings, resolve, ssl_context or _system_trust(), check)
     except (FetchRefused, FetchFailed, FetchTooLarge) as error:
         error.param = "url"
         raise
@@ -59,7 +59,7 @@ def _system_trust() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-def _fetch_http(url: str, settings: Settings, resolve: Resolver, ssl_context: ssl.SSLContext) -> bytes:
+def _fetch_http(url: str, settings: Settings, resolve: Resolver, ssl_context: ssl.SSLContext, check: Check) -> bytes:
     try:
         first = parse_url(url)
     except httpx.InvalidURL as error:
@@ -68,6 +68,7 @@ def _fetch_http(url: str, settings: Settings, resolve: Resolver, ssl_context: ss
         allow_private=settings.fetch_allow_private,
         deadline=time.monotonic() + settings.fetch_timeout,
         resolve=resolve,
+        check=check,
     )
     client = httpx.Client(
         transport=_Transport(httpcore.ConnectionPool(ssl_context, network_backend=backend), settings.fetch_timeout),
@@ -200,7 +201,7 @@ def _explained(host: str, seconds: float) -> Iterator[None]:
         raise FetchFailed(f"{host} could not be fetched: the connection failed.") from error
 
 
-def _fetch_s3(url: str, settings: Settings) -> bytes:
+def _fetch_s3(url: str, settings: Settings, check: Check) -> bytes:
     if len(url) > LONGEST_URL or not url.isprintable():
         raise FetchRefused("The S3 URL is too long or holds characters that no key has.")
     bucket, _, key = url.removeprefix("s3://").partition("/")
@@ -225,6 +226,7 @@ def _fetch_s3(url: str, settings: Settings) -> bytes:
                 raise _too_large(settings)
             blocks = []
             for block in answer["Body"].iter_chunks(_BLOCK):
+                check()
                 if time.monotonic() > deadline:
                     raise TimeoutError
                 blocks.append(block)

@@ -9,17 +9,22 @@ serve credentials.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
+from typing import Any, TypeVar
 
 import httpcore
 
 from pixelserve.errors import FetchFailed, FetchRefused
+from pixelserve.net.waiting import Check, ignore
+
+T = TypeVar("T")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -58,9 +63,12 @@ ISATAP = 0x5EFE
 """Bits 32 to 63 of an IPv6 address that ends in an IPv4 one (RFC 5214), but for two flags."""
 
 _BLOCK = 1 << 14
-_LOOK_UPS = ThreadPoolExecutor(16, thread_name_prefix="look-up")
-"""Looking up a name has no time-out of its own, so a caller waits for a thread. One that gives up cancels: what has
-not begun by then never runs."""
+_STEPS = ThreadPoolExecutor(256, thread_name_prefix="network")
+"""Steps that cannot be given up, such as looking up a name, which has no time-out of its own: a caller waits for a
+thread. One that gives up cancels: what has not begun by then never runs. So many, since a name server that never
+answers holds each for half a minute."""
+_LOOK_SECONDS = 0.25
+"""A wait is given up so soon after nobody wants it any more."""
 
 
 def is_allowed(address: Address, allow_private: bool) -> bool:
@@ -138,13 +146,16 @@ def _turns(addresses: Sequence[str], deadline: float) -> Iterator[tuple[str, flo
 class _Guard:
     """What the two backends share. `deadline` is a value of `time.monotonic()`: a backend is for one use."""
 
-    def __init__(self, *, allow_private: bool, deadline: float, resolve: Resolver = look_up) -> None:
+    def __init__(
+        self, *, allow_private: bool, deadline: float, resolve: Resolver = look_up, check: Check = ignore
+    ) -> None:
         self._allow_private = allow_private
         self._deadline = deadline
         self._resolve = resolve
+        self._check = check
 
     def _look_up(self, host: str, port: int) -> Future[list[str]]:
-        return _LOOK_UPS.submit(find_addresses, host, port, self._allow_private, self._resolve)
+        return _STEPS.submit(find_addresses, host, port, self._allow_private, self._resolve)
 
     def _connect_deadline(self, timeout: float | None) -> float:
         return time.monotonic() + _seconds_left(self._deadline, timeout, httpcore.ConnectTimeout)
@@ -155,7 +166,7 @@ class GuardedBackend(_Guard, httpcore.NetworkBackend):
 
     Each step gets the lesser of its own time-out and what is left, so one byte a second is not progress. Where a
     host has several addresses, each is tried in its turn. `connect_tcp` raises FetchRefused, FetchFailed for a host
-    without an address, and what httpcore's own backend raises.
+    without an address, and what httpcore's own backend raises. What `check` raises ends every step.
     """
 
     def connect_tcp(
@@ -169,34 +180,36 @@ class GuardedBackend(_Guard, httpcore.NetworkBackend):
         deadline = self._connect_deadline(timeout)
         network = httpcore.SyncBackend()
         failure: Exception = httpcore.ConnectError("There is no address to connect to.")
-        for address, seconds in _turns(self._addresses(host, port, deadline), deadline):
+        addresses = _await(self._look_up(host, port), deadline, self._check)
+        for address, seconds in _turns(addresses, deadline):
             try:
-                stream = network.connect_tcp(address, port, seconds, local_address, socket_options)
+                stream = _await_stream(
+                    partial(network.connect_tcp, address, port, seconds, local_address, socket_options),
+                    deadline,
+                    self._check,
+                )
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
             else:
-                return _GuardedStream(stream, self._deadline)
+                return _GuardedStream(stream, self._deadline, self._check)
         raise failure
-
-    def _addresses(self, host: str, port: int, deadline: float) -> list[str]:
-        looking_up = self._look_up(host, port)
-        try:
-            return looking_up.result(_seconds_left(deadline, None, httpcore.ConnectTimeout))
-        except TimeoutError as error:
-            raise httpcore.ConnectTimeout("The host is still being looked up.") from error
-        finally:
-            looking_up.cancel()
 
 
 class _GuardedStream(httpcore.NetworkStream):
     """A stream that ends at the deadline."""
 
-    def __init__(self, stream: httpcore.NetworkStream, deadline: float) -> None:
+    def __init__(self, stream: httpcore.NetworkStream, deadline: float, check: Check) -> None:
         self._stream = stream
         self._deadline = deadline
+        self._check = check
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, _seconds_left(self._deadline, timeout, httpcore.ReadTimeout))
+        until = time.monotonic() + _seconds_left(self._deadline, timeout, httpcore.ReadTimeout)
+        while True:
+            self._check()
+            left = _seconds_left(until, None, httpcore.ReadTimeout)
+            with contextlib.suppress(httpcore.ReadTimeout):
+                return self._stream.read(max_bytes, min(left, _LOOK_SECONDS))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         for start in range(0, len(buffer), _BLOCK):  # what is written in parts gets the time-out anew for each
@@ -207,13 +220,44 @@ class _GuardedStream(httpcore.NetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
         left = _seconds_left(self._deadline, timeout, httpcore.ConnectTimeout)
-        return _GuardedStream(self._stream.start_tls(ssl_context, server_hostname, left), self._deadline)
+        stream = _await_stream(
+            partial(self._stream.start_tls, ssl_context, server_hostname, left), self._deadline, self._check
+        )
+        return _GuardedStream(stream, self._deadline, self._check)
 
     def close(self) -> None:
         self._stream.close()
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
+
+
+def _await(step: Future[T], deadline: float, check: Check) -> T:
+    """The result of a step. Raises ConnectTimeout at the deadline, and what `check` raises."""
+    try:
+        while True:
+            left = _seconds_left(deadline, None, httpcore.ConnectTimeout)
+            done, _ = wait([step], min(left, _LOOK_SECONDS))
+            if done:
+                return step.result()
+            check()
+    finally:
+        step.cancel()
+
+
+def _await_stream(step: Callable[[], httpcore.NetworkStream], deadline: float, check: Check) -> httpcore.NetworkStream:
+    """The stream that a step opens; one that comes after it was given up is closed."""
+    opening = _STEPS.submit(step)
+    try:
+        return _await(opening, deadline, check)
+    except BaseException:
+        opening.add_done_callback(_close_late)
+        raise
+
+
+def _close_late(opening: Future[httpcore.NetworkStream]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
 
 
 class AsyncGuardedBackend(_Guard, httpcore.AsyncNetworkBackend):

@@ -113,7 +113,13 @@ def _parts(body: Any, function: str) -> Sequence[Buffer]:
 
 
 def _contiguous(part: Buffer) -> Buffer:
-    return bytes(part) if isinstance(part, memoryview) and not part.c_contiguous else part
+    """The part as it can be sent: a view of anything but bytes in a row is copied."""
+    if not isinstance(part, memoryview):
+        return part
+    try:
+        return part.cast("B")
+    except (TypeError, ValueError):  # it has gaps, no elements, or elements of the other byte order
+        return bytes(part)
 
 
 def _buffers(pieces: Iterator[Any], function: str) -> Iterator[Buffer]:

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pixelserve.wire import parse_json
+
 Array = NDArray[Any]
 
 LARGEST_UNPACKED = 32
@@ -83,7 +85,7 @@ def _check_unpacked(size: int, source: int) -> None:
 
 def read_json(data: bytes) -> Any:
     """Raises ValueError for what is no JSON. NaN and infinities are taken, as Python writes them."""
-    return json.loads(data)
+    return parse_json(data)
 
 
 def read_json_lines(text: str) -> list[Any]:
@@ -91,7 +93,7 @@ def read_json_lines(text: str) -> list[Any]:
     values = []
     for number, line in enumerate(text.splitlines(), start=1):
         try:
-            values += [json.loads(line)] if line.strip() else []
+            values += [parse_json(line)] if line.strip() else []
         except ValueError as error:
             raise ValueError(f"line {number}: {error}") from error
     return values

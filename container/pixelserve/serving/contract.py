@@ -11,7 +11,16 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from pixelserve import wire
-from pixelserve.errors import BadRequest, ClientGone, MethodNotAllowed, NotFound, PixelserveError, QueueFull
+from pixelserve.callers import Arrivals
+from pixelserve.errors import (
+    BadRequest,
+    ClientGone,
+    Forbidden,
+    MethodNotAllowed,
+    NotFound,
+    PixelserveError,
+    QueueFull,
+)
 from pixelserve.machine import cores
 from pixelserve.media_types import JSON
 from pixelserve.observe import AccessLog, Attributes, Metrics, Trace, log_failure, metrics, tracing
@@ -58,7 +67,11 @@ class Contract(ABC):
         self._settings = settings
         self._metrics = process_metrics
         self._access_log = AccessLog()
-        self._arriving = 0
+        most = settings.max_body_bytes
+        self._arrivals = Arrivals(
+            settings.silence_seconds, settings.arrival_rate, most, most * settings.queue_length, QueueFull
+        )
+        self._is_local = settings.host.startswith(wire.DESCRIPTOR) or wire.is_loopback(settings.host)
         self._ping_failure = ""
         self._routes = {
             "/ping": ("GET", self._ping),
@@ -108,6 +121,7 @@ class Contract(ABC):
         request_id = _request_id(headers)
         error: PixelserveError | None = None
         try:
+            self._refuse_web_pages(scope)
             route = self._route(scope)
             answer = await route(caller, headers, request_id, trace, receive)
         except PixelserveError as raised:
@@ -144,6 +158,11 @@ class Contract(ABC):
             self._access_log.add(path="/ping", status=error.status, reason=error.message)
         self._ping_failure = "" if error is None else error.message
 
+    def _refuse_web_pages(self, scope: Any) -> None:
+        """Raises Forbidden for what a browser sends on behalf of a page from elsewhere to a server of this machine."""
+        if self._is_local and wire.is_from_web_page(scope):
+            raise Forbidden("Web pages may not call this server. Call it as 127.0.0.1 or localhost.")
+
     def _route(self, scope: Any) -> Route:
         path = scope["path"]
         try:
@@ -173,17 +192,10 @@ class Contract(ABC):
         )
         return await self.infer(caller, body, context)
 
-    async def _read_body(self, headers: RequestHeaders, receive: Any) -> bytes:
-        """The body, while all that are arriving fit in the memory that a full queue would take. Raises QueueFull."""
-        limit = self._settings.max_body_bytes
-        size = min(limit, int(headers.get(b"content-length", limit)))
-        if self._arriving + size > limit * self._settings.queue_length:
-            raise QueueFull("Too many bodies are arriving at once. Try again in a second.", retry_after=1)
-        self._arriving += size
-        try:
-            return await wire.read_body(headers, receive, limit)
-        finally:
-            self._arriving -= size
+    async def _read_body(self, headers: RequestHeaders, receive: Any, limit: int | None = None) -> bytes:
+        """The body. Raises RequestTimeout where it is slow, QueueFull where there is no room and it is the slowest."""
+        with self._arrivals.hold(receive) as arriving:
+            return await wire.read_body(headers, arriving.receive, limit or self._settings.max_body_bytes)
 
     async def _execution_parameters(self, *_request: Any) -> Answer:
         return json_answer(execution_parameters(self._settings))

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from pixelserve.net import WAITING
@@ -90,7 +91,7 @@ class PipelinedEngine(Engine):
         self._encoders.submit(self._encode_and_leave, ticket)
 
     def _decode_and_enqueue(self, ticket: Ticket) -> None:
-        WAITING.set(self._lend_place)  # of this thread alone
+        WAITING.set(partial(self._lend_place, ticket))  # of this thread alone
         with self._decoding:
             decoded = self._attempt(ticket, self._decode_step)
         if decoded:
@@ -98,12 +99,12 @@ class PipelinedEngine(Engine):
             self._device_queue.put(ticket)
 
     @contextlib.contextmanager
-    def _lend_place(self) -> Iterator[None]:
+    def _lend_place(self, ticket: Ticket) -> Iterator[Callable[[], None]]:
         """Entered by a decode thread while it waits for a network: another may decode meanwhile."""
         self._decoding.release()
         self._loop.call_soon_threadsafe(self._count_fetching, 1)
         try:
-            yield
+            yield ticket.context.check
         finally:
             self._loop.call_soon_threadsafe(self._count_fetching, -1)
             self._decoding.acquire()

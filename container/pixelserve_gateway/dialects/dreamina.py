@@ -18,7 +18,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from pixelserve.errors import BadRequest, NotFound, PixelserveError
+from pixelserve.errors import BadRequest, Forbidden, NotFound, PixelserveError
 from pixelserve.media_types import MEDIA_TYPES
 from pixelserve.observe import log_failure
 from pixelserve.schema import read_object
@@ -26,7 +26,7 @@ from pixelserve_gateway.auth import check_scope
 from pixelserve_gateway.calls import Call
 from pixelserve_gateway.desk import Desk, JobWish
 from pixelserve_gateway.dialects.dreamina_drafts import CUTOUT, STORE, as_list, image_id, read_draft
-from pixelserve_gateway.errors import Forbidden, RateLimited, Unauthorized
+from pixelserve_gateway.errors import RateLimited, Unauthorized
 from pixelserve_gateway.jobs import Job, JobState
 
 DIALECT = "dreamina"

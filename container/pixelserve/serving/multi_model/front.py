@@ -46,7 +46,6 @@ from pixelserve.serving.contract import ATTRIBUTES, REQUEST_ID, Caller, Contract
 from pixelserve.serving.multi_model.model import Model, size_of
 from pixelserve.serving.native import Acceptor, Board, Host, open_listener
 from pixelserve.settings import Settings
-from pixelserve.wire import read_body
 
 logger = logging.getLogger("pixelserve.models")
 
@@ -129,7 +128,7 @@ class Models(Contract):
         self, _caller: Caller, headers: RequestHeaders, _request_id: str, _trace: Trace, receive: Any
     ) -> Answer:
         try:
-            order = json.loads(await read_body(headers, receive, ORDER_BYTES))
+            order = json.loads(await self._read_body(headers, receive, ORDER_BYTES))
             name, url = order["model_name"], order["url"]
         except (ValueError, KeyError, TypeError, RecursionError):
             raise BadRequest('Send {"model_name": NAME, "url": FOLDER} as JSON.') from None

@@ -1,7 +1,7 @@
 """Messages between the supervisor and a worker: one packet each on a SOCK_SEQPACKET pair.
 
 To the worker: CONNECTION (slot, with the accepted socket), DRAIN. From it: READY, FAILED (state, text), CLOSED (slot),
-RETURNED (slot: the connection is idle, and the supervisor has it again).
+RETURNED (slot: the connection is idle, and the supervisor has it again), MISSED (slot: the socket did not come along).
 
 A packet is a byte of kind, four of slot, one of state (its place in `State`, 255 for none), and text.
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from pixelserve.errors import State
 
-CONNECTION, DRAIN, READY, FAILED, CLOSED, RETURNED = range(6)
+CONNECTION, DRAIN, READY, FAILED, CLOSED, RETURNED, MISSED = range(7)
 _HEAD = struct.Struct("!BIB")
 _STATES = tuple(State)
 _NO_STATE = 255
@@ -51,7 +51,7 @@ def send(
 
 
 def receive(link: socket.socket) -> Message | None:
-    """The next message, None when the other side is gone."""
+    """The next message, None when the other side is gone. A process without free descriptors gets no socket with it."""
     try:
         packet, descriptors, _flags, _address = socket.recv_fds(link, _HEAD.size + _MOST_TEXT, 1)
     except OSError:

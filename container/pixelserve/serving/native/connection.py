@@ -9,30 +9,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import time
-import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from email.utils import formatdate
 from functools import partial
 from typing import Any
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from pixelserve.errors import BadRequest, HeadTooLarge, PixelserveError
+from pixelserve import callers
+from pixelserve.errors import PixelserveError
 from pixelserve.serving.answers import Buffer
 from pixelserve.serving.native.board import ANSWERING, BUSY, IDLE, TAKEN, Board
 from pixelserve.settings import Settings
-from pixelserve.wire import HEAD_BYTES, closing_answer
 
 RETURN_SECONDS = 0.1
 """A connection that is idle for this long goes back to the process that accepted it, which can answer when this one
 cannot."""
 JOINED_BYTES = 16_384
 """A larger body is not copied to be written together with its head."""
-_SWEEPS = 6
-"""Looks at each connection in the time in which a silent one is cut off."""
 
 App = Callable[["Connection", Any, Any, Any], Awaitable[None]]
 
@@ -56,7 +51,8 @@ class Host:
         self.board = board
         self.closed = closed
         self.returned = returned
-        self.silence_seconds = settings.silence_seconds
+        self.seconds = settings.silence_seconds
+        self.rate = settings.arrival_rate
         self.draining = False
         self.state = ServerState()
         self.config = Config(
@@ -72,18 +68,10 @@ class Host:
         self._loop = asyncio.get_running_loop()
         self._adoptions: set[asyncio.Task[Any]] = set()
         self._set_date()
-        self._sweep()
 
     def _set_date(self) -> None:
         self.state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
         self._loop.call_later(1.0, self._set_date)
-
-    def _sweep(self) -> None:
-        """Cuts off the connections whose callers have fallen silent."""
-        for connection in list(self.state.connections):
-            assert isinstance(connection, Connection)
-            connection.check_progress()
-        self._loop.call_later(self.silence_seconds / _SWEEPS, self._sweep)
 
     def adopt(self, accepted: socket.socket, slot: int) -> None:
         """Serves HTTP on an accepted socket until it closes."""
@@ -145,11 +133,13 @@ class _AnswerTransport:
         self._under.close()
 
 
-class Connection(HttpToolsProtocol):
+class Connection(callers.Connection):
     """Marks on the board what it is doing, and tells the request in work when its caller has gone."""
 
     def __init__(self, host: Host, slot: int) -> None:
-        super().__init__(host.config, host.state, {})
+        super().__init__(
+            host.seconds, host.rate, host.board.slots, config=host.config, server_state=host.state, app_state={}
+        )
         self.host = host
         self.slot = slot
         self.app = partial(host.app, self)
@@ -157,69 +147,39 @@ class Connection(HttpToolsProtocol):
             self.timeout_keep_alive = RETURN_SECONDS  # type: ignore[assignment]  # uvicorn's own is in whole seconds
         self._is_returned = False
         self._on_caller_gone: Callable[[], None] | None = None
-        self._moved = time.monotonic()
-        self._unsent = 0
-        self._head_bytes = 0
-        self._in_head = self._in_request = False
+        self._in_request = False
         self._answer: _AnswerTransport | None = None
 
     def data_received(self, data: bytes) -> None:
         if not self._in_request:
             data = data.lstrip(b"\r\n")  # empty lines before a request mean nothing (RFC 9112, 2.2)
             if not data:
-                if self.timeout_keep_alive_task is None and (self.cycle is None or self.cycle.response_complete):
-                    self._await_request()
                 return
-        state = self.host.board[self.slot]
-        if state == TAKEN:
-            self.transport.abort()
-            return
-        if state == IDLE:
-            self.host.board[self.slot] = BUSY
-        self._moved = time.monotonic()
+        if not self.transport.is_closing():
+            state = self.host.board[self.slot]
+            if state == TAKEN:
+                self.transport.abort()
+                return
+            if state == IDLE:
+                self.host.board[self.slot] = BUSY
         super().data_received(data)
-        if self._in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES:
-                self._refuse(HeadTooLarge(f"The request line and headers are larger than {HEAD_BYTES:,} bytes."))
 
     def on_message_begin(self) -> None:
-        self._in_head = self._in_request = True
-        self._head_bytes = 0
+        self._in_request = True
         super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        self._in_head = False
-        super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         self._in_request = False
         super().on_message_complete()
 
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(BadRequest(msg))
-
     def _refuse(self, error: PixelserveError) -> None:
-        """Answers what is not a request of HTTP, and closes."""
-        self.transport.write(closing_answer(error, uuid.uuid4().hex))
-        self.transport.close()
-
-    def check_progress(self) -> None:
-        """Called every few seconds; cuts the connection when its caller has done nothing for too long."""
-        unsent = self.transport.get_write_buffer_size()
-        in_body = self.cycle is not None and self.cycle.more_body and not self.cycle.response_complete
-        receiving = self.cycle is None or in_body or self._in_head
-        if unsent != self._unsent or not (unsent or receiving):
-            self._unsent = unsent
-            self._moved = time.monotonic()
-        elif time.monotonic() - self._moved > self.host.silence_seconds:
-            self._is_returned = False
-            self.transport.abort()
+        self.host.board[self.slot] = ANSWERING
+        super()._refuse(error)
 
     @property
     def is_draining(self) -> bool:
-        """Whether the next answer is the last one on this connection."""
-        return self.host.draining
+        """Whether the next answer is the last one on this connection, as one is that comes before the whole body."""
+        return self.host.draining or self.is_body_coming
 
     def abort(self) -> None:
         """Cuts the connection in the middle of an answer."""
@@ -266,11 +226,13 @@ class Connection(HttpToolsProtocol):
 
     def timeout_keep_alive_handler(self) -> None:
         """uvicorn calls it when the connection has been idle for a while, or its answer is on the way still."""
+        if self.transport.is_closing():
+            return
         if self.host.returned is not None and (self.host.draining or self.transport.get_write_buffer_size()):
             if not self.host.draining:
                 self._await_request()
             return
-        self._is_returned = self.host.returned is not None and not self.transport.is_closing()
+        self._is_returned = self.host.returned is not None
         super().timeout_keep_alive_handler()  # closes this process's copy of the socket, which ends nothing
 
     def _await_request(self) -> None:

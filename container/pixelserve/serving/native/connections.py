@@ -18,7 +18,7 @@ from pixelserve.serving.native import channel
 from pixelserve.serving.native.acceptor import Acceptor
 from pixelserve.serving.native.board import ANSWERING, BUSY, IDLE, TAKEN, Board
 from pixelserve.serving.native.connection import Host
-from pixelserve.serving.native.lobby import LOST, OVERDUE, UNREAD, Lobby, answer_instead
+from pixelserve.serving.native.lobby import FULL, LOST, OVERDUE, UNREAD, Lobby, answer_instead
 from pixelserve.serving.native.waiting import WaitingConnections, first_bytes, hang_up
 from pixelserve.settings import Settings
 
@@ -98,6 +98,12 @@ class Connections:
         """A worker's connection has ended."""
         worker.slots.pop(slot, None)
         self._free(slot)
+
+    def refuse(self, worker: Worker, slot: int) -> None:
+        """A worker could not take a connection."""
+        if slot in self._sockets:
+            self._answer_instead(slot, FULL)
+        self.release(worker, slot)
 
     def take_back(self, worker: Worker, slot: int) -> None:
         """A worker's connection is idle: it waits for its next request, unless the server is ending."""

@@ -8,12 +8,14 @@ import logging
 import os
 import socket
 from collections.abc import Callable
+from typing import Any
 
-from pixelserve.errors import DeadlineExceeded, NotReady, PixelserveError, Unavailable, WorkerLost
+from pixelserve.callers import Arrivals
+from pixelserve.errors import ClientGone, DeadlineExceeded, NotReady, PixelserveError, Unavailable, WorkerLost
 from pixelserve.observe import Metrics
 from pixelserve.serving.answers import Answer
 from pixelserve.serving.context import Context
-from pixelserve.serving.contract import READY, Caller, Contract
+from pixelserve.serving.contract import READY, Caller, Contract, RequestHeaders
 from pixelserve.serving.native.waiting import hang_up
 from pixelserve.settings import Settings
 from pixelserve.wire import closing_answer
@@ -32,6 +34,7 @@ class Lobby(Contract):
 
     def __init__(self, settings: Settings, process_metrics: Metrics, reason: Callable[[], Unavailable | None]) -> None:
         super().__init__(settings, process_metrics)
+        self._arrivals = Arrivals(settings.silence_seconds, settings.arrival_rate, 0, 0, NotReady)
         self._reason = reason
 
     def ping(self) -> Answer:
@@ -43,11 +46,25 @@ class Lobby(Contract):
     def check_room(self) -> None:
         """The reason comes after the body: it closes the connection, which would cut off a body on its way."""
 
+    async def _read_body(self, headers: RequestHeaders, receive: Any, limit: int | None = None) -> bytes:
+        """Reads the body and keeps nothing of it, so that its sender gets to read the reason."""
+        dropped = 0
+        with self._arrivals.hold(receive) as arriving:
+            while dropped <= 4 * self._settings.max_body_bytes:
+                message = await arriving.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGone("The client closed the connection before the whole body was there.")
+                dropped += len(message["body"])
+                if not message.get("more_body", False):
+                    break
+        return b""
+
     async def infer(self, caller: Caller, body: bytes, context: Context) -> Answer:
         raise self._reason() or NotReady("No worker could take it at once. Send it again.", retry_after=1)
 
 
 UNREAD = NotReady("The handler has stopped its worker, which has not read this request. Send it again.", retry_after=1)
+FULL = Unavailable("The worker has too many files open to take this connection. Send it again.", retry_after=1)
 LOST = WorkerLost("The worker ended while it had this request. Send it again.", retry_after=1)
 OVERDUE = DeadlineExceeded(
     "No answer in time: the handler holds the interpreter's lock. Send a smaller input, or try again under less load.",

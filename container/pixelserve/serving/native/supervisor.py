@@ -21,7 +21,7 @@ from typing import Any
 
 import uvloop
 
-from pixelserve.errors import Draining, NotReady, PixelserveError, State, Unavailable, WorkerLost
+from pixelserve.errors import Draining, NotReady, PixelserveError, State, Unavailable
 from pixelserve.machine import gpus
 from pixelserve.observe import metrics
 from pixelserve.processes import Stop, describe_ending, reap_orphans, state_of_ending, worker_environment
@@ -123,6 +123,8 @@ class Supervisor:
             self._connections.release(worker, message.slot)
         elif message.kind == channel.RETURNED:
             self._connections.take_back(worker, message.slot)
+        elif message.kind == channel.MISSED:
+            self._connections.refuse(worker, message.slot)
         elif message.kind == channel.FAILED:
             worker.has_said_why = True
             reason = f"The model did not load: {message.text}"
@@ -155,9 +157,8 @@ class Supervisor:
         pause = min(LONGEST_PAUSE, 0.1 * 4 ** (failures - 1))
         logger.error("worker %d ended (%s); the next starts in %.1f s", worker.index, how, pause)
         if worker.ready:
-            self._reasons[worker.index] = WorkerLost(
-                f"The worker ended ({how}); another is being started.", retry_after=2
-            )
+            reason = f"The worker ended ({how}); another is being started."
+            self._reasons[worker.index] = NotReady(reason, state=State.WORKER_LOST, retry_after=2)
         elif not worker.has_said_why:
             reason = f"The model did not load: the worker ended while loading ({how})."
             self._reasons[worker.index] = NotReady(reason, state=state_of_ending(code))

@@ -52,6 +52,8 @@ async def serve(link: socket.socket, board: Board, index: int, is_retry: bool, t
         message = channel.receive(link)
         if message is None:
             os._exit(0)  # the supervisor is gone: nobody accepts for us any more
+        elif message.kind == channel.CONNECTION and message.connection is None:
+            channel.send(link, channel.MISSED, slot=message.slot)
         elif message.connection is not None:
             host.adopt(message.connection, message.slot)
         elif message.kind == channel.DRAIN and not drain.done():

@@ -7,26 +7,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import struct
 import uuid
 from typing import Any, cast
 
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from pixelserve.errors import BadRequest, HeadTooLarge, PixelserveError, Unavailable
+from pixelserve.errors import BadRequest, HeadTooLarge, PixelserveError, RequestTimeout, Unavailable
 from pixelserve.wire import HEAD_BYTES, closing_answer
-from pixelserve_gateway.errors import RequestTimeout
 
-logger = logging.getLogger("pixelserve_gateway")
+logger = logging.getLogger("pixelserve.callers")
 
 LINGER_SECONDS = 5.0
 """For reading and dropping what a caller still sends after its answer: a connection closed before would lose that."""
 _RETRY_SECONDS = 1
+_AT_ONCE = struct.pack("ii", 1, 0)
+"""Of SO_LINGER: the kernel keeps nothing of an answer either."""
+_VERSIONS = ("1.1", "1.0")
+_UPGRADE = (b"connection", b"upgrade", b"http2-settings")
+"""Headers that ask for another protocol."""
 
 
 class Connection(HttpToolsProtocol):
     """One of at most `most`. A further one takes the place of one that is idle; else as many get 503, and more nothing.
 
-    A head must be there within `seconds`, and an answer be read at `rate` bytes a second, looked at so often.
+    A head must be there within `seconds`, and an answer be read at `rate` bytes a second, looked at so often. Offers of
+    another protocol are declined by going on with this one (RFC 9110, 7.8).
     """
 
     def __init__(self, seconds: float, rate: int, most: int, **given: Any) -> None:
@@ -43,6 +52,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._lingering = _LingeringTransport(transport, self)
         super().connection_made(cast("asyncio.Transport", self._lingering))
+        self.flow = _Flow(self)
         if len(self.connections) > 2 * self._most:
             self.transport.abort()
         elif len(self.connections) > self._most and not self._close_idle():
@@ -70,12 +80,32 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():  # what comes after the last answer
             return
-        if self._head_timer is None and self.is_idle:
-            self._await_head()
         self._unparsed += len(data)
-        super().data_received(data)
-        if self._unparsed > HEAD_BYTES and not self.transport.is_closing():
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except HttpParserUpgrade as upgrade:
+            self._decline_upgrade(data[upgrade.args[0] :])
+        except HttpParserError:
+            self._refuse(BadRequest("This is no request of HTTP/1.1."))
+        if self.transport.is_closing():
+            return
+        if self._unparsed > HEAD_BYTES:
             self._refuse(HeadTooLarge(f"The request line and headers are larger than {HEAD_BYTES:,} bytes."))
+        elif self.is_idle and self._head_timer is None:
+            self._await_head()
+
+    def _decline_upgrade(self, rest: bytes) -> None:
+        """Reads the request again without its offer; `rest` is what came after its head."""
+        kept = [(name, value) for name, value in self.headers if name not in _UPGRADE]
+        if any(name == b"connection" and b"close" in value.lower() for name, value in self.headers):
+            kept.append((b"connection", b"close"))
+        version = self.parser.get_http_version().encode()
+        lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, version)]
+        lines += [b"%s: %s" % field for field in kept]
+        self.parser = HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
+        self.data_received(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
 
     @property
     def is_idle(self) -> bool:
@@ -88,9 +118,9 @@ class Connection(HttpToolsProtocol):
         return self._working is not None and self._working.response_complete and not self._unparsed
 
     @property
-    def is_answered_early(self) -> bool:
-        """Whether the rest of a request's body is on its way that nobody wants any more."""
-        return self._working is not None and self._working.response_complete and self._working.more_body
+    def is_body_coming(self) -> bool:
+        """Whether the rest of the body of the request in work, or of the last one, is on its way."""
+        return self._working is not None and self._working.more_body
 
     def _end_work(self) -> None:
         """Lets the request in work know that its caller has gone; uvicorn tells the last one that was sent."""
@@ -116,6 +146,10 @@ class Connection(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if self.parser.get_http_version() not in _VERSIONS:
+            raise ValueError("another version")  # the parser refuses the request then
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            return  # it is read again without the offer
         self._in_head = False
         self._unparsed = 0
         if self._head_timer is not None:
@@ -131,10 +165,8 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._unparsed = 0
-        super().on_message_complete()
-
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(BadRequest(msg))
+        if not self._in_head:
+            super().on_message_complete()
 
     def _refuse(self, error: PixelserveError) -> None:
         """Answers what has not become a whole request, and closes."""
@@ -153,31 +185,46 @@ class Connection(HttpToolsProtocol):
         if self.pipeline:
             self._working = self.pipeline[-1][0]
         super().on_response_complete()
+        if self._reader_timer is None and self.transport.get_write_buffer_size():
+            self._watch_reader()  # the end of an answer that is too short for a pause
+        if self._in_head and self.is_idle and self._head_timer is None:
+            self._await_head()  # a head that has begun meanwhile
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._watch_reader()
+        if self._reader_timer is None:
+            self._watch_reader()
 
     def resume_writing(self) -> None:
         super().resume_writing()
         if self._reader_timer is not None:
             self._reader_timer.cancel()
-
-    def timeout_keep_alive_handler(self) -> None:
-        super().timeout_keep_alive_handler()
-        if self._reader_timer is None:
-            self._watch_reader()  # the end of an answer that is too short for a pause
+            self._reader_timer = None
 
     def _watch_reader(self) -> None:
         unsent = self.transport.get_write_buffer_size()
         self._reader_timer = self.loop.call_later(self._seconds, self._check_reader, unsent)
 
     def _check_reader(self, before: int) -> None:
+        self._reader_timer = None
         unsent = self.transport.get_write_buffer_size()
         if unsent and before - unsent < self._least_read:
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
             self.transport.abort()
         elif unsent:
             self._watch_reader()
+
+
+class _Flow(FlowControl):
+    """Reads nothing while whole requests wait for their turn: uvicorn would read more with each that is answered."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection.transport)
+        self._waiting = connection.pipeline
+
+    def resume_reading(self) -> None:
+        if not self._waiting:
+            super().resume_reading()
 
 
 class _LingeringTransport:
@@ -186,6 +233,7 @@ class _LingeringTransport:
     def __init__(self, under: asyncio.Transport, connection: Connection) -> None:
         self._under = under
         self._connection = connection
+        self.write = under.write
         self.timer: asyncio.TimerHandle | None = None
 
     def __getattr__(self, name: str) -> Any:
@@ -195,14 +243,14 @@ class _LingeringTransport:
         return self.timer is not None or self._under.is_closing()
 
     def close(self) -> None:
-        if self._connection.is_answered_early and not self.is_closing():
+        if self._connection.is_idle and self._connection.is_body_coming and not self.is_closing():
             self.linger()
         elif self.timer is None:
             self._under.close()
 
     def linger(self) -> None:
         """Ends the writing side; the connection drops what it reads, until its caller closes it or time is over."""
-        self._connection.flow.resume_reading()
+        FlowControl.resume_reading(self._connection.flow)
         if self._under.can_write_eof():
             self._under.write_eof()
         self.timer = self._connection.loop.call_later(LINGER_SECONDS, self._under.abort)

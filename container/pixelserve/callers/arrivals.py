@@ -4,80 +4,91 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterator
 from typing import Any
 
-from pixelserve.errors import PixelserveError, Unavailable
-from pixelserve_gateway.errors import RequestTimeout
-from pixelserve_gateway.settings import GatewaySettings
+from pixelserve.errors import PixelserveError, RequestTimeout
 
 _RETRY_SECONDS = 1
 
 
 class Arrivals:
-    """ASGI middleware around the whole gateway.
+    """The bodies that a process reads.
 
-    A body has `arrival_seconds` of the settings, and a second more for each `arrival_rate` bytes that are there; else
-    the route that reads it gets RequestTimeout. What has arrived counts until its request is answered, up to
-    `max_body_bytes` of each, since no more is kept. Beyond `body_room` the slowest on its way gets Unavailable.
-
-    An answer that comes before the whole body closes the connection.
+    A body has `seconds`, and a second more for each `rate` bytes that are there; else its reader gets RequestTimeout.
+    What has arrived counts while it is held, up to `most` bytes of each, since no more is kept. Beyond `room` bytes the
+    slowest on its way is refused with `no_room`.
     """
 
-    def __init__(self, app: Any, settings: GatewaySettings) -> None:
-        self._app = app
-        self._room = settings.body_room
-        self._settings = settings
-        self._arriving: set[_Body] = set()
+    def __init__(self, seconds: float, rate: int, most: int, room: int, no_room: type[PixelserveError]) -> None:
+        self.seconds = seconds
+        self.rate = rate
+        self.most = most
+        self._room = room
+        self._no_room = no_room
+        self._arriving: set[Arriving] = set()
         self._held = 0
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http" or not _has_body(scope):
-            await self._app(scope, receive, send)
-            return
-        body = _Body(receive, self._settings)
+    @contextlib.contextmanager
+    def hold(self, receive: Any) -> Iterator[Arriving]:
+        """A body that ASGI's `receive` gives; its room is free again in the end."""
+        body = Arriving(self, receive)
         self._arriving.add(body)
-
-        async def receive_held() -> Any:
-            message = await body.receive()
-            self._make_room(body)
-            return message
-
-        async def send_closing(message: Any) -> None:
-            if message["type"] == "http.response.start" and not body.is_whole:
-                message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
-            await send(message)
-
         try:
-            await self._app(scope, receive_held, send_closing)
+            yield body
         finally:
             self._release(body)
 
-    def _make_room(self, body: _Body) -> None:
-        """Counts what has arrived of a body. Raises Unavailable where it is the slowest and there is no room."""
+    def make_room(self, body: Arriving) -> None:
+        """Counts what has arrived of a body. Raises the refusal where it is the slowest and there is no room."""
         self._held += body.count_news()
         while self._held > self._room:
-            slowest = min(self._arriving, key=_Body.rate)
+            slowest = min(self._arriving, key=Arriving.pace)
             self._release(slowest)
             slowest.refuse(
-                Unavailable("There is no room for the body now. Try again in a moment.", retry_after=_RETRY_SECONDS)
+                self._no_room("There is no room for the body now. Try again in a moment.", retry_after=_RETRY_SECONDS)
             )
         if body.refusal is not None:
             raise body.refusal
         if body.is_whole:
             self._arriving.discard(body)
 
-    def _release(self, body: _Body) -> None:
+    def _release(self, body: Arriving) -> None:
         self._arriving.discard(body)
         self._held -= body.held
         body.held = 0
 
 
-class _Body:
+class ArrivalsMiddleware:
+    """ASGI middleware around a whole application, whose bodies count until their requests are answered.
+
+    An answer that comes before the whole body closes the connection.
+    """
+
+    def __init__(self, app: Any, arrivals: Arrivals) -> None:
+        self._app = app
+        self._arrivals = arrivals
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http" or not _has_body(scope):
+            await self._app(scope, receive, send)
+            return
+        with self._arrivals.hold(receive) as body:
+
+            async def send_closing(message: Any) -> None:
+                if message["type"] == "http.response.start" and not body.is_whole:
+                    message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
+                await send(message)
+
+            await self._app(scope, body.receive, send_closing)
+
+
+class Arriving:
     """One body. `held` are the bytes of it that are counted."""
 
-    def __init__(self, receive: Any, settings: GatewaySettings) -> None:
+    def __init__(self, arrivals: Arrivals, receive: Any) -> None:
+        self._arrivals = arrivals
         self._receive = receive
-        self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._began: float | None = None
         self._size = 0
@@ -92,7 +103,7 @@ class _Body:
             return await self._receive()
         if self._began is None:
             self._began = self._loop.time()
-        seconds = self._settings.arrival_seconds + self._size / self._settings.arrival_rate
+        seconds = self._arrivals.seconds + self._size / self._arrivals.rate
         try:
             async with asyncio.timeout_at(self._began + seconds) as self._timeout:
                 message = await self._receive()
@@ -102,16 +113,17 @@ class _Body:
             ) from None
         self._size += len(message.get("body", b""))
         self.is_whole = message["type"] == "http.disconnect" or not message.get("more_body", False)
+        self._arrivals.make_room(self)
         return message
 
     def count_news(self) -> int:
         """The bytes that have come since this was last asked, and that are kept."""
         if self.refusal is not None:
             return 0
-        before, self.held = self.held, min(self._size, self._settings.max_body_bytes)
+        before, self.held = self.held, min(self._size, self._arrivals.most)
         return self.held - before
 
-    def rate(self) -> float:
+    def pace(self) -> float:
         """Bytes a second; nothing yet is not slow."""
         if self._began is None or not self._size:
             return float("inf")
