@@ -25,6 +25,7 @@ COMMANDS = {
     "up": "serve endpoints on this machine behind the SageMaker Runtime API",
     "invoke": "send a request to an endpoint, here or on AWS",
     "transform": "send the files of a folder or S3 prefix to an endpoint, as batch transform does",
+    "batch": "send up to a million images through batch transform, here or on AWS",
     "new": "write a handler to start from",
     "check": "run a handler against the contract and say what to change",
     "build": "build the container image",
@@ -40,7 +41,7 @@ COMMANDS = {
     "sweep": "find endpoints that nobody calls, and remove those that are ours",
     "cost": "say what an endpoint costs before it is deployed",
 }
-WITH_STOP = ("up", "invoke", "transform", "check", "package", "deploy", "logs", "destroy", "sweep")
+WITH_STOP = ("up", "invoke", "transform", "batch", "check", "package", "deploy", "logs", "destroy", "sweep")
 ONLY_SERVERS = ("up", "transform")
 """Those that do nothing without a server of their own."""
 EXIT_FAILED, EXIT_SIGNAL = 1, 128

@@ -13,7 +13,7 @@ What a caller of its own asks is a `Workload`:
 
 from pixelserve.lazy import exports
 from pixelserve_deploy.cost import bills, pricelist, views
-from pixelserve_deploy.cost.amounts import format_grouped, format_money, format_plain, round_half_up
+from pixelserve_deploy.cost.amounts import format_grouped, format_money, format_plain, format_short, round_half_up
 from pixelserve_deploy.cost.comparison import BreakEven, Option, compare, find_break_evens
 from pixelserve_deploy.cost.defaults import CODECS, cite_answer_sizes, find_model, load_models
 from pixelserve_deploy.cost.difference import Bill, Difference, compare_bills, read_bills
@@ -117,6 +117,7 @@ __all__ = [
     "format_grouped",
     "format_money",
     "format_plain",
+    "format_short",
     "load_books",
     "load_cases",
     "load_models",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pixelserve_deploy.deployment.destroying import Remains
     from pixelserve_deploy.deployment.facts import Facts
     from pixelserve_deploy.deployment.following import POLL_SECONDS
-    from pixelserve_deploy.deployment.inventory import Entry, list_entries, select_idle
+    from pixelserve_deploy.deployment.inventory import Entry, find_mode, list_entries, select_idle
     from pixelserve_deploy.deployment.notes import list_notes
     from pixelserve_deploy.deployment.outcome import Outcome, Status
     from pixelserve_deploy.deployment.plan import Plan, make_offline_plan, make_plan
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from pixelserve_deploy.deployment.refusals import Refusal, refuse
     from pixelserve_deploy.deployment.resolver import Action, Change, resolve
     from pixelserve_deploy.deployment.rules import Finding, check_template
-    from pixelserve_deploy.deployment.spec import EndpointSpec, Mode, Update
+    from pixelserve_deploy.deployment.spec import EndpointSpec, Mode, Update, has_gpu
     from pixelserve_deploy.deployment.steps import split_update, why_not_in_place
     from pixelserve_deploy.deployment.telling import Teller, attempt, print_checks
-    from pixelserve_deploy.deployment.templates import build_template, render
+    from pixelserve_deploy.deployment.templates import build_model, build_template, render
 else:
     __getattr__ = exports(
         __name__,
@@ -36,7 +36,7 @@ else:
             ".destroying": "Remains",
             ".facts": "Facts",
             ".following": "POLL_SECONDS",
-            ".inventory": "Entry list_entries select_idle",
+            ".inventory": "Entry find_mode list_entries select_idle",
             ".listing": "",
             ".logs": "",
             ".notes": "list_notes",
@@ -49,10 +49,10 @@ else:
             ".refusals": "Refusal refuse",
             ".resolver": "Action Change resolve",
             ".rules": "Finding check_template",
-            ".spec": "EndpointSpec Mode Update",
+            ".spec": "EndpointSpec Mode Update has_gpu",
             ".steps": "split_update why_not_in_place",
             ".telling": "Teller attempt print_checks",
-            ".templates": "build_template render",
+            ".templates": "build_model build_template render",
         },
     )
 
@@ -80,13 +80,16 @@ __all__ = [
     "Verdict",
     "Work",
     "attempt",
+    "build_model",
     "build_template",
     "check_all",
     "check_rules",
     "check_template",
     "deploying",
     "destroying",
+    "find_mode",
     "format_specs",
+    "has_gpu",
     "list_entries",
     "list_notes",
     "listing",

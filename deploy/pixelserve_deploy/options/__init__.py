@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from pixelserve.lazy import exports
 
 if TYPE_CHECKING:
-    from pixelserve_deploy.options.endpoint import add_endpoint, find_table, read_endpoint
+    from pixelserve_deploy.options.endpoint import add_endpoint, add_fields, find_table, read_endpoint, read_fields
     from pixelserve_deploy.options.inputs import check_media_type, read_input
-    from pixelserve_deploy.options.numbers import parse_number, parse_part, parse_size
+    from pixelserve_deploy.options.numbers import parse_count, parse_number, parse_part, parse_size
     from pixelserve_deploy.options.report import add_report, save_text, write_report
     from pixelserve_deploy.options.site import add_site, parse_duration
     from pixelserve_deploy.options.workload import add_simulated_workload, add_workload, read_workload
@@ -18,9 +18,9 @@ else:
     __getattr__ = exports(
         __name__,
         {
-            ".endpoint": "add_endpoint find_table read_endpoint",
+            ".endpoint": "add_endpoint add_fields find_table read_endpoint read_fields",
             ".inputs": "check_media_type read_input",
-            ".numbers": "parse_number parse_part parse_size",
+            ".numbers": "parse_count parse_number parse_part parse_size",
             ".report": "add_report save_text write_report",
             ".site": "add_site parse_duration",
             ".workload": "add_simulated_workload add_workload read_workload",
@@ -29,17 +29,20 @@ else:
 
 __all__ = [
     "add_endpoint",
+    "add_fields",
     "add_report",
     "add_simulated_workload",
     "add_site",
     "add_workload",
     "check_media_type",
     "find_table",
+    "parse_count",
     "parse_duration",
     "parse_number",
     "parse_part",
     "parse_size",
     "read_endpoint",
+    "read_fields",
     "read_input",
     "read_workload",
     "save_text",

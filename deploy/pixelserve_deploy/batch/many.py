@@ -1,0 +1,119 @@
+"""`pixelserve invoke` with many files: the way is chosen and told, and the answers lie in one folder."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from decimal import Decimal
+from typing import Any
+
+from pixelserve.errors import BadRequest
+from pixelserve.local import JobReport
+from pixelserve.media_types import essence
+from pixelserve.processes import Stop
+from pixelserve.storage import Folder
+from pixelserve_deploy import console
+from pixelserve_deploy.aws import Session
+from pixelserve_deploy.batch.errand import INPUTS, OUTPUTS, Errand, order_jobs, send_as_jobs, send_each
+from pixelserve_deploy.batch.here import show_end
+from pixelserve_deploy.batch.jobs import JobGoesOn, Jobs, Machines
+from pixelserve_deploy.batch.pricing import forecast_jobs
+from pixelserve_deploy.batch.store import open_prefix
+from pixelserve_deploy.calls import (
+    ENDINGS,
+    Choice,
+    Described,
+    Way,
+    build_body,
+    choose_accept,
+    choose_type,
+    choose_way,
+    describe_endpoint,
+    describe_load,
+    describe_price,
+    list_items,
+    load_of,
+    select_undone,
+    send_async,
+    send_here,
+    send_realtime,
+    write_record,
+    writer_of,
+)
+from pixelserve_deploy.deployment import Status
+from pixelserve_deploy.errors import UsageError
+
+TRIES = 5
+"""Of a request among many, where the endpoint is throttled or busy."""
+
+
+def send_files(arguments: argparse.Namespace, options: Mapping[str, Any], stop: Stop) -> int:
+    """Sends the files of a command line of `invoke`; the exit code. `options` are fields of every request."""
+    items = stop.run_aside(lambda: list_items(arguments.files))
+    session = Session(arguments.region, arguments.profile) if arguments.aws else None
+    found = describe_endpoint(session, arguments.endpoint.replace("_", "-")) if session else None
+    accept = arguments.accept or choose_accept((found and found.feature) or arguments.endpoint, is_picture=True)
+    target, ending = Folder(arguments.output), ENDINGS.get(essence(accept), ".out")
+
+    def build(data: bytes, name: str) -> tuple[bytes, dict[str, str]]:
+        kind = choose_type(arguments.content_type, data, name)
+        return build_body([data], kind, options, accept, as_it_is=bool(arguments.content_type))
+
+    undone = stop.run_aside(lambda: select_undone(items, target, ending, overwrite=arguments.overwrite))
+    errand = Errand(undone, target, ending, build, arguments.concurrency)
+    report = JobReport()
+    if undone and session and found:
+        try:
+            report = _send_to_aws(arguments, errand, session, found, accept, stop)
+        except JobGoesOn as error:
+            console.print_error("pixelserve invoke", error.message)
+            return int(Status.RUNNING)
+    elif undone:
+        with ExitStack() as stack:
+            report = send_each(errand, send_here(arguments.endpoint, arguments.model_dir, stack, stop), stop)
+    report.skipped = len(items) - len(undone)
+    summary = write_record(writer_of(target), report, {"endpoint": arguments.endpoint, "output": str(target)})
+    code = show_end(report, "done")
+    if arguments.json:
+        print(json.dumps(summary))
+    return code
+
+
+def _send_to_aws(
+    arguments: argparse.Namespace, errand: Errand, session: Session, found: Described, accept: str, stop: Stop
+) -> JobReport:
+    """By the way that suits, which is told before. Raises BadRequest where none does."""
+    load = load_of([item.size for item in errand.items], found.feature, arguments.seconds)
+    store = open_prefix(session.client("s3"), arguments.s3) if arguments.s3 else None
+    if arguments.way:
+        choice = Choice(Way(arguments.way), f"{describe_load(load, errand.concurrency)}; you asked for it")
+    else:
+        choice = choose_way(load, found.mode, errand.concurrency, has_store=store is not None)
+    _say(f"{choice.way.capitalize()}: {choice.why}.")
+    if choice.way is Way.REALTIME:
+        _say(describe_price(found.mode, found.instance, session.region))
+        many = {"tries": TRIES, "connections": errand.concurrency}
+        return send_each(errand, send_realtime(found.name, arguments.region, arguments.profile, **many), stop)
+    if store is None:
+        raise UsageError(f"--way {choice.way} takes the images by way of S3: give --s3 s3://BUCKET/PREFIX/")
+    if choice.way is Way.ASYNC:
+        _say(describe_price(found.mode, found.instance, session.region))
+        return send_each(errand, send_async(found.name, session, store.bucket, store.key, stop, arguments.poll), stop)
+    if arguments.set or arguments.scale:
+        raise UsageError("a batch job has no fields: leave out --set and --scale, or give --way")
+    jobs = Jobs(session, store.below(INPUTS), store.below(OUTPUTS), _say, stop, arguments.poll)
+    jobs.settle()
+    order = order_jobs(errand, store)
+    seconds = None if arguments.seconds is None else Decimal(str(arguments.seconds))
+    for line in forecast_jobs(order, found.feature, session.region, found.instance, seconds=seconds).list_lines():
+        _say(line)
+    if order.shards and not arguments.yes and not console.confirm("Start?", stop):
+        raise BadRequest("The answer was no; nothing was started.")
+    return send_as_jobs(errand, order, found.name, found.model, Machines(found.instance, accept=accept), jobs, stop)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
