@@ -445,8 +445,3 @@ def test_invoke_refuses_what_contradicts_itself(arguments, expected, capsys):
 def test_invoke_tells_a_name_that_sagemaker_does_not_take(photo, capsys):
     assert cli.main(["invoke", "a.b", str(photo), "--aws", "--region", "eu-west-1"]) == 1
     assert capsys.readouterr().err.startswith("pixelserve invoke: 'a.b' cannot be an endpoint's name")
-
-
-def test_a_folder_as_a_body_is_one_line(tmp_path, capsys):
-    assert cli.main(["invoke", "a", str(tmp_path)]) == 1
-    assert capsys.readouterr().err == f"pixelserve invoke: Cannot read {tmp_path}: Is a directory.\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from urllib.parse import quote, unquote
 
 from pixelserve.local import JobReport
 from pixelserve.processes import Stop
@@ -49,7 +50,12 @@ def send_each(errand: Errand, send: Send, stop: Stop) -> JobReport:
 
 def order_jobs(errand: Errand, store: Prefix) -> Order:
     """What jobs have to do for the files, but for what lies in the store's outputs already."""
-    return make_order({item.name: item.size for item in errand.items}, store.below(OUTPUTS).list(), LARGEST)
+    return make_order({_flatten(item.name): item.size for item in errand.items}, store.below(OUTPUTS).list(), LARGEST)
+
+
+def _flatten(name: str) -> str:
+    """The name in the store: all images lie in one folder there, so that one job takes them."""
+    return quote(name, safe="")
 
 
 def send_as_jobs(
@@ -59,16 +65,16 @@ def send_as_jobs(
 
     Images and answers stay in the store, so that the same command goes on where it ended.
     """
-    paths = {item.name: item.path for item in errand.items}
+    paths = {_flatten(item.name): item.path for item in errand.items}
     names = [name for shard in order.shards for name in shard.names]
     with console.show_items() as show:
         jobs.source.upload([(name, paths[name]) for name in names], show, stop)
     jobs.run(name, model, machines, order)
-    report = JobReport(failures=order.report.failures)
+    report = JobReport(failures={unquote(name): error for name, error in order.report.failures.items()})
     for item in errand.items:
         stop.check()
         if item.name not in report.failures:
-            answer, content_type = jobs.target.read(item.name + OUT)
+            answer, content_type = jobs.target.read(_flatten(item.name) + OUT)
             errand.target.write(item.name + errand.ending, io.BytesIO(answer), content_type)
             report.done += 1
     return report

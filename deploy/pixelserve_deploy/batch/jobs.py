@@ -30,7 +30,7 @@ BATCH_AMI = "al2-ami-sagemaker-batch-gpu-535"
 UNTYPED = "application/octet-stream"
 """A job has one content type for all its images; under this one our server looks at each."""
 ENDED = frozenset({"Completed", "Failed", "Stopped"})
-LINE = re.compile(r"\[sagemaker logs\]: (?P<object>.+): (?P<error>.+?)\s*$")
+LINE = re.compile(r"\[sagemaker logs\]: (?P<object>.+?): (?P<error>.+?)\s*$")
 """What a job's log says of an object: aws/sagemaker-python-sdk#1951 has such a line."""
 
 
@@ -84,6 +84,10 @@ def make_request(job: str, model: str, machines: Machines, target: Prefix, shard
     return request
 
 
+def count_images(number: int) -> str:
+    return f"{number:,} image{'s' * (number != 1)}"
+
+
 class Jobs:
     """The jobs of one input and output. `show` gets a line for what happens."""
 
@@ -117,7 +121,7 @@ class Jobs:
             self.target.write(STATE, f'{{"job": "{job}"}}'.encode())
             self._client.create_transform_job(**make_request(job, model, machines, self.target, shard))
             where = f" of {self.source}{shard.folder}" if shard.folder else ""
-            self._show(f"{job} ({number} of {len(order.shards)}): {len(shard.files):,} images{where}")
+            self._show(f"{job} ({number} of {len(order.shards)}): {count_images(len(shard.files))}{where}")
             told = self._follow(job)
             self._count(job, told, shard, order.report)
 

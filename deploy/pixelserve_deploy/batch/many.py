@@ -89,9 +89,9 @@ def _send_to_aws(
     load = load_of([item.size for item in errand.items], found.feature, arguments.seconds)
     store = open_prefix(session.client("s3"), arguments.s3) if arguments.s3 else None
     if arguments.way:
-        choice = Choice(Way(arguments.way), f"{describe_load(load, errand.concurrency)}; you asked for it")
+        choice = Choice(Way(arguments.way), f"{describe_load(load)}; you asked for it")
     else:
-        choice = choose_way(load, found.mode, errand.concurrency, has_store=store is not None)
+        choice = choose_way(load, found.mode, has_store=store is not None)
     _say(f"{choice.way.capitalize()}: {choice.why}.")
     if choice.way is Way.REALTIME:
         _say(describe_price(found.mode, found.instance, session.region))

@@ -35,8 +35,10 @@ class Load:
     mean_seconds: float | None
     longest_seconds: float | None
 
-    def measure_hours(self, concurrency: int) -> float | None:
-        return None if self.mean_seconds is None else self.count * self.mean_seconds / concurrency / 3600
+    @property
+    def hours(self) -> float | None:
+        """On one instance, which works on one image at a time however many requests it has."""
+        return None if self.mean_seconds is None else self.count * self.mean_seconds / 3600
 
 
 @dataclass(frozen=True)
@@ -57,36 +59,34 @@ def load_of(sizes: Sequence[int], feature: str, seconds: float | None) -> Load:
     return Load(count, total, largest, each * total / count, each * largest)
 
 
-def choose_way(load: Load, mode: Mode, concurrency: int, *, has_store: bool) -> Choice:
+def choose_way(load: Load, mode: Mode, *, has_store: bool) -> Choice:
     """The way for an endpoint of this mode; `has_store` is a place on S3, which all but real time needs.
 
     Raises BadRequest where no way takes the largest image.
     """
     own = Way.ASYNC if mode is Mode.ASYNC else Way.REALTIME
     obstacle = _find_obstacle(load, str(mode))
-    hours = load.measure_hours(concurrency)
     if obstacle is None and own is Way.ASYNC:
-        return Choice(own, f"{describe_load(load, concurrency)}; the endpoint is asynchronous")
-    long = hours is not None and hours > BATCH_HOURS
+        return Choice(own, f"{describe_load(load)}; the endpoint is asynchronous")
+    long = load.hours is not None and load.hours > BATCH_HOURS
     if obstacle is None and not (long and has_store):
         limits = MODES[str(mode)]
         within = f"none is above {limits.payload_mb} MB" + (f" or {limits.seconds} s" if load.mean_seconds else "")
         advice = ". A batch job would leave the endpoint to others: give --s3" if long else ""
-        return Choice(own, f"{describe_load(load, concurrency)}; {within}{advice}")
+        return Choice(own, f"{describe_load(load)}; {within}{advice}")
     beyond = _find_obstacle(load, "batch")
     reason = obstacle or f"more than {BATCH_HOURS} h would keep the endpoint from its other callers"
     if beyond is not None:
         raise BadRequest(f"No way takes these images: {beyond}. Send smaller ones.")
     if not has_store:
         raise BadRequest(f"Not in real time: {reason}. A batch job takes them: give --s3 s3://BUCKET/PREFIX/ for it.")
-    return Choice(Way.BATCH, f"{describe_load(load, concurrency)}; {reason}")
+    return Choice(Way.BATCH, f"{describe_load(load)}; {reason}")
 
 
-def describe_load(load: Load, concurrency: int) -> str:
-    """`1,000 images, 3.1 MB, about 4 s with 4 at once`."""
-    hours = load.measure_hours(concurrency)
-    time = "time not known (give --seconds)" if hours is None else f"about {describe_hours(hours)}"
-    return f"{load.count:,} images, {load.total / MB:,.1f} MB, {time} with {concurrency} at once"
+def describe_load(load: Load) -> str:
+    """`1,000 images, 3.1 MB, about 4 s on one instance`."""
+    time = "time not known (give --seconds)" if load.hours is None else f"about {describe_hours(load.hours)}"
+    return f"{load.count:,} image{'s' * (load.count != 1)}, {load.total / MB:,.1f} MB, {time} on one instance"
 
 
 def describe_hours(hours: float | Decimal) -> str:
@@ -103,7 +103,7 @@ def _find_obstacle(load: Load, mode: str) -> str | None:
     if load.largest > limits.payload_mb * MB:
         return f"the largest has {load.largest / MB:,.1f} MB, and {limits.title} takes {limits.payload_mb} MB"
     if load.longest_seconds is not None and load.longest_seconds > limits.seconds:
-        return f"the longest takes about {load.longest_seconds:.0f} s, and {limits.title} ends after {limits.seconds} s"
+        return f"the longest takes about {load.longest_seconds:,.0f} s, and {limits.title} ends after {limits.seconds} s"
     return None
 
 
