@@ -103,7 +103,9 @@ def _find_obstacle(load: Load, mode: str) -> str | None:
     if load.largest > limits.payload_mb * MB:
         return f"the largest has {load.largest / MB:,.1f} MB, and {limits.title} takes {limits.payload_mb} MB"
     if load.longest_seconds is not None and load.longest_seconds > limits.seconds:
-        return f"the longest takes about {load.longest_seconds:,.0f} s, and {limits.title} ends after {limits.seconds} s"
+        return (
+            f"the longest takes about {load.longest_seconds:,.0f} s, and {limits.title} ends after {limits.seconds} s"
+        )
     return None
 
 

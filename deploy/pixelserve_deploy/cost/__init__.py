@@ -44,6 +44,7 @@ from pixelserve_deploy.cost.profile import BASE64, MONTH_HOURS, RAW, UsageProfil
 from pixelserve_deploy.cost.question import Question, Workload, build_question, cite_measurement, find_measured_row
 from pixelserve_deploy.cost.refresh import Change, name_book, refresh_book
 from pixelserve_deploy.cost.sensitivity import measure_effects
+from pixelserve_deploy.cost.sharing import Sharing, share_instances
 from pixelserve_deploy.cost.simulation import Fleet, SimulationResult, simulate
 from pixelserve_deploy.cost.traces import MOST_DAYS, Trace, make_bursty, make_diurnal, read_trace
 
@@ -91,6 +92,7 @@ __all__ = [
     "PriceBook",
     "PriceMissing",
     "Question",
+    "Sharing",
     "SimulationResult",
     "Tier",
     "Trace",
@@ -135,6 +137,7 @@ __all__ = [
     "round_half_up",
     "select_images",
     "select_within",
+    "share_instances",
     "simulate",
     "views",
 ]
