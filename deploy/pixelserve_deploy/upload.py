@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pixelserve.errors import BadRequest
 from pixelserve.processes import Stop
@@ -44,8 +45,15 @@ def digest_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def list_objects(client: Client, bucket: str, prefix: str) -> dict[str, int]:
-    """Size by key of what lies below a prefix. Raises BadRequest without the bucket, and AwsError."""
+class Stored(NamedTuple):
+    """An object as S3 lists it. The tag is the MD5 of one that came whole, unless a key of KMS encrypts it."""
+
+    size: int
+    tag: str
+
+
+def list_objects(client: Client, bucket: str, prefix: str) -> dict[str, Stored]:
+    """What lies below a prefix, by key. Raises BadRequest without the bucket, and AwsError."""
     try:
         tokens = ("NextContinuationToken", "ContinuationToken")
         pages = list(client.pages("list_objects_v2", *tokens, Bucket=bucket, Prefix=prefix))
@@ -53,12 +61,17 @@ def list_objects(client: Client, bucket: str, prefix: str) -> dict[str, int]:
         if error.reason != "NoSuchBucket":
             raise
         raise BadRequest(f"There is no bucket {bucket}. `aws s3 mb s3://{bucket}` makes one.") from None
-    return {item["Key"]: item["Size"] for page in pages for item in page.get("Contents", ())}
+    items = [item for page in pages for item in page.get("Contents", ())]
+    return {item["Key"]: Stored(item["Size"], item["ETag"].strip('"')) for item in items}
 
 
-def select_missing(client: Client, bucket: str, uploads: list[Upload], there: Mapping[str, int]) -> list[Upload]:
+def select_missing(client: Client, bucket: str, uploads: list[Upload], there: Mapping[str, Stored]) -> list[Upload]:
     """Those that are not among the objects, or there with another size or content."""
-    return [upload for upload in uploads if there.get(upload.key) != upload.size or _differs(client, bucket, upload)]
+    return [
+        upload
+        for upload in uploads
+        if upload.key not in there or there[upload.key].size != upload.size or _differs(client, bucket, upload)
+    ]
 
 
 def _differs(client: Client, bucket: str, upload: Upload) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from urllib.parse import quote, unquote
 
 from pixelserve.local import JobReport
 from pixelserve.processes import Stop
@@ -16,6 +16,7 @@ from pixelserve_deploy.batch.jobs import Jobs, Machines
 from pixelserve_deploy.batch.shards import OUT, Order, make_order
 from pixelserve_deploy.batch.store import Prefix
 from pixelserve_deploy.calls import Item, Send, send_items
+from pixelserve_deploy.upload import digest_file
 
 LARGEST = 100_000_000
 """Bytes of an image at most: MaxPayloadInMB of CreateTransformJob."""
@@ -48,33 +49,42 @@ def send_each(errand: Errand, send: Send, stop: Stop) -> JobReport:
         )
 
 
-def order_jobs(errand: Errand, store: Prefix) -> Order:
-    """What jobs have to do for the files, but for what lies in the store's outputs already."""
-    return make_order({_flatten(item.name): item.size for item in errand.items}, store.below(OUTPUTS).list(), LARGEST)
+class JobErrand:
+    """An errand through jobs: in the store an image is called by its content, so that what is there is its own.
 
-
-def _flatten(name: str) -> str:
-    """The name in the store: all images lie in one folder there, so that one job takes them."""
-    return quote(name, safe="")
-
-
-def send_as_jobs(
-    errand: Errand, order: Order, name: str, model: str, machines: Machines, jobs: Jobs, stop: Stop
-) -> JobReport:
-    """Every file through jobs with a model that is there. Raises JobGoesOn on Ctrl-C, and AwsError.
-
-    Images and answers stay in the store, so that the same command goes on where it ended.
+    The answers of another model, or of another type, lie in a folder of their own.
     """
-    paths = {_flatten(item.name): item.path for item in errand.items}
-    names = [name for shard in order.shards for name in shard.names]
-    with console.show_items() as show:
-        jobs.source.upload([(name, paths[name]) for name in names], show, stop)
-    jobs.run(name, model, machines, order)
-    report = JobReport(failures={unquote(name): error for name, error in order.report.failures.items()})
-    for item in errand.items:
-        stop.check()
-        if item.name not in report.failures:
-            answer, content_type = jobs.target.read(_flatten(item.name) + OUT)
-            errand.target.write(item.name + errand.ending, io.BytesIO(answer), content_type)
+
+    def __init__(self, errand: Errand, store: Prefix, model: str, machines: Machines) -> None:
+        self._errand = errand
+        self._model = model
+        self._machines = machines
+        self.inputs = store.below(INPUTS)
+        self.outputs = store.below(
+            f"{OUTPUTS}{hashlib.sha256(f'{model} {machines.accept}'.encode()).hexdigest()[:12]}/"
+        )
+        self._keys = {item.name: digest_file(item.path) for item in errand.items}
+
+    def order(self) -> Order:
+        """What there is to do, but for what the outputs have already."""
+        sizes = {self._keys[item.name]: item.size for item in self._errand.items}
+        return make_order(sizes, self.outputs.list(), LARGEST)
+
+    def run(self, name: str, order: Order, jobs: Jobs, stop: Stop) -> JobReport:
+        """Uploads, follows the jobs, and fetches the answers. Raises JobGoesOn on Ctrl-C, and AwsError."""
+        paths = {self._keys[item.name]: item.path for item in self._errand.items}
+        keys = [key for shard in order.shards for key in shard.names]
+        with console.show_items() as show:
+            self.inputs.upload([(key, paths[key]) for key in keys], show, stop)
+        jobs.run(name, self._model, self._machines, order)
+        report = JobReport()
+        for item in self._errand.items:
+            stop.check()
+            key = self._keys[item.name]
+            if key in order.report.failures:
+                report.failures[item.name] = order.report.failures[key]
+                continue
+            answer, content_type = self.outputs.read(key + OUT)
+            self._errand.target.write(item.name + self._errand.ending, io.BytesIO(answer), content_type)
             report.done += 1
-    return report
+        return report

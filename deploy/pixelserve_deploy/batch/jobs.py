@@ -22,6 +22,8 @@ from pixelserve_deploy.calls import RECORD
 from pixelserve_deploy.deployment import has_gpu
 
 POLL_SECONDS = 15.0
+INSTANCE = "ml.g4dn.xlarge"
+"""For the model of an endpoint without instances."""
 STATE = f"{RECORD}job.json"
 MANIFESTS = f"{RECORD}manifests/"
 LOG_GROUP = "/aws/sagemaker/TransformJobs"

@@ -17,11 +17,11 @@ from pixelserve.processes import Stop
 from pixelserve.storage import Folder
 from pixelserve_deploy import console
 from pixelserve_deploy.aws import Session
-from pixelserve_deploy.batch.errand import INPUTS, OUTPUTS, Errand, order_jobs, send_as_jobs, send_each
+from pixelserve_deploy.batch.errand import Errand, JobErrand, send_each
 from pixelserve_deploy.batch.here import show_end
-from pixelserve_deploy.batch.jobs import JobGoesOn, Jobs, Machines
+from pixelserve_deploy.batch.jobs import INSTANCE, POLL_SECONDS, JobGoesOn, Jobs, Machines
 from pixelserve_deploy.batch.pricing import forecast_jobs
-from pixelserve_deploy.batch.store import open_prefix
+from pixelserve_deploy.batch.store import Prefix, open_prefix
 from pixelserve_deploy.calls import (
     ENDINGS,
     Choice,
@@ -46,8 +46,8 @@ from pixelserve_deploy.calls import (
 from pixelserve_deploy.deployment import Status
 from pixelserve_deploy.errors import UsageError
 
-TRIES = 5
-"""Of a request among many, where the endpoint is throttled or busy."""
+ASYNC_POLL = 2.0
+"""Seconds between two looks for an answer."""
 
 
 def send_files(arguments: argparse.Namespace, options: Mapping[str, Any], stop: Stop) -> int:
@@ -95,24 +95,41 @@ def _send_to_aws(
     _say(f"{choice.way.capitalize()}: {choice.why}.")
     if choice.way is Way.REALTIME:
         _say(describe_price(found.mode, found.instance, session.region))
-        many = {"tries": TRIES, "connections": errand.concurrency}
-        return send_each(errand, send_realtime(found.name, arguments.region, arguments.profile, **many), stop)
+        send = send_realtime(found.name, arguments.region, arguments.profile, connections=errand.concurrency)
+        return send_each(errand, send, stop)
     if store is None:
         raise UsageError(f"--way {choice.way} takes the images by way of S3: give --s3 s3://BUCKET/PREFIX/")
     if choice.way is Way.ASYNC:
         _say(describe_price(found.mode, found.instance, session.region))
-        return send_each(errand, send_async(found.name, session, store.bucket, store.key, stop, arguments.poll), stop)
+        poll = arguments.poll or ASYNC_POLL
+        return send_each(errand, send_async(found.name, session, store.bucket, store.key, stop, poll), stop)
+    return _send_as_jobs(
+        arguments, errand, session, found, Machines(found.instance or INSTANCE, accept=accept), store, stop
+    )
+
+
+def _send_as_jobs(
+    arguments: argparse.Namespace,
+    errand: Errand,
+    session: Session,
+    found: Described,
+    machines: Machines,
+    store: Prefix,
+    stop: Stop,
+) -> JobReport:
+    """By batch jobs, after the plan was told and agreed to."""
     if arguments.set or arguments.scale:
         raise UsageError("a batch job has no fields: leave out --set and --scale, or give --way")
-    jobs = Jobs(session, store.below(INPUTS), store.below(OUTPUTS), _say, stop, arguments.poll)
+    work = stop.run_aside(lambda: JobErrand(errand, store, found.model, machines))
+    jobs = Jobs(session, work.inputs, work.outputs, _say, stop, arguments.poll or POLL_SECONDS)
     jobs.settle()
-    order = order_jobs(errand, store)
+    order = work.order()
     seconds = None if arguments.seconds is None else Decimal(str(arguments.seconds))
-    for line in forecast_jobs(order, found.feature, session.region, found.instance, seconds=seconds).list_lines():
+    for line in forecast_jobs(order, found.feature, session.region, machines.instance, seconds=seconds).list_lines():
         _say(line)
     if order.shards and not arguments.yes and not console.confirm("Start?", stop):
         raise BadRequest("The answer was no; nothing was started.")
-    return send_as_jobs(errand, order, found.name, found.model, Machines(found.instance, accept=accept), jobs, stop)
+    return work.run(found.name, order, jobs, stop)
 
 
 def _say(line: str) -> None:

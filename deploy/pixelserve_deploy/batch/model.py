@@ -11,14 +11,12 @@ from typing import Any
 
 from pixelserve.errors import BadRequest
 from pixelserve_deploy.aws import AwsError, Session
-from pixelserve_deploy.batch.jobs import JobGoesOn, Machines
+from pixelserve_deploy.batch.jobs import INSTANCE, JobGoesOn, Machines
 from pixelserve_deploy.calls import describe_endpoint
 from pixelserve_deploy.deployment import EndpointSpec, Facts, Mode, build_model, make_spec, refuse
 
 NAME = 40
 """Letters of the spec's name in the model's, which has 63 at most."""
-INSTANCE = "ml.g4dn.xlarge"
-"""For the model of an endpoint without instances."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +34,7 @@ class Prefix:
     def list(self) -> dict[str, int]:
         """Size by name of all objects below it. Raises BadRequest without the bucket."""
         found = list_objects(self.client, self.bucket, self.key)
-        return {key.removeprefix(self.key): size for key, size in found.items() if not key.endswith("/")}
+        return {key.removeprefix(self.key): stored.size for key, stored in found.items() if not key.endswith("/")}
 
     def below(self, name: str) -> Prefix:
         return Prefix(self.client, self.bucket, self.key + name)
@@ -59,15 +60,16 @@ class Prefix:
             return None
 
     def upload(self, files: Sequence[tuple[str, Path]], progress: ShowItem, stop: Stop) -> None:
-        """Stores the files by name, several at once; not those that are there with their size already.
+        """Stores the files by name, several at once; not those that are there with the same content.
 
         Raises AwsError, and Stopped.
         """
-        there = self.list()
+        there = list_objects(self.client, self.bucket, self.key)
 
         def send(name: str, path: Path) -> None:
             stop.check()
-            if there.get(name) == path.stat().st_size:
+            stored = there.get(self.key + name)
+            if stored is not None and stored.tag == _digest(path):
                 return
             self.client.upload_file(Filename=str(path), Bucket=self.bucket, Key=self.key + name)
 
@@ -75,6 +77,12 @@ class Prefix:
             sent = pool.map(lambda pair: send(*pair), files)
             for number, ((name, _), _) in enumerate(zip(files, sent, strict=True), start=1):
                 progress(number, len(files), f"{name}: uploaded", False)
+
+
+def _digest(path: Path) -> str:
+    """MD5, which S3 tags small objects with."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def open_prefix(client: Client, text: str) -> Prefix:

@@ -78,14 +78,14 @@ def send_here(endpoint: str, model_dir: Path | None, stack: ExitStack, stop: Sto
     return send
 
 
-def send_realtime(name: str, region: str | None, profile: str | None, *, tries: int = 1, connections: int = 1) -> Send:
-    """Sends to an endpoint on AWS. An invocation is repeated only where `tries` are given."""
+def send_realtime(name: str, region: str | None, profile: str | None, *, connections: int | None = None) -> Send:
+    """Sends to an endpoint on AWS. An invocation is repeated only among many, on so many `connections`."""
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
     endpoint = check_name(name.replace("_", "-"))
-    retries = {"mode": "standard", "total_max_attempts": tries}
-    config = Config(read_timeout=SECONDS, retries=retries, max_pool_connections=connections)
+    retries = {"mode": "standard", "total_max_attempts": TRIES if connections else 1}
+    config = Config(read_timeout=SECONDS, retries=retries, max_pool_connections=connections or 1)
     client = make_client("sagemaker-runtime", region, profile, config)
 
     def send(body: bytes, headers: dict[str, str]) -> ModelAnswer:

@@ -81,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       help="of many files (default: by their sizes and the seconds they take)")  # fmt: skip
     site.add_argument("--s3", metavar="S3", help="s3://BUCKET/PREFIX/ for what goes asynchronously or as a batch job")
     site.add_argument("--seconds", type=float, metavar="S", help="that one image takes (default: what is documented)")
-    site.add_argument("--poll", type=float, default=15.0, metavar="SECONDS", help=argparse.SUPPRESS)
+    site.add_argument("--poll", type=float, metavar="SECONDS", help=argparse.SUPPRESS)
     site.add_argument("--yes", action="store_true", help="start a batch job without asking")
 
 
