@@ -25,11 +25,12 @@ COMMANDS = {
     "up": "serve endpoints on this machine behind the SageMaker Runtime API",
     "invoke": "send a request to an endpoint, here or on AWS",
     "transform": "send the files of a folder or S3 prefix to an endpoint, as batch transform does",
+    "batch": "send up to a million images through batch transform, here or on AWS",
     "new": "write a handler to start from",
     "check": "run a handler against the contract and say what to change",
     "build": "build the container image",
     "push": "push an image to Amazon ECR",
-    "package": "write a model's files as SageMaker takes them from S3",
+    "package": "write a model's files as SageMaker takes them, here or to S3",
     "weights": "list, fetch and verify published weights",
     "keys": "make, list and revoke API keys of the gateway",
     "deploy": "make or update an endpoint on AWS, after saying what changes and what it costs",
@@ -41,7 +42,7 @@ COMMANDS = {
     "sweep": "find endpoints that nobody calls, and remove those that are ours",
     "cost": "say what an endpoint costs before it is deployed",
 }
-WITH_STOP = ("up", "invoke", "transform", "check", "deploy", "logs", "destroy", "sweep", "stack")
+WITH_STOP = ("up", "invoke", "transform", "batch", "check", "package", "deploy", "logs", "destroy", "sweep", "stack")
 ONLY_SERVERS = ("up", "transform")
 """Those that do nothing without a server of their own."""
 EXIT_FAILED, EXIT_SIGNAL = 1, 128

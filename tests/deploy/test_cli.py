@@ -101,15 +101,20 @@ def test_every_command_explains_itself_with_examples(command, capsys):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], "name a command: up, invoke, transform, new, check"),
+        ([], "name a command: up, invoke, transform, batch, new"),
         (["inoke"], "there is no command inoke; did you mean invoke?"),
-        (["zzz"], "there is no command zzz; commands: up, invoke, transform, new, check"),
+        (["zzz"], "there is no command zzz; commands: up, invoke, transform, batch, new"),
         (["up", "--prot", "1"], "unrecognized arguments: --prot"),
-        (["invoke", "a", "b.png", "c.png", "d.png"], "one file, or two images to compare"),
+        (["invoke", "a", "b.png", "c.png", "d.png"], "folders, or more than two files: give -o FOLDER"),
+        (["invoke", "a", "/tmp", "-o", "/tmp/out"], "-o /tmp/out lies in /tmp: the answers would be sent"),
+        (["invoke", "a", "b.png", "--aws", "--way", "async"], "--way and --s3 go with folders"),
+        (["batch", "a", "b", "b/c", "--local"], "/b/c lies in the input"),
+        (["batch", "a", "b", "s3://abc/", "--overwrite"], "--overwrite and --model-dir go with --local"),
+        (["batch", "a", "b", "s3://abc/", "--max-payload", "60", "--max-concurrent", "2"], "is 100 MB at most"),
         (["invoke", "a", "b.png", "--set", "scale"], "--set scale: write KEY=VALUE"),
         (["invoke", "a", "b.png", "-o", "./b.png"], "-o b.png is the input; choose another name"),
         (["invoke", "a", __file__, "--set", "prompt=é"], "--set with letters beyond ASCII"),
-        (["invoke", "a", "b.png", "--region", "x"], "--region and --profile go with --aws"),
+        (["invoke", "a", "b.png", "--region", "x"], "--region, --profile, --way and --s3 go with --aws"),
         (["invoke", "a", "b.png", "--scale", "3"], "invalid choice"),
         (["up", "--async-input", "x"], "--async-input goes with --async-output"),
         (["transform", "a", "b", "b/c"], "/b/c lies in the input"),
@@ -488,8 +493,3 @@ def test_invoke_refuses_what_contradicts_itself(arguments, expected, capsys):
 def test_invoke_tells_a_name_that_sagemaker_does_not_take(photo, capsys):
     assert cli.main(["invoke", "a.b", str(photo), "--aws", "--region", "eu-west-1"]) == 1
     assert capsys.readouterr().err.startswith("pixelserve invoke: 'a.b' cannot be an endpoint's name")
-
-
-def test_a_folder_as_a_body_is_one_line(tmp_path, capsys):
-    assert cli.main(["invoke", "a", str(tmp_path)]) == 1
-    assert capsys.readouterr().err == f"pixelserve invoke: Cannot read {tmp_path}: Is a directory.\n"

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pixelserve.local.endpoints import Endpoint, started, wait_until_ready
     from pixelserve.local.runtime import LocalRuntime, running
     from pixelserve.local.sources import Source, check_name, open_source
-    from pixelserve.local.transform import Job, Outcome, job_environment, run_job
+    from pixelserve.local.transform import Job, JobReport, Outcome, job_environment, run_job
 else:
     __getattr__ = exports(
         __name__,
@@ -20,7 +20,7 @@ else:
             ".runtime": "LocalRuntime running",
             ".sources": "Source check_name open_source",
             ".state": "",
-            ".transform": "Job Outcome job_environment run_job",
+            ".transform": "Job JobReport Outcome job_environment run_job",
         },
         moved={
             "EndpointFailed": "pixelserve.processes:ServerFailed",
@@ -32,6 +32,7 @@ __all__ = [
     "AsyncPlaces",
     "Endpoint",
     "Job",
+    "JobReport",
     "LocalRuntime",
     "Outcome",
     "Source",

@@ -184,6 +184,7 @@ class _Run:
         self._total = len(missing)
         pending: deque[_Pending] = deque()
         for number, name in enumerate(missing, start=1):
+            self._stop.check()
             output = _Output(name, number)
             self._open.add(output)
             for answer in self._asked(output):

@@ -51,6 +51,7 @@ class Client:
         method = getattr(self._client, operation)
 
         def call(**parameters: Any) -> Any:
+            from boto3.exceptions import Boto3Error
             from botocore.exceptions import BotoCoreError, ClientError
             from botocore.parsers import ResponseParserError
 
@@ -59,18 +60,24 @@ class Client:
             except ClientError as error:
                 told = error.response["Error"]
                 raise AwsError(error.operation_name, told["Code"], told.get("Message") or told["Code"]) from None
-            except (BotoCoreError, ResponseParserError) as error:  # the second is a proxy's page, for instance
+            except (
+                BotoCoreError,
+                Boto3Error,
+                ResponseParserError,
+            ) as error:  # the last is a proxy's page, for instance
                 raise AwsError(operation, type(error).__name__, str(error)) from None
 
         return call
 
-    def pages(self, operation: str, token: str = "NextToken", **parameters: Any) -> Iterator[Any]:
-        """The answers of an operation that gives them in pages."""
+    def pages(
+        self, operation: str, token: str = "NextToken", sent_as: str | None = None, **parameters: Any
+    ) -> Iterator[Any]:
+        """The answers of an operation that gives them in pages; `sent_as` where it takes its token by another name."""
         call = getattr(self, operation)
         page = call(**parameters)
         yield page
         while page.get(token):
-            page = call(**parameters, **{token: page[token]})
+            page = call(**parameters, **{sent_as or token: page[token]})
             yield page
 
 

@@ -8,18 +8,14 @@ fails is listed at the end, and the exit code is 1 then.
 from __future__ import annotations
 
 import argparse
-import logging
-import sys
 
 from pixelserve import features
-from pixelserve.errors import NotFound
-from pixelserve.local import Job, Outcome, Source, job_environment, open_source, run_job, started, wait_until_ready
-from pixelserve.observe import harmless
+from pixelserve.local import Job
 from pixelserve.processes import Stop
 from pixelserve.storage import place
-from pixelserve_deploy import console
+from pixelserve_deploy.batch import show_end, transform_here
 from pixelserve_deploy.errors import UsageError
-from pixelserve_deploy.options import add_weights, check_media_type, choose_weights
+from pixelserve_deploy.options import add_weights, check_media_type, choose_weights, parse_count
 
 EXAMPLES = """\
   pixelserve transform image-super-resolution photos large --accept image/webp
@@ -43,42 +39,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--strategy", choices=STRATEGIES, help="lines in a request (default: what the server asks for)")
     parser.add_argument(
-        "--max-concurrent", type=_positive, metavar="N", help="requests at once (default: what the server asks for)"
+        "--max-concurrent", type=parse_count, metavar="N", help="requests at once (default: what the server asks for)"
     )
     parser.add_argument(
-        "--max-payload", type=_positive, metavar="MB", help="largest request (default: what the server takes)"
+        "--max-payload", type=parse_count, metavar="MB", help="largest request (default: what the server takes)"
     )
     add_weights(parser)
     parser.add_argument("--overwrite", action="store_true", help="transform again what is there already")
 
 
-def _positive(text: str) -> int:
-    number = int(text) if text.isdecimal() else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError("write a number of 1 or more")
-    return number
-
-
 def run(arguments: argparse.Namespace, stop: Stop) -> int:
-    job = _read_job(arguments)
-    with open_source(arguments.endpoint) as source:
-        return _transform(job, choose_weights(source, arguments.weights), arguments, stop)
-
-
-def _transform(job: Job, source: Source, arguments: argparse.Namespace, stop: Stop) -> int:
-    if not stop.run_aside(job.source.names):
-        raise NotFound(f"There is nothing in {job.source}.")
-    variables = job_environment(STRATEGIES.get(arguments.strategy), arguments.max_concurrent, arguments.max_payload)
-    show_log = console.show_logs(logging.WARNING)
-    with started([source], lambda server, line: show_log(server.name, line), variables) as (endpoint,):
-        wait_until_ready([endpoint], console.show_starting, stop=stop)
-        with console.show_items() as show:
-            report = run_job(endpoint, job, lambda outcome: _show(outcome, show), stop)
-    kept = f", {report.skipped} there already" if report.skipped else ""
-    print(f"{report.done} transformed{kept}, {len(report.failures)} failed.", file=sys.stderr)
-    for name, error in report.failures.items():
-        print(_line(f"{name}: {error}"), file=sys.stderr)
-    return 1 if report.failures else 0
+    report = transform_here(
+        arguments.endpoint,
+        lambda source: choose_weights(source, arguments.weights),
+        _read_job(arguments),
+        stop,
+        strategy=STRATEGIES.get(arguments.strategy),
+        concurrency=arguments.max_concurrent,
+        megabytes=arguments.max_payload,
+    )
+    return show_end(report, "transformed")
 
 
 def _read_job(arguments: argparse.Namespace) -> Job:
@@ -104,13 +84,3 @@ def _read_job(arguments: argparse.Namespace) -> Job:
     if job.source.contains(job.target):
         raise UsageError(f"{job.target} lies in the input: its files would be inputs of the next job. Choose another")
     return job
-
-
-def _show(outcome: Outcome, show: console.ShowItem) -> None:
-    result = f"failed: {outcome.error}" if outcome.error else f"{outcome.size:,} bytes"
-    show(outcome.number, outcome.total, _line(f"{outcome.name}: {result}"), bool(outcome.error))
-
-
-def _line(text: str) -> str:
-    """One line, whatever an object is called."""
-    return harmless(text.replace("\n", "\\n"))

@@ -13,7 +13,7 @@ What a caller of its own asks is a `Workload`:
 
 from pixelserve.lazy import exports
 from pixelserve_deploy.cost import bills, pricelist, views
-from pixelserve_deploy.cost.amounts import format_grouped, format_money, format_plain, round_half_up
+from pixelserve_deploy.cost.amounts import format_grouped, format_money, format_plain, format_short, round_half_up
 from pixelserve_deploy.cost.comparison import BreakEven, Option, compare, find_break_evens
 from pixelserve_deploy.cost.defaults import CODECS, cite_answer_sizes, find_model, load_models
 from pixelserve_deploy.cost.difference import Bill, Difference, compare_bills, read_bills
@@ -44,6 +44,7 @@ from pixelserve_deploy.cost.profile import BASE64, MONTH_HOURS, RAW, UsageProfil
 from pixelserve_deploy.cost.question import Question, Workload, build_question, cite_measurement, find_measured_row
 from pixelserve_deploy.cost.refresh import Change, name_book, refresh_book
 from pixelserve_deploy.cost.sensitivity import measure_effects
+from pixelserve_deploy.cost.sharing import Sharing, share_instances
 from pixelserve_deploy.cost.simulation import Fleet, SimulationResult, simulate
 from pixelserve_deploy.cost.traces import MOST_DAYS, Trace, make_bursty, make_diurnal, read_trace
 
@@ -91,6 +92,7 @@ __all__ = [
     "PriceBook",
     "PriceMissing",
     "Question",
+    "Sharing",
     "SimulationResult",
     "Tier",
     "Trace",
@@ -117,6 +119,7 @@ __all__ = [
     "format_grouped",
     "format_money",
     "format_plain",
+    "format_short",
     "load_books",
     "load_cases",
     "load_models",
@@ -134,6 +137,7 @@ __all__ = [
     "round_half_up",
     "select_images",
     "select_within",
+    "share_instances",
     "simulate",
     "views",
 ]

@@ -13,6 +13,7 @@ from pixelserve_deploy.cost.measured import Benchmark, Price1000
 from pixelserve_deploy.cost.modes import MODES
 from pixelserve_deploy.cost.question import Question
 from pixelserve_deploy.cost.sensitivity import Effect
+from pixelserve_deploy.cost.sharing import Sharing
 from pixelserve_deploy.cost.simulation import SimulationResult
 from pixelserve_deploy.reports import (
     Curve,
@@ -119,6 +120,26 @@ def _draw_break_even(question: Question, options: Sequence[Option], found: Seque
         lambda value: format_money(Decimal(round(value)), currency)[:-3],
         marks,
     )
+
+
+def build_sharing_section(title: str, sharing: Sharing) -> Section:
+    """What the features cost with an endpoint each, and on the instances that they share."""
+    headers = ("Feature", "An endpoint each", "One multi-model endpoint")
+    currency = next(iter(sharing.apart.values())).currency
+    columns = [(*bills.values(),) for bills in (sharing.apart, sharing.together)]
+    rows = [
+        (name, *(format_money(bill.total, currency) for bill in pair))
+        for name, *pair in zip(sharing.apart, *columns, strict=True)
+    ]
+    sums = (format_money(sum((bill.total for bill in column), Decimal(0)), currency) for column in columns)
+    profile = columns[1][0].profile
+    notes = (
+        f"{sharing.instances} x {profile.instance} for all of them, always on; {len(rows)} at least with one each.",
+        "SageMaker loads a model when it is first asked for, and all must fit into the memory together.",
+        "A multi-model endpoint does not scale, and is called with TargetModel.",
+    )
+    table = Table(headers, (*rows, ("In all", *sums)), frozenset(headers[1:]), total=True)
+    return Section(title, table, notes)
 
 
 def build_sensitivity_section(base: Decimal, effects: Sequence[Effect], swing: Decimal, currency: str) -> Section:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pixelserve_deploy.deployment.destroying import Remains
     from pixelserve_deploy.deployment.facts import Facts
     from pixelserve_deploy.deployment.following import POLL_SECONDS, Progress
-    from pixelserve_deploy.deployment.inventory import Entry, list_entries, select_idle
+    from pixelserve_deploy.deployment.inventory import Entry, find_mode, list_entries, select_idle
     from pixelserve_deploy.deployment.markdown import write_markdown
     from pixelserve_deploy.deployment.notes import list_notes
     from pixelserve_deploy.deployment.outcome import Outcome, Status
@@ -35,11 +35,12 @@ if TYPE_CHECKING:
     from pixelserve_deploy.deployment.refusals import Refusal, refuse
     from pixelserve_deploy.deployment.resolver import Action, Change, resolve
     from pixelserve_deploy.deployment.rules import Finding, check_template
-    from pixelserve_deploy.deployment.spec import EndpointSpec, Mode, Update
+    from pixelserve_deploy.deployment.spec import EndpointSpec, Mode, Update, has_gpu
     from pixelserve_deploy.deployment.steps import split_update, why_not_in_place
     from pixelserve_deploy.deployment.telling import Teller, attempt, print_checks
     from pixelserve_deploy.deployment.templates import (
         build_api_template,
+        build_model,
         build_template,
         list_stack_tags,
         pin_image,
@@ -56,7 +57,7 @@ else:
             ".destroying": "Remains",
             ".facts": "Facts",
             ".following": "POLL_SECONDS Progress",
-            ".inventory": "Entry list_entries select_idle",
+            ".inventory": "Entry find_mode list_entries select_idle",
             ".listing": "",
             ".logs": "",
             ".markdown": "write_markdown",
@@ -70,10 +71,10 @@ else:
             ".refusals": "Refusal refuse",
             ".resolver": "Action Change resolve",
             ".rules": "Finding check_template",
-            ".spec": "EndpointSpec Mode Update",
+            ".spec": "EndpointSpec Mode Update has_gpu",
             ".steps": "split_update why_not_in_place",
             ".telling": "Teller attempt print_checks",
-            ".templates": "build_api_template build_template list_stack_tags pin_image render",
+            ".templates": "build_api_template build_model build_template list_stack_tags pin_image render",
         },
     )
 
@@ -105,13 +106,16 @@ __all__ = [
     "apis",
     "attempt",
     "build_api_template",
+    "build_model",
     "build_template",
     "change",
     "check_all",
     "check_rules",
     "check_template",
     "destroying",
+    "find_mode",
     "format_specs",
+    "has_gpu",
     "list_entries",
     "list_notes",
     "list_stack_tags",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from pixelserve_deploy.cost import MONTH_HOURS, PriceBook, PriceMissing, find_newest_book
+from pixelserve_deploy.cost import MONTH_HOURS, PriceBook, PriceMissing, find_newest_book, format_money
 from pixelserve_deploy.deployment.spec import EndpointSpec, Mode
 
 FREE = Decimal(0)
@@ -55,6 +55,10 @@ def _price_fleet(spec: EndpointSpec, region: str, book: PriceBook) -> tuple[Deci
     """At rest all instances are of the first type, at most all of the dearest."""
     hours = [book.price(SAGEMAKER, region, f"{KINDS[spec.mode]} {kind}").first for kind in spec.instances]
     notes = ["An update by blue/green doubles the instances for some minutes."]
+    if len(spec.instances) > 1:
+        pools = zip(spec.instances, hours, strict=True)
+        listed = ", ".join(f"{kind} {format_money(hour, book.currency, 3)}" for kind, hour in pools)
+        notes.append(f"An hour of the pools, in order of preference: {listed}.")
     if spec.least == 0:
         notes.append("It starts with one instance, and scales to none when no request waits.")
     return spec.least * hours[0], spec.greatest * max(hours), tuple(notes)

@@ -9,9 +9,9 @@ from pixelserve.lazy import exports
 
 if TYPE_CHECKING:
     from pixelserve_deploy.options.api import NAME_OF_API, add_api, read_api, read_words
-    from pixelserve_deploy.options.endpoint import add_endpoint, find_table, read_endpoint
+    from pixelserve_deploy.options.endpoint import add_endpoint, add_fields, find_table, read_endpoint, read_fields
     from pixelserve_deploy.options.inputs import check_media_type, read_input
-    from pixelserve_deploy.options.numbers import parse_number, parse_part, parse_size
+    from pixelserve_deploy.options.numbers import parse_count, parse_number, parse_part, parse_size
     from pixelserve_deploy.options.report import add_report, save_text, write_report
     from pixelserve_deploy.options.site import add_site, parse_duration
     from pixelserve_deploy.options.weights import (
@@ -27,9 +27,9 @@ else:
         __name__,
         {
             ".api": "NAME_OF_API add_api read_api read_words",
-            ".endpoint": "add_endpoint find_table read_endpoint",
+            ".endpoint": "add_endpoint add_fields find_table read_endpoint read_fields",
             ".inputs": "check_media_type read_input",
-            ".numbers": "parse_number parse_part parse_size",
+            ".numbers": "parse_count parse_number parse_part parse_size",
             ".report": "add_report save_text write_report",
             ".site": "add_site parse_duration",
             ".weights": "EMBEDDED add_weights choose_all_weights choose_weights is_published",
@@ -42,6 +42,7 @@ __all__ = [
     "NAME_OF_API",
     "add_api",
     "add_endpoint",
+    "add_fields",
     "add_report",
     "add_simulated_workload",
     "add_site",
@@ -52,12 +53,14 @@ __all__ = [
     "choose_weights",
     "find_table",
     "is_published",
+    "parse_count",
     "parse_duration",
     "parse_number",
     "parse_part",
     "parse_size",
     "read_api",
     "read_endpoint",
+    "read_fields",
     "read_input",
     "read_words",
     "read_workload",

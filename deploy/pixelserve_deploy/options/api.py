@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from pixelserve_deploy.deployment import ApiSpec, make_api
 from pixelserve_deploy.errors import UsageError
-from pixelserve_deploy.options.endpoint import add_field, read_fields
+from pixelserve_deploy.options.endpoint import add_field, read_given
 
 NAME_OF_API = "api"
 GROUPS = {
@@ -41,7 +41,7 @@ def read_words(arguments: argparse.Namespace) -> tuple[str, dict[str, str]]:
 def read_api(arguments: argparse.Namespace, name: str, former: Mapping[str, object]) -> ApiSpec:
     """The spec of a command line: the options that are given over what stands. Raises UsageError, SpecError."""
     given = [field for names in GROUPS.values() for field in names]
-    fields = {**former, **read_fields(arguments, ApiSpec, given), "name": name}
+    fields = {**former, **read_given(arguments, ApiSpec, given), "name": name}
     if arguments.region:
         fields["region"] = arguments.region
     return make_api(fields)

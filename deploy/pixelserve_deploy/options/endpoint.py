@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import UnionType
+from types import MappingProxyType, UnionType
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -49,18 +49,30 @@ OPTIONS = {"ttl_hours": "--ttl"}
 def add_endpoint(parser: argparse.ArgumentParser) -> None:
     """NAME, -f and an option for each field; what is not given is None."""
     parser.add_argument("name", nargs="?", metavar="NAME", help="of the endpoint (default: the only one of FILE)")
+    add_fields(parser, GROUPS)
+
+
+def add_fields(
+    parser: argparse.ArgumentParser,
+    groups: Mapping[str, Sequence[str]],
+    texts: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """-f and an option for each of the fields, under titles; what is not given is None.
+
+    `texts` are of fields that mean something else to a command.
+    """
     parser.add_argument("-f", "--file", type=Path, metavar="FILE",
                         help=f"endpoints as tables (default: {FILE}, if there); options beside it win")  # fmt: skip
-    for title, names in GROUPS.items():
+    for title, names in groups.items():
         group = parser.add_argument_group(title)
         for name in names:
-            add_field(group, name, EndpointSpec.model_fields[name])
+            add_field(group, name, EndpointSpec.model_fields[name], texts.get(name))
 
 
-def add_field(group: Any, name: str, field: FieldInfo) -> None:
-    """The option for a field of a spec; what is not given is None."""
+def add_field(group: Any, name: str, field: FieldInfo, text: str | None = None) -> None:
+    """The option for a field of a spec, with another text than the field's if given; what is not given is None."""
     option = OPTIONS.get(name) or f"--{name.replace('_', '-')}"
-    text = (field.description or "").replace("\n", " ").replace("`", "").replace("%", "%%").rstrip(".")
+    text = (text or field.description or "").replace("\n", " ").replace("`", "").replace("%", "%%").rstrip(".")
     kind = _find_kind(field.annotation)
     if kind is bool:
         group.add_argument(option, action=argparse.BooleanOptionalAction, default=None, help=text)
@@ -91,19 +103,21 @@ def _find_kind(annotation: Any) -> Any:
 
 
 def read_endpoint(arguments: argparse.Namespace) -> EndpointSpec:
-    """The spec of a command line: the file's table, and over it the options that are given.
+    """The spec of a command line. Raises UsageError without a name, and SpecError for what a field cannot be."""
+    return make_spec(read_fields(arguments))
 
-    Raises UsageError without a name, and SpecError for what the file or a field cannot be.
+
+def read_fields(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The fields that the file's table has, and over it the options that are given.
+
+    Raises UsageError without a name, and SpecError for what the file cannot be.
     """
     file = arguments.file or (Path(FILE) if Path(FILE).is_file() else None)
     fields = find_table(file, arguments.name) if file is not None else {"name": arguments.name}
     if fields["name"] is None:
         raise UsageError(f"name the endpoint, or describe it in {FILE}")
-    for names in GROUPS.values():
-        fields |= read_fields(arguments, EndpointSpec, names)
-    if arguments.region:
-        fields["region"] = arguments.region
-    return make_spec(fields)
+    fields |= read_given(arguments, EndpointSpec, [name for name in EndpointSpec.model_fields if name in arguments])
+    return fields
 
 
 def find_table(file: Path, name: str | None) -> dict[str, Any]:
@@ -118,7 +132,7 @@ def find_table(file: Path, name: str | None) -> dict[str, Any]:
     return {"name": name} if found is None else {"name": found.name, **found.model_dump(exclude_unset=True)}
 
 
-def read_fields(arguments: argparse.Namespace, spec: type[BaseModel], names: Iterable[str]) -> dict[str, Any]:
+def read_given(arguments: argparse.Namespace, spec: type[BaseModel], names: Iterable[str]) -> dict[str, Any]:
     """Those of the fields that are given. Raises UsageError."""
     return {
         name: _convert(name, spec.model_fields[name], value)

@@ -25,6 +25,14 @@ def parse_number(text: str) -> Decimal:
     return value
 
 
+def parse_count(text: str) -> int:
+    """A whole number from 1 on."""
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError("write a number of 1 or more")
+    return number
+
+
 def parse_size(text: str) -> Decimal:
     """Bytes: 1MB, 100KB or 123456; units are decimal."""
     try:

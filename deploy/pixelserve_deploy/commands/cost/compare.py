@@ -1,9 +1,13 @@
-"""All modes side by side, the cheapest first, with why some cannot run and where they break even."""
+"""All modes side by side, the cheapest first, with why some cannot run and where they break even.
+
+With --features: several features on one instance (a multi-model endpoint) beside an endpoint for each.
+"""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pixelserve_deploy.cost import (
     BreakEven,
@@ -12,9 +16,12 @@ from pixelserve_deploy.cost import (
     build_question,
     compare,
     find_break_evens,
+    format_grouped,
     format_plain,
+    share_instances,
     views,
 )
+from pixelserve_deploy.errors import UsageError
 from pixelserve_deploy.options import add_report, add_workload, read_workload, write_report
 from pixelserve_deploy.reports import Report, Section, Table
 
@@ -22,15 +29,20 @@ EXAMPLES = """\
   pixelserve cost compare --model human-image-segmentation --seconds 1
   pixelserve cost compare --requests 200k --cpu-seconds 9 --codec jpeg --link
   pixelserve cost compare --model image-similarity --seconds 1 --format json
+  pixelserve cost compare --features image-super-resolution,image-similarity --seconds 0.2 --requests 100k
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--features", metavar="A,B,C", help="price these on one instance, each with the job below")
     add_workload(parser)
     add_report(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.features:
+        write_report(_share(arguments), arguments)
+        return 0
     question = build_question(read_workload(arguments))
     options = compare(question)
     found = find_break_evens(question, options)
@@ -47,6 +59,26 @@ def run(arguments: argparse.Namespace) -> int:
     }
     write_report(Report("Modes compared", tuple(sections), data, _flat(options)), arguments)
     return 0
+
+
+def _share(arguments: argparse.Namespace) -> Report:
+    """The features on one instance beside an endpoint each."""
+    names = [name.strip().replace("_", "-") for name in arguments.features.split(",") if name.strip()]
+    if len(set(names)) < 2:
+        raise UsageError("--features: name two or more, separated by commas")
+    workload = read_workload(arguments)
+    sharing = share_instances({name: build_question(replace(workload, model=name)) for name in names})
+    title = f"{len(names)} features in {arguments.region}, {format_grouped(workload.requests)} requests a month each"
+    rows = tuple(
+        (name, bill.currency, format_plain(bill.total), format_plain(sharing.together[name].total))
+        for name, bill in sharing.apart.items()
+    )
+    table = Table(("feature", "currency", "apart", "together"), rows)
+    data = {
+        "instances": sharing.instances,
+        "features": [dict(zip(table.headers, row, strict=True)) for row in rows],
+    }
+    return Report("Features on one instance", (views.build_sharing_section(title, sharing),), data, table)
 
 
 def _flat(options: Sequence[Option]) -> Table:

@@ -7,7 +7,7 @@ from pixelserve_deploy.deployment.templates.api_gateway import hash_methods
 from pixelserve_deploy.deployment.templates.building import LARGEST_TEMPLATE, Template, build_template, render
 from pixelserve_deploy.deployment.templates.endpoint import CONFIG, choose_update, find_instances
 from pixelserve_deploy.deployment.templates.function import has_urls
-from pixelserve_deploy.deployment.templates.model import pin_image
+from pixelserve_deploy.deployment.templates.model import build_model, pin_image
 from pixelserve_deploy.deployment.templates.resource import TAG, list_stack_tags
 from pixelserve_deploy.deployment.templates.roles import LAMBDA, SAGEMAKER, SCHEDULER, Statement, allow
 from pixelserve_deploy.deployment.templates.scaling import TARGET
@@ -24,6 +24,7 @@ __all__ = [
     "Template",
     "allow",
     "build_api_template",
+    "build_model",
     "build_template",
     "choose_update",
     "find_instances",

@@ -1,0 +1,66 @@
+"""Requests to endpoints, here and on AWS: what is sent, by which way, one or many. Loaded on demand."""
+
+from typing import TYPE_CHECKING
+
+from pixelserve.lazy import exports
+
+if TYPE_CHECKING:
+    from pixelserve_deploy.calls.folders import Item, list_items, select_undone, send_items
+    from pixelserve_deploy.calls.lookup import Described, describe_endpoint
+    from pixelserve_deploy.calls.record import RECORD, write_record, writer_of
+    from pixelserve_deploy.calls.request import ACCEPTS, ENDINGS, accept_of, build_body, choose_accept, choose_type
+    from pixelserve_deploy.calls.senders import Choose, ModelAnswer, Send, send_async, send_here, send_realtime
+    from pixelserve_deploy.calls.ways import (
+        Choice,
+        Load,
+        Way,
+        choose_way,
+        describe_hours,
+        describe_load,
+        describe_price,
+        load_of,
+    )
+else:
+    __getattr__ = exports(
+        __name__,
+        {
+            ".folders": "Item list_items select_undone send_items",
+            ".lookup": "Described describe_endpoint",
+            ".record": "RECORD write_record writer_of",
+            ".request": "ACCEPTS ENDINGS accept_of build_body choose_accept choose_type",
+            ".senders": "Choose ModelAnswer Send send_async send_here send_realtime",
+            ".ways": "Choice Load Way choose_way describe_hours describe_load describe_price load_of",
+        },
+    )
+
+__all__ = [
+    "ACCEPTS",
+    "ENDINGS",
+    "RECORD",
+    "Choice",
+    "Choose",
+    "Described",
+    "Item",
+    "Load",
+    "ModelAnswer",
+    "Send",
+    "Way",
+    "accept_of",
+    "build_body",
+    "choose_accept",
+    "choose_type",
+    "choose_way",
+    "describe_endpoint",
+    "describe_hours",
+    "describe_load",
+    "describe_price",
+    "list_items",
+    "load_of",
+    "select_undone",
+    "send_async",
+    "send_here",
+    "send_items",
+    "send_realtime",
+    "write_record",
+    "writer_of",
+]
