@@ -264,7 +264,10 @@ def test_the_command(entry: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PIXELSERVE_WEIGHTS_DIR", str(tmp_path))
     assert cli.main(["weights", "fetch", "tiny"]) == 0
     shown = capsys.readouterr()
-    assert f"{tmp_path / 'tiny' / 'file.bin'}\nTo serve it: pixelserve up image-super-resolution --weights tiny" in shown.out
+    assert (
+        f"{tmp_path / 'tiny' / 'file.bin'}\nTo serve it: pixelserve up image-super-resolution --weights tiny"
+        in shown.out
+    )
     assert "Licence: none" in shown.err
     assert "100 % of 1.0 MB" in shown.err
     assert cli.main(["weights", "list"]) == 0
