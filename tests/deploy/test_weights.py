@@ -156,7 +156,7 @@ def test_a_redirect_loop_is_told(entry: Weights, tmp_path: Path) -> None:
 
 
 def test_a_mirror_that_is_no_url_and_a_folder_that_is_none_are_told(entry: Weights, tmp_path: Path) -> None:
-    with pytest.raises(BadRequest, match="ftp://a/file.bin is no http or https URL"):
+    with pytest.raises(BadRequest, match="is no http or https URL"):
         fetch(entry, tmp_path, mirror="ftp://a")
     (tmp_path / "file").write_text("")
     with pytest.raises(BadRequest, match="Choose another folder with --to"):

@@ -102,9 +102,8 @@ def choose_all_weights(found: Iterable[Source], chosen: list[str]) -> list[Sourc
         name, equals, what = text.partition("=")
         wanted = [name] if equals else _find_endpoints(sources, text)
         if not wanted or not set(wanted) <= set(names):
-            raise UsageError(
-                f"--weights {text}: for one of several endpoints write NAME={what or text}, with NAME one of {', '.join(names)}"
-            )
+            known = f"NAME one of {', '.join(names)}"
+            raise UsageError(f"--weights {text}: for one of several endpoints write NAME={what or text}, with {known}")
         choices |= dict.fromkeys(wanted, what if equals else text)
     return [choose_weights(source, choices.get(source.name)) for source in sources]
 
