@@ -1,6 +1,6 @@
 """How well people are told from what is behind them: mean IoU on 29 photographs, false area where nobody is.
 
-The embedded classical default beside SINet, both as served. Needs the assets.
+The embedded classical default beside selfie-segmentation and SINet, all as served. Needs the assets.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from pixelserve.models.segmentation import Segmenter
 from pixelserve.settings import Settings
 
 LONGEST_EDGE = 1000
+NETWORKS = {"selfie-segmentation": "selfie_segmentation.tflite", "SINet": "SINet.onnx"}
+"""Files in the assets by what they are called in the results."""
 
 
 def humans(assets: Path) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
@@ -69,9 +71,10 @@ def main() -> None:
     report.parser(__doc__).parse_args()
     assets = report.assets()
     rows = [{"model": "embedded", **measure(Segmenter.load("", Settings()), assets)}]
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "SINet.onnx").symlink_to(assets / "seg" / "SINet.onnx")
-        rows.append({"model": "SINet", **measure(Segmenter.load(folder, Settings()), assets)})
+    for model, file in NETWORKS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / file).symlink_to(assets / "seg" / file)
+            rows.append({"model": model, **measure(Segmenter.load(folder, Settings()), assets)})
     report.table(rows, ("model", "pictures", "mean_iou", "median_iou", "person_free", "false_area"))
     report.write("segmentation", rows)
 

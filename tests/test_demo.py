@@ -24,6 +24,7 @@ def size(path):
         return picture.size
 
 
+@pytest.mark.timeout(600)
 def test_the_demo_writes_its_pictures(tmp_path, environment):
     done = subprocess.run(
         [sys.executable, NOTEBOOKS / "demo.py"], cwd=tmp_path, env=environment, capture_output=True, text=True

@@ -69,6 +69,7 @@ def test_too_long_an_edge_is_refused(default: Segmenter) -> None:
         default.alpha(Image(np.zeros((1, 4097, 3), np.uint8)))
 
 
+@pytest.mark.timeout(600)
 def test_the_default_reaches_its_bar(default: Segmenter, assets: Path) -> None:
     figures = segmentation.measure(default, assets)
     assert (figures["pictures"], figures["person_free"]) == (29, 15)
@@ -76,6 +77,7 @@ def test_the_default_reaches_its_bar(default: Segmenter, assets: Path) -> None:
     assert figures["false_area"] < 0.01
 
 
+@pytest.mark.timeout(600)
 def test_selfie_segmentation_reaches_its_bar(selfie_segmentation: Path, assets: Path) -> None:
     """The published file, out of its package: MediaPipe's own result has a mean IoU of 0.911 here."""
     served = Segmenter.load(str(selfie_segmentation), SETTINGS)

@@ -190,8 +190,13 @@ def _load_tflite(path: Path, descriptor: Descriptor, threads: int) -> _Loaded:
             raise CheckpointError(f"{path.name}: {error.message} OpenVINO, which reads more, {reason}.") from other
 
     def run(batch: NDArray[Any]) -> NDArray[Any]:
-        with torch.inference_mode():
-            return np.asarray(network(torch.from_numpy(batch))[index].numpy(), np.float32)
+        team = torch.get_num_threads()
+        torch.set_num_threads(threads or 1)  # several wait for one another after each of many short operations
+        try:
+            with torch.inference_mode():
+                return np.asarray(network(torch.from_numpy(batch))[index].numpy(), np.float32)
+        finally:
+            torch.set_num_threads(team)
 
     return run, "torch"
 
