@@ -17,8 +17,9 @@ from pixelserve.models.networks import load_network
 from pixelserve.models.rrdbnet import RRDBNet
 from pixelserve.models.runtimes import EXACT, LEAST_DB, Choice, pick, psnr, run_by, write_tuning
 from pixelserve.models.srvgg import SRVGGNetCompact
-from pixelserve.models.super_resolution import EMBEDDED_FILES
-from pixelserve.settings import SettingsError
+from pixelserve.models.super_resolution import EMBEDDED_FILES, Upscaler
+from pixelserve.settings import Settings, SettingsError
+from pixelserve_deploy import cli
 
 CPU = torch.device("cpu")
 REDUCED = Choice("torch", "bfloat16")
@@ -136,3 +137,17 @@ def test_openvino_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch, tmp
     with pytest.raises(SettingsError, match="PIXELSERVE_RUNTIME is openvino, which is not installed: pip install"):
         pick(small(), CPU, "openvino", "auto", tmp_path / "net.pth")
     assert {choice.runtime for choice in runtimes.candidates(CPU)} == {"torch"}
+
+
+def test_tuning_measures_what_can_run_and_writes_the_fastest(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "net.pth"
+    torch.save(small().state_dict(), path)
+    assert cli.main(["weights", "tune", str(path)]) == 0
+    rows = capsys.readouterr().out.splitlines()[1:-1]
+    shown = [Choice(*row.split()[:2]) for row in rows]
+    assert set(shown) == set(runtimes.candidates(CPU))
+    monkeypatch.setattr(runtimes, "measure", lambda *_: pytest.fail("measured again"))
+    assert pick(small(), CPU, "auto", "auto", path) == shown[0]
+    assert Upscaler.load(str(tmp_path), Settings()).choice(2) == shown[0]
