@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import itertools
 import os
 import random
 import signal
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import httpx
 import psutil
 import pytest
+from gateway_servers import gateway_running, png
 from handlers import BUSY
 from servers import Server, in_threads, wait_for
+
+from pixelserve.features import FEATURES
+from pixelserve.local import Source, running
 
 KILLS = 60
 
@@ -59,3 +68,71 @@ def test_workers_killed_for_a_long_time(serve: Callable[..., Server]) -> None:
     wait_for(lambda: len(server.workers()) == 2 and supervisor.num_fds() <= files)
     assert server.ready().invoke("{}").status_code == 200
     assert server.terminate() == 0
+
+
+ROUND_SECONDS = 30.0
+ROUNDS = 3
+CALLERS = 200
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("way", ["directly", "through the gateway"])
+@pytest.mark.parametrize("feature", [feature.endpoint for feature in FEATURES])
+def test_nothing_piles_up_under_200_callers(tmp_path: Path, feature: str, way: str) -> None:
+    """Good requests, bad ones, and callers that go away; after each round as much is held as after the first."""
+    name = next(each.name for each in FEATURES if each.endpoint == feature)
+    img = base64.b64encode(png(48, 48)).decode()
+    good = {"img1": img, "img2": img} if "similarity" in name else {"img": img}
+    with contextlib.ExitStack() as stack:
+        runtime = stack.enter_context(running([Source.parse(feature)]))
+        url, pids = f"{runtime.url}/endpoints/{feature}/invocations", [runtime.endpoints[feature].server.pid]
+        if way == "through the gateway":
+            given = {"PIXELSERVE_GATEWAY_RUNTIME": runtime.url, "PIXELSERVE_GATEWAY_STATE": str(tmp_path / "state")}
+            gateway = stack.enter_context(gateway_running(tmp_path, given))
+            url = f"{gateway.url}/v1/{name.removeprefix('image_').removeprefix('human_image_').replace('_', '-')}"
+            pids.append(gateway.pid)
+        held = []
+        for number in range(ROUNDS):
+            outcomes = _round(url, good)
+            time.sleep(3)
+            held.append(_held(pids))
+            sys.stdout.write(f"{feature} {way}, round {number + 1}: {held[-1]} {dict(outcomes)}\n")
+            assert set(outcomes) <= {"200", "400", "424", "429", "503", "gone"}, outcomes
+            assert outcomes["200"]
+        first, last = held[0], held[-1]
+        assert last["MB"] < 1.2 * first["MB"] + 20
+        assert last["descriptors"] <= first["descriptors"] + 10
+        assert last["threads"] <= first["threads"] + 10
+        assert last["shm"] <= first["shm"]
+
+
+def _round(url: str, good: dict[str, str]) -> Counter[str]:
+    outcomes: Counter[str] = Counter()
+    until = time.monotonic() + ROUND_SECONDS
+
+    def call() -> None:
+        with httpx.Client(timeout=60, trust_env=False) as client:
+            for number in itertools.count():
+                if time.monotonic() > until:
+                    return
+                try:
+                    body, seconds = ({"img": "no"} if number % 3 == 1 else good), 0.05 if number % 3 == 2 else 60.0
+                    outcomes[str(client.post(url, json=body, timeout=seconds).status_code)] += 1
+                except httpx.TransportError:
+                    outcomes["gone"] += 1
+
+    for thread in in_threads(CALLERS, call):
+        thread.join()
+    return outcomes
+
+
+def _held(pids: list[int]) -> dict[str, int]:
+    """What the processes and their children hold."""
+    processes = [each for pid in pids for each in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True))]
+    return {
+        "MB": sum(process.memory_info().rss for process in processes) // 1_000_000,
+        "descriptors": sum(process.num_fds() for process in processes),
+        "threads": sum(process.num_threads() for process in processes),
+        "shm": len(list(Path("/dev/shm").iterdir())),
+    }

@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,12 +45,15 @@ class Gateway:
 
 
 @contextlib.contextmanager
-def gateway_running(folder: Path, environment: Mapping[str, str]) -> Iterator[Gateway]:
-    """`python -m pixelserve_gateway` on a free port, with its log in the folder, until the block ends."""
+def gateway_running(folder: Path, environment: Mapping[str, str], within: Sequence[str] = ()) -> Iterator[Gateway]:
+    """`python -m pixelserve_gateway` on a free port, with its log in the folder, until the block ends.
+
+    `within` is a command that runs it.
+    """
     log = folder / "gateway.log"
     with bind("127.0.0.1", 0, "") as listener, log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pixelserve_gateway"],
+            [*within, sys.executable, "-m", "pixelserve_gateway"],
             env={**os.environ, **environment, "PIXELSERVE_GATEWAY_HOST": f"{DESCRIPTOR}{listener.fileno()}"},
             pass_fds=[listener.fileno()],
             stdout=output,
