@@ -82,7 +82,8 @@ def _fetch(file: PublishedFile, path: Path, progress: ShowBytes, pause: float) -
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadRequest(f"Cannot write to {path.parent}: {error.strerror}. Choose another folder with --to.") from None
-    with FileLock(path.with_name(f".{path.name}.lock")):  # of several who fetch it at once the others find it there
+    lock = path.parent.with_name(f".{path.parent.name}.lock")
+    with FileLock(lock):  # of several who fetch it at once the others find it there
         if not path.exists():
             _fill(file, path, progress, pause)
 

