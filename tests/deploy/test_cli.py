@@ -481,7 +481,7 @@ def test_a_feature_is_served_under_another_name(invoke, echo, photo):
     [
         (["a", "b", "c", "--content-type", "x/y"], "--content-type goes with one file"),
         (["a", "b", "--content-type", "é"], "'é' is no content type"),
-        (["a", "b", "--model-dir", "c", "--aws"], "--model-dir goes with an endpoint that is started here"),
+        (["a", "b", "--model-dir", "c", "--aws"], "--weights goes with an endpoint that is started here"),
     ],
 )
 def test_invoke_refuses_what_contradicts_itself(arguments, expected, capsys):
