@@ -104,7 +104,7 @@ class Server(Served):
     ) -> None:
         self.port = int(environ.get("SAGEMAKER_BIND_TO_PORT") or free_port())
         env = {**os.environ, "SAGEMAKER_BIND_TO_PORT": str(self.port), "SM_MODEL_DIR": str(folder / "model")}
-        env |= {"PIXELSERVE_RUNTIME": "torch", **environ}  # nothing to measure at each start
+        env |= environ
         first = environ.get("PYTHONPATH")
         env["PYTHONPATH"] = os.pathsep.join(
             [*([first] if first else []), str(ROOT / "container"), str(ROOT / "deploy")]

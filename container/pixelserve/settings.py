@@ -176,8 +176,7 @@ class Settings:
     runtime: str = variable(
         "PIXELSERVE_RUNTIME",
         "auto",
-        "auto, torch or openvino: what runs the super-resolution network. auto: what its tuning file says, else what "
-        "is fastest here and passes a check.",
+        "auto, torch or openvino: what runs the super-resolution network. auto: what its tuning file says, else torch.",
         choices=("auto", "torch", "openvino"),
     )
     tile: int = variable("PIXELSERVE_TILE", 0, "Edge of a tile in input pixels. 0: from free memory.")

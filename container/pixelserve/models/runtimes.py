@@ -107,9 +107,10 @@ def pick(network: nn.Module, device: torch.device, runtime: str, dtype: str, pat
     if not open_to:
         return Choice("torch" if runtime == "auto" else runtime, "float32" if dtype == "auto" else dtype)
     tuned = read_tuning(path, device)
-    if len(open_to) == 1 or tuned in open_to:
-        return tuned if tuned in open_to else open_to[0]
-    return next(iter(measure(network, device, open_to, MOST_SECONDS)))
+    if tuned in open_to:
+        return tuned
+    quick = [choice for choice in open_to if choice.runtime == "torch"] or open_to  # OpenVINO may convert for a minute
+    return quick[0] if len(quick) == 1 else next(iter(measure(network, device, quick, MOST_SECONDS)))
 
 
 def measure(
