@@ -94,7 +94,7 @@ RUN python -m pip install --no-cache-dir --disable-pip-version-check --root-user
     mkdir -p /opt/ml/model /opt/ml/models && \
     if [ -n "${WEIGHTS}" ]; then \
       pixelserve weights fetch ${WEIGHTS} --to /opt/pixelserve/fetched && \
-      find /opt/pixelserve/fetched -type f -exec mv -t /opt/pixelserve/weights {} + && \
+      find /opt/pixelserve/fetched -type f ! -name '.*' -exec mv -t /opt/pixelserve/weights {} + && \
       rm -r /opt/pixelserve/fetched; \
     fi
 WORKDIR /opt/pixelserve

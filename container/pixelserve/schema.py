@@ -11,6 +11,7 @@ import pybase64
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pixelserve.errors import BadRequest
+from pixelserve.wire import HalfPairError
 from pixelserve.wire import parse_json as parse_value
 
 Scale = Literal[2, 4]
@@ -104,6 +105,9 @@ def read_object(body: bytes, what: str = "The body") -> dict[str, Any]:
         raise BadRequest(f"{what} has more than {MOST_VALUES:,} values. Send images as Base64, in a field each.")
     try:
         values = parse_value(body)
+    except HalfPairError as error:
+        where = what if error.field is None else f"{what}'s {error.field[:_LONGEST_SHOWN]}"
+        raise BadRequest(f"{where} is not valid JSON: {error}.", param=error.field) from error
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"{what} is not valid JSON: {error}.") from error
     if not isinstance(values, dict):

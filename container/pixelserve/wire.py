@@ -123,20 +123,34 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Any, limit: int) ->
             return bytes(body)
 
 
+class HalfPairError(ValueError):
+    """Half a surrogate pair, which no text can hold (RFC 8259, 8.2); `field`: of an object, where it is."""
+
+    def __init__(self, field: str | None) -> None:
+        super().__init__("it holds half a surrogate pair, which is no character")
+        self.field = field
+
+
 def parse_json(text: str | bytes) -> Any:
     """The value of a JSON text, in UTF-8 where it is bytes (RFC 8259, 8.1).
 
-    Raises ValueError for what is no JSON, and for half a surrogate pair, which no text can hold (8.2).
+    Raises ValueError for what is no JSON, HalfPairError for what holds half a surrogate pair.
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8-sig")
     value = json.loads(text)
-    if "\\u" in text:
-        try:
-            json.dumps(value, ensure_ascii=False).encode()
-        except UnicodeEncodeError:
-            raise ValueError("it holds half a surrogate pair, which is no character") from None
+    if "\\u" in text and _holds_half_pair(value):
+        fields = value if isinstance(value, dict) else {}
+        raise HalfPairError(next((name for name, held in fields.items() if _holds_half_pair(held)), None))
     return value
+
+
+def _holds_half_pair(value: Any) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _body_too_large(limit: int) -> BodyTooLarge:

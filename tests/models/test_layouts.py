@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import tarfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from pixelserve.errors import CheckpointError
 from pixelserve.imaging import Image
 from pixelserve.models import Embedder, Segmenter, Upscaler
+from pixelserve.models.folders import find_networks
 from pixelserve.settings import Settings
 
 State = dict[str, Tensor]
@@ -199,6 +201,7 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4fa0d3\nsize 
 REFUSED: dict[str, tuple[Network, Write, str]] = {
     "in a sub-folder": (SRVGG, raw("weights/net.pth", stored), r"can be used here: weights/net\.pth"),
     "ONNX": (SRVGG, raw("net.onnx", b"1"), r"can be used here: net\.onnx"),
+    "an archive": (SRVGG, raw("model.tar.gz", b"1"), r"can be used here: model\.tar\.gz"),
     ".bin": (SRVGG, raw("net.bin", b"1"), r"can be used here: net\.bin"),
     "a text": (SRVGG, raw("net.pth.txt", b"1"), r"can be used here: net\.pth\.txt"),
     "many": (
@@ -319,6 +322,18 @@ def test_what_is_not_loaded_is_refused_by_name(
         Upscaler.load(str(tmp_path), SETTINGS)
     assert re.search(message, caught.value.message), caught.value.message
     assert "\n" not in caught.value.message
+
+
+def test_notes_and_an_unpacked_archive_are_no_weights(tmp_path: Path) -> None:
+    """As the SageMaker SDK's local mode leaves a folder."""
+    for name in ("notes.md", "config.yaml", "Labels.TXT"):
+        (tmp_path / name).write_text("x")
+    with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "notes.md", "./notes.md")
+    assert find_networks(str(tmp_path), (".pth",)) == []
+    (tmp_path / "notes.md").unlink()
+    with pytest.raises(CheckpointError, match=r"can be used here: model\.tar\.gz"):
+        find_networks(str(tmp_path), (".pth",))
 
 
 def test_a_network_of_each_factor_is_used(basicsr: dict[str, type[nn.Module]], tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tarfile
 import zipfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -13,6 +14,10 @@ from pixelserve.errors import CheckpointError
 CODE_FOLDERS = ("code", "lib", "__pycache__")
 NO_WEIGHTS = ("readme", "license", "licence", "notice", "requirements")
 """Beginnings of names of files that lie in a model folder beside weights, or without any."""
+NOTES = (".cfg", ".ini", ".log", ".md", ".rst", ".toml", ".txt", ".yaml", ".yml")
+"""Suffixes of such files, unless a network's stands before: `net.pth.txt`."""
+ARCHIVE = "model.tar.gz"
+"""SageMaker's, which its SDK's local mode leaves beside what it held."""
 WEIGHTS = (
     ".bin", ".ckpt", ".engine", ".h5", ".keras", ".msgpack", ".npz", ".onnx", ".param", ".part", ".pb", ".pickle",
     ".pkl", ".pt", ".pth", ".safetensors", ".tflite", ".xml",
@@ -50,9 +55,26 @@ def _files(folder: str) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name not in CODE_FOLDERS and not name.startswith(".")]
         for name in names:
-            lowered = name.lower()
-            if not lowered.startswith((".", *NO_WEIGHTS)) and not lowered.endswith((".py", ".pyc")):
-                yield Path(parent, name)
+            path = Path(parent, name)
+            if not _is_beside_weights(path) and not (name == ARCHIVE and _is_unpacked(path)):
+                yield path
+
+
+def _is_beside_weights(path: Path) -> bool:
+    """Whether a file is a note, code or hidden, by its name."""
+    name = path.name.lower()
+    *others, last = ["", *(suffix.lower() for suffix in path.suffixes)]
+    is_note = last in NOTES and not any(suffix in WEIGHTS for suffix in others)
+    return is_note or name.startswith((".", *NO_WEIGHTS)) or last in (".py", ".pyc")
+
+
+def _is_unpacked(archive: Path) -> bool:
+    """Whether all that an archive holds lies beside it."""
+    try:
+        with tarfile.open(archive) as members:
+            return all((archive.parent / name).exists() for name in members.getnames())
+    except (tarfile.TarError, OSError, EOFError):
+        return False
 
 
 def check_download(path: Path) -> None:
