@@ -13,7 +13,7 @@ import pytest
 from gateway_jobs import FEATURE, NOW, Gateway, event_text, passing, until
 from gateway_servers import png
 
-from pixelserve.errors import InvalidImage, Unavailable
+from pixelserve.errors import InvalidImage, NotFound, Unavailable
 from pixelserve_gateway.jobs import (
     Job,
     JobProgress,
@@ -395,6 +395,20 @@ def test_lambda_takes_sqs_events_and_a_schedule(store: JobStore, tmp_path: Path)
         gateway.clock.now += 1
         handle({"Records": [{"eventSource": "aws:sqs", "messageId": "1", "body": event_text(job)}]}, None)
         assert runner.run(gateway.job(job.id)).state is JobState.SUCCEEDED
+
+
+def test_a_form_ends_before_its_upload(play: Callable[..., None]) -> None:
+    async def story(gateway: Gateway) -> None:
+        uploads = Uploads(gateway.results, most_bytes=1_000_000, seconds=86_400, clock=gateway.clock)
+        form = uploads.form("ours", "https://api.example.com/v1/uploads")
+        gateway.clock.now = form.expires - 1
+        uploads.write("ours", form.id, png(8, 8))
+        gateway.clock.now = form.expires + 1
+        with pytest.raises(NotFound):
+            uploads.write("ours", form.id, png(9, 9))
+        assert uploads.read("ours", form.id) == png(8, 8)
+
+    play(story)
 
 
 def test_what_is_old_by_its_age_alone_is_removed_now_and_then(play: Callable[..., None]) -> None:

@@ -15,6 +15,7 @@ from pixelserve_gateway.results import Results
 
 PREFIX = "uploads/"
 FORM_SECONDS = 900
+"""From an upload's id to its file."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,10 @@ class Uploads:
     def write(self, tenant: str, upload_id: str, content: bytes) -> None:
         """Stores the bytes of an image file.
 
-        Raises NotFound for an id that is none of these days, BodyTooLarge, InvalidImage for what is no image.
+        Raises NotFound for an id that was not given within FORM_SECONDS, BodyTooLarge, InvalidImage for what is no
+        image.
         """
-        if not self._is_kept(upload_id):
+        if not self._is_younger(upload_id, min(FORM_SECONDS, self.seconds)):
             raise _missing(upload_id)
         if len(content) > self.most_bytes:
             raise BodyTooLarge(f"The file is larger than {self.most_bytes:,} bytes. Shrink or compress the image.")
@@ -56,7 +58,7 @@ class Uploads:
 
     def read(self, tenant: str, upload_id: str) -> bytes:
         """The bytes. Raises NotFound for what was never sent, is gone, or is another tenant's."""
-        if not self._is_kept(upload_id):
+        if not self._is_younger(upload_id, self.seconds):
             raise _missing(upload_id)
         try:
             return self._results.read(_name(tenant, upload_id))[0]
@@ -75,12 +77,12 @@ class Uploads:
         """Removes those whose time is over."""
         for name in self._results.names(PREFIX):
             upload_id = name.rpartition("/")[2]
-            if is_id(upload_id) and not self._is_kept(upload_id):
+            if is_id(upload_id) and not self._is_younger(upload_id, self.seconds):
                 self._results.remove(name)
 
-    def _is_kept(self, upload_id: str) -> bool:
+    def _is_younger(self, upload_id: str, seconds: float) -> bool:
         """Whether the id is of this time. One of the future, which nobody was given, would be kept until then."""
-        return is_id(upload_id) and abs(self._clock() - time_of(upload_id)) < self.seconds
+        return is_id(upload_id) and abs(self._clock() - time_of(upload_id)) < seconds
 
 
 def _missing(upload_id: str) -> NotFound:
