@@ -56,6 +56,7 @@ def guarded(features_runtime: LocalRuntime, tmp_path_factory: pytest.TempPathFac
         "PIXELSERVE_GATEWAY_RUNTIME": features_runtime.url,
         "PIXELSERVE_GATEWAY_STATE": str(state),
         "PIXELSERVE_GATEWAY_AUTHORIZATION": "keys",
+        "PIXELSERVE_GATEWAY_CORS_ORIGINS": "https://example.com,https://two.example",
     }
     with gateway_running(tmp_path_factory.mktemp("log"), environment) as gateway:
         yield Guarded(gateway, state)
@@ -81,6 +82,26 @@ def test_a_preflight_needs_no_key(guarded: Guarded) -> None:
     answer = httpx.options(guarded.gateway.url + PATH, headers={"Origin": "https://example.com"}, trust_env=False)
     assert answer.status_code == 204
     assert "Authorization" in answer.headers["access-control-allow-headers"]
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "POST"])
+@pytest.mark.parametrize(
+    ("origin", "allowed"),
+    [
+        ("https://example.com", "https://example.com"),
+        ("https://two.example", "https://two.example"),
+        ("https://example.com.evil.example", None),
+        ("http://example.com", None),
+        ("null", None),
+    ],
+)
+def test_pages_of_named_origins_may_read_answers(
+    method: str, origin: str, allowed: str | None, guarded: Guarded
+) -> None:
+    """WHATWG Fetch, 3.3.5: one origin is echoed, and caches are told that the answer depends on it."""
+    answer = httpx.request(method, guarded.gateway.url + PATH, headers={"Origin": origin}, trust_env=False)
+    assert answer.headers.get("access-control-allow-origin") == allowed
+    assert answer.headers["vary"] == "Origin"
 
 
 def test_a_revoked_key_opens_nothing(guarded: Guarded) -> None:
