@@ -22,6 +22,7 @@ from pixelserve_deploy.deployment import Facts, build_template, make_spec
 
 NAME = "upscaler"
 STACK = "pixelserve-upscaler"
+GROUP = "/aws/sagemaker/Endpoints/upscaler"
 IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/pixelserve:1"
 DIGEST = "sha256:" + "d" * 64
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
@@ -74,6 +75,8 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Scripted:
     script.answer("service-quotas", "ListServiceQuotas", {"Quotas": [quota]})
     script.answer("logs", "CreateLogGroup", {})
     script.answer("logs", "PutRetentionPolicy", {})
+    group = {"logGroupName": GROUP, "arn": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{GROUP}:*", "storedBytes": 12_345}
+    script.answer("logs", "DescribeLogGroups", {"logGroups": [{**group, "logGroupName": f"{GROUP}-2"}, group]})
     script.answer("cloudformation", "DeleteChangeSet", {})
     script.answer("cloudformation", "ExecuteChangeSet", {})
     script.answer("cloudformation", "DeleteStack", {})
@@ -402,6 +405,46 @@ def test_a_deletion_that_fails_needs_a_person(aws: Scripted, capsys: pytest.Capt
     assert f"cause:     Role (AWS::IAM::Role): {reason}" in printed
     assert "may still cost money" in printed
     assert "--deletion-mode FORCE_DELETE_STACK" in printed
+
+
+def destroy(aws: Scripted) -> None:
+    """A stack that is there and is deleted without trouble."""
+    story = Story(STACK).stack("CREATE_COMPLETE")
+    aws.answer("cloudformation", "DescribeStacks", story.described("CREATE_COMPLETE"))
+    run_with(aws, config="config-new")
+    steps = ("DELETE_IN_PROGRESS", "User Initiated"), ("DELETE_COMPLETE", "")
+    happen(aws, story, *(lambda step=step: story.stack(*step) for step in steps))
+
+
+def test_a_log_group_that_comes_again_is_deleted_again(aws: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
+    destroy(aws)
+    gone = error("ResourceNotFoundException", "The specified log group does not exist.")
+    aws.answer("logs", "DeleteLogGroup", {}, gone, {}, gone)  # apache/airflow, pull request 29581
+    code, printed = deploy(capsys, DESTROY)
+    assert code == 0
+    assert f"0.0 MB in the log group {GROUP}\n" in printed
+    assert printed.count(f"Removed the log group {GROUP}.") == 1
+    assert aws.find("DeleteLogGroup") == 4 * [{"logGroupName": GROUP}]
+
+
+DENIED = "User: me is not authorized to perform: logs:{} on resource: x"
+
+
+def test_who_may_not_delete_logs_is_told(aws: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
+    destroy(aws)
+    aws.answer("logs", "DeleteLogGroup", error("AccessDeniedException", DENIED.format("DeleteLogGroup")))
+    code, printed = deploy(capsys, DESTROY)
+    assert code == 4
+    assert "next:      The stack is gone. Allow the call, then run `pixelserve destroy upscaler` again.\n" in printed
+
+
+def test_who_may_not_look_for_logs_can_remove_the_rest(aws: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
+    destroy(aws)
+    aws.replace("logs", "DescribeLogGroups", error("AccessDeniedException", DENIED.format("DescribeLogGroups")))
+    code, printed = deploy(capsys, DESTROY)
+    assert code == 0
+    assert "Log groups were not looked for, and stay: " in printed
+    assert aws.count("DeleteStack") == 1
 
 
 @pytest.mark.parametrize(

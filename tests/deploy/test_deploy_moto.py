@@ -73,10 +73,12 @@ def test_everything_that_is_made_is_seen_and_then_gone(mode: str, aws: Callable[
         made[resource["ResourceType"]] = made.get(resource["ResourceType"], 0) + 1
     assert len(made) > 1
     assert count_all(aws) == made
+    assert read_groups(aws) == {f"/aws/lambda/{NAME}" if mode == "lambda" else GROUP: 30}
     if mode != "lambda":
         assert aws("sagemaker").describe_endpoint(EndpointName=NAME)["EndpointStatus"] == "InService"
     assert cli.main(["destroy", NAME, "--yes", "--poll", "0.01"]) == 0
     assert count_all(aws) == {}
+    assert read_groups(aws) == {}
     with pytest.raises(aws("cloudformation").exceptions.ClientError, match="does not exist"):
         aws("cloudformation").describe_stacks(StackName=f"pixelserve-{NAME}")
 
@@ -123,17 +125,35 @@ def _leave_pair(aws: Callable[[str], Any], name: str) -> None:
     aws("sagemaker").create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant], Tags=tags)
 
 
-def test_lines_are_kept_for_a_month_and_after_the_endpoint_for_a_day(aws: Callable[[str], Any], region: str) -> None:
-    assert deploy(region) == 0
-    assert _read_retention(aws) == [30]
+def test_logs_can_stay_and_be_removed_later_and_anothers_are_left_alone(
+    aws: Callable[[str], Any], region: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = f"/aws/lambda/{NAME}"
+    aws("logs").create_log_group(logGroupName=theirs)
+    assert deploy(region, "--tags", "team=pictures") == 0
+    assert read_groups(aws) == {GROUP: 30, theirs: None}
+    (group,) = aws("logs").describe_log_groups(logGroupNamePrefix=GROUP)["logGroups"]
+    assert aws("logs").list_tags_for_resource(resourceArn=group["logGroupArn"])["tags"] == {
+        "team": "pictures", "pixelserve": NAME, "pixelserve:mode": "realtime",
+    }  # fmt: skip
+    capsys.readouterr()
+    assert cli.main(["destroy", NAME, "--keep-logs", "--yes", "--poll", "0.01"]) == 0
+    printed = capsys.readouterr()
+    assert f"0.0 MB in the log group {GROUP}, which stays\n" in printed.out
+    assert f"{GROUP} stays; its lines are gone after 30 days." in printed.err
+    assert count_all(aws) == {}
+    assert read_groups(aws) == {GROUP: 30, theirs: None}
     assert cli.main(["destroy", NAME, "--yes", "--poll", "0.01"]) == 0
-    assert _read_retention(aws) == [1]
+    printed = capsys.readouterr()
+    assert printed.out.startswith(f"0.0 MB in the log group {GROUP}\n")
+    assert f"Removed the log group {GROUP}." in printed.err
+    assert read_groups(aws) == {theirs: None}
 
 
-def _read_retention(aws: Callable[[str], Any]) -> list[int]:
+def read_groups(aws: Callable[[str], Any]) -> dict[str, int | None]:
+    """Days that the lines of each log group are kept."""
     groups = aws("logs").describe_log_groups()["logGroups"]
-    assert {group["logGroupName"] for group in groups} == {GROUP}
-    return [group["retentionInDays"] for group in groups]
+    return {group["logGroupName"]: group.get("retentionInDays") for group in groups}
 
 
 def test_another_mode_takes_another_name(

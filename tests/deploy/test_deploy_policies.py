@@ -64,6 +64,10 @@ def locate(action: str, parameters: dict[str, Any], region: str) -> list[str]:
         rest = [f"cloudformation:{region}:{ACCOUNT}:stack/pixelserve-{NAME}/0a1b2c3d"]
     elif service == "ecr":
         rest = [f"ecr:{region}:{ACCOUNT}:repository/{parameters['repositoryName']}"]
+    elif operation == "DescribeLogGroups":  # hashicorp/terraform-provider-aws, issue 8804
+        rest = [f"logs:{region}:{ACCOUNT}:log-group::log-stream:"]
+    elif operation == "ListTagsForResource":
+        return [parameters["resourceArn"]]
     elif service == "logs":
         rest = [f"logs:{region}:{ACCOUNT}:log-group:{parameters['logGroupName']}"]
     elif operation == "DeleteObjects":

@@ -36,6 +36,7 @@ from pixelserve_deploy.deployment import (
     check_all,
     check_rules,
     list_stack_tags,
+    logs,
     make_offline_plan,
     make_plan,
     make_policies,
@@ -111,6 +112,7 @@ def _deploy(arguments: argparse.Namespace, stop: Stop, teller: Teller, details: 
         arguments.poll,
         arguments.cfn_role,
         list_stack_tags(spec),
+        log_groups=logs.list_groups(spec.name, spec.mode),
     )
 
     def plan_of(proposal: Proposal) -> Plan:

@@ -10,7 +10,7 @@ from pixelserve.processes import Stop
 from pixelserve_deploy.aws import AwsError, Session
 from pixelserve_deploy.deployment.causes import Kind, diagnose
 from pixelserve_deploy.deployment.following import POLL_SECONDS, Follower, Goal, Progress, Show, advise
-from pixelserve_deploy.deployment.logs import KEPT_DAYS, ContainerLog, keep, name_endpoint_group
+from pixelserve_deploy.deployment.logs import ContainerLog, make_group
 from pixelserve_deploy.deployment.outcome import Outcome, Status
 from pixelserve_deploy.deployment.plan import read_changes
 from pixelserve_deploy.deployment.resolver import Change, resolve
@@ -41,7 +41,7 @@ class Work:
     endpoints: Sequence[str] = ()
     """Its endpoints on SageMaker; one of its own name unless others are named."""
     log_groups: Sequence[str] = ()
-    """Those of its containers; that of the endpoint of its own name unless others are named."""
+    """Those of its containers."""
     stack: Stack = field(init=False)
 
     def __post_init__(self) -> None:
@@ -53,12 +53,8 @@ class Work:
         follower = Follower(self.stack, open_logs, self.show, self.stop, self.again, self.poll)
         return follower.follow(stack_id, goal, since)
 
-    def list_groups(self) -> Sequence[str]:
-        """The log groups of its containers."""
-        return self.log_groups or (name_endpoint_group(self.name),)
-
     def _open_logs(self, since: datetime) -> list[ContainerLog]:
-        return [ContainerLog(self.session.client("logs"), group, since) for group in self.list_groups()]
+        return [ContainerLog(self.session.client("logs"), group, since) for group in self.log_groups]
 
 
 def settle(work: Work) -> Outcome | None:
@@ -181,17 +177,18 @@ def _prepare(work: Work, template: Template) -> ChangeSet | None:
 def _execute(work: Work, change_set: ChangeSet | None) -> Outcome:
     if change_set is None:
         return Outcome(Status.DONE)
-    _keep_logs(work)
+    _make_groups(work)
     since = work.stack.find_newest_event(change_set.stack_id)
     work.stack.execute(change_set)
     return work.follow(change_set.stack_id, Goal.CREATE if change_set.creates else Goal.UPDATE, since)
 
 
-def _keep_logs(work: Work) -> None:
+def _make_groups(work: Work) -> None:
     """Makes the log groups before AWS does, which would keep the lines for ever."""
+    tags = {tag["Key"]: tag["Value"] for tag in work.tags}
     try:
-        for group in work.list_groups():
-            keep(work.session.client("logs"), group, KEPT_DAYS, make=True)
+        for group in work.log_groups:
+            make_group(work.session.client("logs"), group, tags)
     except AwsError as error:
         if not error.is_denied:
             raise
