@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -148,6 +150,32 @@ def test_logs_can_stay_and_be_removed_later_and_anothers_are_left_alone(
     assert printed.out.startswith(f"0.0 MB in the log group {GROUP}\n")
     assert f"Removed the log group {GROUP}." in printed.err
     assert read_groups(aws) == {theirs: None}
+
+
+def test_hours_to_live_count_from_the_last_change_or_from_now(
+    aws: Callable[[str], Any], region: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "pixelserve.toml").write_text(f"[endpoints.{NAME}]\nimage = '{name_image(region)}'\nttl_hours = 8\n")
+
+    def run(*options: str) -> tuple[str, str]:
+        """When it ends afterwards, and what was printed."""
+        assert cli.main(["deploy", "--yes", "--poll", "0.01", *options]) == 0
+        (found,) = aws("scheduler").list_schedules()["Schedules"]
+        return aws("scheduler").get_schedule(Name=found["Name"])["ScheduleExpression"], capsys.readouterr().out
+
+    first, printed = run()
+    assert f"AWS deletes the endpoint at {first[14:19]} UTC on {first[3:13]}.\n" in printed
+    time.sleep(1.1)  # schedules have whole seconds
+    again, printed = run()
+    assert "Nothing changes." in printed
+    assert again == first
+    longer, printed = run("--ttl", "8h")
+    assert "ExpirySchedule" in printed
+    assert longer > first
+    time.sleep(1.1)
+    changed, _ = run("--image", name_image(region, "2"))
+    assert changed > longer
+    assert run("--ttl", "9h")[0] > changed
 
 
 def read_groups(aws: Callable[[str], Any]) -> dict[str, int | None]:

@@ -35,6 +35,7 @@ from pixelserve_deploy.deployment import (
     change,
     check_all,
     check_rules,
+    find_end,
     list_stack_tags,
     logs,
     make_offline_plan,
@@ -116,10 +117,21 @@ def _deploy(arguments: argparse.Namespace, stop: Stop, teller: Teller, details: 
     )
 
     def plan_of(proposal: Proposal) -> Plan:
-        return make_plan(spec, report.facts, proposal.old, template, proposal.changes, steps=len(proposal.steps))
+        steps = proposal.steps
+        end = find_end(steps[-1])
+        return make_plan(spec, report.facts, proposal.old, proposal.changes, steps=len(steps), end=end)
 
     details |= _describe(spec, report.facts)
-    outcome = change(work, template, plan_of, teller, details, only_plan=arguments.plan, yes=arguments.yes)
+    outcome = change(
+        work,
+        template,
+        plan_of,
+        teller,
+        details,
+        only_plan=arguments.plan,
+        yes=arguments.yes,
+        prolong=arguments.ttl_hours is not None,
+    )
     if outcome.status is Status.DONE and not arguments.plan:
         teller.note(describe_calls(spec, report.facts.region))
     return outcome

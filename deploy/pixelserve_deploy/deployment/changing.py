@@ -25,15 +25,17 @@ def change(
     *,
     only_plan: bool,
     yes: bool,
+    prolong: bool = False,
 ) -> Outcome:
     """The outcome. `plan_of` makes the plan of what is proposed, which goes into `details`.
 
-    `only_plan` changes nothing, `yes` asks nobody. Raises PixelserveError before anything is changed.
+    `only_plan` changes nothing, `yes` asks nobody, `prolong` lets hours to live begin anew, unless the command goes on
+    with one that had begun. Raises PixelserveError before anything is changed.
     """
-    ended = look(work) if only_plan else settle(work)
+    followed, ended = (False, look(work)) if only_plan else settle(work)
     if ended is not None:
         return ended
-    proposal = propose(work, template)
+    proposal = propose(work, template, only_plan=only_plan, prolong=prolong and not followed)
     plan = plan_of(proposal)
     show_plan(plan, teller, details)
     if only_plan:

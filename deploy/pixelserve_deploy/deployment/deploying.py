@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from pixelserve.processes import Stop
 from pixelserve_deploy.aws import AwsError, Session
 from pixelserve_deploy.deployment.causes import Kind, diagnose
+from pixelserve_deploy.deployment.conditions import choose
 from pixelserve_deploy.deployment.following import POLL_SECONDS, Follower, Goal, Progress, Show, advise
 from pixelserve_deploy.deployment.logs import ContainerLog, make_group
 from pixelserve_deploy.deployment.outcome import Outcome, Status
@@ -18,7 +19,7 @@ from pixelserve_deploy.deployment.retained import CONFIG_TYPE, MODEL_TYPE, find_
 from pixelserve_deploy.deployment.spec import STACK_PREFIX
 from pixelserve_deploy.deployment.stacks import DEAD, EMPTY, STUCK, ChangeSet, Stack, StackRefused, State
 from pixelserve_deploy.deployment.steps import split_update, why_not_in_place
-from pixelserve_deploy.deployment.templates import Template
+from pixelserve_deploy.deployment.templates import Template, keep_end
 
 
 @dataclass(frozen=True)
@@ -57,28 +58,30 @@ class Work:
         return [ContainerLog(self.session.client("logs"), group, since) for group in self.log_groups]
 
 
-def settle(work: Work) -> Outcome | None:
+def settle(work: Work) -> tuple[bool, Outcome | None]:
     """Makes the stack ready for a change: follows what is under way, removes what is dead.
 
-    An outcome is the end of the command: the operation failed or goes on, or a person is needed.
+    Whether something was under way, and the outcome that is the end of the command: the operation failed or goes on, or
+    a person is needed.
     """
     state = work.stack.find()
-    if state is not None and state.is_moving:
+    followed = state is not None and state.is_moving
+    if state is not None and followed:
         work.show(Progress("waiting", text=f"{work.stack.name} is {state.status}; following it."))
         outcome = work.follow(state.id, _guess_goal(state))
         if outcome.status is not Status.DONE:
-            return outcome
+            return followed, outcome
         state = work.stack.find()
     stuck = _judge(work, state)
     if stuck is not None:
-        return stuck
+        return followed, stuck
     if state is not None and state.status in DEAD:
         work.show(Progress("waiting", text=f"{work.stack.name} is {state.status}: it never ran, and is removed first."))
         since = work.stack.find_newest_event(state.id)
         work.stack.delete(work.role)
         outcome = work.follow(state.id, Goal.DELETE, since)
-        return None if outcome.status is Status.DONE else outcome
-    return None
+        return followed, None if outcome.status is Status.DONE else outcome
+    return followed, None
 
 
 def _judge(work: Work, state: State | None) -> Outcome | None:
@@ -114,13 +117,23 @@ class Proposal:
     changes: Sequence[Change]
 
 
-def propose(work: Work, template: Template) -> Proposal:
-    """Prepares a change, of a stack that is settled. Raises StackRefused for what cannot be."""
+def propose(work: Work, template: Template, *, only_plan: bool, prolong: bool) -> Proposal:
+    """Prepares a change, of a stack that is settled. Raises StackRefused for what cannot be.
+
+    Hours to live that begin anew are no change by themselves, unless they are to `prolong` its life.
+
+    A plan of what is not there yet needs no change set: everything is added. One would make an empty stack, which
+    whoever may only plan cannot delete, and which the next command may meet while it goes (aws/aws-cdk, issue 29265).
+    """
     state = work.stack.find()
     old = work.stack.read_template() if state is not None and state.status not in (EMPTY, *DEAD) else None
     obstacle = why_not_in_place(old, template) if old else None
     if obstacle:
         raise StackRefused(obstacle)
+    if only_plan and old is None:
+        return Proposal(None, [template], None, resolve({}, choose(template, work.parameters)))
+    if old is not None and not prolong:
+        template = keep_end(old, template, datetime.now(UTC))
     steps = split_update(old, template) if old else [template]
     first = _prepare(work, steps[0])
     if len(steps) > 1:

@@ -158,7 +158,7 @@ class Place:
         yield allow(_name("ecr", PUSH), self._find_repository(image))
 
     def allow_planning(self) -> Iterator[Statement]:
-        """Change sets that are never executed. The empty stack of a first plan stays: deleting is not planning."""
+        """Change sets that are never executed."""
         yield allow(_name("cloudformation", f"{LOOK} {PLAN}"), self._stack())
 
     def allow_deploying(self) -> Iterator[Statement]:
