@@ -18,6 +18,7 @@ import pytest
 from cloud import ACCOUNT
 from drawing import picture
 from lambda_invoke import function_running
+from test_deploy_moto import read_groups
 
 from pixelserve_deploy import cli
 from pixelserve_deploy.deployment.conditions import choose
@@ -118,16 +119,16 @@ def test_everything_that_is_made_is_seen_and_then_gone(
     aws("s3").put_object(Bucket=bucket, Key="gateway/results/1", Body=b"x")
     assert cli.main(["stack", "delete", "--dry-run"]) == 0
     assert f"1 objects in the bucket {bucket}\n" in capsys.readouterr().out
+    assert read_groups(aws) == {
+        "/aws/lambda/api-gateway": 30,
+        "/aws/lambda/api-image-similarity": 30,
+        "/aws/sagemaker/Endpoints/api-human-image-segmentation": 30,
+        "/aws/sagemaker/Endpoints/api-image-super-resolution": 30,
+        "/aws/sagemaker/Endpoints/api-image-super-resolution-async": 30,
+    }
     assert cli.main(["stack", "delete", "--yes", "--poll", "0.01"]) == 0
     assert count_all(aws) == {}
-    groups = {one["logGroupName"]: one["retentionInDays"] for one in aws("logs").describe_log_groups()["logGroups"]}
-    assert groups == {
-        "/aws/lambda/api-gateway": 1,
-        "/aws/lambda/api-image-similarity": 1,
-        "/aws/sagemaker/Endpoints/api-human-image-segmentation": 1,
-        "/aws/sagemaker/Endpoints/api-image-super-resolution": 1,
-        "/aws/sagemaker/Endpoints/api-image-super-resolution-async": 1,
-    }
+    assert read_groups(aws) == {}
 
 
 def test_a_stack_that_stands_needs_no_images_again(
@@ -158,6 +159,7 @@ def test_its_endpoints_are_listed_and_not_swept_by_themselves(
     assert cli.main(["sweep", "--idle", "0m", "--yes", "--poll", "0.01"]) == 0
     assert "api is gone." in capsys.readouterr().out
     assert count_all(aws) == {}
+    assert read_groups(aws) == {}
 
 
 def test_a_plan_makes_nothing(aws: Callable[[str], Any], region: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -180,6 +182,7 @@ def test_what_cannot_be_is_refused_before_anything_is_made(
     capsys.readouterr()
     assert count_all(aws)["AWS::SageMaker::Endpoint"] == 3
     assert cli.main(["destroy", "shop", "--yes", "--poll", "0.01"]) == 0
+    assert read_groups(aws) == {}
 
 
 def test_an_endpoint_is_no_api(aws: Callable[[str], Any], region: str, capsys: pytest.CaptureFixture[str]) -> None:

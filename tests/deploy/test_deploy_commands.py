@@ -246,8 +246,11 @@ def test_sweep_leaves_what_is_young_or_in_use(
 
 
 def test_logs_are_read_in_order_and_once(aws: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
-    aws.answer("logs", "DescribeLogGroups", {"logGroups": [{"logGroupName": "/aws/sagemaker/Endpoints/upscaler"}]},
-               {"logGroups": [{"logGroupName": "/aws/lambda/upscaler-2"}]})  # fmt: skip
+    groups = [
+        {"logGroupName": name, "arn": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{name}:*"}
+        for name in ("/aws/sagemaker/Endpoints/upscaler", "/aws/lambda/upscaler-2")
+    ]
+    aws.answer("logs", "DescribeLogGroups", {"logGroups": groups[:1]}, {"logGroups": groups[1:]})
     now = int(1000 * datetime.now(UTC).timestamp())
     lines = ['{"level": "INFO", "message": "ready"}', "Traceback\x1b[2J", '{"level": "ERROR", "message": "no"}']
     events = [

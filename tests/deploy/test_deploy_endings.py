@@ -12,6 +12,7 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from pixelserve_deploy.deployment import Facts, build_template, make_spec
 
 NAME = "upscaler"
 STACK = "pixelserve-upscaler"
+GROUP = "/aws/sagemaker/Endpoints/upscaler"
 IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/pixelserve:1"
 DIGEST = "sha256:" + "d" * 64
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
@@ -74,6 +76,12 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Scripted:
     script.answer("service-quotas", "ListServiceQuotas", {"Quotas": [quota]})
     script.answer("logs", "CreateLogGroup", {})
     script.answer("logs", "PutRetentionPolicy", {})
+    group = {
+        "logGroupName": GROUP,
+        "arn": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{GROUP}:*",
+        "storedBytes": 12_345,
+    }
+    script.answer("logs", "DescribeLogGroups", {"logGroups": [{**group, "logGroupName": f"{GROUP}-2"}, group]})
     script.answer("cloudformation", "DeleteChangeSet", {})
     script.answer("cloudformation", "ExecuteChangeSet", {})
     script.answer("cloudformation", "DeleteStack", {})
@@ -274,14 +282,42 @@ def test_nothing_to_do(aws: Scripted, capsys: pytest.CaptureFixture[str]) -> Non
     assert aws.count("DeleteChangeSet") == 2
 
 
-def test_a_plan_changes_nothing_and_leaves_nothing(aws: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
-    story = create(aws)
+def test_a_plan_of_a_stack_that_stands_leaves_no_change_set(aws: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
+    update(aws)
     code, printed = deploy(capsys, [*DEPLOY, "--plan"])
     assert code == 10
-    assert "  +   Endpoint  SageMaker::Endpoint\n1 to add.\nCost then: $0.736 an hour" in printed
+    assert "  +/- Model  SageMaker::Model: PrimaryContainer\n1 to replace.\nCost now:  $0.736 an hour" in printed
     assert not aws.count("ExecuteChangeSet")
     assert aws.find("DeleteChangeSet") == [{"ChangeSetName": CHANGE_SET}]
-    assert aws.find("DeleteStack") == [{"StackName": story.id}]
+    assert not aws.count("DeleteStack")
+
+
+@pytest.mark.parametrize("status", ["", "REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE"])
+def test_a_plan_of_what_is_not_there_makes_nothing(
+    status: str, aws: Scripted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    aws.answer("cloudformation", "DescribeStacks", Story(STACK).described(status) if status else GONE)
+    code, printed = deploy(capsys, [*DEPLOY, "--plan"])
+    assert code == 10
+    assert "  +   Endpoint        SageMaker::Endpoint\n" in printed
+    assert "Cost then: $0.736 an hour" in printed
+    assert {name for name, _ in aws.calls} == {
+        "GetCallerIdentity", "BatchGetImage", "ListServiceQuotas", "DescribeStacks",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("status", ["", "REVIEW_IN_PROGRESS"])
+def test_only_an_empty_stack_of_our_own_is_deleted_where_nobody_agrees(
+    status: str, aws: Scripted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    story = create(aws)
+    if status:  # another's, who is being asked at the same time
+        aws.replace("cloudformation", "DescribeStacks", story.described(status))
+    code, printed = deploy(capsys, [word for word in DEPLOY if word != "--yes"])
+    assert code == 3
+    assert "Nobody is there to answer" in printed
+    assert aws.find("DeleteChangeSet") == [{"ChangeSetName": CHANGE_SET}]
+    assert aws.find("DeleteStack") == ([] if status else [{"StackName": story.id}])
 
 
 def test_a_container_that_never_becomes_healthy(aws: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
@@ -404,6 +440,46 @@ def test_a_deletion_that_fails_needs_a_person(aws: Scripted, capsys: pytest.Capt
     assert "--deletion-mode FORCE_DELETE_STACK" in printed
 
 
+def destroy(aws: Scripted) -> None:
+    """A stack that is there and is deleted without trouble."""
+    story = Story(STACK).stack("CREATE_COMPLETE")
+    aws.answer("cloudformation", "DescribeStacks", story.described("CREATE_COMPLETE"))
+    run_with(aws, config="config-new")
+    steps = ("DELETE_IN_PROGRESS", "User Initiated"), ("DELETE_COMPLETE", "")
+    happen(aws, story, *(lambda step=step: story.stack(*step) for step in steps))
+
+
+def test_a_log_group_that_comes_again_is_deleted_again(aws: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
+    destroy(aws)
+    gone = error("ResourceNotFoundException", "The specified log group does not exist.")
+    aws.answer("logs", "DeleteLogGroup", {}, gone, {}, gone)  # apache/airflow, pull request 29581
+    code, printed = deploy(capsys, DESTROY)
+    assert code == 0
+    assert f"0.0 MB in the log group {GROUP}\n" in printed
+    assert printed.count(f"Removed the log group {GROUP}.") == 1
+    assert aws.find("DeleteLogGroup") == 4 * [{"logGroupName": GROUP}]
+
+
+DENIED = "User: me is not authorized to perform: logs:{} on resource: x"
+
+
+def test_who_may_not_delete_logs_is_told(aws: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
+    destroy(aws)
+    aws.answer("logs", "DeleteLogGroup", error("AccessDeniedException", DENIED.format("DeleteLogGroup")))
+    code, printed = deploy(capsys, DESTROY)
+    assert code == 4
+    assert "next:      The stack is gone. Allow the call, then run `pixelserve destroy upscaler` again.\n" in printed
+
+
+def test_who_may_not_look_for_logs_can_remove_the_rest(aws: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
+    destroy(aws)
+    aws.replace("logs", "DescribeLogGroups", error("AccessDeniedException", DENIED.format("DescribeLogGroups")))
+    code, printed = deploy(capsys, DESTROY)
+    assert code == 0
+    assert "Log groups were not looked for, and stay: " in printed
+    assert aws.count("DeleteStack") == 1
+
+
 @pytest.mark.parametrize(
     ("failure", "said"),
     [
@@ -454,6 +530,28 @@ def test_ctrl_c_leaves_aws_to_it_and_the_same_command_goes_on(
     assert "CREATE_COMPLETE          pixelserve-upscaler" in printed
     assert "Nothing changes." in printed
     assert aws.count("ExecuteChangeSet") == 1
+
+
+@pytest.mark.parametrize("is_under_way", [True, False])
+def test_the_same_command_that_goes_on_with_a_deployment_does_not_prolong_it(
+    is_under_way: bool, aws: Scripted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    facts = Facts(REGION, ACCOUNT, DIGEST, quotas={"ml.g4dn.xlarge": 4}, now=datetime.now(UTC) - timedelta(hours=1))
+    standing = build_template(make_spec({"name": NAME, "image": IMAGE, "ttl_hours": 8}), facts)
+    aws.replace("cloudformation", "GetTemplate", {"TemplateBody": json.dumps(standing)})
+    story = Story(STACK).stack("CREATE_IN_PROGRESS", "User Initiated").stack("CREATE_COMPLETE")
+    if is_under_way:
+        aws.answer("cloudformation", "DescribeStacks", story.described("CREATE_IN_PROGRESS"))
+    aws.answer("cloudformation", "DescribeStacks", story.described("CREATE_COMPLETE"))
+    aws.answer("cloudformation", "DescribeStackEvents", story.so_far())
+    aws.answer("cloudformation", "CreateChangeSet", {"Id": CHANGE_SET, "StackId": story.id})
+    reason = "No updates are to be performed."
+    aws.answer("cloudformation", "DescribeChangeSet", {"Status": "FAILED", "StatusReason": reason})
+    silent(aws)
+    run_with(aws, config="config-new")
+    assert deploy(capsys, [*DEPLOY, "--ttl", "8h"])[0] == 0
+    (made,) = aws.find("CreateChangeSet")
+    assert (json.loads(made["TemplateBody"]) == standing) is is_under_way
 
 
 def test_ctrl_c_before_anything_has_begun_leaves_nothing(aws: Scripted, capsys: pytest.CaptureFixture[str]) -> None:

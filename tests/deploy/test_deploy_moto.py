@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,10 +75,12 @@ def test_everything_that_is_made_is_seen_and_then_gone(mode: str, aws: Callable[
         made[resource["ResourceType"]] = made.get(resource["ResourceType"], 0) + 1
     assert len(made) > 1
     assert count_all(aws) == made
+    assert read_groups(aws) == {f"/aws/lambda/{NAME}" if mode == "lambda" else GROUP: 30}
     if mode != "lambda":
         assert aws("sagemaker").describe_endpoint(EndpointName=NAME)["EndpointStatus"] == "InService"
     assert cli.main(["destroy", NAME, "--yes", "--poll", "0.01"]) == 0
     assert count_all(aws) == {}
+    assert read_groups(aws) == {}
     with pytest.raises(aws("cloudformation").exceptions.ClientError, match="does not exist"):
         aws("cloudformation").describe_stacks(StackName=f"pixelserve-{NAME}")
 
@@ -123,17 +127,61 @@ def _leave_pair(aws: Callable[[str], Any], name: str) -> None:
     aws("sagemaker").create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant], Tags=tags)
 
 
-def test_lines_are_kept_for_a_month_and_after_the_endpoint_for_a_day(aws: Callable[[str], Any], region: str) -> None:
-    assert deploy(region) == 0
-    assert _read_retention(aws) == [30]
+def test_logs_can_stay_and_be_removed_later_and_anothers_are_left_alone(
+    aws: Callable[[str], Any], region: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = f"/aws/lambda/{NAME}"
+    aws("logs").create_log_group(logGroupName=theirs)
+    assert deploy(region, "--tags", "team=pictures") == 0
+    assert read_groups(aws) == {GROUP: 30, theirs: None}
+    (group,) = aws("logs").describe_log_groups(logGroupNamePrefix=GROUP)["logGroups"]
+    assert aws("logs").list_tags_for_resource(resourceArn=group["logGroupArn"])["tags"] == {
+        "team": "pictures", "pixelserve": NAME, "pixelserve:mode": "realtime",
+    }  # fmt: skip
+    capsys.readouterr()
+    assert cli.main(["destroy", NAME, "--keep-logs", "--yes", "--poll", "0.01"]) == 0
+    printed = capsys.readouterr()
+    assert f"0.0 MB in the log group {GROUP}, which stays\n" in printed.out
+    assert f"{GROUP} stays; its lines are gone after 30 days." in printed.err
+    assert count_all(aws) == {}
+    assert read_groups(aws) == {GROUP: 30, theirs: None}
     assert cli.main(["destroy", NAME, "--yes", "--poll", "0.01"]) == 0
-    assert _read_retention(aws) == [1]
+    printed = capsys.readouterr()
+    assert printed.out.startswith(f"0.0 MB in the log group {GROUP}\n")
+    assert f"Removed the log group {GROUP}." in printed.err
+    assert read_groups(aws) == {theirs: None}
 
 
-def _read_retention(aws: Callable[[str], Any]) -> list[int]:
+def test_hours_to_live_count_from_the_last_change_or_from_now(
+    aws: Callable[[str], Any], region: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "pixelserve.toml").write_text(f"[endpoints.{NAME}]\nimage = '{name_image(region)}'\nttl_hours = 8\n")
+
+    def run(*options: str) -> tuple[str, str]:
+        """When it ends afterwards, and what was printed."""
+        assert cli.main(["deploy", "--yes", "--poll", "0.01", *options]) == 0
+        (found,) = aws("scheduler").list_schedules()["Schedules"]
+        return aws("scheduler").get_schedule(Name=found["Name"])["ScheduleExpression"], capsys.readouterr().out
+
+    first, printed = run()
+    assert f"AWS deletes the endpoint at {first[14:19]} UTC on {first[3:13]}.\n" in printed
+    time.sleep(1.1)  # schedules have whole seconds
+    again, printed = run()
+    assert "Nothing changes." in printed
+    assert again == first
+    longer, printed = run("--ttl", "8h")
+    assert "ExpirySchedule" in printed
+    assert longer > first
+    time.sleep(1.1)
+    changed, _ = run("--image", name_image(region, "2"))
+    assert changed > longer
+    assert run("--ttl", "9h")[0] > changed
+
+
+def read_groups(aws: Callable[[str], Any]) -> dict[str, int | None]:
+    """Days that the lines of each log group are kept."""
     groups = aws("logs").describe_log_groups()["logGroups"]
-    assert {group["logGroupName"] for group in groups} == {GROUP}
-    return [group["retentionInDays"] for group in groups]
+    return {group["logGroupName"]: group.get("retentionInDays") for group in groups}
 
 
 def test_another_mode_takes_another_name(

@@ -35,7 +35,9 @@ from pixelserve_deploy.deployment import (
     change,
     check_all,
     check_rules,
+    find_end,
     list_stack_tags,
+    logs,
     make_offline_plan,
     make_plan,
     make_policies,
@@ -111,13 +113,25 @@ def _deploy(arguments: argparse.Namespace, stop: Stop, teller: Teller, details: 
         arguments.poll,
         arguments.cfn_role,
         list_stack_tags(spec),
+        log_groups=logs.list_groups(spec.name, spec.mode),
     )
 
     def plan_of(proposal: Proposal) -> Plan:
-        return make_plan(spec, report.facts, proposal.old, template, proposal.changes, steps=len(proposal.steps))
+        steps = proposal.steps
+        end = find_end(steps[-1])
+        return make_plan(spec, report.facts, proposal.old, proposal.changes, steps=len(steps), end=end)
 
     details |= _describe(spec, report.facts)
-    outcome = change(work, template, plan_of, teller, details, only_plan=arguments.plan, yes=arguments.yes)
+    outcome = change(
+        work,
+        template,
+        plan_of,
+        teller,
+        details,
+        only_plan=arguments.plan,
+        yes=arguments.yes,
+        prolong=arguments.ttl_hours is not None,
+    )
     if outcome.status is Status.DONE and not arguments.plan:
         teller.note(describe_calls(spec, report.facts.region))
     return outcome

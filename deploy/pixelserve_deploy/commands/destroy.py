@@ -1,8 +1,8 @@
 """Remove an endpoint that pixelserve made, with every trace of it.
 
 It says what there is and asks; then its own buckets are emptied, the stack is deleted with all in it, and models and
-configurations that updates left behind too. Logs are kept for one more day. Ctrl-C leaves AWS to finish: the same
-command follows it again.
+configurations that updates left behind too, and last its logs. Ctrl-C leaves AWS to finish: the same command follows it
+again.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import argparse
 
 from pixelserve.processes import Stop
 from pixelserve_deploy.aws import Session
-from pixelserve_deploy.deployment import POLL_SECONDS, Outcome, Teller, Work, attempt, take_away
+from pixelserve_deploy.deployment import POLL_SECONDS, Outcome, Teller, Work, attempt, logs, take_away
 from pixelserve_deploy.options import add_site
 
 EXAMPLES = """\
   pixelserve destroy upscaler
+  pixelserve destroy upscaler --keep-logs
   pixelserve destroy upscaler --yes --json
 """
 
@@ -23,6 +24,9 @@ EXAMPLES = """\
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="of the endpoint, as `pixelserve ls` shows it")
     parser.add_argument("--dry-run", action="store_true", help="print what would be removed")
+    parser.add_argument(
+        "--keep-logs", action="store_true", help=f"leave the logs, for {logs.KEPT_DAYS} more days at most"
+    )
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument("--json", action="store_true", help="print each step and the end as JSON, one object a line")
     parser.add_argument("--cfn-role", default="", metavar="ARN", help="role that CloudFormation takes on")
@@ -40,4 +44,4 @@ def _destroy(arguments: argparse.Namespace, stop: Stop, teller: Teller) -> Outco
     session = Session(arguments.region, arguments.profile)
     again = f"`pixelserve destroy {arguments.name}`"
     work = Work(session, arguments.name, teller.show, stop, again, arguments.poll, arguments.cfn_role)
-    return take_away(work, teller, dry_run=arguments.dry_run, yes=arguments.yes)
+    return take_away(work, teller, keep_logs=arguments.keep_logs, dry_run=arguments.dry_run, yes=arguments.yes)

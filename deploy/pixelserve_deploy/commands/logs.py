@@ -45,8 +45,8 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
     session = Session(arguments.region, arguments.profile)
     client = session.client("logs")
     since = datetime.now(UTC) - arguments.since
-    groups = (logs.name_endpoint_group(arguments.name), logs.name_function_group(arguments.name))
-    there = [group for group in groups if logs.has_group(client, group)]
+    groups = logs.list_groups(arguments.name)
+    there = [group for group in groups if logs.find_group(client, group)]
     if not there and not arguments.follow:
         raise NotFound(
             f"There is no log group {' or '.join(groups)} in {session.region}. `pixelserve ls` lists what is there."

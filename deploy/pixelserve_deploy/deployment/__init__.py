@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         build_api_template,
         build_model,
         build_template,
+        find_end,
         list_stack_tags,
         pin_image,
         render,
@@ -74,7 +75,7 @@ else:
             ".spec": "EndpointSpec Mode Update has_gpu",
             ".steps": "split_update why_not_in_place",
             ".telling": "Teller attempt print_checks",
-            ".templates": "build_api_template build_model build_template list_stack_tags pin_image render",
+            ".templates": "build_api_template build_model build_template find_end list_stack_tags pin_image render",
         },
     )
 
@@ -113,6 +114,7 @@ __all__ = [
     "check_rules",
     "check_template",
     "destroying",
+    "find_end",
     "find_mode",
     "format_specs",
     "has_gpu",

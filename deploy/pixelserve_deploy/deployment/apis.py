@@ -9,11 +9,11 @@ from decimal import Decimal
 from pixelserve.features import FEATURES
 from pixelserve.processes import Stop
 from pixelserve_deploy.aws import Session
-from pixelserve_deploy.deployment.api import API, AUTHORIZATION, EXPLORER, ApiSpec, list_all
+from pixelserve_deploy.deployment import logs
+from pixelserve_deploy.deployment.api import API, AUTHORIZATION, EXPLORER, ApiSpec
 from pixelserve_deploy.deployment.deploying import Work
 from pixelserve_deploy.deployment.facts import Facts
 from pixelserve_deploy.deployment.following import POLL_SECONDS, Show
-from pixelserve_deploy.deployment.logs import name_endpoint_group, name_function_group
 from pixelserve_deploy.deployment.plan import Plan
 from pixelserve_deploy.deployment.preflight import Check, Report, Verdict, check_all
 from pixelserve_deploy.deployment.pricing import Cost, price_endpoint
@@ -122,20 +122,15 @@ def open_work(
     """What the steps of a deployment share."""
     members = spec.list_members(parameters)
     endpoints = [member.name for member in members if member.mode is not Mode.LAMBDA]
-    groups = [_name_group(member) for member in members]
+    groups = [logs.name_group(member.name, member.mode) for member in members]
     tags = list_stack_tags(spec)
     return Work(session, spec.name, show, stop, again, poll, role, tags, parameters, endpoints, groups)
 
 
 def list_groups(name: str) -> list[str]:
-    """Every log group that an API of this name may have had. Raises SpecError for a name that none can have."""
+    """Every log group that an API of this name may have. Raises SpecError for a name that none can have."""
     make_api({"name": name, "gateway_image": "-", "lambda_image": "-"})
-    return [_name_group(member) for member in list_all(name)]
-
-
-def _name_group(member: EndpointSpec) -> str:
-    name_group = name_function_group if member.mode is Mode.LAMBDA else name_endpoint_group
-    return name_group(member.name)
+    return logs.list_groups(name, API)
 
 
 def make_api_plan(

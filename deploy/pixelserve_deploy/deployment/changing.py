@@ -25,15 +25,17 @@ def change(
     *,
     only_plan: bool,
     yes: bool,
+    prolong: bool = False,
 ) -> Outcome:
     """The outcome. `plan_of` makes the plan of what is proposed, which goes into `details`.
 
-    `only_plan` changes nothing, `yes` asks nobody. Raises PixelserveError before anything is changed.
+    `only_plan` changes nothing, `yes` asks nobody, `prolong` lets hours to live begin anew, unless the command goes on
+    with one that had begun. Raises PixelserveError before anything is changed.
     """
-    ended = look(work) if only_plan else settle(work)
+    followed, ended = (False, look(work)) if only_plan else settle(work)
     if ended is not None:
         return ended
-    proposal = propose(work, template)
+    proposal = propose(work, template, only_plan=only_plan, prolong=prolong and not followed)
     plan = plan_of(proposal)
     show_plan(plan, teller, details)
     if only_plan:
@@ -67,26 +69,29 @@ def refuse_for(failures: Sequence[Check]) -> Outcome:
     return Outcome(Status.REFUSED, cause, next=" ".join(check.fix for check in failures if check.fix))
 
 
-def take_away(work: Work, teller: Teller, *, dry_run: bool, yes: bool) -> Outcome:
-    """Removes what is there of a name with every trace, after saying what that is. Raises AwsError."""
+def take_away(work: Work, teller: Teller, *, keep_logs: bool, dry_run: bool, yes: bool) -> Outcome:
+    """Removes what is there of a name with every trace, or all but its logs, after saying what that is.
+
+    Raises AwsError.
+    """
     remains = destroying.find_remains(work)
     if not remains:
         region = work.session.region
         teller.note(f"There is nothing of {work.name} in {region}: {work.stack.name} is no stack there.")
         return Outcome(Status.DONE)
-    for line in _describe(work.stack.name, remains):
+    for line in _describe(work.stack.name, remains, keep_logs=keep_logs):
         teller.note(line)
     if dry_run:
         return Outcome(Status.DONE)
     if not (yes or console.confirm(f"Remove all this of {work.name}?", work.stop)):
         return Outcome(Status.REFUSED, "The answer was no.")
-    outcome = destroying.carry_out(work, remains)
+    outcome = destroying.carry_out(work, remains, keep_logs=keep_logs)
     if outcome.status is Status.DONE:
         teller.note(f"{work.name} is gone, and costs nothing any more.")
     return outcome
 
 
-def _describe(stack: str, remains: destroying.Remains) -> list[str]:
+def _describe(stack: str, remains: destroying.Remains, *, keep_logs: bool) -> list[str]:
     lines = [f"The stack {stack}:"] if remains.stack_id else []
     rows = [(kind.removeprefix("AWS::"), _shorten(name)) for kind, name in remains.resources]
     width = max((len(kind) for kind, _ in rows), default=0)
@@ -94,6 +99,8 @@ def _describe(stack: str, remains: destroying.Remains) -> list[str]:
     lines += [f"{count:,} objects in the bucket {bucket}" for bucket, count in remains.buckets.items()]
     if remains.left:
         lines.append(f"{len(remains.left)} models and configurations of earlier updates")
+    stays = ", which stays" if keep_logs else ""
+    lines += [f"{group.size / 1e6:,.1f} MB in the log group {group.name}{stays}" for group in remains.groups]
     return lines
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from pixelserve.processes import Stop
 from pixelserve_deploy.aws import AwsError, Session
 from pixelserve_deploy.deployment.causes import Kind, diagnose
+from pixelserve_deploy.deployment.conditions import choose
 from pixelserve_deploy.deployment.following import POLL_SECONDS, Follower, Goal, Progress, Show, advise
-from pixelserve_deploy.deployment.logs import KEPT_DAYS, ContainerLog, keep, name_endpoint_group
+from pixelserve_deploy.deployment.logs import ContainerLog, make_group
 from pixelserve_deploy.deployment.outcome import Outcome, Status
 from pixelserve_deploy.deployment.plan import read_changes
 from pixelserve_deploy.deployment.resolver import Change, resolve
@@ -18,7 +19,7 @@ from pixelserve_deploy.deployment.retained import CONFIG_TYPE, MODEL_TYPE, find_
 from pixelserve_deploy.deployment.spec import STACK_PREFIX
 from pixelserve_deploy.deployment.stacks import DEAD, EMPTY, STUCK, ChangeSet, Stack, StackRefused, State
 from pixelserve_deploy.deployment.steps import split_update, why_not_in_place
-from pixelserve_deploy.deployment.templates import Template
+from pixelserve_deploy.deployment.templates import Template, keep_end
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Work:
     endpoints: Sequence[str] = ()
     """Its endpoints on SageMaker; one of its own name unless others are named."""
     log_groups: Sequence[str] = ()
-    """Those of its containers; that of the endpoint of its own name unless others are named."""
+    """Those of its containers."""
     stack: Stack = field(init=False)
 
     def __post_init__(self) -> None:
@@ -53,36 +54,34 @@ class Work:
         follower = Follower(self.stack, open_logs, self.show, self.stop, self.again, self.poll)
         return follower.follow(stack_id, goal, since)
 
-    def list_groups(self) -> Sequence[str]:
-        """The log groups of its containers."""
-        return self.log_groups or (name_endpoint_group(self.name),)
-
     def _open_logs(self, since: datetime) -> list[ContainerLog]:
-        return [ContainerLog(self.session.client("logs"), group, since) for group in self.list_groups()]
+        return [ContainerLog(self.session.client("logs"), group, since) for group in self.log_groups]
 
 
-def settle(work: Work) -> Outcome | None:
+def settle(work: Work) -> tuple[bool, Outcome | None]:
     """Makes the stack ready for a change: follows what is under way, removes what is dead.
 
-    An outcome is the end of the command: the operation failed or goes on, or a person is needed.
+    Whether something was under way, and the outcome that is the end of the command: the operation failed or goes on, or
+    a person is needed.
     """
     state = work.stack.find()
-    if state is not None and state.is_moving:
+    followed = state is not None and state.is_moving
+    if state is not None and followed:
         work.show(Progress("waiting", text=f"{work.stack.name} is {state.status}; following it."))
         outcome = work.follow(state.id, _guess_goal(state))
         if outcome.status is not Status.DONE:
-            return outcome
+            return followed, outcome
         state = work.stack.find()
     stuck = _judge(work, state)
     if stuck is not None:
-        return stuck
+        return followed, stuck
     if state is not None and state.status in DEAD:
         work.show(Progress("waiting", text=f"{work.stack.name} is {state.status}: it never ran, and is removed first."))
         since = work.stack.find_newest_event(state.id)
         work.stack.delete(work.role)
         outcome = work.follow(state.id, Goal.DELETE, since)
-        return None if outcome.status is Status.DONE else outcome
-    return None
+        return followed, None if outcome.status is Status.DONE else outcome
+    return followed, None
 
 
 def _judge(work: Work, state: State | None) -> Outcome | None:
@@ -118,13 +117,23 @@ class Proposal:
     changes: Sequence[Change]
 
 
-def propose(work: Work, template: Template) -> Proposal:
-    """Prepares a change, of a stack that is settled. Raises StackRefused for what cannot be."""
+def propose(work: Work, template: Template, *, only_plan: bool, prolong: bool) -> Proposal:
+    """Prepares a change, of a stack that is settled. Raises StackRefused for what cannot be.
+
+    Hours to live that begin anew are no change by themselves, unless they are to `prolong` its life.
+
+    A plan of what is not there yet needs no change set: everything is added. One would make an empty stack, which
+    whoever may only plan cannot delete, and which the next command may meet while it goes (aws/aws-cdk, issue 29265).
+    """
     state = work.stack.find()
     old = work.stack.read_template() if state is not None and state.status not in (EMPTY, *DEAD) else None
     obstacle = why_not_in_place(old, template) if old else None
     if obstacle:
         raise StackRefused(obstacle)
+    if only_plan and old is None:
+        return Proposal(None, [template], None, resolve({}, choose(template, work.parameters)))
+    if old is not None and not prolong:
+        template = keep_end(old, template, datetime.now(UTC))
     steps = split_update(old, template) if old else [template]
     first = _prepare(work, steps[0])
     if len(steps) > 1:
@@ -181,17 +190,18 @@ def _prepare(work: Work, template: Template) -> ChangeSet | None:
 def _execute(work: Work, change_set: ChangeSet | None) -> Outcome:
     if change_set is None:
         return Outcome(Status.DONE)
-    _keep_logs(work)
+    _make_groups(work)
     since = work.stack.find_newest_event(change_set.stack_id)
     work.stack.execute(change_set)
     return work.follow(change_set.stack_id, Goal.CREATE if change_set.creates else Goal.UPDATE, since)
 
 
-def _keep_logs(work: Work) -> None:
+def _make_groups(work: Work) -> None:
     """Makes the log groups before AWS does, which would keep the lines for ever."""
+    tags = {tag["Key"]: tag["Value"] for tag in work.tags}
     try:
-        for group in work.list_groups():
-            keep(work.session.client("logs"), group, KEPT_DAYS, make=True)
+        for group in work.log_groups:
+            make_group(work.session.client("logs"), group, tags)
     except AwsError as error:
         if not error.is_denied:
             raise

@@ -1,18 +1,31 @@
-"""Removing an endpoint with every trace: its buckets' objects, the stack, older models, and soon its logs."""
+"""Removing an endpoint with every trace: its buckets' objects, the stack, older models and its logs."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from pixelserve_deploy.aws import AwsError, Client
 from pixelserve_deploy.deployment.deploying import Work
 from pixelserve_deploy.deployment.following import Goal, Progress
-from pixelserve_deploy.deployment.logs import LEFT_DAYS, keep, name_endpoint_group, name_function_group
+from pixelserve_deploy.deployment.logs import (
+    KEPT_DAYS,
+    Group,
+    find_group,
+    keep_lines,
+    list_groups,
+    read_tags,
+    remove_group,
+)
 from pixelserve_deploy.deployment.outcome import Outcome, Status
 from pixelserve_deploy.deployment.retained import CONFIG_TYPE, MODEL_TYPE, list_left, remove
-from pixelserve_deploy.deployment.stacks import EMPTY
+from pixelserve_deploy.deployment.stacks import EMPTY, State
+from pixelserve_deploy.deployment.templates import TAG
 
 BUCKET_TYPE = "AWS::S3::Bucket"
+LOOKS = 4
+"""How often log groups are deleted: SageMaker writes for some seconds after an endpoint's end, which makes its group
+again (apache/airflow, pull request 29581)."""
 
 
 @dataclass(frozen=True)
@@ -27,16 +40,19 @@ class Remains:
     """The stack's own buckets, and how many objects each has, old versions and all."""
     left: tuple[str, ...] = ()
     """ARNs of models and configurations that updates left behind."""
+    groups: tuple[Group, ...] = ()
+    """Its log groups."""
 
     def __bool__(self) -> bool:
-        return bool(self.stack_id or self.left)
+        return bool(self.stack_id or self.left or self.groups)
 
 
 def find_remains(work: Work) -> Remains:
     """What a `destroy` would remove. Raises AwsError."""
     state = work.stack.find()
+    groups = tuple(_find_groups(work, state))
     if state is None:
-        return Remains(left=tuple(list_left(work.session, (), work.name)))
+        return Remains(left=tuple(list_left(work.session, (), work.name)), groups=groups)
     left = tuple(list_left(work.session, work.stack.list_names(CONFIG_TYPE, MODEL_TYPE), work.name))
     resources = [
         (str(found["ResourceType"]), str(found.get("PhysicalResourceId", "")))
@@ -45,10 +61,26 @@ def find_remains(work: Work) -> Remains:
     ]
     s3 = work.session.client("s3")
     buckets = {name: sum(map(len, _list_objects(s3, name))) for kind, name in resources if kind == BUCKET_TYPE}
-    return Remains(state.id, state.status, tuple(resources), buckets, left)
+    return Remains(state.id, state.status, tuple(resources), buckets, left, groups)
 
 
-def carry_out(work: Work, remains: Remains) -> Outcome:
+def _find_groups(work: Work, state: State | None) -> list[Group]:
+    """Its log groups that are there. Without a stack they may be another's, unless they have our tag."""
+    client = work.session.client("logs")
+    mode = state.tags.get(f"{TAG}:mode", "") if state else ""
+    try:
+        found = [
+            group for name in work.log_groups or list_groups(work.name, mode) if (group := find_group(client, name))
+        ]
+        return [group for group in found if state or read_tags(client, group).get(TAG) == work.name]
+    except AwsError as error:
+        if not error.is_denied:
+            raise
+        work.show(Progress("waiting", text=f"Log groups were not looked for, and stay: {error.message}"))
+        return []
+
+
+def carry_out(work: Work, remains: Remains, *, keep_logs: bool = False) -> Outcome:
     """Removes it. CloudFormation leaves buckets alone that are not empty, so they are emptied first."""
     for bucket in remains.buckets:
         _empty(work.session.client("s3"), bucket)
@@ -60,12 +92,36 @@ def carry_out(work: Work, remains: Remains) -> Outcome:
         removed = remove(work.session, list_left(work.session, (), work.name))
         if removed:
             work.show(Progress("waiting", text=f"Removed {removed} models and configurations of earlier updates."))
-        for group in work.log_groups or (name_endpoint_group(work.name), name_function_group(work.name)):
-            if keep(work.session.client("logs"), group, LEFT_DAYS, make=False):
-                work.show(Progress("waiting", text=f"{group}: its lines are gone in {LEFT_DAYS} day."))
+        if keep_logs:
+            _keep_groups(work, remains.groups)
+        else:
+            _remove_groups(work, remains.groups)
     except AwsError as error:
-        return Outcome(Status.RUNNING, error.message, next=f"The stack is gone. For what is left, run {work.again}.")
+        gone = "The stack is gone. " if remains.stack_id else ""
+        if error.is_denied:
+            return Outcome(
+                Status.NEEDS_PERSON, error.message, next=f"{gone}Allow the call, then run {work.again} again."
+            )
+        return Outcome(Status.RUNNING, error.message, next=f"{gone}For what is left, run {work.again}.")
     return Outcome(Status.DONE)
+
+
+def _keep_groups(work: Work, groups: Iterable[Group]) -> None:
+    for group in groups:
+        keep_lines(work.session.client("logs"), group.name)
+        work.show(Progress("waiting", text=f"{group.name} stays; its lines are gone after {KEPT_DAYS} days."))
+
+
+def _remove_groups(work: Work, groups: Collection[Group]) -> None:
+    """Deletes log groups, and those that come again. Ctrl-C ends the looking."""
+    told = set()
+    for look in range(LOOKS if groups else 0):
+        if look and work.stop.wait(work.poll):
+            return
+        for group in groups:
+            if remove_group(work.session.client("logs"), group.name) and group not in told:
+                told.add(group)
+                work.show(Progress("waiting", text=f"Removed the log group {group.name}."))
 
 
 def _delete_stack(work: Work, remains: Remains) -> Outcome:

@@ -1,31 +1,35 @@
 """What containers write to CloudWatch Logs, as it comes, and how long it is kept.
 
-The groups lie outside the stack: a roll-back would delete the last words with them.
+The groups lie outside the stack: a roll-back would delete the last words with them. Those that we make have our tag.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from pixelserve.observe import LogLine
 from pixelserve_deploy.aws import AwsError, Client
+from pixelserve_deploy.deployment.api import API, list_all
+from pixelserve_deploy.deployment.spec import Mode
 
 LATE_MS = 10_000
 """Lines may come in so much later than newer ones."""
-KEPT_DAYS, LEFT_DAYS = 30, 1
-"""How long lines are kept while there is an endpoint, and after it was destroyed."""
+KEPT_DAYS = 30
+"""How long lines are kept."""
 
 
-def name_endpoint_group(name: str) -> str:
-    """SageMaker's own choice, which cannot be changed."""
-    return f"/aws/sagemaker/Endpoints/{name}"
+def name_group(name: str, mode: str) -> str:
+    """Where the containers of an endpoint or a function write: SageMaker's and Lambda's own choice."""
+    return f"/aws/lambda/{name}" if mode == Mode.LAMBDA else f"/aws/sagemaker/Endpoints/{name}"
 
 
-def name_function_group(name: str) -> str:
-    """Lambda's own choice."""
-    return f"/aws/lambda/{name}"
+def list_groups(name: str, mode: str = "") -> list[str]:
+    """The groups of a stack's containers by its mode; without one, of an endpoint and of a function of that name."""
+    if mode == API:
+        return [name_group(member.name, member.mode) for member in list_all(name)]
+    return [name_group(name, one) for one in ([mode] if mode else [Mode.REALTIME, Mode.LAMBDA])]
 
 
 @dataclass(frozen=True)
@@ -74,22 +78,46 @@ def find_last_error(lines: Iterable[Line]) -> str:
     return errors[-1] if errors else ""
 
 
-def has_group(client: Client, group: str) -> bool:
-    """Whether there is such a log group."""
-    found = client.describe_log_groups(logGroupNamePrefix=group)["logGroups"]
-    return any(entry["logGroupName"] == group for entry in found)
+@dataclass(frozen=True)
+class Group:
+    """A log group that is there, and how many bytes it has."""
+
+    name: str
+    arn: str
+    size: int
 
 
-def keep(client: Client, group: str, days: int, *, make: bool) -> bool:
-    """Sets how long a group's lines are kept, of one that is made if need be; whether there is such a group."""
-    if make:
-        try:
-            client.create_log_group(logGroupName=group)
-        except AwsError as error:
-            if error.reason != "ResourceAlreadyExistsException":
-                raise
+def find_group(client: Client, name: str) -> Group | None:
+    """The log group of this name; None: there is none."""
+    for found in client.describe_log_groups(logGroupNamePrefix=name)["logGroups"]:
+        if found["logGroupName"] == name:
+            return Group(name, found["arn"].removesuffix(":*"), found.get("storedBytes", 0))
+    return None
+
+
+def read_tags(client: Client, group: Group) -> dict[str, str]:
+    return dict(client.list_tags_for_resource(resourceArn=group.arn)["tags"])
+
+
+def make_group(client: Client, name: str, tags: Mapping[str, str]) -> None:
+    """Makes a log group if need be, and keeps the lines of one that is there for as long as those of ours."""
     try:
-        client.put_retention_policy(logGroupName=group, retentionInDays=days)
+        client.create_log_group(logGroupName=name, tags=tags)
+    except AwsError as error:
+        if error.reason != "ResourceAlreadyExistsException":
+            raise
+    keep_lines(client, name)
+
+
+def keep_lines(client: Client, name: str) -> None:
+    """Sets how long a group's lines are kept."""
+    client.put_retention_policy(logGroupName=name, retentionInDays=KEPT_DAYS)
+
+
+def remove_group(client: Client, name: str) -> bool:
+    """Deletes a log group with its lines; whether there was one."""
+    try:
+        client.delete_log_group(logGroupName=name)
     except AwsError as error:
         if error.reason != "ResourceNotFoundException":
             raise

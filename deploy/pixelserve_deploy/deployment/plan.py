@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -69,18 +70,25 @@ class Plan:
 
 
 def make_plan(
-    spec: EndpointSpec, facts: Facts, old: Template | None, new: Template, changes: Iterable[Change], *, steps: int = 1
+    spec: EndpointSpec,
+    facts: Facts,
+    old: Template | None,
+    changes: Iterable[Change],
+    *,
+    steps: int = 1,
+    end: datetime | None = None,
 ) -> Plan:
-    """The plan of a spec whose template is `new`; `old` is the one that stands."""
+    """The plan of a spec; `old` is the template that stands, `end` when the hours to live are over."""
     before = price_endpoint(read_back(old, spec.name), facts.region) if old else None
     notes = [*([TWO_STEPS] if steps > 1 else []), *list_notes(spec, facts)]
+    notes += [] if end is None else [f"AWS deletes the endpoint at {end:%H:%M} UTC on {end:%Y-%m-%d}."]
     return Plan(tuple(changes), before, price_endpoint(spec, facts.region), tuple(notes))
 
 
 def make_offline_plan(spec: EndpointSpec, facts: Facts, old: Template | None, new: Template) -> Plan:
     """The same without AWS: changes by our own resolver."""
     steps = len(split_update(old, new)) if old else 1
-    return make_plan(spec, facts, old, new, resolve(old or {}, new), steps=steps)
+    return make_plan(spec, facts, old, resolve(old or {}, new), steps=steps)
 
 
 def read_changes(changes: Iterable[Mapping[str, Any]]) -> tuple[Change, ...]:

@@ -14,6 +14,7 @@ from typing import Any
 from pixelserve.errors import BadRequest
 from pixelserve_deploy.aws import find_partition
 from pixelserve_deploy.deployment.facts import Facts
+from pixelserve_deploy.deployment.logs import list_groups
 from pixelserve_deploy.deployment.spec import EndpointSpec
 from pixelserve_deploy.deployment.templates import LAMBDA, SAGEMAKER, SCHEDULER, Statement, allow, build_template
 
@@ -30,6 +31,7 @@ PUSH = (
     "DescribeRepositories GetDownloadUrlForLayer InitiateLayerUpload PutImage TagResource UploadLayerPart"
 )
 """`IAM permissions for pushing an image`, Amazon ECR's guide, and what `pixelserve push` asks and makes."""
+LOGS = "CreateLogGroup TagResource ListTagsForResource PutRetentionPolicy FilterLogEvents DeleteLogGroup"
 PLAN = "CreateChangeSet DescribeChangeSet DescribeEvents DeleteChangeSet"
 CALLS = {
     "AWS::SageMaker::Model": "sagemaker: CreateModel DescribeModel DeleteModel AddTags DeleteTags ListTags",
@@ -156,15 +158,15 @@ class Place:
         yield allow(_name("ecr", PUSH), self._find_repository(image))
 
     def allow_planning(self) -> Iterator[Statement]:
-        """Change sets that are never executed. The empty stack of a first plan stays: deleting is not planning."""
+        """Change sets that are never executed."""
         yield allow(_name("cloudformation", f"{LOOK} {PLAN}"), self._stack())
 
     def allow_deploying(self) -> Iterator[Statement]:
         """Executing, following, clearing away, and what CloudFormation calls for the resources of this spec."""
         yield allow(_name("cloudformation", "ExecuteChangeSet DeleteStack"), self._stack())
-        groups = (f"/aws/sagemaker/Endpoints/{self._spec.name}", f"/aws/lambda/{self._spec.name}")
-        calls = "CreateLogGroup PutRetentionPolicy FilterLogEvents DescribeLogGroups"
-        yield allow(_name("logs", calls), [self.arn("logs", f"log-group:{group}*") for group in groups])
+        groups = [self.arn("logs", f"log-group:{group}") for group in list_groups(self._spec.name)]
+        yield allow(_name("logs", LOGS), [*groups, *(f"{group}:*" for group in groups)])
+        yield allow(["logs:DescribeLogGroups"], self.arn("logs", "log-group:*"))
         yield allow(["sagemaker:ListEndpointConfigs", "sagemaker:ListModels", "tag:GetResources"], "*")
         template = build_template(self._spec, Facts(region=self._region, account=self._account))
         kinds = dict.fromkeys(resource["Type"] for resource in template["Resources"].values())

@@ -107,7 +107,7 @@ class EndpointSpec(BaseModel):
     update: Update | None = None
     """How an update replaces instances. Empty: blue/green, or rolling where the quota does not allow double."""
     ttl_hours: Annotated[float, Field(ge=0.5, le=8760)] | None = None
-    """A schedule deletes the stack so long after the last deployment."""
+    """A schedule deletes the stack so long after the last deployment that changed anything."""
     ttl_role: str = ""
     """ARN of the role with which it does. Empty: the stack makes one."""
     output: str = ""

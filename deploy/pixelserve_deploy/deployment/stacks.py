@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pixelserve.errors import PixelserveError
@@ -54,6 +54,8 @@ class ChangeSet:
     stack_id: str
     creates: bool
     changes: Sequence[Mapping[str, Any]]
+    made_stack: bool = False
+    """Whether the empty stack that it is for came with it."""
 
 
 class Stack:
@@ -129,26 +131,26 @@ class Stack:
         if parameters:
             wanted["Parameters"] = [{"ParameterKey": name, "ParameterValue": one} for name, one in parameters.items()]
         made = self._client.create_change_set(**wanted)
-        change_set = self._wait(made["Id"], made["StackId"], creates, stop, pause)
+        change_set = self._wait(ChangeSet(made["Id"], made["StackId"], creates, (), state is None), stop, pause)
         if change_set is None:
             self._client.delete_change_set(ChangeSetName=made["Id"])
         return change_set
 
-    def _wait(self, name: str, stack_id: str, creates: bool, stop: Stop, pause: float) -> ChangeSet | None:
+    def _wait(self, made: ChangeSet, stop: Stop, pause: float) -> ChangeSet | None:
         while True:
-            pages = list(self._client.pages("describe_change_set", ChangeSetName=name, IncludePropertyValues=True))
+            pages = list(self._client.pages("describe_change_set", ChangeSetName=made.id, IncludePropertyValues=True))
             status, reason = pages[0]["Status"], pages[0].get("StatusReason", "")
             if status == "CREATE_COMPLETE":
                 changes = [change["ResourceChange"] for page in pages for change in page.get("Changes", [])]
-                return ChangeSet(name, stack_id, creates, changes)
+                return replace(made, changes=changes)
             if status == "FAILED":
                 if any(text in reason.lower() for text in UNCHANGED):
                     return None
-                details = self._list_findings(name)
-                self.discard(ChangeSet(name, stack_id, creates, ()))
+                details = self._list_findings(made.id)
+                self.discard(made)
                 raise StackRefused(" ".join([f"CloudFormation refuses the template: {reason}", *details]))
             if stop.wait(pause):
-                self.discard(ChangeSet(name, stack_id, creates, ()))
+                self.discard(made)
                 stop.check()
 
     def _list_findings(self, change_set: str) -> list[str]:
@@ -164,9 +166,12 @@ class Stack:
         ]
 
     def discard(self, change_set: ChangeSet) -> None:
-        """Removes a change set, and with it the empty stack that it made, unless the caller may not delete stacks."""
+        """Removes a change set and the empty stack that came with it, unless the caller may not delete stacks.
+
+        An empty stack that was there before may hold the change set of somebody who is still being asked.
+        """
         self._client.delete_change_set(ChangeSetName=change_set.id)
-        if change_set.creates:
+        if change_set.made_stack:
             try:
                 self._client.delete_stack(StackName=change_set.stack_id)
             except AwsError as error:

@@ -1,7 +1,7 @@
 """Delete the stack of the REST API with everything in it: endpoints, functions, jobs, keys and results.
 
-It says what there is and asks; then its bucket is emptied and the stack deleted. Logs are kept for one more day. A
-feature alone is taken off by its switch: `pixelserve stack deploy ImageSimilarity=no`.
+It says what there is and asks; then its bucket is emptied, the stack deleted, and last its logs. A feature alone is
+taken off by its switch: `pixelserve stack deploy ImageSimilarity=no`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import argparse
 
 from pixelserve.processes import Stop
 from pixelserve_deploy.aws import Session
-from pixelserve_deploy.deployment import POLL_SECONDS, Outcome, Status, Teller, Work, apis, attempt, take_away
+from pixelserve_deploy.deployment import POLL_SECONDS, Outcome, Status, Teller, Work, apis, attempt, logs, take_away
 from pixelserve_deploy.options import NAME_OF_API, add_site
 
 EXAMPLES = """\
@@ -23,6 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", default=NAME_OF_API, metavar="NAME",
                         help=f"of the API (default: {NAME_OF_API})")  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="print what would be removed")
+    parser.add_argument(
+        "--keep-logs", action="store_true", help=f"leave the logs, for {logs.KEPT_DAYS} more days at most"
+    )
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument("--json", action="store_true", help="print each step and the end as JSON, one object a line")
     parser.add_argument("--poll", type=float, default=POLL_SECONDS, metavar="SECONDS", help=argparse.SUPPRESS)
@@ -51,4 +54,4 @@ def _delete(arguments: argparse.Namespace, stop: Stop, teller: Teller) -> Outcom
     if state is not None and not apis.is_api(state):
         advice = f"Remove it with `pixelserve destroy {arguments.name}`."
         return Outcome(Status.REFUSED, f"{work.stack.name} is the stack of an endpoint.", next=advice)
-    return take_away(work, teller, dry_run=arguments.dry_run, yes=arguments.yes)
+    return take_away(work, teller, keep_logs=arguments.keep_logs, dry_run=arguments.dry_run, yes=arguments.yes)

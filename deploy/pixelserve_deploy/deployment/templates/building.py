@@ -34,10 +34,11 @@ def build_template(spec: EndpointSpec, facts: Facts) -> Template:
     """The template of one endpoint. `refusals.refuse` comes first: what it refuses makes no template that works."""
     build = _build_function if spec.mode is Mode.LAMBDA else _build_endpoint
     resources, outputs = build(spec, facts)
+    hours = {} if spec.ttl_hours is None else {"hours": str(spec.ttl_hours)}
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": f"pixelserve: {spec.name}, {spec.mode}",
-        "Metadata": {"pixelserve": {"name": spec.name, "mode": str(spec.mode)}},
+        "Metadata": {"pixelserve": {"name": spec.name, "mode": str(spec.mode), **hours}},
         "Resources": add_expiry(spec, facts, resources),
         "Outputs": {key: {"Value": value} for key, value in outputs.items()},
     }

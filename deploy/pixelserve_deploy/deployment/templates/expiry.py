@@ -5,7 +5,9 @@ CloudFormation knows no ActionAfterCompletion; the schedule goes with the stack.
 
 from __future__ import annotations
 
-from datetime import UTC, timedelta
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from pixelserve_deploy.deployment.facts import Facts
 from pixelserve_deploy.deployment.spec import EndpointSpec
@@ -15,6 +17,7 @@ from pixelserve_deploy.deployment.templates.roles import SCHEDULER, Statement, a
 SCHEDULE, ROLE = "ExpirySchedule", "ExpiryRole"
 DELETE_STACK = "scheduler:::aws-sdk:cloudformation:deleteStack"
 """EventBridge Scheduler's universal target (user guide)."""
+AT = "at(%Y-%m-%dT%H:%M:%S)"
 KEPT_OF_NAME = 24
 """CloudFormation cuts a long stack's name in names of roles, which have 64 characters; it keeps so many at least."""
 
@@ -33,11 +36,28 @@ def add_expiry(spec: EndpointSpec, facts: Facts, resources: dict[str, Resource])
     return {ROLE: role, **later, SCHEDULE: _build_schedule(spec, facts)}
 
 
+def find_end(template: Mapping[str, Any]) -> datetime | None:
+    """When a template's schedule deletes its stack; None without one."""
+    schedule = template["Resources"].get(SCHEDULE)
+    if schedule is None:
+        return None
+    return datetime.strptime(schedule["Properties"]["ScheduleExpression"], AT).replace(tzinfo=UTC)
+
+
+def keep_end(old: Mapping[str, Any], new: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """The new template; with the old one's end where that is still to come and nothing else changes."""
+    end = find_end(old)
+    if end is None or end <= now or SCHEDULE not in new["Resources"]:
+        return new
+    kept = {**new, "Resources": {**new["Resources"], SCHEDULE: old["Resources"][SCHEDULE]}}
+    return kept if kept == old else new
+
+
 def _build_schedule(spec: EndpointSpec, facts: Facts) -> Resource:
     end = facts.now.astimezone(UTC) + timedelta(hours=spec.ttl_hours or 0)
     properties = {
         "Description": f"Deletes the stack of {spec.name}",
-        "ScheduleExpression": f"at({end:%Y-%m-%dT%H:%M:%S})",
+        "ScheduleExpression": f"{end:{AT}}",
         "ScheduleExpressionTimezone": "UTC",
         "FlexibleTimeWindow": {"Mode": "OFF"},
         "Target": {
