@@ -165,7 +165,7 @@ def test_an_empty_line_after_an_answer_keeps_no_connection_from_ping(serve: Call
         caller = threading.Thread(target=lambda: server.invoke("36"))
         caller.start()
         time.sleep(0.3)
-        kept.sendall(b"GET /ping HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        kept.sendall(b"\r\nGET /ping HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         assert kept.recv(65536).endswith(b'{"status":"ready"}')
         assert caller.is_alive(), "the handler was done before /ping was asked"
     caller.join()

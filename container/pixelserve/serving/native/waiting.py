@@ -8,6 +8,9 @@ import socket
 from collections.abc import Callable
 
 PING = b"GET /ping"
+_EMPTY_LINES = b"\r\n"
+"""They mean nothing before a request (RFC 9112, 2.2), and nobody waits longer for what comes after them."""
+_PEEKED_BYTES = 64
 _SWEEP_SECONDS = 1.0
 
 
@@ -33,14 +36,19 @@ class WaitingConnections:
         self._loop.add_reader(connection, self._look, slot)
 
     def _look(self, slot: int) -> None:
-        connection = self._take(slot)
+        connection, _until = self._held[slot]
         first = first_bytes(connection)
         if first is None:  # a wake-up for nothing
-            self.add(connection, slot, _SWEEP_SECONDS)
+            return
+        begun = first.lstrip(_EMPTY_LINES)
+        if begun:
+            is_ping = begun[: len(PING)] == PING and begun[len(PING) : len(PING) + 1] in (b" ", b"?")
+            self._arrived(self._take(slot), slot, is_ping)
         elif first:
-            self._arrived(connection, slot, first[: len(PING)] == PING and first[len(PING) :] in (b" ", b"?"))
+            with contextlib.suppress(OSError):  # it breaks just now
+                connection.recv(len(first))
         else:
-            self._gone(connection, slot)
+            self._gone(self._take(slot), slot)
 
     def _take(self, slot: int) -> socket.socket:
         connection, _until = self._held.pop(slot)
@@ -61,7 +69,7 @@ class WaitingConnections:
 def first_bytes(connection: socket.socket) -> bytes | None:
     """What a caller has sent and nobody has read, enough to know `/ping`: empty at its end, None before anything."""
     try:
-        return connection.recv(len(PING) + 1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        return connection.recv(_PEEKED_BYTES, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except BlockingIOError:
         return None
     except OSError:
