@@ -93,11 +93,11 @@ class Strips:
         return np.frombuffer(whole, np.uint8).reshape(self.height, self.row_bytes)
 
     def _inflate(self, part: memoryview) -> bytes:
-        """A whole strip at most, to its checksum if that is what it is: some writers fill up the last one."""
+        """A whole strip, its checksum compared. Some writers fill up the last one."""
         inflater = zlib.decompressobj()
-        found = inflater.decompress(part, self.rows * self.row_bytes)
-        if not inflater.eof and not inflater.decompress(inflater.unconsumed_tail, 1) and not inflater.eof:
-            raise ValueError("a strip that is cut off")
+        found = inflater.decompress(part, self.rows * self.row_bytes + 1)
+        if not inflater.eof:
+            raise ValueError("a strip that is cut off, or longer than it may be")
         return found
 
     def _through_libtiff(self) -> Pixels:
