@@ -49,7 +49,7 @@ _LONG_STEPS = """
 00000001000 00000001100 00000001101 000000010010 000000010011 000000010100 000000010101 000000010110 000000010111
 000000011100 000000011101 000000011110 000000011111
 """
-"""Codes of runs: of 0 to 63, and of 64 to 2,560 in steps of 64, which one of the first follows (T.4, tables 2 and 3)."""
+"""Codes of runs: of 0 to 63, and of 64 to 2,560 in steps of 64, behind which is one of the first (T.4, tables 2, 3)."""
 _PASS, _HORIZONTAL = 100, 101
 _CODES_OF_MODES = {
     "1": 0, "011": 1, "000011": 2, "0000011": 3, "010": -1, "000010": -2, "0000010": -3,
@@ -114,7 +114,9 @@ class _Reader:
         while self._windows[self._at] >> 1 == 0 and self._at < self._end:  # fill
             self._at += 1
         if self._windows[self._at] >> 1 != 1:
-            raise ValueError("no end of line")
+            if has_both:
+                raise ValueError("no end of line")
+            return True  # some writers leave them out
         self._at += 12 + has_both
         return not has_both or self._windows[self._at - 1] >> (_WINDOW - 1) == 1
 
