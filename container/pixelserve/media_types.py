@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from pixelserve.errors import NotAcceptable
 
 JSON, NPY, CSV, RAW = "application/json", "application/x-npy", "text/csv", "application/octet-stream"
@@ -27,20 +29,28 @@ _MAGIC = {
     b"v/1\x01": "image/x-exr",
     b"#?RADIANCE": "image/vnd.radiance",
     b"qoif": "image/qoi",
-    b"<svg": "image/svg+xml",
+    b"\0\0\1\0": "image/vnd.microsoft.icon",
+    b"II\xbc\1": "image/jxr",
+    **dict.fromkeys((b"P1\n", b"P2\n", b"P3\n", b"P4\n", b"P5\n", b"P6\n", b"P7\n"), "image/x-portable-anymap"),
+    b"%!PS": "application/postscript",
     b"%PDF-": "application/pdf",
+    b"\x1a\x45\xdf\xa3": "video/webm",
+    b"PK\3\4": "application/zip",
+    b"\x1f\x8b": "application/gzip",
     b"\x93NUMPY": NPY,
 }
 _BRANDS = {
     b"avif": "image/avif",
     b"avis": "image/avif",
+    b"crx ": "image/x-canon-cr3",
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "image/heic"),
 }
-"""Major brands of ISO base media files that are pictures (ISO/IEC 23008-12, MIAF)."""
+"""Brands of ISO base media files that are pictures (ISO/IEC 23008-12, MIAF), the one that tells more first."""
 _ALIASES = {"image/jpg": "image/jpeg"}
 """Names that are in use and not registered."""
 _PROLOGUE = 1_024
-"""Bytes of XML in which an SVG shows itself."""
+"""Bytes of XML in which an SVG shows itself, and of a box that has the brands."""
+_XML = re.compile(rb"(\xef\xbb\xbf)?\s*(<\?xml|<svg|<!--|<!DOCTYPE svg)")
 OPEN_TYPES = ("", RAW, "application/x-image")
 """Types that do not say what a body is."""
 _ENDINGS = {".json": JSON, ".csv": CSV, ".jsonl": "application/jsonlines", ".npz": "application/x-npz"}
@@ -72,11 +82,18 @@ def content_type_of(data: bytes, name: str = "") -> str:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "image/webp"
     if data[4:8] == b"ftyp":
-        return _BRANDS.get(data[8:12], "video/mp4")
-    if data.startswith(b"<?xml") and b"<svg" in data[:_PROLOGUE]:
-        return "image/svg+xml"
+        return _of_brands(data)
+    if _XML.match(data):
+        return "image/svg+xml" if b"<svg" in data[:_PROLOGUE] else "application/xml"
     told = next((kind for magic, kind in _MAGIC.items() if data.startswith(magic)), RAW)
     return JSON if told == RAW and data[:64].lstrip()[:1] in (b"{", b"[") else told
+
+
+def _of_brands(data: bytes) -> str:
+    """Of an ISO base media file, by the brand of its box ftyp and those it is compatible with."""
+    size = min(int.from_bytes(data[:4], "big"), _PROLOGUE)
+    brands = {data[8:12], *(data[at : at + 4] for at in range(16, size, 4))}
+    return next((kind for brand, kind in _BRANDS.items() if brand in brands), "video/mp4")
 
 
 def resolve_type(content_type: str, body: bytes) -> str:

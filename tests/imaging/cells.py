@@ -374,7 +374,7 @@ def _jpeg_cells() -> Iterator[tuple[str, Cell]]:
         yield f"jpeg-sampling-2x2-{chroma[0]}x{chroma[1]}", partial(_jpeg_sampled, [(2, 2), chroma, chroma])
     for name, options in {
         "12-bit JPEG": {"bits": 12, "process": jpeg.EXTENDED}, "Lossless JPEG": {"process": jpeg.LOSSLESS},
-        "arithmetic": {"process": jpeg.ARITHMETIC}, "Hierarchical": {"process": 0xC5},
+        "arithmetic": {"process": jpeg.ARITHMETIC}, "Hierarchical": {"process": 0xC5}, "JPEG-LS": {"process": 0xF7},
         "sampling factors 3x1": {"factors": [(3, 1), (1, 1), (1, 1)]},
     }.items():  # fmt: skip
         yield f"jpeg-refused-{name}", partial(_jpeg_refused, name, options)

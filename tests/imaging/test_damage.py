@@ -97,17 +97,52 @@ def test_the_padding_of_the_last_row_may_be_missing() -> None:
     assert np.array_equal(decode(data[:-1], SETTINGS).pixels, values)
 
 
-@pytest.mark.parametrize("runs", [b"\5\1", b"\5\1\0\1\xff\2" * 90, b"\xff\1" * 9 + b"\0\1"])
-def test_run_lengths_that_do_not_fit(runs: bytes) -> None:
-    palette = np.zeros((256, 3), np.uint8)
-    palette[1] = 255
+RUNS = {
+    "a row and nothing": b"\5\1",
+    "a row beyond the last": b"\5\1\0\0" * 3,
+    "a run over the edge": b"\6\1\0\0\5\1\0\1",
+    "a literal over the edge": b"\3\1\0\3\1\1\1\0\0\0\5\1\0\1",
+    "a literal that is cut off": b"\5\1\0\0\0\5\1\1",
+    "a skip over the edge": b"\4\1\0\2\2\1\1\1\0\1",
+    "a skip below the last row": b"\0\2\0\2\5\1\0\1",
+    "half a code": b"\5\1\0\0\5\1\0",
+    "a colour beyond the palette": b"\5\1\0\0\5\2\0\1",
+}
+
+
+@pytest.mark.parametrize("runs", RUNS)
+def test_run_lengths_that_do_not_fit(runs: str) -> None:
+    """Those of bmpsuite's badrle files are such, which other decoders draw elsewhere."""
+    palette = np.array([[0, 0, 0], [255, 255, 255]], np.uint8)
+    with pytest.raises(InvalidImage, match="The BMP file is damaged"):
+        decode(write_bmp(RUNS[runs], 5, 2, 8, compression=RUNS_8, palette=palette), SETTINGS)
+
+
+@pytest.mark.parametrize("runs", [b"\5\1\0\1\xff\2" * 90, b"\5\1\0\0\0\0\0\1", b"\5\1\0\2\0\1\0\1"])
+def test_rows_that_no_run_covers_have_the_first_colour(runs: bytes) -> None:
+    """And what follows the end of the picture does not count."""
+    palette = np.array([[0, 0, 0], [255, 255, 255]], np.uint8)
     data = write_bmp(runs, 5, 2, 8, compression=RUNS_8, palette=palette)
-    try:
-        pixels = decode(data, SETTINGS).pixels
-    except InvalidImage:
-        return
-    assert runs.startswith(b"\5\1\0\1")  # what follows the end of the picture does not count
-    assert np.array_equal(pixels, [[[0]] * 5, [[255]] * 5])
+    assert np.array_equal(decode(data, SETTINGS).pixels, [[[0]] * 5, [[255]] * 5])
+
+
+@pytest.mark.parametrize("offset", [0.3, 0.6, 0.9])
+def test_zeros_inside_a_deflated_strip(offset: float) -> None:
+    """Its rows are all there, but its checksum is another."""
+    data = tiff.write_tiff(RNG.integers(0, 60, (64, 64, 3)), 8, tiff.RGB, compression=tiff.DEFLATE)
+    at = int(offset * len(data))
+    with pytest.raises(InvalidImage, match="The TIFF file is damaged"):
+        decode(data[:at] + bytes(9) + data[at + 9 :], SETTINGS)
+
+
+def test_the_last_strip_may_be_filled_up() -> None:
+    samples = RNG.integers(0, 256, (21, 8, 1))
+
+    def filled(part: np.ndarray) -> bytes:
+        return zlib.compress(part.astype(np.uint8).tobytes().ljust(8 * 8, b"\0"))
+
+    data = tiff.write_tiff(samples, 8, tiff.BLACK_IS_ZERO, compression=tiff.DEFLATE, rows=8, encode=filled)
+    assert np.array_equal(decode(data, SETTINGS).pixels, samples)
 
 
 @pytest.mark.parametrize("method", [tiff.PLAIN, tiff.LZW, tiff.DEFLATE, tiff.FAX_4])
@@ -118,10 +153,9 @@ def test_a_tiff_whose_strips_are_short_or_outside(method: int, tile: tuple[int, 
     assert decode(data, SETTINGS).height == 32
     sizes = struct.unpack_from("<I", data, data.index(struct.pack("<HHI", 325 if tile else 279, 4, 4)) + 8)[0]
     broken = bytearray(data)
-    if method != tiff.FAX_4:  # half a strip of fax is white below, and nothing tells that from a page that is
-        broken[sizes : sizes + 4] = struct.pack("<I", struct.unpack_from("<I", data, sizes)[0] // 2)
-        with pytest.raises(InvalidImage, match="The TIFF file is damaged"):
-            decode(bytes(broken), SETTINGS)
+    broken[sizes : sizes + 4] = struct.pack("<I", struct.unpack_from("<I", data, sizes)[0] // 2)
+    with pytest.raises(InvalidImage, match="The TIFF file is damaged"):
+        decode(bytes(broken), SETTINGS)
     if method != tiff.PLAIN:
         broken[sizes : sizes + 4] = struct.pack("<I", 1 << 30)
         with pytest.raises(InvalidImage, match="The TIFF file is cut off"):

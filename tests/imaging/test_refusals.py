@@ -30,10 +30,24 @@ OTHERS = {
     "GIF": b"GIF89a" + bytes(20),
     "HEIC": BOX % b"heic",
     "AVIF": BOX % b"avif",
-    "a video": BOX % b"isom",
+    "AVIF, by what it is compatible with": b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf",
+    "a camera's raw file": b"\0\0\0\x18ftypcrx \0\0\0\1crx isom",
+    "a video": b"\0\0\0\x18ftypisom\0\0\0\1isommp41",
+    "a video, WebM": b"\x1a\x45\xdf\xa3" + bytes(20),
     "JPEG XL": b"\xff\x0a" + bytes(20),
     "JPEG 2000": b"\0\0\0\x0cjP  \r\n\x87\n",
     "SVG": b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>',
+    "SVG, behind a comment": b'\xef\xbb\xbf\n<!-- drawn -->\n<svg xmlns="http://www.w3.org/2000/svg"/>',
+    "XML": b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>",
+    "ICO": b"\0\0\1\0\1\0\x10\x10",
+    "JPEG XR": b"II\xbc\1" + bytes(20),
+    "PNM": b"P6\n4 4\n255\n" + bytes(48),
+    "PostScript": b"%!PS-Adobe-3.0 EPSF-3.0",
+    "a ZIP archive": b"PK\3\4" + bytes(20),
+    "gzip": b"\x1f\x8b\x08" + bytes(20),
+    "a Git LFS pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:4fa0d3\nsize 67040989\n",
+    "an image in Base64": base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(20)),
+    "an image in Base64, a data: URL": b"data:image/png;base64,iVBORw0KGgo",
     "PSD": b"8BPS\0\1" + bytes(20),
     "PDF": b"%PDF-1.7",
     "a web page": b"\n<!-- page -->\n<!DOCTYPE HTML><html></html>",
@@ -44,17 +58,18 @@ OTHERS = {
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_files_are_called_what_they_are(name: str) -> None:
+    data, name = OTHERS[name], name.partition(",")[0]
     with pytest.raises(UnsupportedMediaType, match=f"This is {name}.* Send JPEG, PNG, BMP, WebP or TIFF"):
-        decode(OTHERS[name], SETTINGS)
+        decode(data, SETTINGS)
     for content_type in ("image/jpeg", "image/png; q=1", "Image/TIFF"):
         called = content_type.partition(";")[0].lower()
         with pytest.raises(UnsupportedMediaType, match=f"The body is called {called}, but it is {name}"):
-            read_request(ImageRequest, OTHERS[name], content_type)
+            read_request(ImageRequest, data, content_type)
     if name != "JSON":
         for content_type in ("", "application/octet-stream", "image/*"):  # what `invoke` and a transform send, too
             with pytest.raises(UnsupportedMediaType, match=f"This is {name}"):
-                read_request(ImageRequest, OTHERS[name], content_type)
-        body = json.dumps({"img": base64.b64encode(OTHERS[name]).decode()}).encode()
+                read_request(ImageRequest, data, content_type)
+        body = json.dumps({"img": base64.b64encode(data).decode()}).encode()
         with pytest.raises(UnsupportedMediaType, match=f"This is {name}"):
             read_request(ImageRequest, body, "application/json")
 

@@ -4,9 +4,9 @@
 |---|---|---|
 | jpeg | here | simplejpeg, strict |
 | png | here | OpenCV; palette and transparency here |
-| bmp | here | here; run lengths by OpenCV |
+| bmp | here | here |
 | webp | here | Pillow |
-| tiff | here | zlib, simplejpeg, libtiff through Pillow; samples and colours here |
+| tiff | here | zlib, simplejpeg, libtiff through Pillow; fax, samples and colours here |
 
 Each `read(data)` gives a `Source`, or raises UnsupportedMediaType naming the kind of file, or InvalidImage.
 """

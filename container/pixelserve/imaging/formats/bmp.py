@@ -1,6 +1,6 @@
 """BMP (Microsoft's BITMAPCOREHEADER to BITMAPV5HEADER, OS/2 1 and 2), decoded here: no library reads all its kinds.
 
-Jason Summers's bmpsuite describes what writers made of the format. Run lengths are OpenCV's to decode.
+Jason Summers's bmpsuite describes what writers made of the format.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from pixelserve.imaging.formats.bits import unpack
@@ -24,6 +23,10 @@ _MICROSOFT = (_INFO, _WITH_MASKS, _WITH_ALPHA_MASK, 108, 124)
 _PLAIN, _RUNS_8, _RUNS_4, _MASKS, _ALPHA_MASKS = 0, 1, 2, 3, 6
 _NAMES = {4: "BMP that holds a JPEG", 5: "BMP that holds a PNG", 11: "CMYK BMP", 12: "CMYK BMP", 13: "CMYK BMP"}
 _OS2_NAMES = {3: "BMP with Huffman coding", 4: "BMP with run lengths of 24 bits"}
+_END_OF_ROW, _END, _SKIP = 0, 1, 2
+_NIBBLES = [bytes([value >> 4, value & 15]) for value in range(256)]
+_MOST_RUN_BYTES = 10_000_000
+"""Some two seconds of a core."""
 _BITS = (1, 2, 4, 8, 16, 24, 32)
 _DEFAULT_MASKS = {16: (0x7C00, 0x03E0, 0x001F, 0), 32: (0xFF0000, 0xFF00, 0xFF, 0)}
 _EMBEDDED = b"DEBM"
@@ -67,6 +70,8 @@ def read(data: bytes) -> Source:
         profile=_read_profile(data),
     )  # fmt: skip
     if file.compression in (_RUNS_8, _RUNS_4):
+        if len(file.pixels) > _MOST_RUN_BYTES:
+            raise unsupported(f"BMP with more than {_MOST_RUN_BYTES:,} bytes of run lengths")
         return Source(header, lambda: _decode_runs(file))
     if len(file.pixels) < file.stride * (file.height - 1) + (file.width * file.bits + 7) // 8:
         raise damaged("BMP", "is cut off")
@@ -137,7 +142,10 @@ def _decode_rows(file: _File) -> Pixels:
         values = rows.view(f"<u{file.bits // 8}")[:, : file.width]
         masks = file.masks if file.masks[3] else file.masks[:3]
         return np.stack([_masked(values, mask) for mask in masks], axis=2)
-    indices = unpack(rows, file.bits)[:, : file.width]
+    return _look_up(file, unpack(rows, file.bits)[:, : file.width])
+
+
+def _look_up(file: _File, indices: Pixels) -> Pixels:
     if indices.max() >= len(file.colors):
         raise ValueError("an index beyond the palette")
     return file.colors[:, : file.channels][indices]
@@ -158,18 +166,34 @@ def _masked(values: Pixels, mask: int) -> Pixels:
 
 
 def _decode_runs(file: _File) -> Pixels:
-    """OpenCV reads run lengths under one kind of header. What no run covers gets the first colour."""
-    palette = np.zeros((1 << file.bits, 4), np.uint8)
-    palette[: len(file.colors), :3] = file.colors[:, ::-1]
-    offset = _FILE_HEADER + _INFO + palette.nbytes
-    head = struct.pack(
-        "<2sIHHIIiiHHIIiiII", START, offset + len(file.pixels), 0, 0, offset, _INFO, file.width, file.height, 1,
-        file.bits, file.compression, len(file.pixels), 0, 0, len(palette), 0,
-    )  # fmt: skip
-    whole = b"".join([head, palette.tobytes(), file.pixels])
-    pixels = cv2.imdecode(np.frombuffer(whole, np.uint8), cv2.IMREAD_COLOR_BGR)
-    if pixels is None:
-        raise ValueError("run lengths that do not fit")
-    if file.from_top:
-        pixels = pixels[::-1]
-    return pixels[..., :1] if file.is_grey else pixels[..., ::-1]
+    """What no run covers gets the first colour."""
+    data, width, height, is_nibbles = file.pixels, file.width, file.height, file.bits == 4
+    indices = bytearray(width * height)
+    at = x = y = 0
+    while at < len(data):
+        count, value = data[at : at + 2]
+        at += 2
+        if count:
+            run = _NIBBLES[value] * (count + 1 >> 1) if is_nibbles else bytes([value]) * count
+        elif value == _END_OF_ROW:
+            x, y = 0, y + 1
+            continue
+        elif value == _END:
+            break
+        elif value == _SKIP:
+            x, y, at = x + data[at], y + data[at + 1], at + 2
+            continue
+        else:
+            count, size = value, value + 1 >> 1 if is_nibbles else value
+            literal = data[at : at + size]
+            run = b"".join([_NIBBLES[byte] for byte in literal]) if is_nibbles else bytes(literal)
+            at += size + size % 2
+        if x + count > width or y >= height or len(run) < count:
+            raise ValueError("run lengths that do not fit")
+        indices[y * width + x : y * width + x + count] = run[:count]
+        x += count
+    else:
+        if (y, x) < (height - 1, width):
+            raise ValueError("run lengths that end early")
+    rows = np.frombuffer(indices, np.uint8).reshape(height, width)
+    return _look_up(file, rows if file.from_top else rows[::-1])

@@ -30,6 +30,7 @@ _NOT_READ = {
     0xC3: "Lossless JPEG",
     **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "Hierarchical JPEG"),
     **dict.fromkeys((0xC9, 0xCA, 0xCB), "JPEG with arithmetic coding"),
+    0xF7: "JPEG-LS",
 }
 _MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
 """All but those that stand between pixels, RST0 to RST7."""

@@ -29,13 +29,25 @@ _NAMES = {
     "image/vnd.radiance": "Radiance HDR",
     "image/qoi": "QOI",
     "video/mp4": "a video",
+    "image/vnd.microsoft.icon": "ICO",
+    "image/jxr": "JPEG XR",
+    "image/x-portable-anymap": "PNM",
+    "image/x-canon-cr3": "a camera's raw file",
+    "video/webm": "a video",
+    "application/postscript": "PostScript",
     "application/pdf": "PDF",
+    "application/xml": "XML",
+    "application/zip": "a ZIP archive",
+    "application/gzip": "gzip",
     "application/json": "JSON",
     "application/x-npy": "NPY",
 }
 _WEB_PAGE = re.compile(
     rb"(\xef\xbb\xbf)?\s*(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
 )
+_LFS_POINTER = b"version https://git-lfs"
+_BASE64 = (b"data:", b"/9j/", b"iVBOR", b"UklGR", b"SUkqA", b"TU0AK")
+"""Beginnings of pictures in Base64."""
 _START = 1_024
 """Bytes in which a web page shows itself."""
 
@@ -62,5 +74,9 @@ def check_label(data: bytes, called: str) -> None:
 def _describe(data: bytes) -> str:
     if _WEB_PAGE.match(data[:_START]):
         return "a web page, not an image: give the address of the image itself"
+    if data.startswith(_LFS_POINTER):
+        return "a Git LFS pointer, not the image: run `git lfs pull` where it was cloned"
+    if data.startswith(_BASE64):
+        return "an image in Base64: send its bytes, or the text as img in JSON"
     kind = content_type_of(data)
     return f"{_NAMES[kind]}, which is not read" if kind in _NAMES else "no image that is known here"

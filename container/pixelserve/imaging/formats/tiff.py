@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pixelserve.imaging.formats import fax
 from pixelserve.imaging.formats import tiff_tags as tags_of
 from pixelserve.imaging.formats.header import Header, Source, damaged, unsupported
 from pixelserve.imaging.formats.tiff_strips import COMPRESSIONS, DEFLATE, FAX, JPEG, LZW, PLAIN, Strips
@@ -160,6 +161,8 @@ def _read_parts(file: _File, data: bytes) -> list[Strips]:
     planes = file.samples if file.is_planar else 1
     count = across * down * planes
     offsets, sizes = _find_parts(file, count, len(data))
+    if file.compression in FAX and sizes.sum() > fax.MOST_BYTES:
+        raise unsupported(f"TIFF with more than {fax.MOST_BYTES:,} bytes of fax compression")
     view = memoryview(data)
     parts = [view[offset : offset + size] for offset, size in zip(offsets.tolist(), sizes.tolist(), strict=True)]
     if tags.one(tags_of.FILL_ORDER, 1) == _REVERSED and file.compression != JPEG:

@@ -1,7 +1,7 @@
 """The strips and tiles of a TIFF file: bytes to samples as stored.
 
-Deflate is zlib's to decode, JPEG libjpeg-turbo's, and LZW, PackBits and fax libtiff's, through Pillow: libtiff gets
-them as a grey picture of bytes, whose samples it has no reason to interpret.
+Deflate is zlib's to decode, JPEG libjpeg-turbo's, fax `fax`'s, and LZW and PackBits libtiff's, through Pillow: libtiff
+gets them as a grey picture of bytes, whose samples it has no reason to interpret.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image as Pillow
 
-from pixelserve.imaging.formats import jpeg
+from pixelserve.imaging.formats import fax, jpeg
 from pixelserve.imaging.formats.bits import unpack
 from pixelserve.imaging.image import Pixels
 
 PLAIN, LZW, JPEG, PACK_BITS = 1, 5, 7, 32773
-FAX = (2, 3, 4)
+FAX = (fax.RUNS, fax.T4, fax.T6)
 DEFLATE = (8, 32946)
 COMPRESSIONS = (PLAIN, *FAX, LZW, JPEG, *DEFLATE, PACK_BITS)
 
@@ -50,11 +50,11 @@ class Strips:
     def decode(self) -> Pixels:
         """(height, width, samples) uint8 or uint16, as stored. Raises ValueError or OSError for damage."""
         if self.compression in FAX:
-            return self._through_libtiff(1, self.width)[..., None].astype(np.uint8)
+            return np.concatenate([self._decode_fax(number) for number in range(len(self.parts))])[..., None]
         if self.compression == PLAIN or self.compression in DEFLATE:
             rows = self._read_rows()
         else:
-            rows = self._through_libtiff(8, self.row_bytes)
+            rows = self._through_libtiff()
         samples = self._unpack(rows)
         if self.has_differences:
             return np.cumsum(samples, axis=1, dtype=samples.dtype)
@@ -67,34 +67,48 @@ class Strips:
         for number, part in enumerate(self.parts):
             pixels = jpeg.decode_part(b"".join([b"\xff\xd8", shared, part[2:]]), transform)
             top = number * self.rows
-            rows = min(self.rows, self.height - top)
+            rows = self._rows_of(number)
             if pixels.shape[0] < rows or pixels.shape[1:] != found.shape[1:]:
                 raise ValueError("a strip of another size")
             found[top : top + rows] = pixels[:rows]
         return found
 
+    def _rows_of(self, number: int) -> int:
+        return min(self.rows, self.height - number * self.rows)
+
+    def _decode_fax(self, number: int) -> Pixels:
+        return fax.decode(self.parts[number], self.compression, self.fax_options, self.width, self._rows_of(number))
+
     def _read_rows(self) -> Pixels:
         """(height, row_bytes) uint8."""
         whole = bytearray()
         for number, part in enumerate(self.parts):
-            wanted = min(self.rows, self.height - number * self.rows) * self.row_bytes
+            wanted = self._rows_of(number) * self.row_bytes
             read: bytes | memoryview = part[:wanted]
             if self.compression in DEFLATE:
-                read = zlib.decompressobj().decompress(part, wanted)
+                read = self._inflate(part)[:wanted]
             if len(read) < wanted:
                 raise ValueError("a strip that is too short")
             whole += read
         return np.frombuffer(whole, np.uint8).reshape(self.height, self.row_bytes)
 
-    def _through_libtiff(self, bits: int, width: int) -> Pixels:
-        """The parts as strips of a grey picture of `width` samples of 1 or 8 bits: (height, width)."""
+    def _inflate(self, part: memoryview) -> bytes:
+        """A whole strip, its checksum compared. Some writers fill up the last one."""
+        inflater = zlib.decompressobj()
+        found = inflater.decompress(part, self.rows * self.row_bytes + 1)
+        if not inflater.eof:
+            raise ValueError("a strip that is cut off, or longer than it may be")
+        return found
+
+    def _through_libtiff(self) -> Pixels:
+        """The parts as strips of a grey picture of bytes: (height, row_bytes) uint8."""
         sizes = [len(part) for part in self.parts]
         offsets = np.cumsum([8, *sizes])
         arrays = int(offsets[-1])
         tags = [
-            (256, width), (257, self.height), (258, bits), (259, self.compression), (262, 1),
+            (256, self.row_bytes), (257, self.height), (258, 8), (259, self.compression), (262, 1),
             (273, arrays if len(sizes) > 1 else 8), (277, 1), (278, self.rows),
-            (279, arrays + 4 * len(sizes) if len(sizes) > 1 else sizes[0]), (292, self.fax_options),
+            (279, arrays + 4 * len(sizes) if len(sizes) > 1 else sizes[0]),
         ]  # fmt: skip
         counts = {273: len(sizes), 279: len(sizes)}
         entries = b"".join(struct.pack("<HHII", tag, 4, counts.get(tag, 1), value) for tag, value in tags)
