@@ -101,7 +101,7 @@ def _run(name: str, words: list[str], stop: Stop) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_arguments(parser)
-    arguments = parser.parse_args(words)
+    arguments = parser.parse_args(words, argparse.Namespace(words=(name, *words)))
     try:
         if name in WITH_STOP:
             return int(command.run(arguments, stop))

@@ -99,7 +99,7 @@ def _forecast(
     known = find_model(feature or DEFAULT)
     workload = Workload(model=known.name, instance=instance, region=region, requests=images, request_bytes=mean,
                         response_bytes=known.response_bytes * mean / known.request_bytes, seconds=seconds,
-                        measured=measured, in_region=True, gateway=False, link=True)  # fmt: skip
+                        measured=measured, in_region=True, link=True)  # fmt: skip
     question = build_question(workload)
     profile = question.apply_mode("batch")
     if seconds is None and measured is None:

@@ -14,6 +14,7 @@ What a caller of its own asks is a `Workload`:
 from pixelserve.lazy import exports
 from pixelserve_deploy.cost import bills, pricelist, views
 from pixelserve_deploy.cost.amounts import format_grouped, format_money, format_plain, format_short, round_half_up
+from pixelserve_deploy.cost.assumptions import build_assumptions_section, list_assumptions
 from pixelserve_deploy.cost.comparison import BreakEven, Option, compare, find_break_evens
 from pixelserve_deploy.cost.defaults import CODECS, cite_answer_sizes, find_model, load_models
 from pixelserve_deploy.cost.difference import Bill, Difference, compare_bills, read_bills
@@ -41,12 +42,13 @@ from pixelserve_deploy.cost.pricebook import (
     load_books,
 )
 from pixelserve_deploy.cost.profile import BASE64, MONTH_HOURS, RAW, UsageProfile
-from pixelserve_deploy.cost.question import Question, Workload, build_question, cite_measurement, find_measured_row
+from pixelserve_deploy.cost.question import Question, build_question, cite_measurement, find_measured_row
 from pixelserve_deploy.cost.refresh import Change, name_book, refresh_book
 from pixelserve_deploy.cost.sensitivity import measure_effects
 from pixelserve_deploy.cost.sharing import Sharing, share_instances
-from pixelserve_deploy.cost.simulation import Fleet, SimulationResult, simulate
+from pixelserve_deploy.cost.simulation import Fleet, SimulationResult, advise, simulate
 from pixelserve_deploy.cost.traces import MOST_DAYS, Trace, make_bursty, make_diurnal, read_trace
+from pixelserve_deploy.cost.workload import P99, Workload
 
 __getattr__ = exports(
     __name__,
@@ -70,6 +72,7 @@ __all__ = [
     "MODES",
     "MONTH_HOURS",
     "MOST_DAYS",
+    "P99",
     "PERCENTILES",
     "POLICIES",
     "RAW",
@@ -99,8 +102,10 @@ __all__ = [
     "UsageProfile",
     "Workload",
     "WorkloadError",
+    "advise",
     "apply_mode",
     "bills",
+    "build_assumptions_section",
     "build_question",
     "choose_cases",
     "cite_answer_sizes",
@@ -120,6 +125,7 @@ __all__ = [
     "format_money",
     "format_plain",
     "format_short",
+    "list_assumptions",
     "load_books",
     "load_cases",
     "load_models",

@@ -33,6 +33,11 @@ def format_short(value: Decimal) -> str:
     return format_grouped(round_half_up(value, 2 if value >= 1 else 4))
 
 
+def format_percent(part: Decimal) -> str:
+    """A part as a percentage: 70 %."""
+    return f"{format_grouped(100 * part)} %"
+
+
 def format_money(value: Decimal, currency: str, places: int = 2) -> str:
     """With its symbol, to the cent; what is smaller than a cent with two digits of its own."""
     if 0 < abs(value) < CENT:

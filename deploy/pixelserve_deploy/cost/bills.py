@@ -136,7 +136,7 @@ def chart_bill(bill: Estimate) -> Callable[[], str]:
     """The bill's lines as bars."""
     items = [
         Bar(
-            f"{line.service}, {line.key}",
+            line.key.replace("-", " "),
             float(line.amount),
             f"{format_money(line.amount, bill.currency)}, {format_share(line, bill)}",
         )

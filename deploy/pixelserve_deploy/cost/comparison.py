@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from pixelserve_deploy.cost.engine import Estimate
 from pixelserve_deploy.cost.errors import CostError, PriceMissing
-from pixelserve_deploy.cost.modes import MODES, describe_change, find_obstacles
+from pixelserve_deploy.cost.modes import MODES, count_served, describe_change, find_obstacles
 from pixelserve_deploy.cost.question import Question
 
 COMPUTE = frozenset({"hosting", "lambda-requests", "lambda-duration", "serverless"})
@@ -24,13 +24,15 @@ class Option:
     bill: Estimate | None
     reasons: tuple[str, ...]
     remark: str | None = None
+    missing: tuple[str, ...] = ()
+    """Names of the prices that are not known, where only they stand against it."""
 
 
 @dataclass(frozen=True)
 class BreakEven:
-    """At how many requests a month a mode costs as much as one instance that is always on; below it costs less.
+    """At how many requests a month a mode costs as much as instances that are always on; below it costs less.
 
-    None is never: the instance would have to serve more than its capacity. `compute` leaves traffic out.
+    None is never: they would have to serve more than they do at their utilisation. `compute` leaves traffic out.
     """
 
     mode: str
@@ -47,28 +49,38 @@ def compare(question: Question) -> list[Option]:
 def _option(question: Question, mode: str) -> Option:
     try:
         profile = question.apply_mode(mode)
-        obstacles = tuple(find_obstacles(profile))
+        obstacles = tuple(find_obstacles(profile, question.scaling))
         change = describe_change(question.profile, profile)
         return Option(mode, None if obstacles else question.estimate(mode), obstacles, change)
-    except (CostError, PriceMissing) as error:
+    except PriceMissing as error:
+        return Option(mode, None, (error.message,), missing=error.names)
+    except CostError as error:
         return Option(mode, None, (error.message,))
 
 
 def find_break_evens(question: Question, options: list[Option]) -> list[BreakEven]:
-    """Against one instance that is always on, for the other modes that can run; empty when it cannot."""
+    """Against the instances that are given, or one, always on, for the other modes that can run.
+
+    Empty when they cannot.
+    """
     if not any(option.mode == "realtime" and option.bill for option in options):
         return []
-    single = question.limit_to_one_instance()
-    capacity = single.apply_mode("realtime").capacity
+    fixed = question.limit_instances()
+    capacity = count_capacity(fixed)
     modes = [option.mode for option in options if option.bill and option.mode not in ("realtime", "autoscaled")]
     return [
         BreakEven(
             mode,
-            find_break_even(price_whole(single, "realtime"), price_whole(single, mode), capacity),
-            find_break_even(price_machines(single, "realtime"), price_machines(single, mode), capacity),
+            find_break_even(price_whole(fixed, "realtime"), price_whole(fixed, mode), capacity),
+            find_break_even(price_machines(fixed, "realtime"), price_machines(fixed, mode), capacity),
         )
         for mode in modes
     ]
+
+
+def count_capacity(fixed: Question) -> Decimal:
+    """Requests a month that the question's instances serve when they are driven as it says."""
+    return (fixed.scaling.instances or 1) * count_served(fixed.apply_mode("realtime"), fixed.scaling)
 
 
 def price_whole(question: Question, mode: str) -> Cost:

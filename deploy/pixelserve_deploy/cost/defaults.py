@@ -28,6 +28,8 @@ class ModelDefaults:
     memory_mb: int
     instance: str
     source: str
+    answers_pictures: bool
+    """An answer grows with the picture that was sent."""
 
 
 @functools.cache
@@ -55,6 +57,13 @@ def find_model(name: str) -> ModelDefaults:
 def estimate_answer_bytes(request_bytes: Decimal, scale: int, codec: str) -> Decimal:
     """The size of a super-resolution answer, by the measured ratio to the JPEG that was sent."""
     return request_bytes * Decimal(load_data("answers.json")["of_request"][str(scale)][codec])
+
+
+def estimate_documented_answer(known: ModelDefaults, request_bytes: Decimal) -> Decimal:
+    """The document's size of an answer, in proportion to the request where pictures are answered."""
+    if not known.answers_pictures:
+        return known.response_bytes
+    return known.response_bytes * request_bytes / known.request_bytes
 
 
 def estimate_picture_bytes(megapixels: Decimal) -> Decimal:

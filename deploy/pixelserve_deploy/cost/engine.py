@@ -92,9 +92,9 @@ def estimate(
 ) -> Estimate:
     """The bill. Raises PriceMissing for what the book does not have."""
     by_line = {erratum.line: erratum for erratum in errata if erratum.printed is not None}
-    lines = [
-        _line(usage, profile, book, policy, free_tier, by_line.get(usage.key)) for usage in list_usages(profile, policy)
-    ]
+    usages = list_usages(profile, policy)
+    book.require(profile.region, [usage.price for usage in usages])
+    lines = [_line(usage, profile, book, policy, free_tier, by_line.get(usage.key)) for usage in usages]
     return Estimate(name, book.currency, policy, book.id, profile, tuple(lines))
 
 

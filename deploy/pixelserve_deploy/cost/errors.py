@@ -18,7 +18,11 @@ class WorkloadError(CostError):
 
 
 class PriceMissing(CostError):
-    """The price book has no such price; nothing is put in its place."""
+    """The price book has no such prices, by `names`; nothing is put in their place."""
+
+    def __init__(self, message: str, names: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.names = names
 
 
 class CurrencyMismatch(CostError):

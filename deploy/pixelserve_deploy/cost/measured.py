@@ -72,6 +72,8 @@ class Benchmark:
     date: str
     machine: str
     rows: tuple[Row, ...]
+    instance: str | None = None
+    """Of SageMaker, where it was measured on one."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def read_benchmark(path: Path) -> Benchmark:
         rows = tuple(_row(row) for row in fields["rows"] if _has_times(row))
         machine = fields["machine"]
         about = f"{machine['gpu'] or machine['cpu']}, {machine['cores']} cores"
-        benchmark = Benchmark(fields["name"], fields["date"], about, rows)
+        benchmark = Benchmark(fields["name"], fields["date"], about, rows, machine.get("instance"))
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise CostError(f"{path} is not in the form of docs/benchmarks.md: {error!r}.") from None
     if not rows:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from pixelserve_deploy.cost.amounts import format_grouped, round_half_up, round_up
+from pixelserve_deploy.cost.amounts import format_grouped, format_percent, round_half_up, round_up
 from pixelserve_deploy.cost.policy import EXACT
 from pixelserve_deploy.cost.profile import LINK, MONTH_HOURS, RESPONSE, UsageProfile, encode_size
-from pixelserve_deploy.cost.usage import DAYS, LINK_BYTES, measure_answer
+from pixelserve_deploy.cost.usage import LINK_BYTES, measure_answer
 
 MB = Decimal(10**6)
 INSTANCE, MEMORY = "instance", "memory"
@@ -81,12 +81,12 @@ def _count_hours(profile: UsageProfile, name: str, scaling: Scaling) -> Decimal:
     if name == "autoscaled":
         return max(driven, period * (scaling.instances or 1))
     starts = Decimal(1) if name == "batch" else scaling.starts_a_day
-    around = min(starts * DAYS * profile.months, profile.requests) * scaling.start_hours
+    around = min(starts * period / 24, profile.requests) * scaling.start_hours
     return min((profile.busy_hours if name == "batch" else driven) + around, period * needed)
 
 
-def find_obstacles(profile: UsageProfile) -> list[str]:
-    """Why a profile cannot run in its mode; empty when it can."""
+def find_obstacles(profile: UsageProfile, scaling: Scaling) -> list[str]:
+    """Why a profile cannot run in its mode so scaled; empty when it can."""
     mode = MODES[profile.mode]
     found = []
     sizes = {
@@ -109,13 +109,34 @@ def find_obstacles(profile: UsageProfile) -> list[str]:
         found.append(f"{where} ends after {limit_s} s; a request takes {format_grouped(round_half_up(longest, 2))} s")
     if mode.most_memory_mb is not None and profile.memory_mb > mode.most_memory_mb:
         found.append(f"{mode.title} has {mode.most_memory_mb} MB at most, not {profile.memory_mb}: measure with less")
+    if profile.mode == "realtime" and scaling.instances is not None:
+        found += _find_overload(profile, scaling, scaling.instances)
     return found
+
+
+def count_served(profile: UsageProfile, scaling: Scaling) -> Decimal:
+    """Requests that one instance serves in the period when it is driven as `scaling` says."""
+    return profile.capacity * scaling.utilisation
+
+
+def _find_overload(profile: UsageProfile, scaling: Scaling, instances: int) -> list[str]:
+    """Whether so many instances are too few."""
+    most = count_served(profile, scaling)
+    if profile.requests <= instances * most:
+        return []
+    return [
+        f"{instances} {profile.instance} driven at {format_percent(scaling.utilisation)} "
+        f"serve {format_grouped(round_half_up(instances * most, 0))} requests a month, not "
+        f"{format_grouped(profile.requests)}: take {round_up(profile.requests / most)}"
+    ]
 
 
 def describe_change(asked: UsageProfile, given: UsageProfile) -> str | None:
     """What applying the mode changed that was asked for otherwise."""
     if given.mode == "async" and asked.instance != given.instance:
-        return f"{asked.instance} is not offered for asynchronous endpoints; this is {given.instance}"
+        return (
+            f"{asked.instance} is not offered for asynchronous endpoints; this is {given.instance}, at the same seconds"
+        )
     return None
 
 

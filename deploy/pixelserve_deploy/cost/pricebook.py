@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from importlib import resources
@@ -95,6 +95,8 @@ class PriceBook:
     source: str
     prices: Mapping[tuple[str, str, str], Price]
     free: Mapping[tuple[str, str], Allowance]
+    given: frozenset[tuple[str, str]] = frozenset()
+    """Service and dimension of prices that a caller put in place of the book's."""
 
     @property
     def regions(self) -> list[str]:
@@ -112,20 +114,30 @@ class PriceBook:
 
     def price(self, service: str, region: str, dimension: str) -> Price:
         """The price. Raises PriceMissing with what is there instead."""
-        found = self.find(service, region, dimension)
-        if found is not None:
-            return found
+        self.require(region, [(service, dimension)])
+        return self.prices[service, region, dimension]
+
+    def require(self, region: str, wanted: Iterable[tuple[str, str]]) -> None:
+        """Raises PriceMissing with all of the prices, by service and dimension, that the region lacks."""
+        missing = [(service, dimension) for service, dimension in wanted if not self.find(service, region, dimension)]
+        if not missing:
+            return
+        names = tuple(name_price(*pair) for pair in missing)
         if region not in self.regions:
-            raise PriceMissing(f"The price book {self.id} has no prices of {region}. It has {', '.join(self.regions)}.")
+            raise PriceMissing(
+                f"The price book {self.id} has no prices of {region}. It has {', '.join(self.regions)}.", names
+            )
         raise PriceMissing(
-            f"The price book {self.id} has no price of {service} {dimension} in {region}, and none is guessed. "
-            f"{self._instead(service, region, dimension)}"
+            f"The price book {self.id} has no price of {', '.join(map(' '.join, missing))} in {region}, "
+            f"and none is guessed. {self._instead(region, missing)}",
+            names,
         )
 
-    def _instead(self, service: str, region: str, dimension: str) -> str:
-        holders = [book.id for book in load_books().values() if book.find(service, region, dimension)]
+    def _instead(self, region: str, missing: Sequence[tuple[str, str]]) -> str:
+        holders = [book.id for book in load_books().values() if all(book.find(s, region, d) for s, d in missing)]
         if holders:
             return f"The book {holders[-1]} has it: --book {holders[-1]}."
+        service, dimension = missing[0]
         kind = dimension.partition(" ")[0]
         others = sorted(d for s, r, d in self.prices if (s, r) == (service, region) and d.partition(" ")[0] == kind)
         if others:
@@ -138,6 +150,11 @@ class PriceBook:
     def _elsewhere(self, service: str, dimension: str) -> str:
         places = sorted(r for s, r, d in self.prices if (s, d) == (service, dimension))
         return f": {', '.join(places)}" if places else ""
+
+
+def name_price(service: str, dimension: str) -> str:
+    """How a command line calls a price, without blanks: AmazonSageMaker/hosting/ml.g4dn.xlarge."""
+    return f"{service} {dimension}".replace(" ", "/")
 
 
 def list_price_rows(prices: Iterable[Price]) -> list[dict[str, Any]]:
@@ -208,9 +225,9 @@ def parse_book(text: str, name: str) -> PriceBook:
             prices={(price.service, price.region, price.dimension): price for price in prices},
             free={(allowance.service, allowance.dimension): allowance for allowance in free},
         )
-        expected = fields["sha256"]
+        expected = fields.get("sha256", book.sha256)
     except (ValueError, KeyError, TypeError, AttributeError, InvalidOperation) as error:
-        raise CostError(f"{name} is no price book: {error!r}. `pixelserve cost refresh` writes one.") from None
+        raise CostError(f"{name} is no price book: {error!r}. docs/cost.md has one to begin with.") from None
     if len(book.prices) != len(prices):
         raise CostError(f"{name} has two prices of one service, region and dimension. Keep one.")
     if expected != book.sha256:
@@ -262,10 +279,13 @@ def find_book(name: str) -> PriceBook:
         raise CostError(f"Cannot read {name}: {error}.") from None
 
 
-def find_newest_book(region: str) -> PriceBook:
-    """The newest book of the region's partition. Raises PriceMissing listing the regions when it has none of it."""
+def find_newest_book(region: str, *, filled: bool = False) -> PriceBook:
+    """The newest book of the region's partition. Raises PriceMissing listing the regions when it has none of it.
+
+    With `filled` the caller has the region's prices.
+    """
     book = [book for book in load_books().values() if book.partition == find_partition(region)][-1]
-    if region not in book.regions:
+    if region not in book.regions and not filled:
         known = sorted({name for other in load_books().values() for name in other.regions})
         raise PriceMissing(
             f"No price book has prices of {region}. Regions: {', '.join(known)}. "

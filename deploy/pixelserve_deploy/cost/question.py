@@ -1,105 +1,31 @@
-"""The question of a bill: a workload, and how it is priced, as values that any caller can make."""
+"""The question of a bill: a workload with all that it leaves open, to be priced in any mode."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from pathlib import Path
 
 from pixelserve_deploy.cost.defaults import (
     ModelDefaults,
     estimate_answer_bytes,
+    estimate_documented_answer,
     estimate_picture_bytes,
     estimate_pixels,
     find_model,
 )
 from pixelserve_deploy.cost.engine import Estimate, estimate
 from pixelserve_deploy.cost.errors import CostError, WorkloadError
-from pixelserve_deploy.cost.measured import Row, read_benchmark, select_images, select_within
+from pixelserve_deploy.cost.given import choose_book
+from pixelserve_deploy.cost.measured import Benchmark, Row, read_benchmark, select_images, select_within
 from pixelserve_deploy.cost.modes import INSTANCE, MEMORY, MODES, Scaling, apply_mode, find_obstacles
-from pixelserve_deploy.cost.policy import EXACT, Policy, find_policy
-from pixelserve_deploy.cost.pricebook import PriceBook, find_book, find_newest_book
+from pixelserve_deploy.cost.policy import Policy, find_policy
+from pixelserve_deploy.cost.pricebook import PriceBook, name_price
 from pixelserve_deploy.cost.profile import LINK, RAW, RESPONSE, UsageProfile
+from pixelserve_deploy.cost.workload import P99, SUPER_RESOLUTION, Workload
 
-SUPER_RESOLUTION = "image-super-resolution"
-
-
-@dataclass(frozen=True)
-class Workload:
-    """What somebody asks the price of. None is what the model's defaults, or the newest price book, have.
-
-    Raises WorkloadError for fields that contradict each other.
-    """
-
-    model: str = SUPER_RESOLUTION
-    """Whose sizes and seconds to begin with."""
-    requests: Decimal = Decimal(10**6)
-    """A month."""
-    request_bytes: Decimal | None = None
-    megapixels: Decimal | None = None
-    """The request as a JPEG of so many pixels, in place of `request_bytes`."""
-    response_bytes: Decimal | None = None
-    """One answer, before Base64."""
-    codec: str | None = None
-    """The answer's size as measured for this codec, in place of `response_bytes`."""
-    scale: int = 2
-    """The factor of super-resolution, of `codec` and `measured`."""
-    encoding: str | None = None
-    """Of the answer: `raw` or `base64`."""
-    request_encoding: str = RAW
-    log_bytes: Decimal = Decimal(10_000)
-    """One request's."""
-    link: bool = False
-    """The answer is a link to S3."""
-    in_region: bool = False
-    """Callers are in the region: nothing is billed for leaving."""
-    gateway: bool = True
-    """An API Gateway stands in front."""
-    instance: str | None = None
-    seconds: Decimal | None = None
-    """Of one request on the instance."""
-    measured: Path | None = None
-    """The same from a benchmark's JSON."""
-    latency: Decimal | None = None
-    """Seconds: the most that is accepted of `measured`."""
-    percentile: str = "p99"
-    """Of the latency."""
-    concurrency: int = 1
-    cpu_seconds: Decimal | None = None
-    """Of one request on Lambda or a serverless endpoint."""
-    memory_mb: int | None = None
-    """Of Lambda and of serverless inference."""
-    utilisation: Decimal = Scaling.utilisation
-    instances: int | None = None
-    """Always on; None is as many as the load needs."""
-    starts_a_day: Decimal = Scaling.starts_a_day
-    region: str = "us-east-2"
-    book: str | None = None
-    """A price book's id or file."""
-    policy: str = EXACT.name
-    tiers: bool = True
-    """Later tiers have their own price."""
-    free_tier: bool = False
-
-    def __post_init__(self) -> None:
-        for one, other in (("request_bytes", "megapixels"), ("response_bytes", "codec"), ("seconds", "measured")):
-            if getattr(self, one) is not None and getattr(self, other) is not None:
-                raise WorkloadError("{} or {}, not both", one, other)
-        if self.latency is not None and self.measured is None:
-            raise WorkloadError("{} goes with {}", "latency", "measured")
-        if self.measured is not None and self.concurrency != 1:
-            raise WorkloadError(
-                "{} or {}, not both: the measured rate has what runs at a time", "measured", "concurrency"
-            )
-        if not 0 < self.utilisation <= 1:
-            raise WorkloadError("{} is above 0 and at most 100%", "utilisation")
-        for name in ("seconds", "cpu_seconds", "memory_mb", "instances", "megapixels", "concurrency"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise WorkloadError("{} is above 0", name)
-        if self.codec and find_model(self.model).name != SUPER_RESOLUTION:
-            raise WorkloadError("{} knows the answers of image-super-resolution; give {}", "codec", "response_bytes")
+SCALE = 2
+"""Of super-resolution, where none is given."""
 
 
 @dataclass(frozen=True)
@@ -114,9 +40,9 @@ class Question:
     scaling: Scaling
     free_tier: bool = False
 
-    def limit_to_one_instance(self) -> Question:
-        """The same with one instance that is always on, however many requests there are."""
-        return replace(self, scaling=replace(self.scaling, instances=1))
+    def limit_instances(self) -> Question:
+        """The same with the instances that are given, or one, always on, however many requests there are."""
+        return replace(self, scaling=replace(self.scaling, instances=self.scaling.instances or 1))
 
     def estimate(self, mode: str, requests: Decimal | None = None) -> Estimate:
         """The bill of a mode. Raises CostError without its seconds, PriceMissing without a price."""
@@ -127,24 +53,30 @@ class Question:
         seconds = self.seconds[MODES[mode].machine]
         if seconds is None:
             if MODES[mode].machine == INSTANCE:
-                raise CostError(f"how long a request takes on {self.profile.instance} is not known: give --seconds")
-            raise CostError("it has no GPU, and how long a request takes on its CPU is not known: give --cpu-seconds")
+                raise CostError(
+                    f"how long a request takes on {self.profile.instance} is not known: give --seconds, or --measured"
+                )
+            raise CostError(
+                "it has no GPU, and how long a request takes on its CPU "
+                f"with {self.profile.memory_mb} MB is not known: give --cpu-seconds"
+            )
         profile = replace(self.profile, seconds=seconds)
         return apply_mode(profile if requests is None else replace(profile, requests=requests), mode, self.scaling)
 
     def require_mode(self, mode: str) -> UsageProfile:
         """The profile in a mode. Raises CostError with the reasons why it cannot run there."""
         profile = self.apply_mode(mode)
-        obstacles = find_obstacles(profile)
+        obstacles = find_obstacles(profile, self.scaling)
         if obstacles:
             raise CostError(f"{MODES[mode].title}: {'; '.join(obstacles)}. `pixelserve cost compare` shows what can.")
         return profile
 
-    def list_notes(self) -> list[str]:
-        """Says so where `free_tier` takes nothing off."""
-        if not self.free_tier or self.book.free:
-            return []
-        return [f"The price book {self.book.id} has no free allowances: --free-tier takes nothing off."]
+    def require_prices_used(self, bills: Sequence[Estimate]) -> None:
+        """Raises CostError for a price that was given and that none of the bills counts with."""
+        used = {name_price(line.price.service, line.price.dimension) for bill in bills for line in bill.lines}
+        idle = sorted({name_price(service, dimension) for service, dimension in self.book.given} - used)
+        if idle:
+            raise CostError(f"--price {', '.join(idle)}: no line of the bill has it. It has {', '.join(sorted(used))}.")
 
 
 def build_question(workload: Workload) -> Question:
@@ -153,29 +85,60 @@ def build_question(workload: Workload) -> Question:
     profile = _build_profile(workload, known)
     row = find_measured_row(workload, profile.request_bytes)
     if row is not None:
-        profile = replace(profile, waits=row.times[workload.percentile])
+        profile = replace(profile, waits=row.times[workload.percentile or P99])
+    book = choose_book(workload.book, workload.region, workload.prices)
+    if workload.free_tier and not book.free:
+        raise CostError(f"The price book {book.id} has no free allowances: leave out --free-tier.")
     policy = find_policy(workload.policy)
     return Question(
         profile=profile,
         seconds={
-            INSTANCE: row.seconds if row else workload.seconds or known.seconds,
-            MEMORY: workload.cpu_seconds or known.cpu_seconds,
+            INSTANCE: row.seconds if row else workload.seconds or _recall_seconds(workload, known),
+            MEMORY: workload.cpu_seconds or _recall_cpu_seconds(workload, known),
         },
-        book=find_book(workload.book) if workload.book else find_newest_book(workload.region),
+        book=book,
         policy=policy if workload.tiers else replace(policy, tiers=False),
         scaling=Scaling(workload.utilisation, workload.instances, workload.starts_a_day),
         free_tier=workload.free_tier,
     )
 
 
+def _recall_seconds(workload: Workload, known: ModelDefaults) -> Decimal | None:
+    """The documents' seconds, which are those of their instance only."""
+    return known.seconds if workload.instance in (None, known.instance) else None
+
+
+def _recall_cpu_seconds(workload: Workload, known: ModelDefaults) -> Decimal | None:
+    """The documents' seconds on Lambda, which gives more of a CPU with more memory."""
+    return known.cpu_seconds if workload.memory_mb in (None, known.memory_mb) else None
+
+
 def find_measured_row(workload: Workload, request_bytes: Decimal) -> Row | None:
     """The load of `measured` that counts: the fastest within the latency, its times in proportion to the pixels."""
     if workload.measured is None:
         return None
-    scale = workload.scale if find_model(workload.model).name == SUPER_RESOLUTION else None
-    benchmark = select_images(read_benchmark(workload.measured), scale)
+    enlarges = find_model(workload.model).name == SUPER_RESOLUTION
+    scale = (workload.scale or SCALE) if enlarges else None
+    benchmark = select_images(_read_measured(workload), scale)
     scaled = replace(benchmark, rows=tuple(row.at(estimate_pixels(request_bytes)) for row in benchmark.rows))
-    return select_within(scaled, workload.latency, workload.percentile)[0]
+    return select_within(scaled, workload.latency, workload.percentile or P99)[0]
+
+
+def _read_measured(workload: Workload) -> Benchmark:
+    """The benchmark. Raises WorkloadError where it was measured on another instance, or nothing says what to price."""
+    assert workload.measured is not None
+    benchmark = read_benchmark(workload.measured)
+    if benchmark.instance is None and workload.instance is None:
+        raise WorkloadError(
+            f"{{}} was measured on {benchmark.machine}: give {{}}, which it is to be priced as", "measured", "instance"
+        )
+    if benchmark.instance is not None and workload.instance not in (None, benchmark.instance):
+        raise WorkloadError(
+            f"{{}} was measured on an {benchmark.instance}, and says nothing of an {workload.instance}: leave out {{}}",
+            "measured",
+            "instance",
+        )
+    return benchmark
 
 
 def cite_measurement(workload: Workload, request_bytes: Decimal) -> str | None:
@@ -184,16 +147,23 @@ def cite_measurement(workload: Workload, request_bytes: Decimal) -> str | None:
     if workload.measured is None or row is None:
         return None
     scaled = ", in proportion to the pixels" if row.pixels else ""
-    return f"Measured on {read_benchmark(workload.measured).machine}: {row.label}{scaled}."
+    benchmark = read_benchmark(workload.measured)
+    marked = "" if benchmark.instance else f", which is no {workload.instance} unless you measured on one"
+    return f"Measured on {benchmark.machine}{marked}: {row.label}{scaled}."
 
 
 def _build_profile(workload: Workload, known: ModelDefaults) -> UsageProfile:
     sent = known.request_bytes if workload.request_bytes is None else workload.request_bytes
     if workload.megapixels is not None:
         sent = estimate_picture_bytes(workload.megapixels)
-    answered = known.response_bytes if workload.response_bytes is None else workload.response_bytes
+    scale = workload.scale or SCALE
+    answered = workload.response_bytes
     if workload.codec:
-        answered = estimate_answer_bytes(sent, workload.scale, workload.codec)
+        answered = estimate_answer_bytes(sent, scale, workload.codec)
+    if answered is None:
+        answered = estimate_documented_answer(known, sent) * (scale * scale) / (SCALE * SCALE)
+    documented = known.response_encoding if workload.documented else RAW
+    measured_on = read_benchmark(workload.measured).instance if workload.measured else None
     return UsageProfile(
         mode="realtime",
         region=workload.region,
@@ -202,12 +172,12 @@ def _build_profile(workload: Workload, known: ModelDefaults) -> UsageProfile:
         request_bytes=sent,
         response_bytes=answered,
         request_encoding=workload.request_encoding,
-        response_encoding=workload.encoding or (RAW if workload.codec else known.response_encoding),
+        response_encoding=workload.encoding or documented,
         delivery=LINK if workload.link else RESPONSE,
         egress=not workload.in_region,
-        gateway=workload.gateway,
+        gateway=workload.gateway or workload.documented,
         log_bytes=workload.log_bytes,
         memory_mb=workload.memory_mb or known.memory_mb,
-        instance=workload.instance or known.instance,
+        instance=workload.instance or measured_on or known.instance,
         concurrency=workload.concurrency,
     )

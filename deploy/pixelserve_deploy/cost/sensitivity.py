@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from pixelserve_deploy.cost.amounts import format_grouped
 from pixelserve_deploy.cost.engine import Estimate
-from pixelserve_deploy.cost.profile import UsageProfile
+from pixelserve_deploy.cost.profile import MONTH_HOURS, UsageProfile
 
 VARIED = {
     "requests": "requests",
@@ -30,6 +31,8 @@ class Effect:
     what: str
     low: Decimal
     high: Decimal
+    remark: str | None = None
+    """Why it has no effect, or jumps."""
 
     @property
     def span(self) -> Decimal:
@@ -43,11 +46,23 @@ def measure_effects(base: UsageProfile, bill: Callable[[UsageProfile], Estimate]
     `bill` prices a profile, its hours worked out anew.
     """
     found = []
+    whole = bill(base)
     for field, what in VARIED.items():
         ends = [bill(replace(base, **{field: getattr(base, field) * factor})) for factor in (1 - swing, 1 + swing)]
-        found.append(Effect(what, ends[0].total, ends[1].total))
-    whole = bill(base)
+        found.append(Effect(what, ends[0].total, ends[1].total, _explain(what, whole, ends)))
     for line in whole.lines:
         if line.key in PRICES:
             found.append(Effect(PRICES[line.key], whole.total - swing * line.amount, whole.total + swing * line.amount))
     return sorted(found, key=lambda effect: -effect.span)
+
+
+def _explain(what: str, whole: Estimate, ends: Sequence[Estimate]) -> str | None:
+    """Why a bar is empty, or one-sided because another number of instances is needed."""
+    hours = [bill.profile.hours for bill in (ends[0], whole, ends[1])]
+    if whole.profile.mode == "realtime" and len(set(hours)) > 1:
+        low, _, high = (format_grouped(hour / MONTH_HOURS) for hour in hours if hour is not None)
+        return f"{what.capitalize()}: the bar jumps, since the load needs {low} to {high} instances."
+    if all(bill.total == whole.total for bill in ends):
+        same = "the same instances serve it" if whole.profile.mode == "realtime" else "no line of the bill counts it"
+        return f"{what.capitalize()}: no bar, since {same}."
+    return None

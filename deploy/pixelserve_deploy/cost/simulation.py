@@ -100,6 +100,29 @@ class SimulationResult:
         return self.served + self.late + self.failed
 
 
+def advise(trace: Sequence[int], fleet: Fleet, outcome: SimulationResult) -> list[str]:
+    """What to change so that fewer requests fail or are late; empty when all were in time."""
+    if not outcome.failed and not outcome.late:
+        return []
+    found = []
+    needed = fleet.needed(max(trace))
+    if fleet.seconds > fleet.late_after:
+        return [f"Every answer is late: a request takes {fleet.seconds:g} s. Raise --late-after, or lower --seconds."]
+    if needed > fleet.most:
+        found.append(f"The busiest minute needs {needed} instances: raise --max from {fleet.most}.")
+    if fleet.least < min(needed, fleet.most):
+        found.append(
+            f"Instances come {fleet.cold_start:g} s after the load: raise --min from {fleet.least} "
+            f"(to {min(needed, fleet.most)} at most), or lower --cold-start or --utilisation."
+        )
+    if outcome.failed:
+        found.append(
+            f"Requests fail after waiting for {fleet.time_out:g} s: if callers wait longer, raise --time-out, "
+            "or queue them with --mode async."
+        )
+    return found
+
+
 def simulate(trace: Sequence[int], fleet: Fleet) -> SimulationResult:
     """Runs the trace through the fleet. Every request is served, late or failed in the end."""
     outcome, scaler, queue = SimulationResult(), _Scaler(fleet), _Queue(fleet)

@@ -9,13 +9,11 @@ from decimal import Decimal
 from pixelserve_deploy.cost.amounts import format_grouped, format_short, round_up
 from pixelserve_deploy.cost.errors import CostError
 from pixelserve_deploy.cost.policy import Policy
-from pixelserve_deploy.cost.profile import LINK, RESPONSE, UsageProfile, encode_size
+from pixelserve_deploy.cost.profile import LINK, MONTH_HOURS, RESPONSE, UsageProfile, encode_size
 
 GB = Decimal(10**9)
 MILLION = Decimal(10**6)
 THOUSAND = Decimal(1000)
-DAYS = Decimal("30.4375")
-"""Days of a month."""
 LINK_BYTES = Decimal(1000)
 """An answer that is a link, or a request that names an object in S3."""
 PER_MS_PLACES = 10
@@ -192,8 +190,8 @@ def meter_storage(size: Callable[[UsageProfile], Decimal], images: Callable[[Usa
     def meter(profile: UsageProfile, _policy: Policy) -> Usage | None:
         held = size(profile)
         days = format_grouped(profile.kept_days)
-        formula = f"{format_grouped(images(profile))} x {format_grouped(held)} B / 1e9 x {days} / {DAYS} days"
-        quantity = images(profile) * held / GB * profile.kept_days / DAYS
+        formula = f"{format_grouped(images(profile))} x {format_grouped(held)} B / 1e9 x {days} x 24 / {MONTH_HOURS} h"
+        quantity = images(profile) * held / GB * profile.kept_days * 24 / MONTH_HOURS
         usage = Usage(
             "s3-storage", S3, f"pictures kept for {days} days", ("AmazonS3", "storage"), quantity, "GB-month", formula
         )

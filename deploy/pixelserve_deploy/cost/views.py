@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from pixelserve_deploy.cost.amounts import format_grouped, format_money, format_short, round_half_up
-from pixelserve_deploy.cost.comparison import BreakEven, Option, price_whole
+from pixelserve_deploy.cost.amounts import format_grouped, format_money, format_percent, format_short, round_half_up
+from pixelserve_deploy.cost.comparison import BreakEven, Option, count_capacity, price_whole
 from pixelserve_deploy.cost.engine import Estimate
 from pixelserve_deploy.cost.levers import Lever
 from pixelserve_deploy.cost.measured import Benchmark, Price1000
@@ -38,7 +38,9 @@ def build_comparison_table(options: Sequence[Option]) -> Table:
     for option in options:
         bill = option.bill
         if bill is None:
-            rows.append((MODES[option.mode].title, "-", "-", "", "not possible"))
+            rows.append(
+                (MODES[option.mode].title, "-", "-", "", "no price known" if option.missing else "not possible")
+            )
             continue
         million = bill.per_million
         rows.append(
@@ -53,17 +55,17 @@ def build_comparison_table(options: Sequence[Option]) -> Table:
     return Table(COMPARISON_COLUMNS, tuple(rows), frozenset(COMPARISON_COLUMNS[1:3]))
 
 
-def list_refusals(options: Sequence[Option]) -> tuple[str, ...]:
-    """Why some modes cannot run."""
-    return tuple(
-        f"{reason if reason.startswith(MODES[option.mode].title) else f'{MODES[option.mode].title}: {reason}'}".rstrip(
-            "."
-        )
-        + "."
-        for option in options
-        if option.bill is None
-        for reason in option.reasons
-    )
+def list_refusals(options: Sequence[Option], region: str) -> tuple[str, ...]:
+    """Why some modes cannot run, or cannot be priced in the region."""
+    found = []
+    for option in options:
+        title = MODES[option.mode].title
+        if option.missing:
+            found.append(f"{title}: no price of {', '.join(option.missing)} in {region}.")
+        elif option.bill is None:
+            named = (reason if reason.startswith(title) else f"{title}: {reason}" for reason in option.reasons)
+            found += [f"{reason.rstrip('.')}." for reason in named]
+    return tuple(found)
 
 
 def _note(bill: Estimate, option: Option) -> str:
@@ -75,17 +77,19 @@ def _note(bill: Estimate, option: Option) -> str:
 
 
 def build_break_even_section(question: Question, options: Sequence[Option], found: Sequence[BreakEven]) -> Section:
-    """The volumes at which one instance that is always on costs no more than a mode."""
-    single = question.apply_mode("realtime")
+    """The volumes at which instances that are always on cost no more than a mode."""
+    fixed = question.limit_instances()
+    instances, driven = fixed.scaling.instances, format_percent(fixed.scaling.utilisation)
+    machines = f"{instances} x {question.profile.instance}"
     rows = tuple((MODES[point.mode].title, _volume(point.compute), _volume(point.whole)) for point in found)
     headers = ("Mode", "Machines alone", "Whole bill")
     notes = (
-        "Below so many requests a month a mode costs less than one instance that is always on.",
-        f"One {single.instance} serves {format_grouped(round_half_up(single.capacity, 0))} requests a month at most; "
-        "'never' means that it would have to serve more.",
+        f"Below so many requests a month a mode costs less than {machines}, always on.",
+        f"Driven at {driven} they serve {format_grouped(round_half_up(count_capacity(fixed), 0))} requests a month; "
+        "'never' means that they would have to serve more.",
     )
     return Section(
-        "Break-even with one instance that is always on",
+        f"Break-even with {machines}, always on",
         Table(headers, rows, frozenset(headers[1:])),
         notes,
         lambda: _draw_break_even(question, options, found),
@@ -97,8 +101,8 @@ def _volume(point: Decimal | None) -> str:
 
 
 def _draw_break_even(question: Question, options: Sequence[Option], found: Sequence[BreakEven]) -> str:
-    question = question.limit_to_one_instance()
-    capacity = int(question.apply_mode("realtime").capacity)
+    question = question.limit_instances()
+    capacity = int(count_capacity(question))
     currency = question.book.currency
     items = []
     for option in options:
@@ -144,7 +148,7 @@ def build_sharing_section(title: str, sharing: Sharing) -> Section:
 
 def build_sensitivity_section(base: Decimal, effects: Sequence[Effect], swing: Decimal, currency: str) -> Section:
     """What moves the total, the most first."""
-    percent = f"{format_grouped(100 * swing)} %"
+    percent = format_percent(swing)
     headers = ("What", f"{percent} less", f"{percent} more")
     rows = tuple(
         (effect.what, format_money(effect.low, currency), format_money(effect.high, currency)) for effect in effects
@@ -161,7 +165,7 @@ def build_sensitivity_section(base: Decimal, effects: Sequence[Effect], swing: D
     return Section(
         f"Sensitivity: the total when one thing is {percent} less or more",
         Table(headers, rows, frozenset(headers[1:])),
-        (),
+        tuple(effect.remark for effect in effects if effect.remark),
         lambda: draw_tornado(swings, float(base), format_money(base, currency)),
     )
 
@@ -182,8 +186,10 @@ def build_levers_section(levers: Sequence[Lever], notes: tuple[str, ...]) -> Sec
     return Section("What each lever leaves of the bill", Table(headers, rows, frozenset(headers[1:3])), notes)
 
 
-def build_simulation_section(title: str, trace: Sequence[int], outcome: SimulationResult, bill: Estimate) -> Section:
-    """What became of the traffic, and what it cost."""
+def build_simulation_section(
+    title: str, trace: Sequence[int], outcome: SimulationResult, bill: Estimate, advice: Sequence[str] = ()
+) -> Section:
+    """What became of the traffic, what it cost, and what would help those who failed."""
     minutes = len(outcome.billed)
     offered = max(outcome.offered, 1)
     parts = {"In time": outcome.served, "Late": outcome.late, "Failed": outcome.failed}
@@ -204,7 +210,7 @@ def build_simulation_section(title: str, trace: Sequence[int], outcome: Simulati
     return Section(
         f"{title}: {hours:,.0f} h by the minute",
         Table(headers, tuple(rows), frozenset(headers[1:])),
-        (),
+        tuple(advice),
         lambda: draw_timeline(panels, "hours", hours),
     )
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pixelserve_deploy.options.endpoint import add_endpoint, add_fields, find_table, read_endpoint, read_fields
     from pixelserve_deploy.options.inputs import check_media_type, read_input
     from pixelserve_deploy.options.numbers import parse_count, parse_number, parse_part, parse_size
-    from pixelserve_deploy.options.report import add_report, save_text, write_report
+    from pixelserve_deploy.options.report import add_report, check_report, save_text, write_report
     from pixelserve_deploy.options.site import add_site, parse_duration
     from pixelserve_deploy.options.weights import (
         EMBEDDED,
@@ -21,7 +21,14 @@ if TYPE_CHECKING:
         choose_weights,
         is_published,
     )
-    from pixelserve_deploy.options.workload import add_simulated_workload, add_workload, read_workload
+    from pixelserve_deploy.options.workload import (
+        add_simulated_workload,
+        add_workload,
+        naming_options,
+        read_question,
+        read_workload,
+        tell_prices,
+    )
 else:
     __getattr__ = exports(
         __name__,
@@ -30,10 +37,10 @@ else:
             ".endpoint": "add_endpoint add_fields find_table read_endpoint read_fields",
             ".inputs": "check_media_type read_input",
             ".numbers": "parse_count parse_number parse_part parse_size",
-            ".report": "add_report save_text write_report",
+            ".report": "add_report check_report save_text write_report",
             ".site": "add_site parse_duration",
             ".weights": "EMBEDDED add_weights choose_all_weights choose_weights is_published",
-            ".workload": "add_simulated_workload add_workload read_workload",
+            ".workload": "add_simulated_workload add_workload naming_options read_question read_workload tell_prices",
         },
     )
 
@@ -49,10 +56,12 @@ __all__ = [
     "add_weights",
     "add_workload",
     "check_media_type",
+    "check_report",
     "choose_all_weights",
     "choose_weights",
     "find_table",
     "is_published",
+    "naming_options",
     "parse_count",
     "parse_duration",
     "parse_number",
@@ -62,8 +71,10 @@ __all__ = [
     "read_endpoint",
     "read_fields",
     "read_input",
+    "read_question",
     "read_words",
     "read_workload",
     "save_text",
+    "tell_prices",
     "write_report",
 ]

@@ -16,7 +16,9 @@ class TooLargeError(argparse.ArgumentTypeError):
 
 def parse_number(text: str) -> Decimal:
     """1000000, 1,000,000, 1e6, 1M or 250k."""
-    found = re.fullmatch(r"((?:\d+|\d{1,3}(?:,\d{3})+)(?:\.\d+)?(?:e[+-]?\d{1,3})?) ?([kmg]?)", text.strip().lower())
+    found = re.fullmatch(
+        r"((?:\d*(?=\.\d)|\d+|\d{1,3}(?:,\d{3})+)(?:\.\d+)?(?:e[+-]?\d{1,3})?) ?([kmg]?)", text.strip().lower()
+    )
     if found is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no number: write 1000000, 1e6, 1M or 250k")
     value = Decimal(found[1].replace(",", "")) * STEPS[found[2]]

@@ -6,8 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from pixelserve.errors import BadRequest
 from pixelserve_deploy import console
+from pixelserve_deploy.errors import UsageError
+from pixelserve_deploy.outputs import check_output, write_whole
 from pixelserve_deploy.reports import REPORT_FORMATS, Report, render
 
 FORM_OF_ENDING = {".json": "json", ".csv": "csv", ".md": "markdown", ".html": "html"}
@@ -17,6 +18,19 @@ def add_report(parser: argparse.ArgumentParser) -> None:
     """--format and -o."""
     parser.add_argument("--format", choices=REPORT_FORMATS, help="default: by the ending of OUT, else table")
     parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="file to write (default: print)")
+
+
+def check_report(arguments: argparse.Namespace) -> None:
+    """Before the work. Raises UsageError where OUT's ending says no form or another one, BadRequest for its place."""
+    output: Path | None = arguments.output
+    if output is None:
+        return
+    form = FORM_OF_ENDING.get(output.suffix.lower())
+    if arguments.format is None and form is None:
+        raise UsageError(f"-o {output}: name it {', '.join(FORM_OF_ENDING)}, or say its form with --format")
+    if arguments.format and form not in (None, arguments.format):
+        raise UsageError(f"-o {output} is {form}, and --format says {arguments.format}: leave out --format")
+    check_output(output)
 
 
 def write_report(report: Report, arguments: argparse.Namespace) -> None:
@@ -44,8 +58,5 @@ def _draw(report: Report) -> None:
 
 def save_text(output: Path, text: str) -> None:
     """Writes a file and says so. Raises BadRequest where that fails."""
-    try:
-        output.write_text(text, "utf-8")
-    except OSError as error:
-        raise BadRequest(f"Cannot write {output}: {error.strerror}.") from None
+    write_whole(output, text.encode())
     print(f"wrote {output}", file=sys.stderr)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from pathlib import Path
 
 from pixelserve_deploy.cost import (
@@ -11,14 +14,18 @@ from pixelserve_deploy.cost import (
     PERCENTILES,
     POLICIES,
     RAW,
+    Question,
     Workload,
     WorkloadError,
+    build_question,
     load_models,
 )
 from pixelserve_deploy.errors import UsageError
 from pixelserve_deploy.options.numbers import parse_number, parse_part, parse_size
 
 DEFAULTS = Workload()
+OPTIONS = {"memory_mb": "--memory", "tiers": "--no-tiers"}
+"""Options that are not called as their fields."""
 
 
 def add_workload(parser: argparse.ArgumentParser) -> None:
@@ -41,16 +48,16 @@ def add_simulated_workload(parser: argparse.ArgumentParser, requests: str) -> No
     job.add_argument("--requests", type=parse_number, default=DEFAULTS.requests, metavar="N", help=requests)
     job.add_argument("--request-bytes", type=parse_size, metavar="SIZE", help="one image sent, e.g. 1MB")
     job.add_argument("--megapixels", type=parse_number, metavar="N", help="the same as a JPEG of so many pixels")
-    job.add_argument("--response-bytes", type=parse_size, metavar="SIZE", help="one answer, before Base64")
+    job.add_argument("--response-bytes", type=parse_size, metavar="SIZE",
+                     help="one answer, before Base64 (default: documented, in proportion to the request)")  # fmt: skip
     job.add_argument("--codec", choices=CODECS, help="the answer's size as measured for this codec, not as documented")
     job.add_argument(
         "--scale",
         type=int,
         choices=(2, 4),
-        default=DEFAULTS.scale,
-        help="the factor, of --codec and --measured (default 2)",
+        help="the factor of super-resolution (default 2)",
     )
-    job.add_argument("--encoding", choices=(RAW, BASE64), help="of the answer: raw bytes, or Base64 in JSON")
+    job.add_argument("--encoding", choices=(RAW, BASE64), help="of the answer: raw bytes (default), or Base64 in JSON")
     job.add_argument(
         "--request-encoding",
         choices=(RAW, BASE64),
@@ -64,15 +71,15 @@ def add_simulated_workload(parser: argparse.ArgumentParser, requests: str) -> No
     job.add_argument(
         "--in-region", action="store_true", help="callers are in the region: nothing is billed for leaving"
     )
-    job.add_argument("--no-gateway", action="store_true", help="without an API Gateway in front")
+    job.add_argument("--gateway", action="store_true", help="through API Gateway (default: the endpoint itself)")
+    job.add_argument("--documented", action="store_true",
+                     help="as the documents have it: through API Gateway, pictures in Base64")  # fmt: skip
     machine = parser.add_argument_group("the machine")
     machine.add_argument("--instance", metavar="TYPE", help="e.g. ml.g4dn.xlarge")
     machine.add_argument("--seconds", type=parse_number, metavar="S", help="of one request on the instance")
     machine.add_argument("--measured", type=Path, metavar="RESULT", help="the same, from a benchmark's JSON")
     machine.add_argument("--latency", type=parse_number, metavar="S", help="with --measured: the most that is accepted")
-    machine.add_argument(
-        "--percentile", choices=PERCENTILES, default=DEFAULTS.percentile, help="of the latency (default p99)"
-    )
+    machine.add_argument("--percentile", choices=PERCENTILES, help="of the latency (default p99)")
     machine.add_argument(
         "--concurrency", type=int, default=DEFAULTS.concurrency, metavar="N", help="requests at a time (default 1)"
     )
@@ -81,6 +88,8 @@ def add_simulated_workload(parser: argparse.ArgumentParser, requests: str) -> No
     prices = parser.add_argument_group("the prices")
     prices.add_argument("--region", default=DEFAULTS.region, help="default us-east-2")
     prices.add_argument("--book", metavar="ID", help="a price book's id or file (default: the newest of the region)")
+    prices.add_argument("--price", action="append", default=[], type=parse_price, metavar="NAME=AMOUNT",
+                        help="such as AmazonSageMaker/hosting/ml.g5.xlarge=1.2")  # fmt: skip
     prices.add_argument("--policy", default=DEFAULTS.policy, help=f"{', '.join(POLICIES)} (default {DEFAULTS.policy})")
     prices.add_argument("--no-tiers", action="store_true", help="the first tier's price for all")
     prices.add_argument("--free-tier", action="store_true", help="take off what every month has free")
@@ -88,7 +97,7 @@ def add_simulated_workload(parser: argparse.ArgumentParser, requests: str) -> No
 
 def read_workload(arguments: argparse.Namespace) -> Workload:
     """The workload of the options. Raises UsageError for options that contradict each other."""
-    try:
+    with naming_options():
         return Workload(
             model=arguments.model,
             requests=arguments.requests,
@@ -102,7 +111,8 @@ def read_workload(arguments: argparse.Namespace) -> Workload:
             log_bytes=arguments.log_bytes,
             link=arguments.link,
             in_region=arguments.in_region,
-            gateway=not arguments.no_gateway,
+            gateway=arguments.gateway,
+            documented=arguments.documented,
             instance=arguments.instance,
             seconds=arguments.seconds,
             measured=arguments.measured,
@@ -116,10 +126,41 @@ def read_workload(arguments: argparse.Namespace) -> Workload:
             starts_a_day=arguments.starts_a_day,
             region=arguments.region,
             book=arguments.book,
+            prices=tuple(arguments.price),
             policy=arguments.policy,
             tiers=not arguments.no_tiers,
             free_tier=arguments.free_tier,
         )
+
+
+def read_question(arguments: argparse.Namespace, mode: str | None = None) -> tuple[Workload, Question]:
+    """The workload of the options and its question; with a mode, options that it does not heed are refused."""
+    workload = read_workload(arguments)
+    with naming_options():
+        if mode is not None:
+            workload.require_heeded(mode)
+        return workload, build_question(workload)
+
+
+@contextlib.contextmanager
+def naming_options() -> Iterator[None]:
+    """Makes refusals of a workload's fields those of the options that set them: UsageError for WorkloadError."""
+    try:
+        yield
     except WorkloadError as error:
-        options = (name.removesuffix("_mb").replace("_", "-") for name in error.fields)
-        raise UsageError(error.sentence.format(*(f"--{option}" for option in options))) from None
+        options = (OPTIONS.get(name, f"--{name.replace('_', '-')}") for name in error.fields)
+        raise UsageError(error.sentence.format(*options)) from None
+
+
+def parse_price(text: str) -> tuple[str, Decimal]:
+    """NAME=AMOUNT, an amount a unit as the price's name has it."""
+    name, found, amount = text.partition("=")
+    if not (name and found):
+        raise argparse.ArgumentTypeError(f"{text!r} is no price: write NAME=AMOUNT")
+    return name, parse_number(amount)
+
+
+def tell_prices(names: Sequence[str]) -> str:
+    """How to give prices that are missing."""
+    options = " ".join(f"--price {name}=AMOUNT" for name in names)
+    return f"Give them: {options}; or a price book of your own with --book FILE (docs/cost.md)."

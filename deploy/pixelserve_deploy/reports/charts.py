@@ -52,7 +52,7 @@ class Panel:
 
 def draw_bars(items: Sequence[Bar]) -> str:
     """Horizontal bars from a common zero, in the order given."""
-    left, right, step = 330, 150, 30
+    left, right, step = 165, 150, 30
     scale = (WIDTH - left - right) / (max((item.value for item in items), default=0) or 1)
     parts = []
     for number, item in enumerate(items):
@@ -142,6 +142,7 @@ def draw_timeline(panels: Sequence[Panel], x_title: str, end: float) -> str:
         parts += [
             draw_text(left, top - 8, panel.label),
             draw_text(left - 8, top + 6, format_count(largest) if largest else "", anchor="end"),
+            draw_text(left + 8, bottom - 8, "" if largest else "none at any time"),
             draw_text(left - 8, bottom, "0", anchor="end"),
             f'<polygon class="s{panel.series}" points="{" ".join(points)}"/>',
             f'<line class="grid" x1="{left}" y1="{bottom}" x2="{WIDTH - right}" y2="{bottom}"/>',

@@ -24,7 +24,8 @@ svg{width:100%;height:auto;margin:.8rem 0;display:block}svg text{fill:var(--text
 .t0{stroke:var(--c0)}.t1{stroke:var(--c1)}.t2{stroke:var(--c2)}.t3{stroke:var(--c3)}.t4{stroke:var(--c4)}.t5{stroke:var(--c5)}
 svg .u0{fill:var(--c0)}svg .u1{fill:var(--c1)}svg .u2{fill:var(--c2)}svg .u3{fill:var(--c3)}svg .u4{fill:var(--c4)}
 svg .u5{fill:var(--c5)}
-.wide{overflow-x:auto}
+.wide{overflow-x:auto}@media screen and (max-width:44rem){body{padding:0 1rem}.wide svg{width:42rem}
+svg text{font-size:15.5px}}
 .line{fill:none;stroke-width:2.5}.grid{stroke:var(--rule)}.axis{stroke:var(--text);stroke-width:1.5}
 svg .mark-text{paint-order:stroke;stroke:var(--back);stroke-width:5px;stroke-linejoin:round}
 .mark{fill:var(--back);stroke:var(--text);stroke-width:2}
@@ -50,7 +51,7 @@ def _section(section: Section) -> str:
     if section.table is not None:
         parts.append(_table(section.table))
     if section.chart is not None:
-        parts.append(section.chart())
+        parts.append(f'<div class="wide">{section.chart()}</div>')
     if section.notes:
         parts.append("<ul>" + "".join(f"<li>{escape(note)}</li>" for note in section.notes) + "</ul>")
     return f"<section>{''.join(parts)}</section>"

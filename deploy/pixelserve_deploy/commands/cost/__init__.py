@@ -9,7 +9,8 @@ import argparse
 from decimal import InvalidOperation, Overflow
 
 from pixelserve_deploy.commands.cost import compare, diff, estimate, from_benchmark, refresh, simulate, table
-from pixelserve_deploy.cost import CostError
+from pixelserve_deploy.cost import CostError, PriceMissing
+from pixelserve_deploy.options import check_report, tell_prices
 
 __all__ = ["ACTIONS", "EXAMPLES", "add_arguments", "run"]
 
@@ -48,7 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.run_action is not refresh.run:
+        check_report(arguments)
     try:
         return int(arguments.run_action(arguments))
+    except PriceMissing as error:
+        if not hasattr(arguments, "price") or not error.names:
+            raise
+        raise CostError(f"{error.message} {tell_prices(error.names)}") from None
     except (InvalidOperation, Overflow):
         raise CostError("An amount has more digits than can be reckoned exactly. Give smaller numbers.") from None

@@ -9,20 +9,33 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 
+from pixelserve_deploy import console
 from pixelserve_deploy.cost import (
     BreakEven,
     Option,
+    Workload,
+    WorkloadError,
     bills,
+    build_assumptions_section,
     build_question,
     compare,
     find_break_evens,
     format_grouped,
     format_plain,
+    list_assumptions,
     share_instances,
     views,
 )
 from pixelserve_deploy.errors import UsageError
-from pixelserve_deploy.options import add_report, add_workload, read_workload, write_report
+from pixelserve_deploy.options import (
+    add_report,
+    add_workload,
+    naming_options,
+    read_question,
+    read_workload,
+    tell_prices,
+    write_report,
+)
 from pixelserve_deploy.reports import Report, Section, Table
 
 EXAMPLES = """\
@@ -43,12 +56,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.features:
         write_report(_share(arguments), arguments)
         return 0
-    question = build_question(read_workload(arguments))
+    workload, question = read_question(arguments)
     options = compare(question)
+    question.require_prices_used([option.bill for option in options if option.bill])
     found = find_break_evens(question, options)
     table = views.build_comparison_table(options)
     title = f"{arguments.model.replace('_', '-')} in {arguments.region}, prices {question.book.id}"
-    sections = [Section(title, table, (*views.list_refusals(options), *question.list_notes()))]
+    said = list_assumptions(workload, question, arguments.words)
+    sections = [Section(title, table, views.list_refusals(options, arguments.region)), build_assumptions_section(said)]
     if found:
         sections.append(views.build_break_even_section(question, options, found))
     data = {
@@ -56,9 +71,13 @@ def run(arguments: argparse.Namespace) -> int:
         "policy": question.policy.name,
         "modes": [_mode(option) for option in options],
         "break_even": [_point(point) for point in found],
+        "assumptions": said,
     }
     write_report(Report("Modes compared", tuple(sections), data, _flat(options)), arguments)
-    return 0
+    missing = sorted({name for option in options for name in option.missing})
+    if missing:
+        console.print_error("No price is known", tell_prices(missing))
+    return 1 if missing else 0
 
 
 def _share(arguments: argparse.Namespace) -> Report:
@@ -66,8 +85,15 @@ def _share(arguments: argparse.Namespace) -> Report:
     names = [name.strip().replace("_", "-") for name in arguments.features.split(",") if name.strip()]
     if len(set(names)) < 2:
         raise UsageError("--features: name two or more, separated by commas")
+    if arguments.model != Workload.model:
+        raise UsageError("--features or --model, not both")
     workload = read_workload(arguments)
-    sharing = share_instances({name: build_question(replace(workload, model=name)) for name in names})
+    with naming_options():
+        workload.require_heeded("realtime")
+        if workload.instances is not None:
+            raise WorkloadError("{} changes nothing of --features: it is as many as the load needs", "instances")
+        questions = {name: build_question(replace(workload, model=name)) for name in names}
+    sharing = share_instances(questions)
     title = f"{len(names)} features in {arguments.region}, {format_grouped(workload.requests)} requests a month each"
     rows = tuple(
         (name, bill.currency, format_plain(bill.total), format_plain(sharing.together[name].total))
@@ -96,7 +122,7 @@ def _flat(options: Sequence[Option]) -> Table:
 def _mode(option: Option) -> dict[str, object]:
     bill = bills.build_estimate_data(option.bill, explain=False) if option.bill else None
     return {"mode": option.mode, "possible": option.bill is not None, "reasons": list(option.reasons),
-            "remark": option.remark, "bill": bill}  # fmt: skip
+            "missing_prices": list(option.missing), "remark": option.remark, "bill": bill}  # fmt: skip
 
 
 def _point(point: BreakEven) -> dict[str, str]:

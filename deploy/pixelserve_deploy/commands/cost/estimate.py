@@ -12,15 +12,17 @@ from decimal import Decimal
 from pixelserve_deploy.cost import (
     INSTANCE,
     MODES,
+    MONTH_HOURS,
     Estimate,
     Fleet,
     Measurement,
     Question,
     UsageProfile,
     Workload,
+    advise,
     apply_mode,
     bills,
-    build_question,
+    build_assumptions_section,
     cite_answer_sizes,
     cite_measurement,
     compare,
@@ -30,6 +32,7 @@ from pixelserve_deploy.cost import (
     find_measured_row,
     find_model,
     format_plain,
+    list_assumptions,
     load_cases,
     make_diurnal,
     measure_effects,
@@ -38,7 +41,7 @@ from pixelserve_deploy.cost import (
     views,
 )
 from pixelserve_deploy.errors import UsageError
-from pixelserve_deploy.options import add_report, add_workload, parse_part, read_workload, write_report
+from pixelserve_deploy.options import add_report, add_workload, parse_part, read_question, write_report
 from pixelserve_deploy.reports import Report, Section, Table
 
 EXAMPLES = """\
@@ -50,13 +53,11 @@ EXAMPLES = """\
   pixelserve cost estimate --what-if
   pixelserve cost estimate -o bill.html
 """
-WEEK = Decimal(7)
-MONTH_DAYS = Decimal("30.4375")
-
-
+WEEK = 7
+WEEK_MONTHS = Decimal(WEEK * 24) / MONTH_HOURS
 OF_WHAT_IF = frozenset({
     "what_if", "format", "output", "explain", "book", "utilisation", "instances", "starts_a_day", "measured", "latency",
-    "percentile", "instance",
+    "percentile", "instance", "price",
 })  # fmt: skip
 """The options that --what-if heeds."""
 
@@ -77,9 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--swing is above 0 and at most 100%")
     if arguments.what_if:
         _refuse_idle_options(arguments)
-    workload = read_workload(arguments)
     make_report = _pull_levers if arguments.what_if else _estimate
-    report = make_report(arguments, workload, build_question(workload))
+    report = make_report(arguments, *read_question(arguments, None if arguments.what_if else arguments.mode))
     write_report(report, arguments)
     return 0
 
@@ -93,21 +93,26 @@ def _estimate(arguments: argparse.Namespace, workload: Workload, question: Quest
         return estimate(hours_anew, question.book, question.policy, free_tier=question.free_tier, name=name)
 
     bill = price(profile)
+    question.require_prices_used([bill])
     found = measure_effects(profile, price, arguments.swing)
     section = bills.build_estimate_section(bill, arguments.explain)
     notes = [f"{changed}."] if (changed := describe_change(question.profile, bill.profile)) else []
     if note := cite_measurement(workload, question.profile.request_bytes):
         notes.append(note)
-    notes += question.list_notes()
     if arguments.explain:
         notes.append(f"Sizes and seconds that are not given: {find_model(arguments.model).source}.")
     section = replace(section, notes=(*section.notes, *notes))
-    sections = [section, views.build_sensitivity_section(bill.total, found, arguments.swing, bill.currency)]
+    said = list_assumptions(workload, question, arguments.words)
+    sections = [
+        section,
+        build_assumptions_section(said),
+        views.build_sensitivity_section(bill.total, found, arguments.swing, bill.currency),
+    ]
     if MODES[arguments.mode].machine == INSTANCE:
         sections += _find_break_even(question)
     if arguments.mode in ("realtime", "autoscaled"):
         sections.append(_simulate_week(question, bill))
-    data = bills.build_estimate_data(bill, arguments.explain)
+    data = bills.build_estimate_data(bill, arguments.explain) | {"assumptions": said}
     return Report(
         "Cost estimate", tuple(sections), [data], Table(bills.BILL_COLUMNS, tuple(bills.flatten_bill(data, bill)))
     )
@@ -122,17 +127,18 @@ def _find_break_even(question: Question) -> list[Section]:
 def _simulate_week(question: Question, bill: Estimate) -> Section:
     """A week of the same volume as days and nights, through an endpoint that may grow as far as its peak needs."""
     profile = bill.profile
-    requests = int(profile.requests * WEEK / MONTH_DAYS)
-    trace = make_diurnal(requests, int(WEEK))
+    requests = int(profile.requests * WEEK_MONTHS)
+    trace = make_diurnal(requests, WEEK)
     least = question.scaling.instances or 1
     fleet = Fleet(
         float(profile.seconds), profile.concurrency, least, most=least, utilisation=float(question.scaling.utilisation)
     ).reaching(max(trace))
     outcome = simulate(trace, fleet)
     hours = Decimal(str(outcome.instance_hours))
-    week = replace(profile, mode="autoscaled", requests=Decimal(requests), hours=hours, months=WEEK / MONTH_DAYS)
+    week = replace(profile, mode="autoscaled", requests=Decimal(requests), hours=hours, months=WEEK_MONTHS)
     cost = estimate(week, question.book, question.policy, free_tier=question.free_tier)
-    return views.build_simulation_section("A week, autoscaled", trace, outcome, cost)
+    advice = advise(trace, fleet, outcome)
+    return views.build_simulation_section("A week, autoscaled", trace, outcome, cost, advice)
 
 
 def _refuse_idle_options(arguments: argparse.Namespace) -> None:
@@ -159,6 +165,7 @@ def _pull_levers(arguments: argparse.Namespace, workload: Workload, question: Qu
     if note := cite_measurement(workload, job.profile.request_bytes):
         notes.append(note)
     found = pull_levers(job, question.book, question.scaling, measured)
+    question.require_prices_used([lever.bill for lever in found])
     section = views.build_levers_section(found, tuple(notes))
     data = [bills.build_estimate_data(lever.bill, arguments.explain) | {"id": lever.what} for lever in found]
     flat = [

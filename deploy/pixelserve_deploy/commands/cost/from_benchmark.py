@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from pixelserve_deploy.cost import (
+    P99,
     PERCENTILES,
     Price1000,
     find_book,
@@ -37,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--instance", required=True, metavar="TYPE", help="what the machine is priced as")
     parser.add_argument("--scale", type=int, choices=(2, 4), default=2, help="of super-resolution (default 2)")
     parser.add_argument("--latency", type=parse_number, metavar="S", help="the most that is accepted (default: any)")
-    parser.add_argument("--percentile", choices=PERCENTILES, default="p99", help="of the latency (default p99)")
+    parser.add_argument("--percentile", choices=PERCENTILES, help="of the latency (default p99)")
     parser.add_argument("--utilisation", type=parse_part, default=Decimal("0.7"), metavar="PART",
                         help="how full instances are driven (default 70%%)")  # fmt: skip
     parser.add_argument("--region", default="us-east-2", help="default us-east-2")
@@ -48,10 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     if not 0 < arguments.utilisation <= 1:
         raise UsageError("--utilisation is above 0 and at most 100%")
+    if arguments.percentile and arguments.latency is None:
+        raise UsageError("--percentile goes with --latency")
     book = find_book(arguments.book) if arguments.book else find_newest_book(arguments.region)
     hour = book.price("AmazonSageMaker", arguments.region, f"hosting {arguments.instance}")
     benchmark = select_images(read_benchmark(arguments.result), arguments.scale)
-    rows = select_within(benchmark, arguments.latency, arguments.percentile)
+    rows = select_within(benchmark, arguments.latency, arguments.percentile or P99)
     prices = [price_thousand(row, hour.first, arguments.utilisation) for row in rows]
     status = f"! {hour.status}" if hour.marked else hour.status
     notes = (

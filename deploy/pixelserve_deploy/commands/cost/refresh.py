@@ -28,6 +28,7 @@ from pixelserve_deploy.cost import (
 )
 from pixelserve_deploy.errors import UsageError
 from pixelserve_deploy.options import save_text
+from pixelserve_deploy.outputs import check_output
 
 EXAMPLES = """\
   pixelserve cost refresh --region us-east-2
@@ -56,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     output = arguments.output or Path(f"{name_book(old, region, today)}.json")
     if output.exists():
         raise CostError(f"{output} exists already, and no price book is written over. Name another file with -o.")
+    check_output(output)
     wants = _list_wants(arguments, old)
     if arguments.from_file:
         products = pricelist.read_offers(arguments.from_file)

@@ -16,10 +16,13 @@ from pixelserve_deploy.cost import (
     Question,
     SimulationResult,
     Trace,
+    Workload,
+    advise,
     bills,
-    build_question,
+    build_assumptions_section,
     estimate,
     format_plain,
+    list_assumptions,
     make_bursty,
     make_diurnal,
     read_trace,
@@ -27,7 +30,7 @@ from pixelserve_deploy.cost import (
     views,
 )
 from pixelserve_deploy.errors import UsageError
-from pixelserve_deploy.options import add_report, add_simulated_workload, read_workload, write_report
+from pixelserve_deploy.options import add_report, add_simulated_workload, read_question, write_report
 from pixelserve_deploy.reports import Report, Table
 
 EXAMPLES = """\
@@ -36,6 +39,8 @@ EXAMPLES = """\
   pixelserve cost simulate --generate bursty --mode async --late-after 300
 """
 GENERATED: dict[str, Callable[[int, int], Trace]] = {"diurnal": make_diurnal, "bursty": make_bursty}
+OF_GENERATED = {"days": 30, "requests": Workload.requests}
+"""Options of a generated trace, and what they are by default."""
 PATIENCE = {
     "autoscaled": {"late_after": 10.0, "time_out": 60.0},
     "async": {"late_after": 900.0, "time_out": 3600.0},
@@ -74,13 +79,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     trace = _choose_trace(arguments)
-    question = build_question(read_workload(arguments))
+    workload, question = read_question(arguments, arguments.mode)
     fleet = _build_fleet(arguments, question)
     outcome = simulate(trace, fleet)
     bill = _price_period(question, arguments.mode, outcome)
+    question.require_prices_used([bill])
     parts = bills.build_estimate_section(bill, arguments.explain)
-    parts = replace(parts, notes=(*parts.notes, *question.list_notes()))
-    section = views.build_simulation_section(f"Simulated, {arguments.mode}", trace, outcome, bill)
+    advice = advise(trace, fleet, outcome)
+    section = views.build_simulation_section(f"Simulated, {arguments.mode}", trace, outcome, bill, advice)
+    said = list_assumptions(workload, question, arguments.words)
     data = {
         "minutes": len(outcome.billed),
         "offered": outcome.offered,
@@ -92,10 +99,14 @@ def run(arguments: argparse.Namespace) -> int:
         "currency": bill.currency,
         "total": format_plain(bill.total),
         "marked_prices": bill.marked,
+        "advice": advice,
         "bill": bills.build_estimate_data(bill, arguments.explain),
+        "assumptions": said,
     }
-    flat = Table(("figure", "value"), tuple((key, _cell(value)) for key, value in data.items() if key != "bill"))
-    write_report(Report("Simulated traffic", (section, parts), data, flat), arguments)
+    flat = Table(
+        ("figure", "value"), tuple((key, _cell(value)) for key, value in data.items() if not isinstance(value, dict))
+    )
+    write_report(Report("Simulated traffic", (section, parts, build_assumptions_section(said)), data, flat), arguments)
     return 0
 
 
@@ -107,6 +118,9 @@ def _choose_trace(arguments: argparse.Namespace) -> Trace:
     if (arguments.trace is None) == (arguments.generate is None):
         raise UsageError("give --trace CSV, or --generate diurnal or bursty")
     if arguments.trace is not None:
+        idle = [f"--{name}" for name in OF_GENERATED if getattr(arguments, name) != OF_GENERATED[name]]
+        if idle:
+            raise UsageError(f"{', '.join(idle)}: the trace says it already; leave it out, or --trace")
         return read_trace(arguments.trace)
     if not 1 <= arguments.days <= MOST_DAYS:
         raise UsageError(f"--days is 1 to {MOST_DAYS}")

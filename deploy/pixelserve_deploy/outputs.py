@@ -1,0 +1,43 @@
+"""Files that a command writes: looked at before the work, and written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+from pixelserve.errors import BadRequest
+
+LEAST_FREE = 1_000_000
+"""Bytes: less room than that on the disk is refused before the work."""
+
+
+def check_output(path: Path, needed: int = LEAST_FREE) -> None:
+    """Raises BadRequest where no file can be written at `path`: its folder, permission, or fewer bytes free."""
+    folder = path.parent
+    if path.is_dir():
+        raise BadRequest(f"{path} is a folder. Name a file in it, such as {path / 'answer.png'}.")
+    if not folder.is_dir():
+        raise BadRequest(f"Cannot write {path}: there is no folder {folder}. Make it, or choose another.")
+    written = path if path.exists() and not path.is_file() else folder  # a device or pipe is written itself
+    if not os.access(written, os.W_OK):
+        raise BadRequest(f"Cannot write {path}: {written} is not yours to write. Choose another folder.")
+    free = shutil.disk_usage(folder).free
+    if written is folder and free < needed:
+        raise BadRequest(f"Cannot write {path}: its disk has {free:,} bytes free, of {needed:,} needed. Make room.")
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Writes a file, which has either its old content or all of the new. Raises BadRequest where that fails."""
+    part = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}.part")
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)
+            return
+        part.write_bytes(data)
+        part.replace(path.resolve())
+    except OSError as error:
+        raise BadRequest(f"Cannot write {path}: {error.strerror}. Choose another place with -o.") from None
+    finally:
+        part.unlink(missing_ok=True)
