@@ -7,9 +7,9 @@ it instead of sending its images a second time.
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from pixelserve.errors import PixelserveError
@@ -118,7 +118,8 @@ class Jobs:
         """
         for number, shard in enumerate(order.shards, start=1):
             self._stop.check()
-            job = f"pixelserve-{name[:30]}-{time.strftime('%Y%m%d%H%M%S', time.gmtime())}-{number}"
+            moment = f"{datetime.now(UTC):%Y%m%d%H%M%S%f}"[:-3]  # a run may begin within a second of another
+            job = f"pixelserve-{name[:28]}-{moment}-{number}"
             self.target.write(f"{MANIFESTS}{job}.json", shard.write_manifest(str(self.source)))
             self.target.write(STATE, f'{{"job": "{job}"}}'.encode())
             self._client.create_transform_job(**make_request(job, model, machines, self.target, shard))
