@@ -172,7 +172,8 @@ def test_no_management(echo: Target) -> None:
 
 
 @contract(
-    "GET /metrics: Prometheus text on the same port", mms=Deviation("has none on its inference port", is_foreign(404))
+    "GET /metrics: Prometheus text on the same port, no request adds a series (detailed observability bills them)",
+    mms=Deviation("has none on its inference port", is_foreign(404)),
 )
 def test_metrics(echo: Target) -> None:
     assert echo.invoke("1").status_code == 200
@@ -180,6 +181,16 @@ def test_metrics(echo: Target) -> None:
     with line(answer):
         assert answer.headers["content-type"].startswith("text/plain")
         assert 'pixelserve_requests_total{status="200"}' in answer.text
+    before = list_series(answer.text)
+    for number in range(20):
+        headers = {"X-Amzn-SageMaker-Custom-Attributes": f"id={number}", "user-agent": f"caller/{number}"}
+        assert echo.client.post(f"/invocations?id={number}", content=f"{number}", headers=headers).status_code == 200
+    assert list_series(echo.client.get("/metrics").text) == before
+
+
+def list_series(text: str) -> set[str]:
+    """Names and labels of Prometheus text, without values."""
+    return {sample.rpartition(" ")[0] for sample in text.splitlines() if not sample.startswith("#")}
 
 
 @contract(

@@ -172,6 +172,30 @@ def test_a_prefix_goes_through_jobs_with_a_model_of_the_spec(
 
 
 @pytest.mark.usefixtures("simulated")
+def test_what_is_there_is_done_again_and_no_old_answer_counts_for_a_new_one(
+    bucket: Any,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    old = [f"out/{name}.out" for name in ("a.jpg", "b.jpg", "gone.jpg")]
+    for key in old:
+        bucket.put_object(Bucket=BUCKET, Key=key, Body=b"old")
+    words = ["batch", "upscaler", f"s3://{BUCKET}/in/", f"s3://{BUCKET}/out", *SPEC, "--overwrite"]
+    assert cli.main([*words, "--plan"]) == 10
+    assert capsys.readouterr().out.startswith("3 images in 2 jobs, 2 made anew.\n")
+    assert cli.main(words) == 1
+    assert "2 done, 1 failed." in capsys.readouterr().err  # b.jpg, whose old answer is none
+    assert read_outputs(bucket) == {"a.jpg.out": b"large", "sub/c.jpg.out": b"large", "gone.jpg.out": b"old"}
+    assert cli.main(words[:-1]) == 0
+    assert "1 done, 2 there already, 0 failed." in capsys.readouterr().err
+
+
+def read_outputs(s3: Any) -> dict[str, bytes]:
+    listed = s3.list_objects_v2(Bucket=BUCKET, Prefix="out/")["Contents"]
+    names = [item["Key"].removeprefix("out/") for item in listed if "_pixelserve" not in item["Key"]]
+    return {name: s3.get_object(Bucket=BUCKET, Key=f"out/{name}")["Body"].read() for name in names}
+
+
+@pytest.mark.usefixtures("simulated")
 def test_a_folder_is_uploaded_and_an_endpoint_lends_its_model(
     aws: Callable[[str], Any],  # noqa: F811
     tmp_path: Path,

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 from PIL import Image
-from servers import wait_for
+from servers import free_port, wait_for
 
 from pixelserve import __version__
 from pixelserve.local import state
@@ -105,11 +105,11 @@ def test_every_command_explains_itself_with_examples(command, capsys):
         (["inoke"], "there is no command inoke; did you mean invoke?"),
         (["zzz"], "there is no command zzz; commands: up, invoke, transform, batch, new"),
         (["up", "--prot", "1"], "unrecognized arguments: --prot"),
-        (["invoke", "a", "b.png", "c.png", "d.png"], "folders, or more than two files: give -o FOLDER"),
+        (["invoke", "a", "b.png", "c.png", "d.png"], "folders, more than two files, --way and --s3: give -o FOLDER"),
         (["invoke", "a", "/tmp", "-o", "/tmp/out"], "-o /tmp/out lies in /tmp: the answers would be sent"),
-        (["invoke", "a", "b.png", "--aws", "--way", "async"], "--way and --s3 go with folders"),
+        (["invoke", "a", "b.png", "--aws", "--way", "async"], "--way and --s3: give -o FOLDER for the answers"),
         (["batch", "a", "b", "b/c", "--local"], "/b/c lies in the input"),
-        (["batch", "a", "b", "s3://abc/", "--overwrite"], "--overwrite and --model-dir go with --local"),
+        (["batch", "a", "b", "s3://abc/", "--model-dir", "c"], "--model-dir goes with --local"),
         (["batch", "a", "b", "s3://abc/", "--max-payload", "60", "--max-concurrent", "2"], "is 100 MB at most"),
         (["invoke", "a", "b.png", "--set", "scale"], "--set scale: write KEY=VALUE"),
         (["invoke", "a", "b.png", "-o", "./b.png"], "-o b.png is the input; choose another name"),
@@ -204,6 +204,7 @@ def test_up_and_invoke_work_together(folder, photo, tmp_path, capsys, monkeypatc
         assert json.loads(capsys.readouterr().out)["fields"] == ["img_1", "img_2"]
 
         monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", url)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")  # AWS is out of reach
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
         aws = ["--aws", "--region", "eu-west-1"]
@@ -211,7 +212,9 @@ def test_up_and_invoke_work_together(folder, photo, tmp_path, capsys, monkeypatc
         assert (tmp_path / "aws.png").read_bytes() == photo.read_bytes()
         capsys.readouterr()
         assert cli.main(["invoke", "flip-it", str(photo), "--set", "bad=1", *aws]) == 1
-        assert capsys.readouterr().err == "pixelserve invoke: bad is 1: leave it out.\n"
+        told, error = capsys.readouterr().err.splitlines()
+        assert told.startswith("What flip-it is could not be looked up: ")
+        assert error == "pixelserve invoke: bad is 1: leave it out."
 
         assert cli.main(["invoke", "flip-it", str(photo), "--set", "bad=1"]) == 1
         assert capsys.readouterr().err == "pixelserve invoke: bad is 1: leave it out.\n"

@@ -233,6 +233,31 @@ def make_endpoint(sagemaker: Any, name: str, **config: Any) -> None:
     sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
 
 
+def test_a_file_goes_by_what_its_endpoint_is_and_takes(
+    aws: Callable[[str], Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_endpoint(aws("sagemaker"), "upper")
+    make_endpoint(aws("sagemaker"), "upper-async", AsyncInferenceConfig={"OutputConfig": {"S3OutputPath": "s3://o/"}})
+    (tmp_path / "small.csv").write_text("1,2")
+    (tmp_path / "large.csv").write_text("1," * 12_500_001)
+    words = ["--aws", "--seconds", "2", "-o", str(tmp_path / "out.csv")]
+
+    assert cli.main(["invoke", "upper", str(tmp_path / "small.csv"), *words]) == 0
+    assert capsys.readouterr().err == (
+        "Realtime: 1 image, 0.0 MB, about 2 s on one instance; none is above 25 MB or 60 s.\n"
+        "An instance, ml.g4dn.xlarge, costs $0.736 an hour whether it is called or not.\n"
+    )
+    refused = [
+        ("upper", "large.csv", [], "Not in real time: the largest has 25.0 MB, and real-time, always on takes 25 MB. "
+         "A batch job takes them: give --s3 s3://BUCKET/PREFIX/ for it."),
+        ("upper", "small.csv", ["--seconds", "61"], "Not in real time: the longest takes about 61 s"),
+        ("upper-async", "small.csv", [], "upper-async is asynchronous: give --s3 s3://BUCKET/PREFIX/, and -o FOLDER"),
+    ]  # fmt: skip
+    for endpoint, name, more, said in refused:
+        assert cli.main(["invoke", endpoint, str(tmp_path / name), *words, *more]) == 1
+        assert f"pixelserve invoke: {said}" in capsys.readouterr().err
+
+
 def test_a_folder_goes_to_an_endpoint_on_aws_in_real_time_or_asynchronously(
     aws: Callable[[str], Any],
     upper: Path,
@@ -265,5 +290,14 @@ def test_a_folder_goes_to_an_endpoint_on_aws_in_real_time_or_asynchronously(
         assert "worse.csv: This one is bad. Leave it out." in told
         assert read_all(tmp_path / "later") == read_all(tmp_path / "now")
         assert len(read_all(tmp_path / "later")) == 9
+        single = [*asked[:2], str(texts / "0" / "0000.csv"), "-o", str(tmp_path / "one"), *words]
+        assert cli.main([*single, "--s3", "s3://pictures/in/"]) == 0
+        assert read_all(tmp_path / "one") == {"0000.csv.csv": "TEXT 0k=v"}
         left = aws("s3").list_objects_v2(Bucket="pictures", Prefix="in/")
         assert left["KeyCount"] == 0
+
+        aws("sagemaker").delete_endpoint(EndpointName="upper")  # which only the stand-in has now
+        capsys.readouterr()
+        assert cli.main(["invoke", "upper", str(texts), "-o", str(tmp_path / "alone"), *words]) == 1
+        assert "What upper is could not be looked up: DescribeEndpoint: Could not find" in capsys.readouterr().err
+        assert read_all(tmp_path / "alone") == read_all(tmp_path / "now")

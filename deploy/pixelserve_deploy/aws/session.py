@@ -99,19 +99,20 @@ class Session:
             raise BadRequest("No region is given or configured. Give --region, e.g. --region us-east-2.")
         self.region = str(self._session.region_name)
         self.partition = find_partition(self.region)
-        self._clients: dict[str, Client] = {}
+        self._clients: dict[tuple[str, int], Client] = {}
 
-    def client(self, service: str) -> Client:
-        if service not in self._clients:
+    def client(self, service: str, tries: int = TRIES) -> Client:
+        """The client of a service; each of its calls is made so many times at most."""
+        if (service, tries) not in self._clients:
             from botocore.config import Config
 
             config = Config(
-                retries={"mode": "standard", "max_attempts": TRIES},
+                retries={"mode": "standard", "total_max_attempts": tries},
                 connect_timeout=CONNECT_SECONDS,
                 read_timeout=READ_SECONDS,
             )
-            self._clients[service] = Client(self._session.client(service, config=config))
-        return self._clients[service]
+            self._clients[service, tries] = Client(self._session.client(service, config=config))
+        return self._clients[service, tries]
 
 
 def make_client(service: str, region: str | None, profile: str | None, config: Config | None = None) -> Any:

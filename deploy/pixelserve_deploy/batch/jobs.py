@@ -7,10 +7,9 @@ it instead of sending its images a second time.
 from __future__ import annotations
 
 import re
-import secrets
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from pixelserve.errors import PixelserveError
@@ -119,8 +118,8 @@ class Jobs:
         """
         for number, shard in enumerate(order.shards, start=1):
             self._stop.check()
-            made = time.strftime("%Y%m%d%H%M%S", time.gmtime())
-            job = f"pixelserve-{name[:24]}-{made}-{secrets.token_hex(2)}-{number}"  # two runs may fall into one second
+            moment = f"{datetime.now(UTC):%Y%m%d%H%M%S%f}"[:-3]  # a run may begin within a second of another
+            job = f"pixelserve-{name[:28]}-{moment}-{number}"
             self.target.write(f"{MANIFESTS}{job}.json", shard.write_manifest(str(self.source)))
             self.target.write(STATE, f'{{"job": "{job}"}}'.encode())
             self._client.create_transform_job(**make_request(job, model, machines, self.target, shard))

@@ -32,11 +32,11 @@ from pixelserve_deploy.calls import (
     choose_accept,
     choose_type,
     choose_way,
-    describe_endpoint,
+    describe_choice,
     describe_load,
-    describe_price,
     list_items,
     load_of,
+    look_up,
     select_undone,
     send_async,
     send_here,
@@ -57,7 +57,7 @@ def send_files(arguments: argparse.Namespace, options: Mapping[str, Any], choose
     """
     items = stop.run_aside(lambda: list_items(arguments.files))
     session = Session(arguments.region, arguments.profile) if arguments.aws else None
-    found = describe_endpoint(session, arguments.endpoint.replace("_", "-")) if session else None
+    found = look_up(session, arguments.endpoint, _say) if session else None
     accept = arguments.accept or choose_accept((found and found.feature) or arguments.endpoint, is_picture=True)
     target, ending = Folder(arguments.output), ENDINGS.get(essence(accept), ".out")
 
@@ -97,15 +97,14 @@ def _send_to_aws(
         choice = Choice(Way(arguments.way), f"{describe_load(load)}; you asked for it")
     else:
         choice = choose_way(load, found.mode, has_store=store is not None)
-    _say(f"{choice.way.capitalize()}: {choice.why}.")
+    for line in describe_choice(choice, found, session.region):
+        _say(line)
     if choice.way is Way.REALTIME:
-        _say(describe_price(found.mode, found.instance, session.region))
         send = send_realtime(found.name, arguments.region, arguments.profile, connections=errand.concurrency)
         return send_each(errand, send, stop)
     if store is None:
         raise UsageError(f"--way {choice.way} takes the images by way of S3: give --s3 s3://BUCKET/PREFIX/")
     if choice.way is Way.ASYNC:
-        _say(describe_price(found.mode, found.instance, session.region))
         poll = arguments.poll or ASYNC_POLL
         return send_each(errand, send_async(found.name, session, store.bucket, store.key, stop, poll), stop)
     return _send_as_jobs(
@@ -125,6 +124,8 @@ def _send_as_jobs(
     """By batch jobs, after the plan was told and agreed to."""
     if arguments.set or arguments.scale:
         raise UsageError("a batch job has no fields: leave out --set and --scale, or give --way")
+    if not found.model:
+        raise BadRequest(f"A batch job needs the model of {found.name}, which could not be looked up. Allow the look.")
     work = stop.run_aside(lambda: JobErrand(errand, store, found.model, machines))
     jobs = Jobs(session, work.inputs, work.outputs, _say, stop, arguments.poll or POLL_SECONDS)
     jobs.settle()

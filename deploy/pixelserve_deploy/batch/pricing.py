@@ -41,7 +41,9 @@ class Forecast:
         """What there is to do, and what it takes and costs."""
         told = self.to_json()
         parts = [f"{told['images']:,} images in {told['jobs']:,} job{'s' * (told['jobs'] != 1)}"]
-        parts += [f"{told[key]:,} {key.replace('_', ' ')}" for key in ("there_already", "too_large") if told[key]]
+        parts += [
+            f"{told[key]:,} {key.replace('_', ' ')}" for key in ("there_already", "made_anew", "too_large") if told[key]
+        ]
         if self.bill is None or not self.order.shards:
             return [f"{', '.join(parts)}.", *([self.obstacle] if self.obstacle else [])]
         profile = self.bill.profile
@@ -59,6 +61,7 @@ class Forecast:
             "bytes": sum(self.order.sizes),
             "jobs": len(self.order.shards),
             "there_already": self.order.report.skipped,
+            "made_anew": len(self.order.old),
             "too_large": len(self.order.report.failures),
         }
         if self.bill is None:

@@ -43,16 +43,22 @@ class Order:
     shards: list[Shard]
     sizes: list[int]
     report: JobReport
+    old: tuple[str, ...] = ()
+    """Outputs that are there and are made anew. They are removed first, for what is there counts as done."""
 
 
-def make_order(sizes: Mapping[str, int], outputs: Collection[str], limit: int, most: int = IMAGES) -> Order:
-    """The jobs for images of these bytes, by name; none is larger than `limit`."""
-    missing = find_missing(sizes, outputs)
+def make_order(
+    sizes: Mapping[str, int], outputs: Collection[str], limit: int, most: int = IMAGES, *, overwrite: bool = False
+) -> Order:
+    """The jobs for images of these bytes, by name; none is larger than `limit`. `overwrite` does all of them again."""
+    missing = find_missing(sizes, () if overwrite else outputs)
     large = {name: f"It has {sizes[name]:,} bytes; the server takes {limit:,}. Shrink it." for name in missing
              if sizes[name] > limit}  # fmt: skip
     names = [name for name in missing if name not in large]
     report = JobReport(skipped=len(sizes) - len(missing), failures=large)
-    return Order(make_shards(names, most), [sizes[name] for name in names], report)
+    there = frozenset(outputs)
+    old = tuple(name + OUT for name in names if name + OUT in there)
+    return Order(make_shards(names, most), [sizes[name] for name in names], report, old)
 
 
 def find_missing(names: Iterable[str], outputs: Collection[str]) -> list[str]:

@@ -18,6 +18,8 @@ from pixelserve_deploy.upload import list_objects
 
 AT_ONCE = 16
 """Small objects that are uploaded at once."""
+MOST_DELETED = 1000
+"""DeleteObjects takes so many."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,12 @@ class Prefix:
             if error.reason != "NoSuchKey":
                 raise
             return None
+
+    def remove(self, names: Sequence[str]) -> None:
+        """Deletes objects."""
+        for at in range(0, len(names), MOST_DELETED):
+            objects = [{"Key": self.key + name} for name in names[at : at + MOST_DELETED]]
+            self.client.delete_objects(Bucket=self.bucket, Delete={"Objects": objects, "Quiet": True})
 
     def upload(self, files: Sequence[tuple[str, Path]], progress: ShowItem, stop: Stop) -> None:
         """Stores the files by name, several at once; not those that are there with the same content.

@@ -6,7 +6,7 @@ from pixelserve.lazy import exports
 
 if TYPE_CHECKING:
     from pixelserve_deploy.calls.folders import Item, list_items, select_undone, send_items
-    from pixelserve_deploy.calls.lookup import Described, describe_endpoint
+    from pixelserve_deploy.calls.lookup import Described, describe_choice, describe_endpoint, look_up
     from pixelserve_deploy.calls.record import RECORD, write_record, writer_of
     from pixelserve_deploy.calls.request import ACCEPTS, ENDINGS, accept_of, build_body, choose_accept, choose_type
     from pixelserve_deploy.calls.senders import Choose, ModelAnswer, Send, send_async, send_here, send_realtime
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
         choose_way,
         describe_hours,
         describe_load,
-        describe_price,
         load_of,
     )
 else:
@@ -25,11 +24,11 @@ else:
         __name__,
         {
             ".folders": "Item list_items select_undone send_items",
-            ".lookup": "Described describe_endpoint",
+            ".lookup": "Described describe_choice describe_endpoint look_up",
             ".record": "RECORD write_record writer_of",
             ".request": "ACCEPTS ENDINGS accept_of build_body choose_accept choose_type",
             ".senders": "Choose ModelAnswer Send send_async send_here send_realtime",
-            ".ways": "Choice Load Way choose_way describe_hours describe_load describe_price load_of",
+            ".ways": "Choice Load Way choose_way describe_hours describe_load load_of",
         },
     )
 
@@ -50,12 +49,13 @@ __all__ = [
     "choose_accept",
     "choose_type",
     "choose_way",
+    "describe_choice",
     "describe_endpoint",
     "describe_hours",
     "describe_load",
-    "describe_price",
     "list_items",
     "load_of",
+    "look_up",
     "select_undone",
     "send_async",
     "send_here",

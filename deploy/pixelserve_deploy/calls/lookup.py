@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pixelserve_deploy.aws import Session
+from pixelserve.local import check_name
+from pixelserve_deploy.aws import TRIES, AwsError, Session
+from pixelserve_deploy.calls.ways import Choice, describe_price
 from pixelserve_deploy.deployment import Mode, find_mode
+
+LOOKS = 2
+"""Tries of a look that a call can do without."""
 
 
 @dataclass(frozen=True)
 class Described:
-    """An endpoint. `instance` is the first type of its variant, "" where it has none; `feature` "" of its own model."""
+    """An endpoint. `instance` is the first type of its variant, "" where it has none; `feature` "" of its own model.
+
+    `model` is "" where it could not be looked up.
+    """
 
     name: str
     mode: Mode
@@ -21,9 +29,30 @@ class Described:
     feature: str
 
 
-def describe_endpoint(session: Session, name: str) -> Described:
+def look_up(session: Session, endpoint: str, say: Callable[[str], None]) -> Described:
+    """The same of one that is to be called; without a model where that cannot be found out, which is said.
+
+    Whoever may call an endpoint need not be allowed to look at it, and SageMaker's stand-in here is not known to AWS.
+    Raises BadRequest for what is no name.
+    """
+    name = check_name(endpoint.replace("_", "-"))
+    try:
+        return describe_endpoint(session, name, LOOKS)
+    except AwsError as error:
+        say(f"What {name} is could not be looked up: {error.message}")
+        return Described(name, Mode.REALTIME, "", "", "")
+
+
+def describe_choice(choice: Choice, found: Described, region: str) -> list[str]:
+    """Which way the images go, why, and what the endpoint costs; nothing of one that could not be looked up."""
+    if not found.model:
+        return []
+    return [f"{choice.way.capitalize()}: {choice.why}.", describe_price(found.mode, found.instance, region)]
+
+
+def describe_endpoint(session: Session, name: str, tries: int = TRIES) -> Described:
     """Looks it up. Raises AwsError where it is not there, or may not be looked at."""
-    client = session.client("sagemaker")
+    client = session.client("sagemaker", tries)
     endpoint = client.describe_endpoint(EndpointName=name)
     config = client.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
     variant = config["ProductionVariants"][0]

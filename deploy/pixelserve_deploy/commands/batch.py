@@ -61,6 +61,7 @@ EXAMPLES = """\
   pixelserve batch upscaler s3://my-photos/2026/ s3://my-photos/large/ --plan
   pixelserve batch upscaler s3://my-photos/2026/ s3://my-photos/large/ --role arn:aws:iam::123456789012:role/batch
   pixelserve batch upscaler ./photos s3://my-photos/large/ --count 4 --yes
+  pixelserve batch upscaler s3://my-photos/2026/ s3://my-photos/large/ --overwrite
 """
 FIELDS = {
     "the model": ("image", "features", "weights", "environment", "role", "network_isolation", "subnets",
@@ -93,7 +94,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument("--json", action="store_true", help="print the summary, or the plan, as JSON")
     parser.add_argument("--accept", help="content type to ask for (default: what the feature gives)")
-    parser.add_argument("--overwrite", action="store_true", help="with --local: do again what is there already")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="do again what is there already, whose answers are removed first"
+    )
     parser.add_argument("--model-dir", metavar="NAME|DIR", help="with --local: weights, as `transform` takes them")
     parser.add_argument("--max-concurrent", type=parse_count, metavar="N",
                         help="requests at once to an instance (default: what the server asks for)")  # fmt: skip
@@ -114,8 +117,8 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
         check_media_type(arguments.accept)
     if arguments.local:
         return _run_here(arguments, stop)
-    if arguments.overwrite or arguments.model_dir:
-        raise UsageError("--overwrite and --model-dir go with --local")
+    if arguments.model_dir:
+        raise UsageError("--model-dir goes with --local")
     if (arguments.max_payload or 0) * (arguments.max_concurrent or 1) > LARGEST_MB:
         raise UsageError(f"--max-payload times --max-concurrent is {LARGEST_MB} MB at most")
     return _run_on_aws(arguments, stop)
@@ -134,7 +137,7 @@ def _run_here(arguments: argparse.Namespace, stop: Stop) -> int:
     if job.source.contains(job.target):
         raise UsageError(f"{job.target} lies in the input. Choose another OUTPUT")
     if arguments.plan:
-        missing = find_missing(job.source.names(), job.target.names())
+        missing = find_missing(job.source.names(), () if job.overwrite else job.target.names())
         print(
             json.dumps({"images": len(missing)}) if arguments.json else f"{len(missing):,} images are to be done here."
         )
@@ -162,7 +165,8 @@ def _run_on_aws(arguments: argparse.Namespace, stop: Stop) -> int:
     sizes = {name: item.size for name, item in items.items()} if folder else stop.run_aside(source.list)
     if not sizes:
         raise NotFound(f"There is nothing in {arguments.source}.")
-    order = make_order(sizes, stop.run_aside(target.list), MB * (arguments.max_payload or DEFAULT_MB), arguments.images)
+    limit = MB * (arguments.max_payload or DEFAULT_MB)
+    order = make_order(sizes, stop.run_aside(target.list), limit, arguments.images, overwrite=arguments.overwrite)
     if arguments.plan or order.shards:
         known = {"seconds": arguments.seconds, "measured": arguments.measured}
         where = (session.region, model.instance, model.count)
@@ -178,9 +182,11 @@ def _run_on_aws(arguments: argparse.Namespace, stop: Stop) -> int:
                 source.upload([(name, items[name].path) for name in names], show, stop)
         try:
             with model.made(session) as name:
+                stop.run_aside(lambda: target.remove(order.old))
                 jobs.run(arguments.name, name, machines, order)
         except JobGoesOn as error:
-            console.print_error("pixelserve batch", error.message)
+            without = " Leave out --overwrite then: it would do all of them once more." if arguments.overwrite else ""
+            console.print_error("pixelserve batch", f"{error.message}.{without}")
             return int(Status.RUNNING)
     return _end(order.report, write_record(target.write, order.report, _tell(arguments)), arguments)
 

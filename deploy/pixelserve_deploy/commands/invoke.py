@@ -6,8 +6,9 @@ is. It goes to a running `pixelserve up` that has the endpoint; without one, the
 is called only with --aws.
 
 Many images go a few at a time. Answers that are there already are kept; what fails is in OUT/_pixelserve, and the exit
-code is 1 then. On AWS they go in real time, asynchronously or as a batch job: which, why and at what cost is said
-beforehand.
+code is 1 then.
+
+On AWS files go in real time, asynchronously or as a batch job: which, why and at what cost is said beforehand.
 """
 
 from __future__ import annotations
@@ -24,13 +25,20 @@ from pixelserve.errors import BadRequest, PixelserveError
 from pixelserve.media_types import JSON, essence
 from pixelserve.processes import Stop
 from pixelserve_deploy import batch
+from pixelserve_deploy.aws import Session
 from pixelserve_deploy.calls import (
     ACCEPTS,
     ENDINGS,
+    Described,
+    Way,
     accept_of,
     build_body,
     choose_accept,
     choose_type,
+    choose_way,
+    describe_choice,
+    load_of,
+    look_up,
     send_here,
     send_realtime,
 )
@@ -76,7 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     site.add_argument("--region", help="its region")
     site.add_argument("--profile", help="profile of your AWS configuration")
     site.add_argument("--way", choices=("realtime", "async", "batch"),
-                      help="of many files (default: by their sizes and the seconds they take)")  # fmt: skip
+                      help="default: by the sizes of the files and the seconds they take")  # fmt: skip
     site.add_argument("--s3", metavar="S3", help="s3://BUCKET/PREFIX/ for what goes asynchronously or as a batch job")
     site.add_argument("--seconds", type=float, metavar="S", help="that one image takes (default: what is documented)")
     site.add_argument("--poll", type=float, metavar="SECONDS", help=argparse.SUPPRESS)
@@ -89,10 +97,13 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
         return batch.send_files(arguments, options, lambda source: choose_weights(source, arguments.weights), stop)
     files = [read_input(path) for path in arguments.files]
     content_type = choose_type(arguments.content_type, files[0], arguments.files[0].name)
-    accept = _choose_accept(arguments, content_type.startswith("image/"))
+    session = Session(arguments.region, arguments.profile) if arguments.aws else None
+    found = look_up(session, arguments.endpoint, _say) if session else None
+    accept = _choose_accept(arguments, (found and found.feature) or arguments.endpoint, content_type)
     body, headers = build_body(files, content_type, options, accept, as_it_is=bool(arguments.content_type))
     with ExitStack() as stack:
-        if arguments.aws:
+        if session and found:
+            _choose_realtime(found, len(body), arguments.seconds, session.region)
             send = send_realtime(arguments.endpoint, arguments.region, arguments.profile)
         else:
             send = send_here(
@@ -124,15 +135,15 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
 
 
 def _is_many(arguments: argparse.Namespace) -> bool:
-    return len(arguments.files) > 2 or any(path.is_dir() for path in arguments.files)
+    """Whether answers go to a folder: many files, or what goes by way of S3."""
+    is_by_s3 = bool(arguments.way or arguments.s3)
+    return len(arguments.files) > 2 or is_by_s3 or any(path.is_dir() for path in arguments.files)
 
 
 def _read_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """The request's fields beside the file's. Raises UsageError where the command line contradicts itself."""
     if _is_many(arguments):
         _check_many(arguments)
-    elif arguments.way or arguments.s3:
-        raise UsageError("--way and --s3 go with folders, or more than two files")
     elif len(arguments.files) == 2 and arguments.content_type:
         raise UsageError("--content-type goes with one file")
     if arguments.weights and arguments.aws:
@@ -159,18 +170,31 @@ def _check_many(arguments: argparse.Namespace) -> None:
     """Raises UsageError unless the answers have a folder, apart from the images'."""
     output = arguments.output
     if output is None or output == STANDARD_OUTPUT or (output.suffix in ACCEPTS and not output.is_dir()):
-        raise UsageError("folders, or more than two files: give -o FOLDER for the answers")
+        raise UsageError("folders, more than two files, --way and --s3: give -o FOLDER for the answers")
     inside = [path for path in arguments.files if path.is_dir() and output.resolve().is_relative_to(path.resolve())]
     if inside:
         raise UsageError(f"-o {output} lies in {inside[0]}: the answers would be sent the next time. Choose another")
 
 
-def _choose_accept(arguments: argparse.Namespace, is_picture: bool) -> str:
+def _choose_realtime(found: Described, size: int, seconds: float | None, region: str) -> None:
+    """Says how one request goes and at what price. Raises BadRequest, with the way out, where not in real time."""
+    choice = choose_way(load_of([size], found.feature, seconds), found.mode, has_store=False)
+    if choice.way is not Way.REALTIME:
+        raise BadRequest(f"{found.name} is asynchronous: give --s3 s3://BUCKET/PREFIX/, and -o FOLDER for the answer.")
+    for line in describe_choice(choice, found, region):
+        _say(line)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _choose_accept(arguments: argparse.Namespace, endpoint: str, content_type: str) -> str:
     if arguments.accept:
         return str(arguments.accept)
     if arguments.output not in (None, STANDARD_OUTPUT):
         return accept_of(arguments.output)
-    return JSON if len(arguments.files) == 2 else choose_accept(arguments.endpoint, is_picture)
+    return JSON if len(arguments.files) == 2 else choose_accept(endpoint, content_type.startswith("image/"))
 
 
 def _name_output(path: Path, image: bytes, answer: bytes, content_type: str) -> Path:
