@@ -149,7 +149,7 @@ MUTANTS: dict[str, tuple[str, str, Mutation, str]] = {
         "Remove RollingUpdatePolicy",
     ),
     "kept_properties": (
-        "realtime",
+        "scaled",
         "us-east-2",
         drop("Endpoint", "Properties.RetainAllVariantProperties"),
         "RetainAllVariantProperties: true",
@@ -302,6 +302,29 @@ def test_a_mutant_is_found_by_its_rule_alone(rule: str) -> None:
 def test_what_belongs_elsewhere(kind: str, instead: str) -> None:
     (found,) = check("realtime", "us-east-2", add("More", kind))
     assert found.rule == "elsewhere"
+    assert instead in found.message
+
+
+@pytest.mark.parametrize(
+    ("base", "mutate", "instead"),
+    [
+        ("realtime", drop("Endpoint", "Properties.ExcludeRetainedVariantProperties"), "Write DesiredInstanceCount"),
+        (
+            "scaled",
+            set_in(
+                "Endpoint",
+                "Properties.ExcludeRetainedVariantProperties",
+                [{"VariantPropertyType": "DesiredInstanceCount"}],
+            ),
+            "and exclude nothing from it",
+        ),
+    ],
+)
+def test_the_number_of_instances_is_kept_where_it_scales_and_only_there(
+    base: str, mutate: Mutation, instead: str
+) -> None:
+    (found,) = check(base, "us-east-2", mutate)
+    assert found.rule == "kept_properties"
     assert instead in found.message
 
 

@@ -17,6 +17,10 @@ DOWNLOAD_SECONDS = 600
 PROVISION_SECONDS = 900
 """Over all instance pools."""
 UPDATE_SECONDS = 3600
+WEIGHT, WEIGHT_SCALING = 1, 2
+"""Of the only variant, so it says nothing. But UpdateEndpoint wants a new configuration, also where only scaling comes
+or goes."""
+COUNT_AS_CONFIGURED = [{"VariantPropertyType": "DesiredInstanceCount"}]
 CAPTURED_AS_JSON = ["application/json"]
 """All other types, so raw images, are captured as Base64 (API reference of CaptureContentTypeHeader)."""
 
@@ -48,7 +52,7 @@ def _serverless(spec: EndpointSpec) -> dict[str, Any]:
 def _instances(spec: EndpointSpec, facts: Facts) -> dict[str, Any]:
     variant: dict[str, Any] = {
         "InitialInstanceCount": max(spec.least, 1),
-        "InitialVariantWeight": 1,
+        "InitialVariantWeight": WEIGHT_SCALING if spec.scales else WEIGHT,
         "ContainerStartupHealthCheckTimeoutInSeconds": spec.start_seconds,
         "ModelDataDownloadTimeoutInSeconds": DOWNLOAD_SECONDS,
     }
@@ -75,13 +79,18 @@ def _capture(spec: EndpointSpec) -> dict[str, Any]:
 
 
 def build_endpoint(spec: EndpointSpec, facts: Facts, alarms: list[str]) -> Resource:
-    """AWS::SageMaker::Endpoint; `alarms` are logical ids of those that roll a deployment back."""
+    """AWS::SageMaker::Endpoint; `alarms` are logical ids of those that roll a deployment back.
+
+    An update keeps the number of instances that scaling has come to; without scaling it is the configuration's.
+    """
     properties: dict[str, Any] = {
         "EndpointName": spec.name,
         "EndpointConfigName": attribute(CONFIG, "EndpointConfigName"),
     }
     if spec.is_on_instances:
         properties["RetainAllVariantProperties"] = True
+        if not spec.scales:
+            properties["ExcludeRetainedVariantProperties"] = COUNT_AS_CONFIGURED
         properties["DeploymentConfig"] = {
             **_update_policy(choose_update(spec, facts)),
             "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": ref(alarm)} for alarm in alarms]},
