@@ -171,7 +171,15 @@ def test_the_update_is_what_the_quota_allows(fields: dict[str, Any], quota: int 
         ("scaled", "us-east-2", 3, ["The quota of 3 x ml.g4dn.xlarge does not hold twice the instances: updates are"]),
         ("rolling", "us-east-2", 2, []),
         ("closed", "us-east-2", 9, ["The container is isolated: requests with a `url` are refused"]),
-        ("several", "us-east-2", 9, ["Callers choose a feature by TargetModel: image-similarity.tar.gz"]),
+        (
+            "several",
+            "us-east-2",
+            9,
+            [
+                "Callers choose a feature by TargetModel: image-similarity.tar.gz",
+                "AWS supports several models on a GPU with its NVIDIA Triton container only",
+            ],
+        ),
         ("lambda", "us-east-2", 0, []),
         ("lambda", "cn-northwest-1", 0, ["cn-northwest-1 has no function URLs"]),
     ],
@@ -181,6 +189,11 @@ def test_a_plan_tells_what_nothing_refuses(base: str, region: str, quota: int, t
     notes = list_notes(build_spec(base, region), facts)
     assert len(notes) == len(told)
     assert all(note.startswith(beginning) for note, beginning in zip(notes, told, strict=True))
+
+
+def test_several_features_on_a_cpu_are_as_aws_supports_them() -> None:
+    spec = build_spec("several", instances=["ml.c6i.xlarge"])
+    assert "Triton" not in str(list_notes(spec, build_facts()))
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from pixelserve_deploy.deployment.facts import Facts
-from pixelserve_deploy.deployment.spec import EndpointSpec, Mode, Update
+from pixelserve_deploy.deployment.spec import EndpointSpec, Mode, Update, has_gpu
 from pixelserve_deploy.deployment.templates import choose_update, has_urls
+
+ONLY_TRITON = (
+    "AWS supports several models on a GPU with its NVIDIA Triton container only, and ours is another: SageMaker may refuse "
+    " the endpoint. Take a CPU such as ml.c6i.xlarge, or an endpoint for each feature."
+)
+"""`Custom containers contract for multi-model endpoints`, SageMaker developer guide."""
 
 
 def list_notes(spec: EndpointSpec, facts: Facts) -> list[str]:
@@ -17,6 +23,8 @@ def list_notes(spec: EndpointSpec, facts: Facts) -> list[str]:
     if spec.is_multi_model:
         archives = ", ".join(f"{feature}.tar.gz" for feature in spec.features)
         notes.append(f"Callers choose a feature by TargetModel: {archives}.")
+        if has_gpu(spec.instances[0]):
+            notes.append(ONLY_TRITON)
     return notes
 
 

@@ -115,17 +115,11 @@ def rolling_serverless(view: View) -> Found:
 def kept_properties(view: View) -> Found:
     scaled = [properties["ResourceId"] for _, properties in view.of(TARGET)]
     for name, properties in view.of(ENDPOINT):
-        is_kept = properties.get("RetainAllVariantProperties") is True
-        is_kept &= "DesiredInstanceCount" not in str(properties.get("ExcludeRetainedVariantProperties"))
         scales = any(name in refers(one) or f"/{properties.get('EndpointName')}/" in str(one) for one in scaled)
-        if view.is_serverless() or is_kept == scales:
-            continue
-        if is_kept:
-            yield name, "Another number of instances would do nothing. Write DesiredInstanceCount into " \
-                        "ExcludeRetainedVariantProperties."  # fmt: skip
-        else:
+        excluded = scales and properties.get("ExcludeRetainedVariantProperties")
+        if not view.is_serverless() and (excluded or properties.get("RetainAllVariantProperties") is not True):
             yield name, "An update would set the number of instances back. Write RetainAllVariantProperties: true, " \
-                        "and exclude nothing from it."  # fmt: skip
+                        "and exclude nothing of what scales."  # fmt: skip
 
 
 def rollback_alarms(view: View) -> Found:
