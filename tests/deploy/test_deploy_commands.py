@@ -308,7 +308,8 @@ def test_the_policies_hold_what_cloudformation_calls(fields: dict[str, Any]) -> 
     allowed = {action for found in policies["deploy"]["permissions"]["Statement"] for action in found["Action"]}
     wide = {"AWS::S3::Bucket", "AWS::Lambda::Function", "AWS::ApplicationAutoScaling::ScalableTarget"}
     unset = {"kms:DescribeKey", "iam:GetRole", "cloudwatch:GetMetricData", "sns:Subscribe", "sns:Unsubscribe",
-             "sns:PutDataProtectionPolicy"}  # fmt: skip
+             "sns:PutDataProtectionPolicy", "iam:AttachRolePolicy",
+             "iam:DeleteRolePermissionsBoundary"}  # fmt: skip
     template = build_template(spec, Facts(region=REGION))
     kinds = {resource["Type"] for resource in template["Resources"].values()}
     assert kinds <= set(CALLS)

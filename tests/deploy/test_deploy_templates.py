@@ -225,6 +225,15 @@ def test_the_role_at_the_end_may_delete_all_that_the_stack_has(name: str) -> Non
             assert any(fnmatchcase(needed.lower(), action) for action in allowed), needed
 
 
+def test_the_role_at_the_end_is_told_that_the_endpoint_is_gone() -> None:
+    """What is gone has no tags, so a condition on them would answer AccessDenied where CloudFormation waits for the
+    end."""
+    (policy,) = build("hours")["ExpiryRole"]["Properties"]["Policies"]
+    (found,) = [one for one in policy["PolicyDocument"]["Statement"] if "sagemaker:DescribeEndpoint" in one["Action"]]
+    assert "Condition" not in found
+    assert found["Resource"]["Fn::Sub"].endswith(":endpoint/upscaler")
+
+
 def test_the_role_at_the_end_goes_last() -> None:
     for name, resource in build("hours").items():
         if name not in ("ExpiryRole", "ExpirySchedule"):

@@ -7,8 +7,8 @@ from pixelserve_deploy.deployment.spec import EndpointSpec, Mode, Update, has_gp
 from pixelserve_deploy.deployment.templates import choose_update, has_urls
 
 ONLY_TRITON = (
-    "AWS supports several models on a GPU with its NVIDIA Triton container only, and ours is another: SageMaker may refuse "
-    " the endpoint. Take a CPU such as ml.c6i.xlarge, or an endpoint for each feature."
+    "AWS supports several models on a GPU with its NVIDIA Triton container only, and ours is another: SageMaker may "
+    "refuse the endpoint. Take a CPU such as ml.c6i.xlarge, or an endpoint for each feature."
 )
 """`Custom containers contract for multi-model endpoints`, SageMaker developer guide."""
 

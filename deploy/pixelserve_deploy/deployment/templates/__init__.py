@@ -9,21 +9,32 @@ from pixelserve_deploy.deployment.templates.endpoint import CONFIG, choose_updat
 from pixelserve_deploy.deployment.templates.expiry import find_end, keep_end
 from pixelserve_deploy.deployment.templates.function import has_urls
 from pixelserve_deploy.deployment.templates.model import build_model, pin_image
-from pixelserve_deploy.deployment.templates.resource import TAG, list_stack_tags
+from pixelserve_deploy.deployment.templates.resource import (
+    BUCKET_LETTERS,
+    ROLE_LETTERS,
+    SCHEDULE_LETTERS,
+    TAG,
+    begin_name,
+    list_stack_tags,
+)
 from pixelserve_deploy.deployment.templates.roles import LAMBDA, SAGEMAKER, SCHEDULER, Statement, allow
 from pixelserve_deploy.deployment.templates.scaling import TARGET
 
 __all__ = [
+    "BUCKET_LETTERS",
     "CONFIG",
     "LAMBDA",
     "LARGEST_TEMPLATE",
+    "ROLE_LETTERS",
     "SAGEMAKER",
     "SCHEDULER",
+    "SCHEDULE_LETTERS",
     "TAG",
     "TARGET",
     "Statement",
     "Template",
     "allow",
+    "begin_name",
     "build_api_template",
     "build_model",
     "build_template",
