@@ -167,9 +167,20 @@ def test_the_update_is_what_the_quota_allows(fields: dict[str, Any], quota: int 
     ("base", "region", "quota", "told"),
     [
         ("realtime", "us-east-2", 2, []),
-        ("realtime", "us-east-2", 1, ["The quota of 1 x ml.g4dn.xlarge does not hold twice the instances: an update"]),
-        ("scaled", "us-east-2", 3, ["The quota of 3 x ml.g4dn.xlarge does not hold twice the instances: updates are"]),
-        ("rolling", "us-east-2", 2, []),
+        ("realtime", "us-east-2", 1, ["An update takes 2 x ml.g4dn.xlarge for some minutes, and the quota is 1: it "]),
+        (
+            "scaled",
+            "us-east-2",
+            3,
+            [
+                "The quota of 3 x ml.g4dn.xlarge does not hold twice the instances: updates are",
+                "An update keeps the instances that scaling has come to, and takes up to 6 x ml.g4dn.xlarge",
+            ],
+        ),
+        ("scaled", "us-east-2", 2, ["An update takes 4 x ml.g4dn.xlarge for some minutes, and the quota is 2: it "]),
+        ("scaled", "us-east-2", 7, ["An update keeps the instances that scaling has come to, and takes up to 8 x"]),
+        ("scaled", "us-east-2", 8, []),
+        ("rolling", "us-east-2", 3, []),
         ("closed", "us-east-2", 9, ["The container is isolated: requests with a `url` are refused"]),
         (
             "several",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pixelserve_deploy.deployment.templates.api import build_api_template
 from pixelserve_deploy.deployment.templates.api_gateway import hash_methods
 from pixelserve_deploy.deployment.templates.building import LARGEST_TEMPLATE, Template, build_template, render
-from pixelserve_deploy.deployment.templates.endpoint import CONFIG, choose_update, find_instances
+from pixelserve_deploy.deployment.templates.endpoint import CONFIG, choose_update, count_in_update, find_instances
 from pixelserve_deploy.deployment.templates.expiry import find_end, keep_end
 from pixelserve_deploy.deployment.templates.function import has_urls
 from pixelserve_deploy.deployment.templates.model import build_model, pin_image
@@ -39,6 +39,7 @@ __all__ = [
     "build_model",
     "build_template",
     "choose_update",
+    "count_in_update",
     "find_end",
     "find_instances",
     "has_urls",
