@@ -54,6 +54,8 @@ def test_the_command_prices_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*words, "--format", "json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert [feature["feature"] for feature in told["features"]] == list(FEATURES)
+    assert cli.main(words) == 0
+    assert "With a GPU, AWS supports it with its NVIDIA Triton container only" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         cli.main(["cost", "compare", "--features", "image-similarity"])
     assert "name two or more" in capsys.readouterr().err

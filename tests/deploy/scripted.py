@@ -104,5 +104,7 @@ class Story:
 
     def described(self, status: str, **fields: Any) -> dict[str, Any]:
         """DescribeStacks's answer."""
-        stack = {"StackId": self.id, "StackName": self.name, "StackStatus": status, "CreationTime": BEGIN, **fields}
+        tags = [{"Key": "pixelserve", "Value": self.name.removeprefix("pixelserve-")}]
+        named = {"StackId": self.id, "StackName": self.name, "CreationTime": BEGIN, "Tags": tags}
+        stack = {**named, "StackStatus": status, **fields}
         return {"Stacks": [stack]}

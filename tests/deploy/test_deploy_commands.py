@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
-from scripted import ACCOUNT, REGION, Scripted, error
+from scripted import ACCOUNT, REGION, Scripted, Story, error
 from servers import ROOT
 
 from pixelserve.errors import BadRequest
@@ -172,10 +172,15 @@ def fleet(aws: Scripted) -> datetime:
     now = datetime.now(UTC)
     made = now - timedelta(days=20)
     stacks = [
-        {"StackName": f"pixelserve-{name}", "StackStatus": "CREATE_COMPLETE", "CreationTime": made}
-        for name in ("busy", "forgotten")
+        {
+            "StackName": f"pixelserve-{name}",
+            "StackStatus": "CREATE_COMPLETE",
+            "CreationTime": made,
+            "Tags": [{"Key": "pixelserve", "Value": name}] if name in ("busy", "forgotten") else [],
+        }
+        for name in ("busy", "forgotten", "network", "theirs")
     ]
-    stacks.append({"StackName": "other", "StackStatus": "CREATE_COMPLETE", "CreationTime": made})
+    stacks.append({**stacks[0], "StackName": "other"})
     aws.answer("cloudformation", "DescribeStacks", {"Stacks": stacks})
     machines = {
         "busy": "ml.g4dn.xlarge",
@@ -229,13 +234,35 @@ def test_ls_shows_what_runs_and_costs(aws: Scripted, fleet: datetime, capsys: py
 def test_sweep_never_touches_what_others_made(
     aws: Scripted, fleet: datetime, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    stack = Story("pixelserve-forgotten")
+    aws.answer("cloudformation", "DescribeStacks", stack.described("CREATE_COMPLETE"))
+    resource = {"LogicalResourceId": "Bucket", "ResourceType": "AWS::S3::Bucket", "PhysicalResourceId": "kept",
+                "LastUpdatedTimestamp": fleet, "ResourceStatus": "CREATE_COMPLETE"}  # fmt: skip
+    aws.answer("cloudformation", "ListStackResources", {"StackResourceSummaries": [resource]})
+    aws.answer("resourcegroupstaggingapi", "GetResources", {"ResourceTagMappingList": []})
+    aws.answer("logs", "DescribeLogGroups", {"logGroups": []})
+    aws.answer("s3", "ListObjectVersions", {"Versions": [{"Key": "1.out", "VersionId": "null"}]})
     assert cli.main(["sweep", "--idle", "24h", "--older-than", "7d", "--region", REGION]) == 1
     printed = capsys.readouterr()
     assert [line.split()[0] for line in printed.out.splitlines()[1:4]] == ["forgotten", "odd", "theirs"]
     assert "Those made by others stay" in printed.out
-    check_page(printed.out)
+    table, counted, _ = printed.out.partition("1 objects in the bucket kept of forgotten\n")
+    assert counted
+    check_page(table)
     assert "Remove forgotten with every trace? Nobody is there to answer" in printed.err
     assert not aws.count("DeleteStack")
+
+
+def test_sweep_looks_for_calls_as_far_back_as_it_is_asked(
+    aws: Scripted, fleet: datetime, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["sweep", "--idle", "30d", "--dry-run", "--region", REGION]) == 0
+    (asked,) = aws.find("GetMetricData")
+    assert asked["EndTime"] - asked["StartTime"] == timedelta(days=30)
+    with pytest.raises(SystemExit) as end:
+        cli.main(["sweep", "--idle", "456d", "--region", REGION])
+    assert end.value.code == 2
+    assert "--idle is 455d at most: CloudWatch knows of no calls before that" in capsys.readouterr().err
 
 
 def test_sweep_leaves_what_is_young_or_in_use(
@@ -281,7 +308,8 @@ def test_the_policies_hold_what_cloudformation_calls(fields: dict[str, Any]) -> 
     allowed = {action for found in policies["deploy"]["permissions"]["Statement"] for action in found["Action"]}
     wide = {"AWS::S3::Bucket", "AWS::Lambda::Function", "AWS::ApplicationAutoScaling::ScalableTarget"}
     unset = {"kms:DescribeKey", "iam:GetRole", "cloudwatch:GetMetricData", "sns:Subscribe", "sns:Unsubscribe",
-             "sns:PutDataProtectionPolicy"}  # fmt: skip
+             "sns:PutDataProtectionPolicy", "iam:AttachRolePolicy",
+             "iam:DeleteRolePermissionsBoundary"}  # fmt: skip
     template = build_template(spec, Facts(region=REGION))
     kinds = {resource["Type"] for resource in template["Resources"].values()}
     assert kinds <= set(CALLS)

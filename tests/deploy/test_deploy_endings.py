@@ -449,6 +449,21 @@ def destroy(aws: Scripted) -> None:
     happen(aws, story, *(lambda step=step: story.stack(*step) for step in steps))
 
 
+@pytest.mark.parametrize("words", [DEPLOY, [*DEPLOY, "--plan"], DESTROY], ids=["deploy", "plan", "destroy"])
+def test_a_stack_that_only_has_such_a_name_is_left_alone(
+    words: list[str], aws: Scripted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    story = Story(STACK).stack("CREATE_COMPLETE")
+    tags = [{"Key": "pixelserve", "Value": "another"}]
+    aws.answer("cloudformation", "DescribeStacks", story.described("CREATE_COMPLETE", Tags=tags))
+    code, printed = deploy(capsys, words)
+    assert code == 3
+    assert "pixelserve-upscaler was not made by pixelserve: it has no tag pixelserve = upscaler." in printed
+    assert {name for name, _ in aws.calls} <= {
+        "GetCallerIdentity", "BatchGetImage", "ListServiceQuotas", "DescribeStacks",
+    }  # fmt: skip
+
+
 def test_a_log_group_that_comes_again_is_deleted_again(aws: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
     destroy(aws)
     gone = error("ResourceNotFoundException", "The specified log group does not exist.")

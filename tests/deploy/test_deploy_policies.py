@@ -22,6 +22,7 @@ from servers import free_port
 
 from pixelserve_deploy import cli
 from pixelserve_deploy.aws import Registry, make_client
+from pixelserve_deploy.deployment import make_policies, make_spec
 
 NAME = "upscaler"
 READING = re.compile(r"\w+:(Get|List|Describe|BatchGet|Filter)\w+")
@@ -187,6 +188,99 @@ def test_the_smoke_test_calls_nothing_but_the_endpoint(
     policies = print_policies(["--image", name_image("us-east-2")], capsys)
     assert find_refused(policies["deploy"], calls, "us-east-2") == set()
     assert find_refused(policies["plan"], calls, "us-east-2") == {"sagemaker:InvokeEndpoint"}
+
+
+BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/bound"
+
+
+def judge_deploy(fields: dict[str, Any]) -> Callable[..., bool]:
+    """Whether the role that deploys a spec may take an action on something; keywords are condition keys' values."""
+    spec = make_spec({"name": NAME, "image": name_image("us-east-2"), **fields})
+    judge = IAMPolicy(json.dumps(make_policies(spec, "owner/name")["deploy"]["permissions"]))
+
+    def is_permitted(action: str, resource: str, context: dict[str, str] | None = None) -> bool:
+        return judge.is_action_permitted(action, resource, None, context) is PermissionResult.PERMITTED
+
+    return is_permitted
+
+
+def test_an_endpoint_is_made_of_a_configuration() -> None:
+    """CreateEndpoint's API reference, option 2: both ARNs; aws/aws-cdk, issue 11594, for UpdateEndpoint."""
+    is_permitted = judge_deploy({})
+    place = f"arn:aws:sagemaker:us-east-2:{ACCOUNT}"
+    for action in ("sagemaker:CreateEndpoint", "sagemaker:UpdateEndpoint"):
+        assert is_permitted(action, f"{place}:endpoint/{NAME}")
+        assert is_permitted(action, f"{place}:endpoint-config/endpointconfig-0a1b2c3d")
+        assert not is_permitted(action, f"{place}:endpoint/other")
+    assert not is_permitted("sagemaker:DeleteEndpoint", f"{place}:endpoint-config/endpointconfig-0a1b2c3d")
+
+
+def test_what_others_made_is_not_deleted() -> None:
+    is_permitted = judge_deploy({"most": 3})
+    ours, theirs = ({"aws:ResourceTag/pixelserve": name} for name in (NAME, "other"))
+    for kind in ("Model", "EndpointConfig"):
+        arn = f"arn:aws:sagemaker:us-east-2:{ACCOUNT}:{'model' if kind == 'Model' else 'endpoint-config'}/x"
+        assert is_permitted(f"sagemaker:Delete{kind}", arn, ours)
+        assert not is_permitted(f"sagemaker:Delete{kind}", arn, theirs)
+        assert is_permitted(f"sagemaker:Describe{kind}", arn, theirs)  # what is gone has no tags
+    for action in ("DeregisterScalableTarget", "DeleteScalingPolicy", "RegisterScalableTarget", "PutScalingPolicy"):
+        key = "application-autoscaling:service-namespace"
+        assert is_permitted(f"application-autoscaling:{action}", "*", {key: "sagemaker"})
+        assert not is_permitted(f"application-autoscaling:{action}", "*", {key: "dynamodb"})
+
+
+def test_a_boundary_bounds_what_the_role_makes() -> None:
+    role = f"arn:aws:iam::{ACCOUNT}:role/pixelserve-{NAME}-Role-0A1B2C3D4E5F"
+    is_permitted, is_free = judge_deploy({"permissions_boundary": BOUNDARY}), judge_deploy({})
+    for action in ("iam:CreateRole", "iam:PutRolePolicy", "iam:PutRolePermissionsBoundary"):
+        assert is_permitted(action, role, {"iam:PermissionsBoundary": BOUNDARY})
+        assert not is_permitted(
+            action, role, {"iam:PermissionsBoundary": "arn:aws:iam::aws:policy/AdministratorAccess"}
+        )
+        assert is_free(action, role)
+    for action in ("iam:AttachRolePolicy", "iam:DeleteRolePermissionsBoundary"):
+        assert not is_permitted(action, role)
+        assert not is_free(action, role)
+
+
+def test_who_prints_policies_without_a_boundary_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["deploy", NAME, "--image", name_image("us-east-2"), "--print-policy", "owner/name"]
+    assert cli.main(words) == 0
+    assert "can make itself administrator" in capsys.readouterr().err
+    assert cli.main([*words, "--permissions-boundary", BOUNDARY]) == 0
+    assert cli.main([*words, "--role", f"arn:aws:iam::{ACCOUNT}:role/run"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_names_that_cloudformation_cuts_are_held() -> None:
+    """It cuts the stack's name, so that the whole has 64 letters."""
+    name = "image-super-resolution-of-the-production-account"
+    is_permitted = judge_deploy({"name": name, "mode": "async", "ttl_hours": 1, "output": "s3://results/"})
+    cut = f"pixelserve-{name}"[:24]
+    assert is_permitted("iam:CreateRole", f"arn:aws:iam::{ACCOUNT}:role/{cut}-Role-0A1B2C3D4E5F")
+    assert is_permitted("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/{cut}-ExpiryRole-0A1B2C3D4E5F")
+    schedule = f"arn:aws:scheduler:us-east-2:{ACCOUNT}:schedule/default/{cut}-ExpirySchedule-0A1B2C3D4E5F"
+    assert is_permitted("scheduler:CreateSchedule", schedule)
+    assert judge_deploy({"name": name, "mode": "async"})("s3:CreateBucket", f"arn:aws:s3:::{cut}-bucket-0a1b2c3d4e5f")
+    is_short = judge_deploy({"mode": "async"})
+    assert is_short("s3:CreateBucket", f"arn:aws:s3:::pixelserve-{NAME}-bucket-0a1b2c3d4e5f")
+    assert not is_short("s3:CreateBucket", f"arn:aws:s3:::pixelserve-{NAME}2-bucket-0a1b2c3d4e5f")
+
+
+def test_a_function_may_be_let_pull_its_image() -> None:
+    """`Amazon ECR permissions`, Lambda's developer guide: it sets the repository's policy with its caller's rights."""
+    repository = f"arn:aws:ecr:us-east-2:{ACCOUNT}:repository/pixelserve"
+    closed = {"subnets": ["subnet-0123456789abcdef0"], "security_groups": ["sg-0123456789abcdef0"]}
+    in_network = judge_deploy({"mode": "lambda", **closed})
+    for action in ("ecr:GetRepositoryPolicy", "ecr:SetRepositoryPolicy"):
+        assert in_network(action, repository)
+        assert not judge_deploy({})(action, repository)
+    for action in ("ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs"):
+        assert in_network(action, "*")
+        assert not judge_deploy({"mode": "lambda"})(action, "*")
 
 
 @pytest.mark.parametrize(("region", "partition"), [("us-east-2", "aws"), ("cn-northwest-1", "aws-cn")])

@@ -423,6 +423,13 @@ WRONG = (
         facts={"quotas": {"ml.g4dn.xlarge": 1}},
     ),
     Wrong(
+        "rolling above the quota",
+        {"count": 2, "update": "rolling"},
+        "update: A rolling update takes 3 x ml.g4dn.xlarge for some minutes, the quota is 2: leave `update` out, "
+        "or ask for more of 'ml.g4dn.xlarge for endpoint usage' in Service Quotas.",
+        facts={"quotas": {"ml.g4dn.xlarge": 2}},
+    ),
+    Wrong(
         "memory of an instance",
         {"memory_mb": 4096},
         "memory_mb: Mode realtime takes no memory_mb. The memory is the instance type's. Remove it, and "

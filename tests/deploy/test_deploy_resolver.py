@@ -72,8 +72,22 @@ def test_a_limit_of_scaling_modifies_the_target_alone() -> None:
 
 def test_scaling_comes_and_goes() -> None:
     fixed, scaled = build("realtime"), build("realtime", most=3)
-    assert list_actions(fixed, scaled) == {"ScalableTarget": Action.ADD, "ScalingPolicy": Action.ADD}
-    assert list_actions(scaled, fixed) == {"ScalableTarget": Action.REMOVE, "ScalingPolicy": Action.REMOVE}
+    updated = {"EndpointConfig": Action.REPLACE, "Endpoint": Action.MODIFY}
+    assert list_actions(fixed, scaled) == {"ScalableTarget": Action.ADD, "ScalingPolicy": Action.ADD, **updated}
+    assert list_actions(scaled, fixed) == {"ScalableTarget": Action.REMOVE, "ScalingPolicy": Action.REMOVE, **updated}
+
+
+def test_another_number_of_instances_takes_effect_unless_scaling_chooses_it() -> None:
+    fixed = build("realtime", count=4)
+    assert list_actions(fixed, build("realtime", count=1)) == {
+        "EndpointConfig": Action.REPLACE,
+        "Endpoint": Action.MODIFY,
+    }
+    excluded = [{"VariantPropertyType": "DesiredInstanceCount"}]
+    assert fixed["Resources"]["Endpoint"]["Properties"]["ExcludeRetainedVariantProperties"] == excluded
+    scaled = build("scaled")["Resources"]["Endpoint"]["Properties"]
+    assert scaled["RetainAllVariantProperties"] is True
+    assert "ExcludeRetainedVariantProperties" not in scaled
 
 
 def test_another_name_goes_through_references_of_all_forms() -> None:

@@ -149,7 +149,7 @@ MUTANTS: dict[str, tuple[str, str, Mutation, str]] = {
         "Remove RollingUpdatePolicy",
     ),
     "kept_properties": (
-        "realtime",
+        "scaled",
         "us-east-2",
         drop("Endpoint", "Properties.RetainAllVariantProperties"),
         "RetainAllVariantProperties: true",
@@ -303,6 +303,14 @@ def test_what_belongs_elsewhere(kind: str, instead: str) -> None:
     (found,) = check("realtime", "us-east-2", add("More", kind))
     assert found.rule == "elsewhere"
     assert instead in found.message
+
+
+def test_what_scaling_has_come_to_is_not_set_back() -> None:
+    excluded = [{"VariantPropertyType": "DesiredInstanceCount"}]
+    mutate = set_in("Endpoint", "Properties.ExcludeRetainedVariantProperties", excluded)
+    (found,) = check("scaled", "us-east-2", mutate)
+    assert found.rule == "kept_properties"
+    assert "exclude nothing of what scales" in found.message
 
 
 def test_there_is_a_mutant_for_each_rule_and_no_other() -> None:

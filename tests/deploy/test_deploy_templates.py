@@ -167,11 +167,30 @@ def test_the_update_is_what_the_quota_allows(fields: dict[str, Any], quota: int 
     ("base", "region", "quota", "told"),
     [
         ("realtime", "us-east-2", 2, []),
-        ("realtime", "us-east-2", 1, ["The quota of 1 x ml.g4dn.xlarge does not hold twice the instances: an update"]),
-        ("scaled", "us-east-2", 3, ["The quota of 3 x ml.g4dn.xlarge does not hold twice the instances: updates are"]),
-        ("rolling", "us-east-2", 2, []),
+        ("realtime", "us-east-2", 1, ["An update takes 2 x ml.g4dn.xlarge for some minutes, and the quota is 1: it "]),
+        (
+            "scaled",
+            "us-east-2",
+            3,
+            [
+                "The quota of 3 x ml.g4dn.xlarge does not hold twice the instances: updates are",
+                "An update keeps the instances that scaling has come to, and takes up to 6 x ml.g4dn.xlarge",
+            ],
+        ),
+        ("scaled", "us-east-2", 2, ["An update takes 4 x ml.g4dn.xlarge for some minutes, and the quota is 2: it "]),
+        ("scaled", "us-east-2", 7, ["An update keeps the instances that scaling has come to, and takes up to 8 x"]),
+        ("scaled", "us-east-2", 8, []),
+        ("rolling", "us-east-2", 3, []),
         ("closed", "us-east-2", 9, ["The container is isolated: requests with a `url` are refused"]),
-        ("several", "us-east-2", 9, ["Callers choose a feature by TargetModel: image-similarity.tar.gz"]),
+        (
+            "several",
+            "us-east-2",
+            9,
+            [
+                "Callers choose a feature by TargetModel: image-similarity.tar.gz",
+                "AWS supports several models on a GPU with its NVIDIA Triton container only",
+            ],
+        ),
         ("lambda", "us-east-2", 0, []),
         ("lambda", "cn-northwest-1", 0, ["cn-northwest-1 has no function URLs"]),
     ],
@@ -181,6 +200,11 @@ def test_a_plan_tells_what_nothing_refuses(base: str, region: str, quota: int, t
     notes = list_notes(build_spec(base, region), facts)
     assert len(notes) == len(told)
     assert all(note.startswith(beginning) for note, beginning in zip(notes, told, strict=True))
+
+
+def test_several_features_on_a_cpu_are_as_aws_supports_them() -> None:
+    spec = build_spec("several", instances=["ml.c6i.xlarge"])
+    assert "Triton" not in str(list_notes(spec, build_facts()))
 
 
 @pytest.mark.parametrize(
@@ -210,6 +234,15 @@ def test_the_role_at_the_end_may_delete_all_that_the_stack_has(name: str) -> Non
     for resource in resources.values():
         for needed in find_schema("us-east-2", resource["Type"])["handlers"]["delete"]["permissions"]:
             assert any(fnmatchcase(needed.lower(), action) for action in allowed), needed
+
+
+def test_the_role_at_the_end_is_told_that_the_endpoint_is_gone() -> None:
+    """What is gone has no tags, so a condition on them would answer AccessDenied where CloudFormation waits for the
+    end."""
+    (policy,) = build("hours")["ExpiryRole"]["Properties"]["Policies"]
+    (found,) = [one for one in policy["PolicyDocument"]["Statement"] if "sagemaker:DescribeEndpoint" in one["Action"]]
+    assert "Condition" not in found
+    assert found["Resource"]["Fn::Sub"].endswith(":endpoint/upscaler")
 
 
 def test_the_role_at_the_end_goes_last() -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,10 @@ EXAMPLES = """\
   pixelserve deploy upscaler --yes --json              in CI
   pixelserve deploy upscaler --plan --against main.toml --region us-east-2    without credentials
 """
+UNBOUNDED = (
+    "The role `deploy` makes roles, so whoever runs code in its jobs can make itself administrator of the account. "
+    "Give --permissions-boundary, and roles without it are refused; or --role, and none are made."
+)
 NO_CREDENTIALS = frozenset({"NoCredentialsError", "PartialCredentialsError"})
 
 
@@ -81,6 +86,8 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
     if arguments.print_policy:
         spec, repository = read_endpoint(arguments), arguments.print_policy
         print(json.dumps(make_policies(spec, repository, arguments.github_environment), indent=2))
+        if not (spec.role or spec.permissions_boundary):
+            print(UNBOUNDED, file=sys.stderr)
         return 0
     teller = Teller("pixelserve deploy", arguments.name or "", arguments.json)
     details: dict[str, Any] = {}

@@ -13,9 +13,12 @@ from pixelserve.processes import Stop
 from pixelserve_deploy import console
 from pixelserve_deploy.aws import Session
 from pixelserve_deploy.deployment import (
+    KEPT,
     POLL_SECONDS,
+    WINDOW,
     Entry,
     Outcome,
+    Remains,
     Status,
     Teller,
     Work,
@@ -25,6 +28,7 @@ from pixelserve_deploy.deployment import (
     listing,
     select_idle,
 )
+from pixelserve_deploy.errors import UsageError
 from pixelserve_deploy.options import add_site, parse_duration
 
 EXAMPLES = """\
@@ -46,20 +50,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, stop: Stop) -> int:
+    if arguments.idle > KEPT:
+        raise UsageError(f"--idle is {KEPT.days}d at most: CloudWatch knows of no calls before that")
     session = Session(arguments.region, arguments.profile)
     now = datetime.now(UTC)
-    idle = select_idle(list_entries(session), arguments.idle, arguments.older_than, now)
+    entries = list_entries(session, window=max(WINDOW, arguments.idle))
+    idle = select_idle(entries, arguments.idle, arguments.older_than, now)
     ours = [entry for entry in idle if entry.is_ours and not entry.api]
     _show(arguments, session, idle, now)
     if arguments.dry_run or not ours:
         return 0
+    tellers = [Teller("pixelserve sweep", entry.name, arguments.json) for entry in ours]
+    works = [
+        Work(session, one.name, one.show, stop, f"`pixelserve destroy {one.name}`", arguments.poll) for one in tellers
+    ]
+    remains = [destroying.find_remains(work) for work in works]
+    for teller, found in zip(tellers, remains, strict=True):
+        for bucket, count in found.buckets.items():
+            teller.note(f"{count:,} objects in the bucket {bucket} of {teller.name}")
     names = ", ".join(entry.name for entry in ours)
     if not (arguments.yes or console.confirm(f"Remove {names} with every trace?", stop)):
         return int(Status.REFUSED)
     worst = 0
-    for entry in ours:
+    for teller, work, found in zip(tellers, works, remains, strict=True):
         stop.check()
-        worst = max(worst, _remove(arguments, session, stop, entry))
+        worst = max(worst, _remove(teller, work, found))
     return worst
 
 
@@ -79,15 +94,11 @@ def _show(arguments: argparse.Namespace, session: Session, idle: list[Entry], no
         print("Those made by others stay: ask whoever made them, then `aws sagemaker delete-endpoint`.")
 
 
-def _remove(arguments: argparse.Namespace, session: Session, stop: Stop, entry: Entry) -> int:
-    teller = Teller("pixelserve sweep", entry.name, arguments.json)
-
+def _remove(teller: Teller, work: Work, remains: Remains) -> int:
     def destroy() -> Outcome:
-        again = f"`pixelserve destroy {entry.name}`"
-        work = Work(session, entry.name, teller.show, stop, again, arguments.poll)
-        outcome = destroying.carry_out(work, destroying.find_remains(work))
+        outcome = destroying.carry_out(work, remains)
         if outcome.status is Status.DONE:
-            teller.note(f"{entry.name} is gone.")
+            teller.note(f"{work.name} is gone.")
         return outcome
 
     return teller.end(attempt(destroy), {})

@@ -141,6 +141,7 @@ def build_sharing_section(title: str, sharing: Sharing) -> Section:
         f"{sharing.instances} x {profile.instance} for all of them, always on; {len(rows)} at least with one each.",
         "SageMaker loads a model when it is first asked for, and all must fit into the memory together.",
         "A multi-model endpoint does not scale, and is called with TargetModel.",
+        "With a GPU, AWS supports it with its NVIDIA Triton container only, by its guide: ours was not seen there.",
     )
     table = Table(headers, (*rows, ("In all", *sums)), frozenset(headers[1:]), total=True)
     return Section(title, table, notes)

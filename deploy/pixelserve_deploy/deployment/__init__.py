@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pixelserve_deploy.deployment.destroying import Remains
     from pixelserve_deploy.deployment.facts import Facts
     from pixelserve_deploy.deployment.following import POLL_SECONDS, Progress
-    from pixelserve_deploy.deployment.inventory import Entry, find_mode, list_entries, select_idle
+    from pixelserve_deploy.deployment.inventory import KEPT, WINDOW, Entry, find_mode, list_entries, select_idle
     from pixelserve_deploy.deployment.markdown import write_markdown
     from pixelserve_deploy.deployment.notes import list_notes
     from pixelserve_deploy.deployment.outcome import Outcome, Status
@@ -58,7 +58,7 @@ else:
             ".destroying": "Remains",
             ".facts": "Facts",
             ".following": "POLL_SECONDS Progress",
-            ".inventory": "Entry find_mode list_entries select_idle",
+            ".inventory": "KEPT WINDOW Entry find_mode list_entries select_idle",
             ".listing": "",
             ".logs": "",
             ".markdown": "write_markdown",
@@ -81,7 +81,9 @@ else:
 
 __all__ = [
     "FILE",
+    "KEPT",
     "POLL_SECONDS",
+    "WINDOW",
     "Action",
     "ApiSpec",
     "Change",

@@ -64,7 +64,7 @@ def settle(work: Work) -> tuple[bool, Outcome | None]:
     Whether something was under way, and the outcome that is the end of the command: the operation failed or goes on, or
     a person is needed.
     """
-    state = work.stack.find()
+    state = work.stack.find_ours()
     followed = state is not None and state.is_moving
     if state is not None and followed:
         work.show(Progress("waiting", text=f"{work.stack.name} is {state.status}; following it."))
@@ -101,7 +101,7 @@ def _guess_goal(state: State) -> Goal:
 
 def look(work: Work) -> Outcome | None:
     """What stands in the way of a plan: the outcome of an operation under way, or of a stack that is stuck."""
-    state = work.stack.find()
+    state = work.stack.find_ours()
     if state is not None and state.is_moving:
         return Outcome(Status.RUNNING, f"{work.stack.name} is {state.status}.", next=f"Follow it with {work.again}.")
     return _judge(work, state)

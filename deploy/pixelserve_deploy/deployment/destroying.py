@@ -48,8 +48,8 @@ class Remains:
 
 
 def find_remains(work: Work) -> Remains:
-    """What a `destroy` would remove. Raises AwsError."""
-    state = work.stack.find()
+    """What a `destroy` would remove. Raises AwsError, and StackRefused for the stack of somebody else."""
+    state = work.stack.find_ours()
     groups = tuple(_find_groups(work, state))
     if state is None:
         return Remains(left=tuple(list_left(work.session, (), work.name)), groups=groups)

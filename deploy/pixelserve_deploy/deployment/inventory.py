@@ -12,10 +12,13 @@ from pixelserve_deploy.aws import Session
 from pixelserve_deploy.cost import MONTH_HOURS, PriceBook, PriceMissing, find_newest_book
 from pixelserve_deploy.deployment.api import API, list_endpoints
 from pixelserve_deploy.deployment.spec import STACK_PREFIX, Mode
+from pixelserve_deploy.deployment.stacks import is_ours
 from pixelserve_deploy.deployment.templates import TAG
 
 WINDOW = timedelta(days=15)
-"""How far back the last call is looked for. CloudWatch keeps hours for longer (metrics retention, user guide)."""
+"""How far back the last call is looked for, unless somebody wants to know of longer."""
+KEPT = timedelta(days=455)
+"""CloudWatch keeps hours for so long (metrics retention, user guide)."""
 HOUR = 3600
 MOST_QUERIES = 500
 """GetMetricData takes so many at once."""
@@ -38,7 +41,9 @@ class Entry:
     api: str = ""
     """The REST API whose stack has it; empty: it has a stack of its own, or is others'."""
     last_call: datetime | None = None
-    """Start of the last hour with a call; None: none within WINDOW."""
+    """Start of the last hour with a call; None: none within `window`."""
+    window: timedelta = WINDOW
+    """How far back it was looked for."""
 
     @property
     def monthly(self) -> Decimal | None:
@@ -49,21 +54,21 @@ class Entry:
         return now - max(self.last_call or self.created, self.created)
 
 
-def list_entries(session: Session, *, with_calls: bool = True) -> list[Entry]:
-    """All endpoints and our stacks, by name. Raises AwsError."""
+def list_entries(session: Session, *, with_calls: bool = True, window: timedelta = WINDOW) -> list[Entry]:
+    """All endpoints and our stacks, by name; their last calls in the `window` before now. Raises AwsError."""
     stacks = {stack["StackName"].removeprefix(STACK_PREFIX): stack for stack in _list_stacks(session)}
     parts = {part: name for name, stack in stacks.items() if _read_mode(stack) == API for part in list_endpoints(name)}
     entries = list(_list_endpoints(session, set(stacks), parts))
     there = {entry.name for entry in entries}
     entries += [_read_stack(name, stack) for name, stack in stacks.items() if name not in there]
     entries.sort(key=lambda entry: (not entry.is_ours, entry.name))
-    return _add_calls(session, entries, datetime.now(UTC)) if with_calls else entries
+    return _add_calls(session, entries, datetime.now(UTC), window) if with_calls else entries
 
 
 def _list_stacks(session: Session) -> Iterator[dict[str, Any]]:
     for page in session.client("cloudformation").pages("describe_stacks"):
         for stack in page["Stacks"]:
-            if stack["StackName"].startswith(STACK_PREFIX) and stack["StackStatus"] != "DELETE_COMPLETE":
+            if is_ours(stack["StackName"], _read_tags(stack)) and stack["StackStatus"] != "DELETE_COMPLETE":
                 yield stack
 
 
@@ -72,7 +77,11 @@ def _read_stack(name: str, stack: Mapping[str, Any]) -> Entry:
 
 
 def _read_mode(stack: Mapping[str, Any]) -> str:
-    return next((str(tag["Value"]) for tag in stack.get("Tags", []) if tag["Key"] == f"{TAG}:mode"), "")
+    return _read_tags(stack).get(f"{TAG}:mode", "")
+
+
+def _read_tags(stack: Mapping[str, Any]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in stack.get("Tags", [])}
 
 
 def _list_endpoints(session: Session, ours: set[str], parts: Mapping[str, str]) -> Iterator[Entry]:
@@ -132,7 +141,7 @@ def _price(book: PriceBook | None, region: str, mode: str, machines: Iterable[tu
     return total
 
 
-def _add_calls(session: Session, entries: list[Entry], now: datetime) -> list[Entry]:
+def _add_calls(session: Session, entries: list[Entry], now: datetime, window: timedelta) -> list[Entry]:
     """The entries with the time of their last call, by CloudWatch."""
     metrics = [(number, metric) for number, entry in enumerate(entries) for metric in _list_metrics(entry)]
     client = session.client("cloudwatch")
@@ -143,13 +152,13 @@ def _add_calls(session: Session, entries: list[Entry], now: datetime) -> list[En
             {"Id": f"q{index}", "MetricStat": {"Metric": metric, "Period": HOUR, "Stat": "Sum"}}
             for index, (_, metric) in enumerate(part)
         ]
-        for page in client.pages("get_metric_data", MetricDataQueries=queries, StartTime=now - WINDOW, EndTime=now):
+        for page in client.pages("get_metric_data", MetricDataQueries=queries, StartTime=now - window, EndTime=now):
             for result in page["MetricDataResults"]:
                 number = part[int(result["Id"][1:])][0]
                 for time, value in zip(result["Timestamps"], result["Values"], strict=True):
                     if value > 0:
                         last[number] = max(time, last.get(number, time))
-    return [replace(entry, last_call=last.get(number)) for number, entry in enumerate(entries)]
+    return [replace(entry, last_call=last.get(number), window=window) for number, entry in enumerate(entries)]
 
 
 def _list_metrics(entry: Entry) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from pixelserve_deploy.cost import format_money, format_plain
-from pixelserve_deploy.deployment.inventory import WINDOW, Entry
+from pixelserve_deploy.deployment.inventory import Entry
 from pixelserve_deploy.deployment.spec import Mode
 
 NAMES = ("NAME", "MADE BY", "MODE", "STATUS")
@@ -41,7 +41,7 @@ def _describe_cost(entry: Entry, now: datetime) -> tuple[str, ...]:
 
 def _describe_call(entry: Entry, now: datetime) -> str:
     if entry.last_call is None:
-        return f"none in {WINDOW.days} days" if now - entry.created > WINDOW else "none yet"
+        return f"none in {entry.window.days} days" if now - entry.created > entry.window else "none yet"
     return f"{describe_span(now - entry.last_call)} ago"
 
 

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from pixelserve_deploy.deployment.facts import Facts
-from pixelserve_deploy.deployment.spec import EndpointSpec, Mode, Update
-from pixelserve_deploy.deployment.templates import choose_update, has_urls
+from pixelserve_deploy.deployment.spec import EndpointSpec, Mode, Update, has_gpu
+from pixelserve_deploy.deployment.templates import choose_update, count_in_update, has_urls
+
+ONLY_TRITON = (
+    "AWS supports several models on a GPU with its NVIDIA Triton container only, and ours is another: SageMaker may "
+    "refuse the endpoint. Take a CPU such as ml.c6i.xlarge, or an endpoint for each feature."
+)
+"""`Custom containers contract for multi-model endpoints`, SageMaker developer guide."""
 
 
 def list_notes(spec: EndpointSpec, facts: Facts) -> list[str]:
@@ -17,6 +23,8 @@ def list_notes(spec: EndpointSpec, facts: Facts) -> list[str]:
     if spec.is_multi_model:
         archives = ", ".join(f"{feature}.tar.gz" for feature in spec.features)
         notes.append(f"Callers choose a feature by TargetModel: {archives}.")
+        if has_gpu(spec.instances[0]):
+            notes.append(ONLY_TRITON)
     return notes
 
 
@@ -24,12 +32,22 @@ def _describe_update(spec: EndpointSpec, facts: Facts) -> list[str]:
     """How the quota bears on updates; nothing where it is not known, or large enough."""
     kind = spec.instances[0]
     quota = facts.quotas.get(kind)
-    if quota is None or quota >= 2 * spec.least or spec.update is not None:
+    if quota is None:
         return []
-    short = f"The quota of {quota} x {kind} does not hold twice the instances"
-    if choose_update(spec, facts) is Update.ROLLING:
-        return [f"{short}: updates are rolling."]
-    return [
-        f"{short}: an update will fail. Ask for more of '{kind} for endpoint usage' in Service Quotas before the next "
-        "one, or destroy the endpoint and deploy it again."
-    ]
+    update = choose_update(spec, facts)
+    least, most = (count_in_update(update, instances) for instances in (spec.least, spec.greatest))
+    ask = f"Ask for more of '{kind} for endpoint usage' in Service Quotas"
+    if quota < least:
+        return [
+            f"An update takes {least} x {kind} for some minutes, and the quota is {quota}: it will fail. {ask} before "
+            "the next one, or destroy the endpoint and deploy it again."
+        ]
+    notes = []
+    if update is Update.ROLLING and spec.update is None:
+        notes.append(f"The quota of {quota} x {kind} does not hold twice the instances: updates are rolling.")
+    if quota < most:
+        notes.append(
+            f"An update keeps the instances that scaling has come to, and takes up to {most} x {kind} with them; the "
+            f"quota is {quota}. {ask}, or update in a quiet hour."
+        )
+    return notes

@@ -7,6 +7,7 @@ made since 2026-07-15 have the numbers of owner and repository in the subject.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -15,8 +16,20 @@ from pixelserve.errors import BadRequest
 from pixelserve_deploy.aws import find_partition
 from pixelserve_deploy.deployment.facts import Facts
 from pixelserve_deploy.deployment.logs import list_groups
-from pixelserve_deploy.deployment.spec import EndpointSpec
-from pixelserve_deploy.deployment.templates import LAMBDA, SAGEMAKER, SCHEDULER, Statement, allow, build_template
+from pixelserve_deploy.deployment.spec import EndpointSpec, Mode
+from pixelserve_deploy.deployment.templates import (
+    BUCKET_LETTERS,
+    LAMBDA,
+    ROLE_LETTERS,
+    SAGEMAKER,
+    SCHEDULE_LETTERS,
+    SCHEDULER,
+    TAG,
+    Statement,
+    allow,
+    begin_name,
+    build_template,
+)
 
 IMAGE = re.compile(r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/(?P<name>[^:@]+)")
 REPOSITORY = re.compile(r"(?P<owner>[\w.-]+)(@(?P<owner_id>\d+))?/(?P<name>[\w.-]+)(@(?P<id>\d+))?")
@@ -54,8 +67,8 @@ CALLS = {
     ),
     "AWS::IAM::Role": (
         "iam: CreateRole GetRole DeleteRole PutRolePolicy GetRolePolicy DeleteRolePolicy ListRolePolicies "
-        "AttachRolePolicy DetachRolePolicy ListAttachedRolePolicies UpdateRole UpdateRoleDescription "
-        "UpdateAssumeRolePolicy PutRolePermissionsBoundary DeleteRolePermissionsBoundary TagRole UntagRole"
+        "DetachRolePolicy ListAttachedRolePolicies UpdateRole UpdateRoleDescription UpdateAssumeRolePolicy "
+        "PutRolePermissionsBoundary TagRole UntagRole"
     ),
     "AWS::S3::Bucket": (
         "s3: CreateBucket DeleteBucket PutEncryptionConfiguration GetEncryptionConfiguration PutLifecycleConfiguration "
@@ -79,6 +92,20 @@ CALLS = {
 """By resource type, what CloudFormation calls with the caller's rights for what our templates set."""
 ANYWHERE = ("application-autoscaling:", "cloudwatch:Describe")
 """Calls that cannot be bound to our names."""
+OF_CONFIGURATIONS = ("sagemaker:CreateEndpoint", "sagemaker:UpdateEndpoint")
+"""Calls that SageMaker judges by the endpoint and by its configuration too (CreateEndpoint's API reference;
+aws/aws-cdk, issue 11594)."""
+UNNAMED = ("AWS::SageMaker::Model", "AWS::SageMaker::EndpointConfig")
+"""Types whose names do not begin with the stack's, so what may be deleted goes by our tag."""
+OF_NAMESPACE = ("Register", "Deregister", "PutScaling", "DeleteScaling")
+"""Beginnings of calls of Application Auto Scaling that can be bound to a service."""
+OF_SAGEMAKER = {"StringEquals": {"application-autoscaling:service-namespace": "sagemaker"}}
+BOUNDED = ("iam:CreateRole", "iam:PutRolePolicy", "iam:PutRolePermissionsBoundary")
+"""Calls that may be allowed for roles with a boundary only. What takes a boundary off is never allowed."""
+FOR_FUNCTIONS = ("ecr:GetRepositoryPolicy", "ecr:SetRepositoryPolicy")
+"""With these of its caller, Lambda lets itself pull the image (`Amazon ECR permissions`, Lambda's guide)."""
+NETWORK = ("ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs")
+"""What Lambda calls with its caller's rights for a function in a VPC (the same guide)."""
 
 
 def make_policies(spec: EndpointSpec, repository: str, environment: str = "production") -> dict[str, Any]:
@@ -100,7 +127,7 @@ def make_policies(spec: EndpointSpec, repository: str, environment: str = "produ
         },
         "deploy": {
             "trust": place.trust(repository, f"environment:{environment}"),
-            "permissions": _document([*plan, *place.allow_deploying()]),
+            "permissions": _document([*plan, *place.allow_deploying(image)]),
         },
     }
 
@@ -161,7 +188,7 @@ class Place:
         """Change sets that are never executed."""
         yield allow(_name("cloudformation", f"{LOOK} {PLAN}"), self._stack())
 
-    def allow_deploying(self) -> Iterator[Statement]:
+    def allow_deploying(self, image: re.Match[str]) -> Iterator[Statement]:
         """Executing, following, clearing away, and what CloudFormation calls for the resources of this spec."""
         yield allow(_name("cloudformation", "ExecuteChangeSet DeleteStack"), self._stack())
         groups = [self.arn("logs", f"log-group:{group}") for group in list_groups(self._spec.name)]
@@ -172,41 +199,62 @@ class Place:
         kinds = dict.fromkeys(resource["Type"] for resource in template["Resources"].values())
         for kind in kinds:
             yield from self._allow_kind(kind)
+        if self._spec.mode is Mode.LAMBDA:
+            yield allow([*FOR_FUNCTIONS], self._find_repository(image))
+            if self._spec.subnets:
+                yield allow([*NETWORK], "*")
         if "AWS::SageMaker::Endpoint" in kinds:  # for the smoke test
             yield allow(["sagemaker:InvokeEndpoint"], self._locate("AWS::SageMaker::Endpoint"))
         services = {"StringEquals": {"iam:PassedToService": [SAGEMAKER, LAMBDA, SCHEDULER]}}
         roles = [role for role in (self._spec.role, self._spec.ttl_role) if role]
-        own = [self.arn("iam", f"role/{self._spec.stack}-*", region="")] if "AWS::IAM::Role" in kinds else []
+        own = [self._locate("AWS::IAM::Role")] if "AWS::IAM::Role" in kinds else []
         yield allow(["iam:PassRole"], [*own, *roles], **services)
 
     def _allow_kind(self, kind: str) -> Iterator[Statement]:
         service, _, words = CALLS[kind].partition(": ")
-        actions = _name(service, words)
-        anywhere = [action for action in actions if action.startswith(ANYWHERE)]
-        bound = [action for action in actions if action not in anywhere]
-        if bound:
-            yield allow(bound, self._locate(kind))
-        if anywhere:
-            yield allow(anywhere, "*")
+        statements: dict[str, Statement] = {}
+        for action in _name(service, words):
+            where, condition = self._bind(kind, action)
+            same = statements.setdefault(json.dumps([where, condition]), allow([], where, **condition))
+            same["Action"].append(action)
+        yield from statements.values()
         if kind == "AWS::ApplicationAutoScaling::ScalableTarget":
             name = "sagemaker.application-autoscaling.amazonaws.com"
             path = f"role/aws-service-role/{name}/*"
             yield allow(["iam:CreateServiceLinkedRole"], self.arn("iam", path, region=""))
 
+    def _bind(self, kind: str, action: str) -> tuple[Any, dict[str, Any]]:
+        """What an action may be taken on, and under which condition."""
+        operation = action.partition(":")[2]
+        if action.startswith(ANYWHERE):
+            return "*", OF_SAGEMAKER if operation.startswith(OF_NAMESPACE) else {}
+        where = self._locate(kind)
+        if action in OF_CONFIGURATIONS:
+            return [where, self._locate("AWS::SageMaker::EndpointConfig")], {}
+        if kind in UNNAMED and operation.startswith(("Delete", "AddTags")):
+            judge = "StringEquals" if operation.startswith("Delete") else "StringEqualsIfExists"
+            return where, {judge: {f"aws:ResourceTag/{TAG}": self._spec.name}}
+        if action in BOUNDED and self._spec.permissions_boundary:
+            return where, {"StringEquals": {"iam:PermissionsBoundary": self._spec.permissions_boundary}}
+        return where, {}
+
     def _locate(self, kind: str) -> str:
         """The ARNs that resources of a type can have; CloudFormation names most of them by the stack."""
         stack, name = self._spec.stack, self._spec.name
+        role = begin_name(stack, "ExpiryRole", ROLE_LETTERS)
+        bucket = begin_name(stack, "Bucket", BUCKET_LETTERS)
+        schedule = begin_name(stack, "ExpirySchedule", SCHEDULE_LETTERS)
         arns = {
             "AWS::SageMaker::Model": self.arn("sagemaker", "model/*"),
             "AWS::SageMaker::EndpointConfig": self.arn("sagemaker", "endpoint-config/*"),
             "AWS::SageMaker::Endpoint": self.arn("sagemaker", f"endpoint/{name}"),
             "AWS::CloudWatch::Alarm": self.arn("cloudwatch", f"alarm:{stack}-*"),
-            "AWS::IAM::Role": self.arn("iam", f"role/{stack}-*", region=""),
-            "AWS::S3::Bucket": self.arn("s3", f"{stack}-*", region="", account=""),
+            "AWS::IAM::Role": self.arn("iam", f"role/{role}", region=""),
+            "AWS::S3::Bucket": self.arn("s3", bucket, region="", account=""),
             "AWS::SNS::Topic": self.arn("sns", f"{stack}-*"),
             "AWS::Lambda::Function": self.arn("lambda", f"function:{name}"),
             "AWS::Lambda::Url": self.arn("lambda", f"function:{name}"),
-            "AWS::Scheduler::Schedule": self.arn("scheduler", f"schedule/default/{stack}-*"),
+            "AWS::Scheduler::Schedule": self.arn("scheduler", f"schedule/default/{schedule}"),
         }
         return arns[kind]
 

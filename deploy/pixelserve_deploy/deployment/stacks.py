@@ -11,7 +11,8 @@ from typing import Any
 from pixelserve.errors import PixelserveError
 from pixelserve.processes import Stop
 from pixelserve_deploy.aws import AwsError, Client
-from pixelserve_deploy.deployment.templates import LARGEST_TEMPLATE, Template, render
+from pixelserve_deploy.deployment.spec import STACK_PREFIX
+from pixelserve_deploy.deployment.templates import LARGEST_TEMPLATE, TAG, Template, render
 
 UNCHANGED = ("didn't contain changes", "no updates are to be performed")
 """What CloudFormation says of a change set that has none."""
@@ -58,6 +59,11 @@ class ChangeSet:
     """Whether the empty stack that it is for came with it."""
 
 
+def is_ours(stack: str, tags: Mapping[str, str]) -> bool:
+    """Whether a stack of this name and with these tags is one that we made."""
+    return tags.get(TAG) is not None and stack == STACK_PREFIX + tags[TAG]
+
+
 class Stack:
     """The stack of a name, through a client of CloudFormation."""
 
@@ -78,6 +84,17 @@ class Stack:
         outputs = {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", [])}
         reason = found.get("StackStatusReason", "")
         return State(found["StackId"], found["StackStatus"], reason, tags, parameters, outputs)
+
+    def find_ours(self) -> State | None:
+        """The same. Raises StackRefused for a stack that only has a name like ours: those that we make have our tag."""
+        state = self.find()
+        if state is None or state.status == EMPTY or is_ours(self.name, state.tags):
+            return state
+        name = self.name.removeprefix(STACK_PREFIX)
+        raise StackRefused(
+            f"{self.name} was not made by pixelserve: it has no tag {TAG} = {name}. Take another name; if it is yours "
+            "all the same, give it that tag."
+        )
 
     def read_template(self) -> dict[str, Any]:
         """The template as it stands."""

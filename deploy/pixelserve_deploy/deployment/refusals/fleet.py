@@ -10,6 +10,7 @@ from pixelserve_deploy.deployment.ami import AMIS, choose_ami, read_major
 from pixelserve_deploy.deployment.facts import Facts
 from pixelserve_deploy.deployment.refusals.refusal import Refusal, Refusals
 from pixelserve_deploy.deployment.spec import EndpointSpec, Mode, Update, has_gpu
+from pixelserve_deploy.deployment.templates import count_in_update
 
 TYPE = re.compile(r"ml\.(?P<family>[a-z]+\d+[a-z-]*)\.(?P<size>\w+)")
 GRAVITON = re.compile(r"[a-z]+\d+[a-z]*g[a-z]*")
@@ -99,7 +100,9 @@ def _check_quotas(spec: EndpointSpec, facts: Facts) -> Refusals:
                                "type.")  # fmt: skip
     elif quota < spec.greatest:
         yield Refusal("most", f"{spec.greatest} x {kind} is above the quota of {quota}: write {quota}, or {ask}.")
-    elif spec.update is Update.BLUE_GREEN and quota < 2 * spec.least:
-        instead = "write update = 'rolling'" if spec.least > 1 else "leave `update` out"
-        yield Refusal("update", f"Blue/green takes {2 * spec.least} x {kind} for some minutes, the quota is {quota}: "
+    elif spec.update is not None and quota < (needed := count_in_update(spec.update, spec.least)):
+        fits = spec.least > 1 and quota >= count_in_update(Update.ROLLING, spec.least)
+        instead = "write update = 'rolling'" if fits else "leave `update` out"
+        name = "Blue/green" if spec.update is Update.BLUE_GREEN else "A rolling update"
+        yield Refusal("update", f"{name} takes {needed} x {kind} for some minutes, the quota is {quota}: "
                                 f"{instead}, or {ask}.")  # fmt: skip

@@ -11,6 +11,7 @@ from pixelserve_deploy.deployment.spec import SERVERLESS_MB, VARIANT, has_gpu
 
 Found = Iterator[tuple[str, str]]
 MODEL, CONFIG, ENDPOINT = "AWS::SageMaker::Model", "AWS::SageMaker::EndpointConfig", "AWS::SageMaker::Endpoint"
+TARGET = "AWS::ApplicationAutoScaling::ScalableTarget"
 OF_INSTANCES = ("InstanceType", "InstancePools", "InitialInstanceCount", "InferenceAmiVersion")
 
 
@@ -112,9 +113,13 @@ def rolling_serverless(view: View) -> Found:
 
 
 def kept_properties(view: View) -> Found:
+    scaled = [properties["ResourceId"] for _, properties in view.of(TARGET)]
     for name, properties in view.of(ENDPOINT):
-        if not view.is_serverless() and properties.get("RetainAllVariantProperties") is not True:
-            yield name, "An update would set the number of instances back. Write RetainAllVariantProperties: true."
+        scales = any(name in refers(one) or f"/{properties.get('EndpointName')}/" in str(one) for one in scaled)
+        excluded = scales and properties.get("ExcludeRetainedVariantProperties")
+        if not view.is_serverless() and (excluded or properties.get("RetainAllVariantProperties") is not True):
+            yield name, "An update would set the number of instances back. Write RetainAllVariantProperties: true, " \
+                        "and exclude nothing of what scales."  # fmt: skip
 
 
 def rollback_alarms(view: View) -> Found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from pixelserve_deploy.deployment.ami import choose_ami
@@ -17,6 +18,12 @@ DOWNLOAD_SECONDS = 600
 PROVISION_SECONDS = 900
 """Over all instance pools."""
 UPDATE_SECONDS = 3600
+BATCH_PERCENT = 50
+"""Of the instances, in one step of a rolling update; SageMaker takes no more."""
+WEIGHT, WEIGHT_SCALING = 1, 2
+"""Of the only variant, so it says nothing. But UpdateEndpoint wants a new configuration, also where only scaling comes
+or goes."""
+COUNT_AS_CONFIGURED = [{"VariantPropertyType": "DesiredInstanceCount"}]
 CAPTURED_AS_JSON = ["application/json"]
 """All other types, so raw images, are captured as Base64 (API reference of CaptureContentTypeHeader)."""
 
@@ -48,7 +55,7 @@ def _serverless(spec: EndpointSpec) -> dict[str, Any]:
 def _instances(spec: EndpointSpec, facts: Facts) -> dict[str, Any]:
     variant: dict[str, Any] = {
         "InitialInstanceCount": max(spec.least, 1),
-        "InitialVariantWeight": 1,
+        "InitialVariantWeight": WEIGHT_SCALING if spec.scales else WEIGHT,
         "ContainerStartupHealthCheckTimeoutInSeconds": spec.start_seconds,
         "ModelDataDownloadTimeoutInSeconds": DOWNLOAD_SECONDS,
     }
@@ -75,13 +82,18 @@ def _capture(spec: EndpointSpec) -> dict[str, Any]:
 
 
 def build_endpoint(spec: EndpointSpec, facts: Facts, alarms: list[str]) -> Resource:
-    """AWS::SageMaker::Endpoint; `alarms` are logical ids of those that roll a deployment back."""
+    """AWS::SageMaker::Endpoint; `alarms` are logical ids of those that roll a deployment back.
+
+    An update keeps the number of instances that scaling has come to; without scaling it is the configuration's.
+    """
     properties: dict[str, Any] = {
         "EndpointName": spec.name,
         "EndpointConfigName": attribute(CONFIG, "EndpointConfigName"),
     }
     if spec.is_on_instances:
         properties["RetainAllVariantProperties"] = True
+        if not spec.scales:
+            properties["ExcludeRetainedVariantProperties"] = COUNT_AS_CONFIGURED
         properties["DeploymentConfig"] = {
             **_update_policy(choose_update(spec, facts)),
             "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": ref(alarm)} for alarm in alarms]},
@@ -90,13 +102,17 @@ def build_endpoint(spec: EndpointSpec, facts: Facts, alarms: list[str]) -> Resou
 
 
 def choose_update(spec: EndpointSpec, facts: Facts) -> Update:
-    """Blue/green unless the spec asks for rolling, or the quota does not hold twice the instances."""
+    """Blue/green unless the spec asks for rolling, or the quota holds the instances of that only."""
     if spec.update is not None:
         return spec.update
     quota = facts.quotas.get(spec.instances[0])
-    if quota is not None and quota < 2 * spec.least and spec.least > 1:
-        return Update.ROLLING
-    return Update.BLUE_GREEN
+    rolling, double = (count_in_update(update, spec.least) for update in (Update.ROLLING, Update.BLUE_GREEN))
+    return Update.ROLLING if quota is not None and spec.least > 1 and rolling <= quota < double else Update.BLUE_GREEN
+
+
+def count_in_update(update: Update, instances: int) -> int:
+    """How many instances there are while so many are updated."""
+    return 2 * instances if update is Update.BLUE_GREEN else instances + math.ceil(instances * BATCH_PERCENT / 100)
 
 
 def _update_policy(update: Update) -> dict[str, Any]:
@@ -111,7 +127,7 @@ def _update_policy(update: Update) -> dict[str, Any]:
         }
     return {
         "RollingUpdatePolicy": {
-            "MaximumBatchSize": {"Type": "CAPACITY_PERCENT", "Value": 50},
+            "MaximumBatchSize": {"Type": "CAPACITY_PERCENT", "Value": BATCH_PERCENT},
             "WaitIntervalInSeconds": BAKE_SECONDS,
             "MaximumExecutionTimeoutInSeconds": UPDATE_SECONDS,
         }

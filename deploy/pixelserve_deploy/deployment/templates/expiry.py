@@ -11,15 +11,24 @@ from typing import Any
 
 from pixelserve_deploy.deployment.facts import Facts
 from pixelserve_deploy.deployment.spec import EndpointSpec
-from pixelserve_deploy.deployment.templates.resource import TAG, Resource, arn, attribute, ref, sub, untagged
+from pixelserve_deploy.deployment.templates.resource import (
+    ROLE_LETTERS,
+    SCHEDULE_LETTERS,
+    TAG,
+    Resource,
+    arn,
+    attribute,
+    begin_name,
+    ref,
+    sub,
+    untagged,
+)
 from pixelserve_deploy.deployment.templates.roles import SCHEDULER, Statement, allow, build_role
 
 SCHEDULE, ROLE = "ExpirySchedule", "ExpiryRole"
 DELETE_STACK = "scheduler:::aws-sdk:cloudformation:deleteStack"
 """EventBridge Scheduler's universal target (user guide)."""
 AT = "at(%Y-%m-%dT%H:%M:%S)"
-KEPT_OF_NAME = 24
-"""CloudFormation cuts a long stack's name in names of roles, which have 64 characters; it keeps so many at least."""
 
 
 def add_expiry(spec: EndpointSpec, facts: Facts, resources: dict[str, Resource]) -> dict[str, Resource]:
@@ -70,14 +79,18 @@ def _build_schedule(spec: EndpointSpec, facts: Facts) -> Resource:
 
 
 def _permissions(spec: EndpointSpec) -> list[Statement]:
-    """What deleting the resources takes, as the handlers in CloudFormation's schemas say, of this stack alone."""
+    """What deleting the resources takes, as the handlers in CloudFormation's schemas say, of this stack alone.
+
+    CloudFormation asks for the endpoint until it is not found. It has no tags any more then, so it goes by its name.
+    """
     place = "${AWS::Region}:${AWS::AccountId}"
     ours = {"StringEquals": {f"aws:ResourceTag/{TAG}": spec.name}}
     scaling = {"StringEquals": {"application-autoscaling:service-namespace": "sagemaker"}}
     return [
         allow(["cloudformation:DeleteStack"], ref("AWS::StackId")),
-        allow(["sagemaker:DeleteEndpoint", "sagemaker:DeleteEndpointConfig", "sagemaker:DeleteModel",
-               "sagemaker:DescribeEndpoint"], "*", **ours),
+        allow(["sagemaker:DeleteEndpoint", "sagemaker:DescribeEndpoint"],
+              arn(f"sagemaker:{place}:endpoint/{spec.name}")),
+        allow(["sagemaker:DeleteEndpointConfig", "sagemaker:DeleteModel"], "*", **ours),
         allow(["application-autoscaling:DeleteScalingPolicy", "application-autoscaling:DeregisterScalableTarget"], "*",
               **scaling),
         allow(["application-autoscaling:DescribeScalableTargets", "application-autoscaling:DescribeScalingPolicies",
@@ -87,7 +100,8 @@ def _permissions(spec: EndpointSpec) -> list[Statement]:
               arn(f"lambda:{place}:function:{spec.name}")),
         allow(["iam:DeleteRole", "iam:DeleteRolePolicy", "iam:DetachRolePolicy", "iam:GetRole",
                "iam:ListAttachedRolePolicies", "iam:ListRolePolicies", "iam:TagRole", "iam:UntagRole"],
-              arn(f"iam::${{AWS::AccountId}}:role/{spec.stack[:KEPT_OF_NAME]}*")),
+              arn(f"iam::${{AWS::AccountId}}:role/{begin_name(spec.stack, ROLE, ROLE_LETTERS)}")),
         allow(["sns:DeleteTopic", "sns:GetTopicAttributes"], arn(f"sns:{place}:{spec.stack}-*")),
-        allow(["scheduler:DeleteSchedule", "scheduler:GetSchedule"], arn(f"scheduler:{place}:schedule/default/*")),
+        allow(["scheduler:DeleteSchedule", "scheduler:GetSchedule"],
+              arn(f"scheduler:{place}:schedule/default/{begin_name(spec.stack, SCHEDULE, SCHEDULE_LETTERS)}")),
     ]  # fmt: skip

@@ -13,6 +13,12 @@ Owner = EndpointSpec | ApiSpec
 TAG = "pixelserve"
 """The tag by which our resources are found: its value is the endpoint's name."""
 
+RANDOM_LETTERS = 12
+KEPT_OF_NAME = 24
+"""Letters of a stack's name that CloudFormation keeps at least, where it cuts it."""
+ROLE_LETTERS, BUCKET_LETTERS, SCHEDULE_LETTERS = 64, 63, 64
+"""Of names (API references of CreateRole, CreateBucket and CreateSchedule)."""
+
 
 def ref(name: str) -> dict[str, str]:
     return {"Ref": name}
@@ -34,6 +40,15 @@ def arn(rest: str) -> dict[str, str]:
 def s3_arn(uri: str) -> dict[str, str]:
     """The ARN of `s3://BUCKET/KEY`."""
     return arn(f"s3:::{uri.removeprefix('s3://')}")
+
+
+def begin_name(stack: str, resource: str, most: int) -> str:
+    """How the name begins that CloudFormation gives a resource of a stack, with `*` for the rest.
+
+    It is STACK-RESOURCE- and random letters. Where that is longer than `most`, the stack's name is cut.
+    """
+    is_whole = len(f"{stack}-{resource}-") + RANDOM_LETTERS <= most
+    return f"{stack}-*" if is_whole else f"{stack[:KEPT_OF_NAME]}*"
 
 
 def split_s3(uri: str) -> tuple[str, str]:
