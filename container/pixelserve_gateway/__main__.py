@@ -8,7 +8,7 @@ from pathlib import Path
 
 import uvicorn
 
-from pixelserve.callers import Arrivals, ArrivalsMiddleware, Connection
+from pixelserve.callers import Arrivals, ArrivalsMiddleware, Connection, Unread
 from pixelserve.errors import PixelserveError, Unavailable
 from pixelserve.machine import raise_file_limit
 from pixelserve.observe import configure, tracing
@@ -42,6 +42,7 @@ def main() -> int:
         settings.arrival_seconds,
         settings.arrival_rate,
         min(settings.connections, raise_file_limit() // 3),  # a call to an endpoint takes one too
+        Unread(settings.body_room),
     )
     arrivals = Arrivals(
         settings.arrival_seconds, settings.arrival_rate, settings.max_body_bytes, settings.body_room, Unavailable

@@ -28,12 +28,16 @@ LIMITS = {
 }
 
 
+Note = Callable[..., None]
+"""`note(table, **figures)` keeps a row for the tables of docs/fire.md."""
+
+
 @dataclass
 class Host:
     """`pid` is the first of its processes, `health` a path that answers 200, `post` one that takes a body.
 
-    `large` is a request with a large answer, None where all answers are small; `healthy` the status of `health`, and
-    `pipelined` a request that may follow itself.
+    `large` is a request with a large answer, None where all answers are small; `healthy` the status of `health`,
+    `posted` that of `{}` to `post`, and `pipelined` a request that may follow itself.
     """
 
     name: str
@@ -43,6 +47,7 @@ class Host:
     post: str
     large: bytes | None = None
     healthy: int = 200
+    posted: int = 200
     pipelined: bytes = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
     def head(self, *lines: str, path: str = "", method: str = "POST") -> bytes:
@@ -59,8 +64,8 @@ class Host:
         return sum(process.memory_info().rss for process in (first, *first.children(recursive=True)))
 
 
-def _of(server: Server, name: str, post: str = "/invocations", large: bytes | None = None, healthy: int = 200) -> Host:
-    return Host(name, server.port, server.process.pid, "/ping", post, large, healthy=healthy)
+def _of(server: Server, name: str, post: str = "/invocations", large: bytes | None = None, status: int = 200) -> Host:
+    return Host(name, server.port, server.process.pid, "/ping", post, large, healthy=status, posted=status)
 
 
 def _busy(path: str) -> bytes:
@@ -80,7 +85,7 @@ def _worker(folder: Path) -> Iterator[Host]:
 def _lobby(folder: Path) -> Iterator[Host]:
     with contextlib.closing(Server(folder, SLOW_TO_LOAD.format(seconds=600), **LIMITS)) as server:
         wait_for(server.ping)
-        yield _of(server, "lobby", healthy=503)
+        yield _of(server, "lobby", status=503)
 
 
 @contextlib.contextmanager
@@ -135,7 +140,7 @@ def _gateway(folder: Path) -> Iterator[Host]:
     }
     with gateway_running(folder, given) as gateway:
         large = b"GET /page/swagger/swagger-ui-bundle.js HTTP/1.1\r\nhost: localhost\r\n\r\n"
-        yield Host("gateway", gateway.port, gateway.pid, "/health", "/v1/jobs", large * 40, pipelined=large)
+        yield Host("gateway", gateway.port, gateway.pid, "/health", "/v1/jobs", large * 40, posted=400, pipelined=large)
 
 
 HOSTS: dict[str, Callable[[Path], AbstractContextManager[Host]]] = {

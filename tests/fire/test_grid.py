@@ -9,14 +9,13 @@ import contextlib
 import itertools
 import select
 import socket
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
-from fire_hosts import HOSTS, Host
+from fire_hosts import HOSTS, Host, Note
 
 PHASES = ("nothing", "head", "body", "chunk extension", "trailers", "after an early answer", "answer", "pipeline")
 ATTACKS = ("stops", "drips", "floods")
@@ -106,29 +105,26 @@ def test_no_cell_of_the_grid_is_empty() -> None:
     assert set(GRID) == set(itertools.product(PHASES, ATTACKS))
 
 
-@pytest.fixture(scope="module")
-def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    with HOSTS[request.param](tmp_path_factory.mktemp(request.param)) as running:
-        yield running
-
-
 @pytest.mark.parametrize("host", HOSTS, indirect=True)
-def test_slow_callers_of_every_phase_end_and_hold_nobody_up(host: Host) -> None:
+def test_slow_callers_of_every_phase_end_and_hold_nobody_up(host: Host, note: Note) -> None:
     """All at once."""
     cells = [case for case in CASES if case[0] == host.name and case[2] != "floods"]
+    before, most = host.memory(), 0
     with ThreadPoolExecutor(len(cells)) as callers:
         attacks = {case: callers.submit(_attack, host, GRID[case[1:]]) for case in cells}
         while not all(attack.done() for attack in attacks.values()):
+            most = max(most, host.memory() - before)
             _check_health(host)
             time.sleep(0.1)
+    note("slow", host=host.name, callers=len(cells), megabytes=most / 1e6)
     for case, attack in attacks.items():
         seconds, received = attack.result()
-        sys.stdout.write(f"{', '.join(case)}: {seconds:.1f} s\n")
+        note("grid", host=case[0], phase=case[1], attack=case[2], seconds=seconds)
         _check_answer(GRID[case[1:]], received, ", ".join(case))
 
 
 @pytest.mark.parametrize("host", HOSTS, indirect=True)
-def test_floods_of_every_phase_cost_little(host: Host) -> None:
+def test_floods_of_every_phase_cost_little(host: Host, note: Note) -> None:
     """One after the other, so that the memory of each is known."""
     for case in [case for case in CASES if case[0] == host.name and case[2] == "floods"]:
         before, most = host.memory(), 0
@@ -139,7 +135,7 @@ def test_floods_of_every_phase_cost_little(host: Host) -> None:
                 _check_health(host)
                 time.sleep(0.05)
         seconds, received = attack.result()
-        sys.stdout.write(f"{', '.join(case)}: {seconds:.1f} s, {most / 1e6:.0f} MB\n")
+        note("grid", host=case[0], phase=case[1], attack=case[2], seconds=seconds, megabytes=most / 1e6)
         _check_answer(GRID[case[1:]], received, ", ".join(case))
         assert most < MOST_MEMORY, case
 

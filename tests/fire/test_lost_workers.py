@@ -8,12 +8,12 @@ import itertools
 import json
 import os
 import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 
 import httpx
+from fire_hosts import Note
 from handlers import BUSY
 from raw_http import connected, post, read_all
 from servers import Server, in_threads, wait_for
@@ -88,7 +88,7 @@ def test_a_cut_off_answer_ends_its_connection(serve: Callable[..., Server]) -> N
         assert len(read_all(connection)) < 30_000_000
 
 
-def test_a_worker_killed_under_200_callers_costs_no_answer_but_503(serve: Callable[..., Server]) -> None:
+def test_a_worker_killed_under_200_callers_costs_no_answer_but_503(serve: Callable[..., Server], note: Note) -> None:
     """Each sends a picture of its own: no answer is another's, none is lost, and what is refused says when to retry."""
     server = serve(INVERT, SAGEMAKER_MODEL_SERVER_WORKERS="2", PIXELSERVE_QUEUE_LENGTH="256").ready()
     wait_for(lambda: server.loaded() == 2)
@@ -119,9 +119,10 @@ def test_a_worker_killed_under_200_callers_costs_no_answer_but_503(serve: Callab
         wait_for(lambda kill=kill: server.loaded() == kill + 3)
     for thread in threads:
         thread.join()
-    sys.stdout.write(f"{dict(outcomes)}\n")
+    lost = sum(count for outcome, count in outcomes.items() if not outcome.isdigit() and outcome != "wrong")
+    note("kill", requests=600, right=outcomes["200"], refused=outcomes["503"], wrong=outcomes["wrong"], lost=lost)
     assert sum(outcomes.values()) == 600
-    assert set(outcomes) <= {"200", "503"}
+    assert set(+outcomes) <= {"200", "503"}
     assert server.ready().invoke(b"1", "image/x-raw").status_code == 200
 
 

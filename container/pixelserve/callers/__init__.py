@@ -7,7 +7,11 @@ from pixelserve.lazy import exports
 if TYPE_CHECKING:
     from pixelserve.callers.arrivals import Arrivals, ArrivalsMiddleware
     from pixelserve.callers.connection import Connection
+    from pixelserve.callers.unread import Unread
 else:
-    __getattr__ = exports(__name__, {".arrivals": "Arrivals ArrivalsMiddleware", ".connection": "Connection"})
+    __getattr__ = exports(
+        __name__,
+        {".arrivals": "Arrivals ArrivalsMiddleware", ".connection": "Connection", ".unread": "Unread"},
+    )
 
-__all__ = ["Arrivals", "ArrivalsMiddleware", "Connection"]
+__all__ = ["Arrivals", "ArrivalsMiddleware", "Connection", "Unread"]

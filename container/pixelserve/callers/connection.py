@@ -16,6 +16,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from pixelserve.callers.unread import Unread
 from pixelserve.errors import BadRequest, HeadTooLarge, PixelserveError, RequestTimeout, Unavailable
 from pixelserve.wire import HEAD_BYTES, closing_answer
 
@@ -34,12 +35,14 @@ _UPGRADE = (b"connection", b"upgrade", b"http2-settings")
 class Connection(HttpToolsProtocol):
     """One of at most `most`. A further one takes the place of one that is idle; else as many get 503, and more nothing.
 
-    A head must be there within `seconds`, and an answer be read at `rate` bytes a second, looked at so often. Offers of
-    another protocol are declined by going on with this one (RFC 9110, 7.8).
+    A head must be there within `seconds`, and an answer be read at `rate` bytes a second, looked at so often. `unread`
+    counts what waits for slow readers. Offers of another protocol are declined by going on with this one (RFC 9110,
+    7.8).
     """
 
-    def __init__(self, seconds: float, rate: int, most: int, **given: Any) -> None:
+    def __init__(self, seconds: float, rate: int, most: int, unread: Unread, **given: Any) -> None:
         super().__init__(**given)
+        self._unread = unread
         self._seconds = seconds
         self._least_read = int(seconds * rate)
         self._most = most
@@ -70,6 +73,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_work()
+        self._unread.ends(self)
         super().connection_lost(exc)
         for timer in (self._head_timer, self._reader_timer, self._lingering.timer):
             if timer is not None:
@@ -148,6 +152,9 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if self.parser.get_http_version() not in _VERSIONS:
             raise ValueError("another version")  # the parser refuses the request then
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
+            raise ValueError("no host, or several (RFC 9112, 3.2)")
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
             return  # it is read again without the offer
         self._in_head = False
@@ -190,13 +197,25 @@ class Connection(HttpToolsProtocol):
         if self._in_head and self.is_idle and self._head_timer is None:
             self._await_head()  # a head that has begun meanwhile
 
+    @property
+    def unread_bytes(self) -> int:
+        """What is held of answers that have begun."""
+        return self.transport.get_write_buffer_size()
+
+    def cut_off(self) -> None:
+        """Ends the connection; the kernel drops what it holds of an answer."""
+        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+        self.transport.abort()
+
     def pause_writing(self) -> None:
         super().pause_writing()
+        self._unread.begins(self)
         if self._reader_timer is None:
             self._watch_reader()
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        self._unread.ends(self)
         if self._reader_timer is not None:
             self._reader_timer.cancel()
             self._reader_timer = None
@@ -209,8 +228,7 @@ class Connection(HttpToolsProtocol):
         self._reader_timer = None
         unsent = self.transport.get_write_buffer_size()
         if unsent and before - unsent < self._least_read:
-            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
-            self.transport.abort()
+            self.cut_off()
         elif unsent:
             self._watch_reader()
 

@@ -23,7 +23,7 @@ import uvicorn
 import uvloop
 
 import pixelserve
-from pixelserve.callers import Arrivals, ArrivalsMiddleware, Connection
+from pixelserve.callers import Arrivals, ArrivalsMiddleware, Connection, Unread
 from pixelserve.errors import BodyTooLarge, ClientGone, RequestTimeout, Unavailable
 from pixelserve.local.asynchronous import MOST_SECONDS, AsyncInvocations, AsyncPlaces
 from pixelserve.local.containers import ask, ask_for_stream, state_of, stream_events
@@ -275,10 +275,11 @@ class LocalRuntime:
             runtime = Runtime(self.endpoints, client, asynchronous=asynchronous)
             chosen = settings()
             seconds, rate, most = chosen.silence_seconds, chosen.arrival_rate, chosen.max_body_bytes
-            arrivals = Arrivals(seconds, rate, most, most * chosen.queue_length, Unavailable)
+            room = most * chosen.queue_length
+            arrivals = Arrivals(seconds, rate, most, room, Unavailable)
             config = uvicorn.Config(
                 ArrivalsMiddleware(runtime, arrivals),
-                http=partial(Connection, seconds, rate, raise_file_limit() // 3),  # type: ignore[arg-type]
+                http=partial(Connection, seconds, rate, raise_file_limit() // 3, Unread(room)),  # type: ignore[arg-type]
                 lifespan="off",
                 ws="none",
                 log_config=None,

@@ -27,7 +27,7 @@ from pixelserve.observe import AccessLog, Attributes, Metrics, Trace, log_failur
 from pixelserve.serving.answers import WITHOUT_BODY, Answer, Buffer, json_answer
 from pixelserve.serving.context import Context
 from pixelserve.serving.engine import Engine
-from pixelserve.serving.streams import Stream
+from pixelserve.serving.streams import MOST_BUFFERED_BYTES, Stream
 from pixelserve.settings import Settings
 
 
@@ -38,8 +38,8 @@ class Caller(Protocol):
     def is_draining(self) -> bool:
         """Whether the next answer is the last one on it."""
 
-    def answer_begins(self) -> None:
-        """Called before the first byte of an answer is written."""
+    def answer_begins(self, size: int) -> None:
+        """Called before the first byte of an answer is written, of which up to `size` bytes are held here."""
 
     def abort(self) -> None:
         """Cuts the connection, so that an answer which has ended too early is not taken for a whole one."""
@@ -256,7 +256,7 @@ async def respond(caller: Caller, send: Any, answer: Answer, request_id: str, er
     headers += [(name.encode(), value.encode()) for name, value in answer.headers]
     if caller.is_draining:
         headers.append((b"connection", b"close"))
-    caller.answer_begins()
+    caller.answer_begins(answer.size if stream is None else answer.size + MOST_BUFFERED_BYTES)
     status = answer.status if error is None else error.status
     await send({"type": "http.response.start", "status": status, "headers": headers})
     pieces = [piece for part in answer.parts for piece in _slices(part)] or [b""]

@@ -186,7 +186,7 @@ class Engine(ABC):
             return
         stream = Stream(self._loop)
         self._call_back(self._leave, ticket, replace(answer, stream=stream))
-        stream.feed(answer.stream, self._watch_call)
+        stream.feed(answer.stream, self._watch_call, lambda: bool(self._waiting))
 
     def _decode_step(self, ticket: Ticket) -> None:
         started = time.perf_counter()

@@ -52,6 +52,7 @@ class Host:
         self.closed = closed
         self.returned = returned
         self.seconds = settings.silence_seconds
+        self.unread = callers.Unread(settings.max_body_bytes * settings.queue_length)
         self.rate = settings.arrival_rate
         self.draining = False
         self.state = ServerState()
@@ -138,8 +139,15 @@ class Connection(callers.Connection):
 
     def __init__(self, host: Host, slot: int) -> None:
         super().__init__(
-            host.seconds, host.rate, host.board.slots, config=host.config, server_state=host.state, app_state={}
+            host.seconds,
+            host.rate,
+            host.board.slots,
+            host.unread,
+            config=host.config,
+            server_state=host.state,
+            app_state={},
         )
+        self._answer_bytes = 0
         self.host = host
         self.slot = slot
         self.app = partial(host.app, self)
@@ -198,8 +206,14 @@ class Connection(callers.Connection):
         finally:
             self._on_caller_gone = None
 
-    def answer_begins(self) -> None:
+    @property
+    def unread_bytes(self) -> int:
+        """What is held of answers that have begun: all of one, since it is written as its reader takes it."""
+        return max(self._answer_bytes, super().unread_bytes)
+
+    def answer_begins(self, size: int) -> None:
         """Called before the first byte of an answer is written. It goes nowhere where the supervisor has answered."""
+        self._answer_bytes = size
         if self.host.board[self.slot] == TAKEN:
             self.abort()
             return
@@ -208,6 +222,7 @@ class Connection(callers.Connection):
             self.cycle.transport = self._answer = _AnswerTransport(self.transport)  # type: ignore[assignment]
 
     def on_response_complete(self) -> None:
+        self._answer_bytes = 0
         if self._answer is not None:
             self._answer.flush()
         super().on_response_complete()
