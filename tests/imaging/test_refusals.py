@@ -51,6 +51,7 @@ OTHERS = {
     "PSD": b"8BPS\0\1" + bytes(20),
     "PDF": b"%PDF-1.7",
     "a web page": b"\n<!-- page -->\n<!DOCTYPE HTML><html></html>",
+    "a web page, XHTML": b'<?xml version="1.0"?>\n<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN" "x">',
     "JSON": b'{"url": "x"}',
     "no image that is known": b"hello",
 }
