@@ -21,6 +21,7 @@ from PIL import Image as Pillow
 from pixelserve.errors import BadRequest, ImageTooLarge, InvalidImage, OutputTooLarge, UnsupportedMediaType
 from pixelserve.imaging import check_format, decode, read_header, read_request
 from pixelserve.imaging.sizes import MOST_SCANNED_PIXELS
+from pixelserve.media_types import content_type_of
 from pixelserve.schema import ImageRequest
 from pixelserve.settings import Settings
 
@@ -67,7 +68,8 @@ def test_other_files_are_called_what_they_are(name: str) -> None:
         with pytest.raises(UnsupportedMediaType, match=f"The body is called {called}, but it is {name}"):
             read_request(ImageRequest, data, content_type)
     if name != "JSON":
-        for content_type in ("", "application/octet-stream", "image/*"):  # what `invoke` and a transform send, too
+        told = content_type_of(data)  # what `invoke` and a transform send
+        for content_type in ("", "application/octet-stream", "image/*", told):
             with pytest.raises(UnsupportedMediaType, match=f"This is {name}"):
                 read_request(ImageRequest, data, content_type)
         body = json.dumps({"img": base64.b64encode(data).decode()}).encode()
