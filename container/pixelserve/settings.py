@@ -187,7 +187,7 @@ class Settings:
     max_decode_ratio: int = variable(
         "PIXELSERVE_MAX_DECODE_RATIO",
         2_000,
-        "Most decoded bytes per encoded byte, for images that decode to more than 64 MiB; more is a decompression "
+        "Most decoded bytes per encoded byte, for images that decode to more than 128 MiB; more is a decompression "
         "bomb: 413.",
     )
     fetch: bool = variable(

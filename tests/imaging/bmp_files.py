@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from png_files import packed
 
 CORE, INFO, V2, V3, V4, V5, OS2 = 12, 40, 52, 56, 108, 124, 64
-PLAIN, RUNS_8, RUNS_4, MASKS, ALPHA_MASKS = 0, 1, 2, 3, 6
+PLAIN, RUNS_8, RUNS_4, MASKS, JPEG, PNG, ALPHA_MASKS = range(7)
+RUNS_24 = 4
+"""Under OS/2's header."""
 
 
 def write_bmp(
@@ -61,6 +63,23 @@ def rows_of(values: NDArray[np.integer], bits: int, *, from_top: bool = False) -
             line = packed(row, bits, "<").astype(np.uint8).tobytes()
         out += line + bytes(-len(line) % 4)
     return bytes(out)
+
+
+def runs_of_24(pixels: NDArray[np.uint8]) -> bytes:
+    """OS/2's: a run for each pixel at even places, literal runs of three for the rest of a row."""
+    out = bytearray()
+    for number, row in enumerate(pixels[::-1, :, ::-1]):
+        column = 0
+        while column < len(row):
+            left = row[column : column + 3]
+            if (column + number) % 2 or len(left) < 3:
+                out += bytes([1]) + row[column].tobytes()
+                column += 1
+            else:
+                out += bytes([0, 3]) + left.tobytes() + b"\0"
+                column += 3
+        out += b"\0\0"
+    return bytes(out) + b"\0\1"
 
 
 def runs_of(indices: NDArray[np.integer], bits: int) -> tuple[bytes, NDArray[np.integer]]:

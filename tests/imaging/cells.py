@@ -132,9 +132,14 @@ def _bmp_cells() -> Iterator[tuple[str, Cell]]:
             yield f"bmp-masks-{name}-alpha", partial(_bmp_masks, bits, masks, bmp.INFO, bmp.ALPHA_MASKS)
     for bits, header in itertools.product((4, 8), (bmp.INFO, bmp.V4, bmp.OS2)):
         yield f"bmp-runs-{bits}-{header}", partial(_bmp_runs, bits, header)
+    yield "bmp-runs-24", _bmp_runs_of_24
+    for compression, make in (
+        (bmp.JPEG, partial(_jpeg_plain, "ycc", {})),
+        (bmp.PNG, partial(_png_plain, 2, 8, False, False)),
+    ):
+        yield f"bmp-holds-{compression}", partial(_bmp_holding, compression, make)
     for name, (bits, header, compression) in {
-        "holds a JPEG": (0, bmp.INFO, 4), "holds a PNG": (0, bmp.INFO, 5), "CMYK": (32, bmp.INFO, 11),
-        "Huffman": (1, bmp.OS2, 3), "run lengths of 24": (24, bmp.OS2, 4), "64 bits": (64, bmp.INFO, 0),
+        "CMYK": (32, bmp.INFO, 11), "Huffman": (1, bmp.OS2, 3), "64 bits": (64, bmp.INFO, 0),
     }.items():  # fmt: skip
         yield f"bmp-refused-{name}", partial(_bmp_refused, name, bits, header, compression)
 
@@ -186,6 +191,19 @@ def _bmp_runs(bits: int, header: int, rng: Random, width: int, height: int) -> F
     compression = bmp.RUNS_8 if bits == 8 else bmp.RUNS_4
     data = bmp.write_bmp(runs, width, height, bits, header=header, compression=compression, palette=palette)
     return File(data, palette[indices])
+
+
+def _bmp_runs_of_24(rng: Random, width: int, height: int) -> File:
+    pixels = rng.integers(0, 256, (height, width, 3), np.uint8)
+    return File(
+        bmp.write_bmp(bmp.runs_of_24(pixels), width, height, 24, header=bmp.OS2, compression=bmp.RUNS_24), pixels
+    )
+
+
+def _bmp_holding(compression: int, make: Cell, rng: Random, width: int, height: int) -> File:
+    """A whole file in the place of pixels."""
+    held = make(rng, width, height)
+    return held._replace(data=bmp.write_bmp(held.data, width, height, 0, compression=compression))
 
 
 def _bmp_refused(name: str, bits: int, header: int, compression: int, rng: Random, width: int, height: int) -> File:

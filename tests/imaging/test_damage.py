@@ -105,7 +105,7 @@ RUNS = {
     "a literal that is cut off": b"\5\1\0\0\0\5\1\1",
     "a skip over the edge": b"\4\1\0\2\2\1\1\1\0\1",
     "a skip below the last row": b"\0\2\0\2\5\1\0\1",
-    "half a code": b"\5\1\0\0\5\1\0",
+    "half a code": b"\5\1\0\0\5",
     "a colour beyond the palette": b"\5\1\0\0\5\2\0\1",
 }
 

@@ -17,6 +17,7 @@ from jpeg_files import Jpeg
 from PIL import Image as Pillow
 
 from pixelserve.imaging import decode
+from pixelserve.models.inputs import as_rgb
 from pixelserve.settings import Settings
 
 SETTINGS = Settings()
@@ -116,10 +117,22 @@ def webp_with(icc: bytes, pixels: Any) -> bytes:
 
 
 def test_a_grey_profile_of_a_grey_picture() -> None:
-    grey = RNG.integers(0, 256, (8, 9, 2), np.uint8)
+    grey = np.stack([np.arange(256, dtype=np.uint8).reshape(16, 16), RNG.integers(0, 256, (16, 16), np.uint8)], axis=2)
     found = decode(png_with(profile(b"GRAY", curve=gamma(1)), grey, png.GREY_ALPHA), SETTINGS)
     assert np.abs(found.pixels[..., 0] - from_linear(grey[..., 0])).max() <= 1
     assert np.array_equal(found.pixels[..., 1], grey[..., 1])
+
+
+def test_16_bits_keep_their_profile_until_a_network_wants_8() -> None:
+    """Which segmentation and similarity do."""
+    icc = profile(curve=gamma(1))
+    image = decode(png_with(icc, PIXELS.astype(np.uint16) * 257, bits=16), SETTINGS)
+    assert (image.icc, image.depth) == (icc, 16)
+    assert np.abs(as_rgb(image) - from_linear(PIXELS)).max() <= 1
+    grey = decode(
+        png_with(profile(b"GRAY", curve=gamma(1)), PIXELS[..., :1].astype(np.uint16) * 257, png.GREY, 16), SETTINGS
+    )
+    assert np.abs(as_rgb(grey) - from_linear(PIXELS[..., :1])).max() <= 1
 
 
 UNFIT = {

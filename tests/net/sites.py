@@ -65,6 +65,10 @@ class Site(http.server.BaseHTTPRequestHandler):
                 self._send(head + b"X-Filler: x\r\n" * 50_000 + b"\r\n")
             case "/no-http":
                 self._send(b"220 mail.test ESMTP\r\n")
+            case "/raw-deflate":
+                deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+                body = deflater.compress(b"x" * 500) + deflater.flush()
+                self._answer(200, body, Content_Encoding="deflate")
             case "/gzip":
                 self._answer(200, gzip.compress(b"x" * 500), Content_Encoding="gzip")
             case "/deflate":

@@ -119,6 +119,8 @@ def test_refused(url: str) -> None:
     [
         ("http://127.1/", "127.1 is an internal address; only public ones are fetched."),
         ("file:///etc/passwd", "URLs of the scheme 'file' are not fetched: use http, https or s3."),
+        ("example.com/a.png", "The URL has no scheme: write it whole, as https://…"),
+        ("", "The URL has no scheme: write it whole, as https://…"),
         ("http://exa mple.com/", "The URL is not valid: it needs a host, without spaces."),
         ("http://u:p@example.com/", "URLs with a user name or password are not fetched."),
         ("http://" + "a" * 10_000, "The URL is longer than 8,192 characters."),
@@ -322,7 +324,7 @@ def test_no_cookie_is_sent_back(site: str) -> None:
     assert b"session=1" not in fetch(f"{site}/cookie", PRIVATE)
 
 
-@pytest.mark.parametrize("path", ["/gzip", "/deflate", "/twice", "/identity"])
+@pytest.mark.parametrize("path", ["/gzip", "/deflate", "/raw-deflate", "/twice", "/identity"])
 def test_what_comes_compressed_all_the_same_is_unpacked(site: str, path: str) -> None:
     assert fetch(site + path, PRIVATE) == b"x" * 500
 

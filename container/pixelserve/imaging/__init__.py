@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pixelserve.imaging.headers import read_size
     from pixelserve.imaging.image import Image, Pixels
     from pixelserve.imaging.inputs import load_image
+    from pixelserve.imaging.profiles import to_srgb
     from pixelserve.imaging.requests import encode_answer, read_request
     from pixelserve.imaging.resample import resize
     from pixelserve.imaging.sizes import Plan, check_edge, check_format, check_input, check_ratio, plan_output
@@ -25,6 +26,7 @@ else:
             ".image": "Image Pixels",
             ".headers": "read_size",
             ".inputs": "load_image",
+            ".profiles": "to_srgb",
             ".requests": "encode_answer read_request",
             ".resample": "resize",
             ".sizes": "Plan check_edge check_format check_input check_ratio plan_output",
@@ -62,4 +64,5 @@ __all__ = [
     "resize",
     "run_tiled",
     "to_8_bit",
+    "to_srgb",
 ]

@@ -71,19 +71,26 @@ def _is_srgb(profile: bytes, space: str) -> bool:
 
 
 def _transform(profile: bytes, space: str) -> ImageCms.ImageCmsTransform:
+    """For grey not as fast as it could be, since lcms then errs by up to 10 levels in the dark of linear profiles."""
     source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     target: Any = ImageCms.createProfile("sRGB")
-    return ImageCms.buildTransform(source, target, _MODES[space], "RGB")
+    flags = ImageCms.Flags.NOOPTIMIZE if space == "GRAY" else ImageCms.Flags.NONE
+    return ImageCms.buildTransform(source, target, _MODES[space], "RGB", flags=flags)
 
 
 def _convert(pixels: Pixels, space: str, profile: bytes) -> Pixels:
     """uint8 pixels in sRGB, grey still grey, alpha kept."""
     count = {"GRAY": 1, "RGB": 3, "CMYK": 4}[space]
-    colors = np.ascontiguousarray(pixels[..., :count])
-    picture = Pillow.fromarray(colors[..., 0] if count == 1 else colors, _MODES[space])
-    converted = np.asarray(_transform(profile, space).apply(picture))
+    colors = pixels[..., :count]
     if space == "GRAY":
-        converted = converted[..., 1:2]
+        converted = _apply(np.arange(256, dtype=np.uint8)[None], space, profile)[0, :, 1:2][colors[..., 0]]
+    else:
+        converted = _apply(np.ascontiguousarray(colors), space, profile)
     if pixels.shape[2] > count:
         return np.concatenate([converted, pixels[..., count:]], axis=2)
     return converted
+
+
+def _apply(colors: Pixels, space: str, profile: bytes) -> Pixels:
+    """(H, W) grey, or (H, W, 3 or 4), to (H, W, 3)."""
+    return np.asarray(_transform(profile, space).apply(Pillow.fromarray(colors, _MODES[space])))

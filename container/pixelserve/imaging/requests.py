@@ -15,7 +15,7 @@ from pixelserve.imaging.encoders import encode
 from pixelserve.imaging.formats import check_label
 from pixelserve.imaging.image import Image
 from pixelserve.imaging.inputs import load_image
-from pixelserve.media_types import JSON, OPEN_TYPES, essence, is_json, resolve_type
+from pixelserve.media_types import JSON, OPEN_TYPES, content_type_of, essence, is_json, resolve_type
 from pixelserve.schema import ImageRequest, parse_attributes, parse_json
 from pixelserve.settings import Settings
 
@@ -41,7 +41,7 @@ def read_request(
         request = parse_json(model, body)
         return request, load_image(limits, url=request.url, img=request.img, check=_bound(check, request))
     kind = essence(content_type)
-    if not kind.startswith("image/") and kind not in OPEN_TYPES:
+    if not kind.startswith("image/") and kind not in (*OPEN_TYPES, content_type_of(body)):
         raise UnsupportedMediaType(f"Content type {content_type} is not read here. Send {JSON} or an image as image/*.")
     request = parse_attributes(model, attributes)
     if request.url is not None or request.img is not None:

@@ -10,7 +10,7 @@ from pixelserve.media_types import format_of
 from pixelserve.schema import TARGET_PIXELS, Target
 from pixelserve.settings import Settings
 
-BOMB_FLOOR_BYTES = 64 * 1024 * 1024
+BOMB_FLOOR_BYTES = 128 * 1024 * 1024
 """Below this many decoded bytes a high ratio to the encoded ones does no harm: a blank page is no bomb."""
 MOST_SCANNED_PIXELS = 750_000_000
 """Pixels times scans of a JPEG, some two seconds of a core. Encoders write about ten scans."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from pixelserve.imaging import Image, Pixels, check_edge, flatten, to_8_bit
+from pixelserve.imaging import Image, Pixels, check_edge, flatten, to_8_bit, to_srgb
 
 LONGEST_EDGE = 4096
 """Of pictures to segment or compare, as AI Solution Kit documents it."""
@@ -17,9 +17,13 @@ def check_size(width: int, height: int) -> None:
 
 
 def as_rgb(image: Image) -> Pixels:
-    """(H, W, 3) uint8; grey spread, transparency laid on white. Raises ImageTooLarge for edges above LONGEST_EDGE."""
+    """(H, W, 3) uint8 in sRGB; grey spread, transparency laid on white.
+
+    Raises ImageTooLarge for edges above LONGEST_EDGE.
+    """
     check_size(image.width, image.height)
-    pixels = flatten(to_8_bit(image.pixels))
+    pixels, _ = to_srgb(to_8_bit(image.pixels), "RGB" if image.channels >= 3 else "GRAY", image.icc)
+    pixels = flatten(pixels)
     return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
 
 

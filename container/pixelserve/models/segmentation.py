@@ -142,11 +142,11 @@ def refined(alpha: Alpha, rgb: Pixels) -> Alpha:
 
 
 def cut_out(image: Image, alpha: Pixels) -> Image:
-    """The picture as RGBA with `alpha` (H, W, 1) uint8, what shone through at the edges taken out of the colours.
+    """The picture in sRGB, as RGBA with `alpha` (H, W, 1) uint8; what shone through at edges is taken out of colours.
 
     Colours in front and behind are estimated by blurs weighted by alpha, coarse then fine (Forte 2021).
     """
-    rgb = as_rgb(Image(image.pixels[..., :-1]) if image.has_alpha else image)
+    rgb = as_rgb(Image(image.pixels[..., :-1], image.icc) if image.has_alpha else image)
     out = np.empty((*rgb.shape[:2], 4), np.uint8)
     out[..., 3:] = alpha
     margin = sum(EDGE_BLURS)
@@ -158,7 +158,7 @@ def cut_out(image: Image, alpha: Pixels) -> Image:
         for size in EDGE_BLURS:
             front, behind = _estimated(band, front, behind, weight, size)
         out[top : top + BAND_ROWS, :, :3] = front[top - start : top - start + BAND_ROWS] + 0.5
-    return Image(out, image.icc if image.channels >= 3 else None)
+    return Image(out)
 
 
 def _estimated(

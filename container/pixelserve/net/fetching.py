@@ -22,8 +22,8 @@ LONGEST_URL = 8_192
 _BLOCK = 1 << 16
 _NO_CODINGS = ("", "identity", "aws-chunked")
 _DEFLATED = ("gzip", "x-gzip", "deflate")
-_ANY_HEADER = zlib.MAX_WBITS | 32
-"""zlib's own, or gzip's."""
+_ANY_HEADER, _NO_HEADER = zlib.MAX_WBITS | 32, -zlib.MAX_WBITS
+"""zlib's own header, or gzip's; and none, which some servers call deflate (RFC 9110, 8.4.1.2)."""
 _HEADERS = {
     "Accept": "image/*, */*;q=0.1",
     "Accept-Encoding": "identity",
@@ -96,6 +96,8 @@ def parse_url(text: str) -> httpx.URL:
         url = httpx.URL(text)
     except UnicodeError as error:  # half a surrogate pair
         raise httpx.InvalidURL("The URL holds what is no character.") from error
+    if not url.scheme:
+        raise FetchRefused("The URL has no scheme: write it whole, as https://…")
     if url.scheme not in ("http", "https"):
         raise FetchRefused(f"URLs of the scheme {url.scheme[:20]!r} are not fetched: use http, https or s3.")
     if url.userinfo:
@@ -128,7 +130,7 @@ def _without_codings(body: bytes, response: httpx.Response, settings: Settings) 
         if kind not in _DEFLATED:
             raise FetchFailed(f"{response.url.host} answered in the encoding {kind[:20]!r}, which is not read.")
         try:
-            inflater = zlib.decompressobj(_ANY_HEADER)
+            inflater = zlib.decompressobj(_ANY_HEADER if kind != "deflate" or _has_header(body) else _NO_HEADER)
             body = inflater.decompress(body, settings.fetch_max_bytes + 1)
         except zlib.error as error:
             raise FetchFailed(f"{response.url.host} called its answer {kind}, and it is not.") from error
@@ -137,6 +139,11 @@ def _without_codings(body: bytes, response: httpx.Response, settings: Settings) 
         if not inflater.eof:
             raise FetchFailed("The file at the URL is cut off.")
     return body
+
+
+def _has_header(deflated: bytes) -> bool:
+    """Of zlib (RFC 1950, 2.2)."""
+    return len(deflated) > 1 and deflated[0] & 15 == zlib.DEFLATED and int.from_bytes(deflated[:2]) % 31 == 0
 
 
 def _too_large(settings: Settings) -> FetchTooLarge:

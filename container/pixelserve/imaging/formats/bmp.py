@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pixelserve.imaging.formats import jpeg, png
 from pixelserve.imaging.formats.bits import unpack
 from pixelserve.imaging.formats.header import Header, Source, damaged, unsupported
 from pixelserve.imaging.image import Pixels
@@ -20,17 +21,25 @@ _FILE_HEADER, _CORE, _INFO = 14, 12, 40
 _WITH_MASKS, _WITH_ALPHA_MASK = 52, 56
 _MICROSOFT = (_INFO, _WITH_MASKS, _WITH_ALPHA_MASK, 108, 124)
 """Sizes of Microsoft's headers. Others are OS/2's, some of whose compressions have the same numbers."""
-_PLAIN, _RUNS_8, _RUNS_4, _MASKS, _ALPHA_MASKS = 0, 1, 2, 3, 6
-_NAMES = {4: "BMP that holds a JPEG", 5: "BMP that holds a PNG", 11: "CMYK BMP", 12: "CMYK BMP", 13: "CMYK BMP"}
-_OS2_NAMES = {3: "BMP with Huffman coding", 4: "BMP with run lengths of 24 bits"}
+_PLAIN, _RUNS_8, _RUNS_4, _MASKS, _JPEG, _PNG, _ALPHA_MASKS = range(7)
+_HUFFMAN, _RUNS_24 = 103, 104
+_OF_OS2 = {3: _HUFFMAN, 4: _RUNS_24}
+_NAMES = {_HUFFMAN: "BMP with Huffman coding", **dict.fromkeys((11, 12, 13), "CMYK BMP")}
 _END_OF_ROW, _END, _SKIP = 0, 1, 2
 _NIBBLES = [bytes([value >> 4, value & 15]) for value in range(256)]
 _MOST_RUN_BYTES = 10_000_000
 """Some two seconds of a core."""
 _BITS = (1, 2, 4, 8, 16, 24, 32)
+_FITTING = {
+    _PLAIN: _BITS, _RUNS_8: (8,), _RUNS_4: (4,), _RUNS_24: (24,), _MASKS: (16, 32), _ALPHA_MASKS: (16, 32),
+    _JPEG: (0, *_BITS), _PNG: (0, *_BITS),
+}  # fmt: skip
+"""Bits of a pixel for each compression."""
 _DEFAULT_MASKS = {16: (0x7C00, 0x03E0, 0x001F, 0), 32: (0xFF0000, 0xFF00, 0xFF, 0)}
 _EMBEDDED = b"DEBM"
 """PROFILE_EMBEDDED of bV5CSType, as it lies in the file."""
+_HELD = {_JPEG: jpeg.read, _PNG: png.read}
+"""Formats of whole files in the place of pixels."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +73,14 @@ def read(data: bytes) -> Source:
     if len(data) < _FILE_HEADER + _CORE:
         raise damaged("BMP")
     file = _read_headers(data)
+    if file.compression in _HELD:
+        return _HELD[file.compression](bytes(file.pixels))
     channels = file.channels
     header = Header(
         "bmp", file.width, file.height, channels, file.bits, space="GRAY" if channels == 1 else "RGB",
         profile=_read_profile(data),
     )  # fmt: skip
-    if file.compression in (_RUNS_8, _RUNS_4):
+    if file.compression in (_RUNS_8, _RUNS_4, _RUNS_24):
         if len(file.pixels) > _MOST_RUN_BYTES:
             raise unsupported(f"BMP with more than {_MOST_RUN_BYTES:,} bytes of run lengths")
         return Source(header, lambda: _decode_runs(file))
@@ -88,7 +99,9 @@ def _read_headers(data: bytes) -> _File:
         _, width, height, _, bits, compression, _, _, _, used, _ = struct.unpack("<IiiHHIIiiII", head)
     else:
         raise damaged("BMP")
-    _check_kind(size, bits, compression)
+    if size not in _MICROSOFT:
+        compression = _OF_OS2.get(compression, compression)
+    _check_kind(bits, compression)
     if width <= 0 or not height or _FILE_HEADER + size > len(data):
         raise damaged("BMP")
     behind = _FILE_HEADER + size
@@ -101,14 +114,12 @@ def _read_headers(data: bytes) -> _File:
     return _File(width, abs(height), height < 0, bits, compression, colors, masks, memoryview(data)[offset:])
 
 
-def _check_kind(size: int, bits: int, compression: int) -> None:
-    names = _NAMES if size in _MICROSOFT else _NAMES | _OS2_NAMES
-    if compression in names:
-        raise unsupported(names[compression])
+def _check_kind(bits: int, compression: int) -> None:
+    if compression in _NAMES:
+        raise unsupported(_NAMES[compression])
     if bits == 64:
         raise unsupported("BMP of 64 bits a pixel")
-    fitting = {_PLAIN: _BITS, _RUNS_8: (8,), _RUNS_4: (4,), _MASKS: (16, 32), _ALPHA_MASKS: (16, 32)}
-    if bits not in fitting.get(compression, ()):
+    if compression not in _FITTING or bits not in _FITTING[compression]:
         raise damaged("BMP")
 
 
@@ -167,33 +178,41 @@ def _masked(values: Pixels, mask: int) -> Pixels:
 
 def _decode_runs(file: _File) -> Pixels:
     """What no run covers gets the first colour."""
-    data, width, height, is_nibbles = file.pixels, file.width, file.height, file.bits == 4
-    indices = bytearray(width * height)
+    data, width, height = file.pixels, file.width, file.height
+    size, together = max(1, file.bits // 8), max(1, 8 // file.bits)
+    stored = bytearray(width * height * size)
     at = x = y = 0
-    while at < len(data):
-        count, value = data[at : at + 2]
+    while at + 1 < len(data):
+        count, code = data[at], data[at + 1]
         at += 2
         if count:
-            run = _NIBBLES[value] * (count + 1 >> 1) if is_nibbles else bytes([value]) * count
-        elif value == _END_OF_ROW:
+            at += size - 1
+            run = _spread(data[at - size : at], file.bits) * -(-count // together)
+        elif code == _END_OF_ROW:
             x, y = 0, y + 1
             continue
-        elif value == _END:
+        elif code == _END:
             break
-        elif value == _SKIP:
+        elif code == _SKIP:
             x, y, at = x + data[at], y + data[at + 1], at + 2
             continue
         else:
-            count, size = value, value + 1 >> 1 if is_nibbles else value
-            literal = data[at : at + size]
-            run = b"".join([_NIBBLES[byte] for byte in literal]) if is_nibbles else bytes(literal)
-            at += size + size % 2
-        if x + count > width or y >= height or len(run) < count:
+            count, length = code, (code * file.bits + 7) // 8
+            run = _spread(data[at : at + length], file.bits)
+            at += length + length % 2
+        if x + count > width or y >= height or len(run) < count * size:
             raise ValueError("run lengths that do not fit")
-        indices[y * width + x : y * width + x + count] = run[:count]
+        place = (y * width + x) * size
+        stored[place : place + count * size] = run[: count * size]
         x += count
     else:
         if (y, x) < (height - 1, width):
             raise ValueError("run lengths that end early")
-    rows = np.frombuffer(indices, np.uint8).reshape(height, width)
-    return _look_up(file, rows if file.from_top else rows[::-1])
+    rows = np.frombuffer(stored, np.uint8).reshape(height, width, size)
+    rows = rows if file.from_top else rows[::-1]
+    return rows[..., ::-1] if size == 3 else _look_up(file, rows[..., 0])
+
+
+def _spread(stored: memoryview, bits: int) -> bytes:
+    """Whole bytes as they are, halves as bytes."""
+    return b"".join([_NIBBLES[byte] for byte in stored]) if bits == 4 else bytes(stored)

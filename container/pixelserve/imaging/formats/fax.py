@@ -99,7 +99,8 @@ class _Reader:
         stored = np.frombuffer(bytes(part) + bytes(4), np.uint8).astype(np.uint32)
         three = stored[:-2] << 16 | stored[1:-1] << 8 | stored[2:]
         shifts = np.arange(24 - _WINDOW, 16 - _WINDOW, -1, dtype=np.uint32)
-        self._windows = memoryview((three[:, None] >> shifts & ((1 << _WINDOW) - 1)).astype(np.uint16).ravel())
+        windows = (three[:, None] >> shifts & ((1 << _WINDOW) - 1)).astype(np.uint16)
+        self._windows = memoryview(windows.tobytes()).cast("H")
         """The 13 bits from each on; zeros follow the last."""
         self._end = 8 * len(part)
         self._at = 0

@@ -43,7 +43,8 @@ _NAMES = {
     "application/x-npy": "NPY",
 }
 _WEB_PAGE = re.compile(
-    rb"(\xef\xbb\xbf)?\s*(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
+    rb"(\xef\xbb\xbf)?\s*(<\?xml.*?\?>\s*)?(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)\b",
+    re.IGNORECASE | re.DOTALL,
 )
 _LFS_POINTER = b"version https://git-lfs"
 _BASE64 = (b"data:", b"/9j/", b"iVBOR", b"UklGR", b"SUkqA", b"TU0AK")
