@@ -19,7 +19,12 @@ def check_size(width: int, height: int) -> None:
 def as_rgb(image: Image) -> Pixels:
     """(H, W, 3) uint8; grey spread, transparency laid on white. Raises ImageTooLarge for edges above LONGEST_EDGE."""
     check_size(image.width, image.height)
-    pixels = flatten(to_8_bit(image.pixels))
+    return spread(image.pixels)
+
+
+def spread(pixels: Pixels) -> Pixels:
+    """(H, W, C) uint8 or uint16 to (H, W, 3) uint8; grey spread, transparency laid on white."""
+    pixels = flatten(to_8_bit(pixels))
     return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
 
 
