@@ -47,12 +47,21 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def selfie_segmentation(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """For what all processes of a run fetch once."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if os.environ.get("PYTEST_XDIST_WORKER") else own) / "fetched"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def selfie_segmentation(shared_folder: Path) -> Path:
     """A model folder with the published weights, fetched through pip from the package index."""
     from pixelserve.models import find_weights
     from pixelserve_deploy.download import fetch_weights
 
-    return fetch_weights(find_weights("selfie-segmentation"), tmp_path_factory.mktemp("published"))
+    return fetch_weights(find_weights("selfie-segmentation"), shared_folder)
 
 
 @pytest.fixture

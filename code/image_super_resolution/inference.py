@@ -8,7 +8,6 @@ X-Amzn-SageMaker-Custom-Attributes (`scale=4;format=jpeg`). Out, by Accept: JSON
 from pixelserve import (
     JSON,
     MEDIA_TYPES,
-    BadRequest,
     Body,
     Context,
     DeadlineExceeded,
@@ -44,8 +43,6 @@ def input_fn(body: bytes, content_type: str, context: Context) -> tuple[SuperRes
 
     def check(request: SuperResolutionRequest, width: int, height: int) -> None:
         """What cannot be answered is not decoded, nor computed."""
-        if request.face:
-            raise BadRequest("face is true, but no face weights are supported yet. Leave it out.", param="face")
         media_type = answer_type(context.accept, content_type, MEDIA_TYPES[request.format])
         plan = plan_output(width, height, request.scale, request.target, settings())
         check_format(plan.width, plan.height, request.format if media_type == JSON else media_type)
@@ -59,16 +56,18 @@ def predict_fn(
     """The network. One call at a time; `context.progress` ends it early when nobody waits any more."""
     request, image = data
     plan = model.plan(image, request.scale, request.target)
-    seconds = model.seconds(image, plan)
+    faces = model.find_faces(image) if request.face else []
+    seconds = model.seconds(image, plan, faces)
     if seconds > settings().timeout:
+        what = f"{image.width} x {image.height} pixels" + (f" with {len(faces)} faces" if faces else "")
         raise TooSlow(
-            f"{image.width} x {image.height} pixels take about {seconds:.0f} s here, longer than the "
+            f"{what} take about {seconds:.0f} s here, longer than the "
             f"{settings().timeout:g} s allowed. Send a smaller image, or use an asynchronous endpoint."
         )
     if seconds > context.seconds_left():
         raise DeadlineExceeded("Too much work waits before this image. Try again under less load.", retry_after=1)
-    context.answer_attributes = model.describe(plan)
-    return request, model.upscale(image, request.scale, request.target, context.progress)
+    context.answer_attributes = model.describe(plan) + (f";faces={len(faces)}" if request.face else "")
+    return request, model.upscale(image, request.scale, request.target, context.progress, faces)
 
 
 def output_fn(prediction: tuple[SuperResolutionRequest, Image], accept: str, context: Context) -> tuple[Body, str]:

@@ -52,7 +52,6 @@ def test_a_choice_is_for_its_feature_its_endpoint_or_all(fetched: Path, tmp_path
     ("u2netp", NotFound, "not here: pixelserve weights fetch u2netp"),
     ("image-similarity=nothing", NotFound, "no published weights of that name"),
     ("image-similarity=/nowhere", NotFound, "no folder /nowhere"),
-    ("image-super-resolution=yunet-2023mar", UsageError, "serves no endpoint by itself"),
 ])  # fmt: skip
 def test_what_cannot_be_chosen_is_told(chosen: str, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):

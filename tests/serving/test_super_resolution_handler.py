@@ -170,7 +170,7 @@ def test_json_may_come_without_its_type(server: Server) -> None:
         ("{", "application/json", {}, 400, "bad_request", "not valid JSON"),
         ("{}", "application/json", {}, 400, "bad_request", "url"),
         (as_json(scale=3), "application/json", {}, 400, "bad_request", "scale is 3"),
-        (as_json(face=True), "application/json", {}, 400, "bad_request", "face weights"),
+        (as_json(face=True), "application/json", {}, 400, "bad_request", "pixelserve weights fetch gfpgan-v1.4"),
         (as_json(url="https://example.com/a.png"), "application/json", {}, 400, "bad_request", "url"),
         ('{"img": "!!!"}', "application/json", {}, 400, "bad_request", "Base64"),
         ('{"img": "aGVsbG8="}', "application/json", {}, 415, "unsupported_media_type", "JPEG, PNG"),

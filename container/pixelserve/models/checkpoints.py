@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from pixelserve.errors import CheckpointError
 from pixelserve.models.folders import check_download
@@ -22,6 +22,10 @@ ENVELOPES = (
 DEEPEST_ENVELOPE = 4
 
 StateDict = dict[str, Tensor]
+
+
+class Unfit(Exception):
+    """What is wrong with a file of weights, as the end of a sentence on it."""
 
 
 def read_state_dict(path: Path) -> StateDict:
@@ -78,3 +82,16 @@ def without_prefix(state: StateDict, first: Collection[str]) -> StateDict:
         return state
     prefix = min(prefixes, key=lambda prefix: ("ema" not in prefix, len(prefix)))
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+
+
+def check_tensors(network: nn.Module, state: StateDict) -> None:
+    """Raises Unfit naming the first tensor that is missing, of another shape, or one too many."""
+    wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    for name, shape in wanted.items():
+        if name not in state:
+            raise Unfit(f"lacks {name}")
+        if (given := tuple(state[name].shape)) != shape:
+            raise Unfit(f"has {name} in the shape {given}, where {shape} is wanted")
+    for name in state:
+        if name not in wanted:
+            raise Unfit(f"has {name}, for which {type(network).__name__} has no place")

@@ -28,12 +28,14 @@ WITH_BIN = (".xml", ".param")
 MOST_NAMED = 5
 
 
-def find_networks(model_dir: str, suffixes: Collection[str]) -> list[Path]:
+def find_networks(model_dir: str, suffixes: Collection[str], others: Collection[Path] = ()) -> list[Path]:
     """The files with one of `suffixes`, in any case, at the top of a folder; none of an empty one, and where none is.
+
+    `others` are files that something else uses.
 
     Raises CheckpointError when there are files but no such one, or other weights beside.
     """
-    folder, files = Path(model_dir), sorted(_files(model_dir))
+    folder, files = Path(model_dir), sorted(path for path in _files(model_dir) if path not in others)
     found = [path for path in files if path.parent == folder and path.suffix.lower() in suffixes]
     companions = {path.with_suffix(".bin") for path in found if path.suffix.lower() in WITH_BIN}
     left = [path for path in files if path not in found and path not in companions]

@@ -23,7 +23,12 @@ def as_rgb(image: Image) -> Pixels:
     """
     check_size(image.width, image.height)
     pixels, _ = to_srgb(to_8_bit(image.pixels), "RGB" if image.channels >= 3 else "GRAY", image.icc)
-    pixels = flatten(pixels)
+    return spread(pixels)
+
+
+def spread(pixels: Pixels) -> Pixels:
+    """(H, W, C) uint8 or uint16 to (H, W, 3) uint8; grey spread, transparency laid on white."""
+    pixels = flatten(to_8_bit(pixels))
     return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pixelserve.errors import CheckpointError
+from pixelserve.models.checkpoints import Unfit
 from pixelserve.models.folders import check_download
 
 MAGIC = "7767517"
@@ -28,10 +29,6 @@ PROBE_EDGE = 4
 BLOCK = [f"rdb{block}.conv{number}" for block in (1, 2, 3) for number in (1, 2, 3, 4, 5)]
 FIRST, LAST = ["conv_first"], ["conv_body", "conv_up1", "conv_up2", "conv_hr", "conv_last"]
 """RRDBNet's convolutions in their order, BLOCK between FIRST and LAST as often as there are blocks."""
-
-
-class _Unfit(Exception):
-    """What is wrong with a pair of files, as the end of a sentence on it."""
 
 
 @dataclass
@@ -60,8 +57,8 @@ class _Layer:
     def array(self, field: int) -> list[float]:
         return self.fields.get(-23300 - field, [0])[1:]
 
-    def unfit(self, reason: str) -> _Unfit:
-        return _Unfit(f"has {self.name} ({self.kind}) {reason}")
+    def unfit(self, reason: str) -> Unfit:
+        return Unfit(f"has {self.name} ({self.kind}) {reason}")
 
 
 @dataclass(frozen=True)
@@ -82,7 +79,7 @@ class Graph:
         try:
             graph = cls(path.name, _read_layers(path))
             _read_weights(graph.layers, weights)
-        except _Unfit as error:
+        except Unfit as error:
             raise CheckpointError(f"{path.name} {error}.") from None
         return graph
 
@@ -107,7 +104,7 @@ class Graph:
             wanted = network(probe)
             try:
                 given = self._run(probe)
-            except _Unfit as error:
+            except Unfit as error:
                 raise CheckpointError(f"{self.file} {error}.") from None
             except (RuntimeError, KeyError, IndexError) as error:
                 raise CheckpointError(f"{self.file} joins its layers in a way that does not run: {error}.") from None
@@ -131,7 +128,7 @@ def _read_layers(path: Path) -> list[_Layer]:
             raise ValueError
         return [_Layer.from_line(line) for line in lines if line.strip()]
     except ValueError:
-        raise _Unfit(f"is no .param file of ncnn, which begin with {MAGIC} and have a layer in each line") from None
+        raise Unfit(f"is no .param file of ncnn, which begin with {MAGIC} and have a layer in each line") from None
 
 
 def _read_weights(layers: list[_Layer], path: Path) -> None:
@@ -141,7 +138,7 @@ def _read_weights(layers: list[_Layer], path: Path) -> None:
         nonlocal at
         size = count * np.dtype(dtype).itemsize
         if not 0 < size <= len(data) - at:
-            raise _Unfit(f"wants {size:,} bytes for {layer.name}, but {path.name} ends after {len(data):,}")
+            raise Unfit(f"wants {size:,} bytes for {layer.name}, but {path.name} ends after {len(data):,}")
         values = np.frombuffer(data, dtype, count, at)
         at += -(-size // 4) * 4
         return torch.from_numpy(values.astype(np.float32))
@@ -158,12 +155,12 @@ def _read_weights(layers: list[_Layer], path: Path) -> None:
             mark = int.from_bytes(data[at : at + 4], "little")
             at += 4
             if mark not in (FP16, FP32):
-                raise _Unfit(f"has the weights of {layer.name} in another form than fp16 and fp32 (mark {mark:#010x})")
+                raise Unfit(f"has the weights of {layer.name} in another form than fp16 and fp32 (mark {mark:#010x})")
             weight = take(layer, count, np.float16 if mark == FP16 else np.float32)
             layer.weight = weight.reshape(outputs, -1, 3, 3)
             layer.bias = take(layer, outputs, np.float32) if layer.number(5) else torch.zeros(outputs)
     if at != len(data):
-        raise _Unfit(f"wants {at:,} bytes, but {path.name} has {len(data):,}")
+        raise Unfit(f"wants {at:,} bytes, but {path.name} has {len(data):,}")
 
 
 def _convolution(layer: _Layer, inputs: list[Tensor]) -> Tensor:

@@ -11,7 +11,7 @@ from torch import nn
 
 from pixelserve.errors import CheckpointError
 from pixelserve.models.checkpoints import SUFFIXES as CHECKPOINTS
-from pixelserve.models.checkpoints import StateDict, read_state_dict, without_prefix
+from pixelserve.models.checkpoints import StateDict, Unfit, check_tensors, read_state_dict, without_prefix
 from pixelserve.models.ncnn import Graph
 from pixelserve.models.rrdbnet import RRDBNet
 from pixelserve.models.srvgg import SRVGGNetCompact
@@ -41,10 +41,6 @@ class NetworkInfo:
     """About the most memory in use at once for each input pixel, in float32."""
 
 
-class _Unfit(Exception):
-    """What is wrong with tensors, as the end of a sentence on their file."""
-
-
 def load_network(path: Path) -> tuple[nn.Module, NetworkInfo]:
     """The network of a file, float32 on the CPU, for inference. Raises CheckpointError for files that do not fit."""
     graph = Graph.from_files(path) if path.suffix.lower() == ".param" else None
@@ -52,8 +48,8 @@ def load_network(path: Path) -> tuple[nn.Module, NetworkInfo]:
     try:
         state = _renamed(state)
         network, info = _build_rrdbnet(state) if "conv_first.weight" in state else _build_srvgg(state)
-        _check(network, state)
-    except _Unfit as error:
+        check_tensors(network, state)
+    except Unfit as error:
         raise CheckpointError(f"{path.name} {error}. {FITS}") from None
     network.load_state_dict(state)
     network.eval().requires_grad_(False)
@@ -67,7 +63,7 @@ def _renamed(state: StateDict) -> StateDict:
     if "model.0.weight" in state:
         upsampled = len([name for name in state if re.fullmatch(r"model\.\d+\.weight", name)]) - 3
         if upsampled != 2:
-            raise _Unfit(f"is an ESRGAN with {upsampled} upsampling layers; those with 2 (4 times) are served")
+            raise Unfit(f"is an ESRGAN with {upsampled} upsampling layers; those with 2 (4 times) are served")
         return {_renamed_oldest(name): tensor for name, tensor in state.items()}
     if any(name.startswith("RRDB_trunk.") for name in state):
         return {_renamed_older(name): tensor for name, tensor in state.items()}
@@ -94,10 +90,10 @@ def _renamed_older(name: str) -> str:
 def _shape(state: StateDict, name: str) -> tuple[int, ...]:
     """Of a convolution's weight: (outputs, inputs, 3, 3)."""
     if name not in state:
-        raise _Unfit(f"lacks {name}")
+        raise Unfit(f"lacks {name}")
     shape = tuple(state[name].shape)
     if len(shape) != 4:
-        raise _Unfit(f"has {name} in the shape {shape}, which is no convolution's")
+        raise Unfit(f"has {name} in the shape {shape}, which is no convolution's")
     return shape
 
 
@@ -107,7 +103,7 @@ def _build_rrdbnet(state: StateDict) -> tuple[nn.Module, NetworkInfo]:
     num_grow_ch = _shape(state, "body.0.rdb1.conv1.weight")[0]
     unshuffle = {3: 1, 12: 2, 48: 4}.get(inputs)
     if unshuffle is None or outputs != 3:
-        raise _Unfit(f"is an RRDBNet of {inputs} channels in and {outputs} out, not of RGB")
+        raise Unfit(f"is an RRDBNet of {inputs} channels in and {outputs} out, not of RGB")
     scale = 4 // unshuffle
     num_block = len({name.split(".")[1] for name in state if name.startswith("body.")})
     network = RRDBNet(3, 3, scale, num_feat, num_block, num_grow_ch)
@@ -118,26 +114,13 @@ def _build_rrdbnet(state: StateDict) -> tuple[nn.Module, NetworkInfo]:
 def _build_srvgg(state: StateDict) -> tuple[nn.Module, NetworkInfo]:
     numbers = [int(found[1]) for name in state if (found := re.fullmatch(r"body\.(\d+)\.weight", name))]
     if not {0, 1} <= set(numbers):
-        raise _Unfit(f"holds no network known here (it begins with {', '.join(list(state)[:4])})")
+        raise Unfit(f"holds no network known here (it begins with {', '.join(list(state)[:4])})")
     last = max(numbers) + max(numbers) % 2
     num_feat, inputs, *_ = _shape(state, "body.0.weight")
     outputs = _shape(state, f"body.{last}.weight")[0]
     scale = math.isqrt(outputs // 3)
     if inputs != 3 or outputs != 3 * scale**2:
-        raise _Unfit(f"is an SRVGGNetCompact of {inputs} channels in and {outputs} before its shuffle, not of RGB")
+        raise Unfit(f"is an SRVGGNetCompact of {inputs} channels in and {outputs} before its shuffle, not of RGB")
     num_conv = last // 2 - 1
     network = SRVGGNetCompact(3, 3, num_feat, num_conv, scale)
     return network, NetworkInfo("SRVGGNetCompact", scale, num_conv + 2, 1, 4 * (3 * num_feat + 3 * outputs))
-
-
-def _check(network: nn.Module, state: StateDict) -> None:
-    """Raises _Unfit naming the first tensor that is missing, of another shape, or one too many."""
-    wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    for name, shape in wanted.items():
-        if name not in state:
-            raise _Unfit(f"lacks {name}")
-        if (given := tuple(state[name].shape)) != shape:
-            raise _Unfit(f"has {name} in the shape {given}, where {shape} is wanted")
-    for name in state:
-        if name not in wanted:
-            raise _Unfit(f"has {name}, for which {type(network).__name__} has no place")

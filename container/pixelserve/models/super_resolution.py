@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 from torch import nn
 
+from pixelserve.errors import BadRequest
 from pixelserve.imaging import Image, Pixels, Plan, Progress, Tiles, plan_output, read_pixels, resize, run_tiled
 from pixelserve.models.devices import free_memory, is_out_of_memory, pick_device
+from pixelserve.models.faces import WEIGHTS, Face, FaceRestorer, find_files
 from pixelserve.models.folders import find_networks
 from pixelserve.models.networks import SUFFIXES
 from pixelserve.models.passes import Loaded, Pass, make_passes
@@ -34,27 +37,31 @@ WARM_UP_SECONDS = 0.5
 class Upscaler:
     """Enlarges pictures by 2 and 4. `upscale` is called from one thread; nothing changes after `warm_up`."""
 
-    def __init__(self, passes: dict[int, Pass], settings: Settings) -> None:
+    def __init__(self, passes: dict[int, Pass], settings: Settings, restorer: FaceRestorer | None = None) -> None:
         self._settings = settings
         self._passes = passes
+        self._restorer = restorer
         self._seconds_per_pixel: dict[int, float] = {}
 
     @classmethod
     def load(cls, model_dir: str, settings: Settings) -> Upscaler:
         """The networks of the files in `model_dir`, the embedded ones when it has no files.
 
-        A factor without a network of its own is served by another's. Raises CheckpointError for what does not fit.
+        A factor without a network of its own is served by another's. Files for faces may lie beside. Raises
+        CheckpointError for what does not fit.
         """
-        device = pick_device()
-        paths = find_networks(model_dir, SUFFIXES)
+        device, for_faces = pick_device(), find_files(model_dir)
+        paths = find_networks(model_dir, SUFFIXES, for_faces)
         loaded = [Loaded.from_file(path, device, settings) for path in paths or EMBEDDED_FILES]
         passes = make_passes(loaded)
         for one in loaded:
             announce(one.described(one.file if paths else EMBEDDED))
-        return cls(passes, settings)
+        return cls(passes, settings, FaceRestorer.load(for_faces, settings))
 
     def warm_up(self) -> None:
-        """Runs each factor, which notes its speed."""
+        """Runs each factor, and the restorer of faces; their speed is noted."""
+        if self._restorer is not None:
+            self._restorer.warm_up()
         for factor, one in self._passes.items():
             for edge in WARM_UP_EDGES:
                 tile = np.zeros((edge, edge, 3), np.uint8)
@@ -83,8 +90,21 @@ class Upscaler:
         """How `image` will be enlarged by `scale` (2 or 4) or to `target`; raises OutputTooLarge."""
         return plan_output(image.width, image.height, scale, target, self._settings)
 
-    def seconds(self, image: Image, plan: Plan) -> float:
+    def find_faces(self, image: Image) -> list[Face]:
+        """The faces that `upscale` can restore, the largest first. Raises BadRequest without weights for that."""
+        if self._restorer is None:
+            raise BadRequest(
+                f"face is true, but no weights for faces are served. `pixelserve weights fetch {WEIGHTS}` has them; "
+                f"serve them with `--weights {WEIGHTS}`, or put both files beside those of your network.",
+                param="face",
+            )
+        return self._restorer.find(image)
+
+    def seconds(self, image: Image, plan: Plan, faces: Sequence[Face] = ()) -> float:
         """The time `upscale` will take, tiles' overlaps included, from the speed seen in `warm_up`."""
+        return self._seconds_to_enlarge(image, plan) + (len(faces) * self._restorer.seconds if self._restorer else 0.0)
+
+    def _seconds_to_enlarge(self, image: Image, plan: Plan) -> float:
         if plan.factor not in self._seconds_per_pixel:
             return 0.0
         pictures = 2 if image.has_alpha and not _is_opaque(image) else 1
@@ -92,23 +112,38 @@ class Upscaler:
         return self._seconds_per_pixel[plan.factor] * pixels * pictures
 
     def upscale(
-        self, image: Image, scale: int = 2, target: Target | None = None, progress: Progress | None = None
+        self,
+        image: Image,
+        scale: int = 2,
+        target: Target | None = None,
+        progress: Progress | None = None,
+        faces: Sequence[Face] = (),
     ) -> Image:
-        """The picture enlarged as `plan` says; channels, depth and profile are kept.
+        """The picture enlarged as `plan` says, `faces` of it restored; channels, depth and profile are kept.
 
         `progress` is called with input pixels done and their total, and may raise to stop. Raises OutputTooLarge before
         any computing.
         """
         plan = self.plan(image, scale, target)
-        if plan.factor == 1:
+        if plan.factor == 1 and not faces:
             return image
         if _is_opaque(image):
-            colors = self.upscale(Image(image.pixels[..., :-1], image.icc), scale, target, progress).pixels
+            colors = self.upscale(Image(image.pixels[..., :-1], image.icc), scale, target, progress, faces).pixels
             opaque = np.full_like(colors[..., :1], np.iinfo(colors.dtype).max)
             return Image(np.concatenate([colors, opaque], axis=2), image.icc)
+        filled = fill_transparent(image.pixels)
+        pixels = self._enlarged(filled, plan, progress)
+        if faces and self._restorer is not None:
+            area = image.width * image.height
+            self._restorer.lay_over(pixels, filled, faces, lambda: progress and progress(area, area))
+        return Image(pixels, image.icc)
+
+    def _enlarged(self, pixels: Pixels, plan: Plan, progress: Progress | None) -> Pixels:
+        """A new picture of the plan's size."""
+        if plan.factor == 1:
+            return pixels.copy()
         one = self._passes[plan.factor]
-        pixels = run_tiled(one, fill_transparent(image.pixels), self._tiles(one), progress, is_out_of_memory)
-        return Image(resize(pixels, plan.width, plan.height), image.icc)
+        return resize(run_tiled(one, pixels, self._tiles(one), progress, is_out_of_memory), plan.width, plan.height)
 
     def _tiles(self, one: Pass) -> Tiles:
         feathered = one.info.reach > FARTHEST_REACH

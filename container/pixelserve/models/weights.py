@@ -46,8 +46,6 @@ class Weights:
     about: str
     licence: str
     files: tuple[PublishedFile, ...]
-    alone: bool = True
-    """Whether it makes a model folder by itself."""
     recommended: bool = False
     """Whether its feature should run with it: it was measured to be better than what is embedded."""
 

@@ -97,7 +97,7 @@ def _fetch(entry: Weights, folder: Path, arguments: argparse.Namespace) -> None:
     endpoint = entry.feature.replace("_", "-")
     if entry.recommended and arguments.to is None:
         print(f"{endpoint} is served with it from now on: pixelserve up {endpoint}")
-    elif entry.alone:
+    else:
         print(f"To serve it: pixelserve up {endpoint} --weights {entry.name if arguments.to is None else place}")
 
 

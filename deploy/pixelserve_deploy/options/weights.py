@@ -48,8 +48,6 @@ def choose_weights(source: Source, chosen: str | None) -> Source:
             )
         return source.with_weights(Path(chosen))
     entry, folder = find_weights(chosen), download.find_weights_folder()
-    if not entry.alone:
-        raise UsageError(f"{chosen} serves no endpoint by itself")
     if not download.is_fetched(entry, folder):
         raise NotFound(f"The weights {chosen} are not here: pixelserve weights fetch {chosen}")
     return _with_published(source, entry, folder)

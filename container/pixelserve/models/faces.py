@@ -1,0 +1,238 @@
+"""Faces of a picture, restored and laid back over the enlarged picture.
+
+Faces are found by YuNet (Wu et al. 2023; OpenCV's FaceDetectorYN), brought to the pose of FFHQ by their five landmarks
+(Karras et al. 2019; the places are those of GFPGAN's helper, facexlib, MIT) and restored by GFPGAN. Its own paste-back
+rounds down, is half a pixel off, loses 16 bits and shows its boxes: ours does not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pixelserve.errors import CheckpointError
+from pixelserve.imaging import Image, Pixels
+from pixelserve.models.checkpoints import Unfit, check_tensors, read_state_dict, without_prefix
+from pixelserve.models.devices import pick_device
+from pixelserve.models.folders import check_download
+from pixelserve.models.gfpgan import SIZE, GFPGANv1Clean
+from pixelserve.models.inputs import resized, spread
+from pixelserve.models.runtimes import TYPES
+from pixelserve.observe import ServedNetwork, announce
+from pixelserve.settings import Settings
+
+Floats = NDArray[Any]
+Restore = Callable[[Floats], Floats]
+"""A face (SIZE, SIZE, 3) float32, RGB in [-1, 1], to another of the same form."""
+
+WEIGHTS = "gfpgan-v1.4"
+"""The manifest's name of the two files."""
+RESTORER, DETECTOR = "gfpgan", "face_detection_yunet"
+"""How the names of their files begin, in lower case."""
+TEMPLATE = np.array(
+    [
+        (192.98138, 239.94708),
+        (318.90277, 240.1936),
+        (256.63416, 314.01935),
+        (201.26117, 371.41043),
+        (313.08905, 371.15118),
+    ]
+)
+"""Where the eyes, the nose and the corners of the mouth (x, y) are in a face of SIZE, from the left."""
+DETECTOR_EDGE = 960
+"""Longest edge of the picture that faces are looked for in; YuNet knows faces of 10 to 300 pixels."""
+LEAST_SCORE = 0.8
+LEAST_EYES = 5.0
+"""Pixels between the eyes; smaller faces are left as they are, as GFPGAN does."""
+MOST_FACES = 32
+"""The largest are restored."""
+FADE = 64
+"""Pixels from the edge of a restored face over which it fades in."""
+
+
+@dataclass(frozen=True)
+class Face:
+    """`matrix` (2, 3) takes pixels (x, y) of the picture to those of a face of SIZE."""
+
+    matrix: Floats
+
+    @property
+    def scale(self) -> float:
+        """By which the face is enlarged to SIZE."""
+        return float(np.hypot(self.matrix[0, 0], self.matrix[1, 0]))
+
+
+def find_files(model_dir: str) -> list[Path]:
+    """The files at the top of a model folder that are for faces."""
+    folder = Path(model_dir)
+    paths = sorted(folder.iterdir()) if model_dir and folder.is_dir() else []
+    return [path for path in paths if path.name.lower().startswith((RESTORER, DETECTOR))]
+
+
+class FaceRestorer:
+    """Restores the faces of pictures. Called from one thread; `seconds` for a face is known after `warm_up`."""
+
+    def __init__(self, find: Callable[[Pixels], list[Face]], restore: Restore) -> None:
+        self._find, self._restore = find, restore
+        self.seconds = 0.0
+
+    @classmethod
+    def load(cls, paths: list[Path], settings: Settings) -> FaceRestorer | None:
+        """What `find_files` found; None for nothing. Raises CheckpointError for one without the other, and damage."""
+        if not paths:
+            return None
+        restorers, detectors = (
+            [path for path in paths if path.name.lower().startswith(beginning)] for beginning in (RESTORER, DETECTOR)
+        )
+        if len(restorers) != 1 or len(detectors) != 1:
+            raise CheckpointError(
+                f"Faces need one file of GFPGAN and one of YuNet; there are {', '.join(path.name for path in paths)}. "
+                f"Both come with: pixelserve weights fetch {WEIGHTS}"
+            )
+        return cls(load_detector(detectors[0]), load_network(restorers[0], settings.dtype))
+
+    def warm_up(self) -> None:
+        """Restores a grey face, and notes how long that takes."""
+        started = time.perf_counter()
+        self._restore(np.zeros((SIZE, SIZE, 3), np.float32))
+        self.seconds = time.perf_counter() - started
+
+    def find(self, image: Image) -> list[Face]:
+        """The faces to restore, the largest first."""
+        faces = sorted(self._find(spread(image.pixels)), key=lambda face: face.scale)
+        return faces[:MOST_FACES]
+
+    def lay_over(self, enlarged: Pixels, pixels: Pixels, faces: Sequence[Face], check: Callable[[], None]) -> None:
+        """Restores faces of `pixels`, and blends them into the picture enlarged from these; alpha stays.
+
+        `check` is called before each face, and may raise to stop.
+        """
+        for face in faces:
+            check()
+            paste(enlarged, self._restore(cut(pixels, face)), face, pixels.shape[1], pixels.shape[0])
+
+
+def load_detector(path: Path) -> Callable[[Pixels], list[Face]]:
+    """A function from (H, W, 3) uint8 RGB to its faces. Raises CheckpointError."""
+    check_download(path)
+    try:
+        detector = cv2.FaceDetectorYN.create(str(path), "", (320, 320), LEAST_SCORE)
+    except cv2.error as error:
+        raise CheckpointError(f"{path.name} cannot be read as YuNet: {error.err}.") from error
+    announce(ServedNetwork(path.name, "YuNet", "", "OpenCV", "float32"))
+
+    def find(rgb: Pixels) -> list[Face]:
+        ratio = min(1.0, DETECTOR_EDGE / max(rgb.shape[:2]))
+        small = resized(rgb, ratio)
+        detector.setInputSize((small.shape[1], small.shape[0]))
+        found: Floats | None = detector.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))[1]
+        if found is None:
+            return []
+        landmarks = (found[:, 4:14].reshape(-1, 5, 2).astype(np.float64) + 0.5) / ratio - 0.5
+        eyes = np.linalg.norm(landmarks[:, 0] - landmarks[:, 1], axis=1)
+        return [Face(align(points)) for points in landmarks[eyes >= LEAST_EYES]]
+
+    return find
+
+
+def load_network(path: Path, dtype: str) -> Restore:
+    """GFPGAN of a file, in float32 unless a type is forced (`dtype`). Raises CheckpointError."""
+    device, wanted = pick_device(), TYPES[dtype] if dtype != "auto" else torch.float32
+    state = without_prefix(read_state_dict(path), ["stylegan_decoder.constant_input.weight"])
+    with torch.device("meta"):
+        network = GFPGANv1Clean()
+    try:
+        check_tensors(network, state)
+    except Unfit as error:
+        raise CheckpointError(f"{path.name} {error}. GFPGAN 1.3 and 1.4 fit, as its authors publish them.") from None
+    network.load_state_dict(state, assign=True)
+    network.eval().requires_grad_(False).to(device, wanted)
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    announce(ServedNetwork(path.name, "GFPGANv1Clean", "", "torch", str(wanted).removeprefix("torch.")))
+
+    def restore(face: Floats) -> Floats:
+        planes = torch.from_numpy(face).permute(2, 0, 1)[None].to(device, wanted)
+        with torch.inference_mode():
+            restored = network(planes.contiguous(memory_format=torch.channels_last))[0]
+            return np.ascontiguousarray(restored.float().permute(1, 2, 0).cpu().numpy())
+
+    return restore
+
+
+def align(landmarks: Floats) -> Floats:
+    """The turn, scale and shift (2, 3) that brings five points (5, 2) nearest to TEMPLATE, by least squares."""
+    given, wanted = (points[:, 0] + 1j * points[:, 1] for points in (landmarks, TEMPLATE))
+    centred = given - given.mean()
+    factor = (centred.conj() @ (wanted - wanted.mean())) / (centred.conj() @ centred)
+    shift = wanted.mean() - factor * given.mean()
+    return np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]])
+
+
+def cut(pixels: Pixels, face: Face) -> Floats:
+    """The face out of a picture (H, W, C) of 8 or 16 bits: (SIZE, SIZE, 3) float32 in [-1, 1]."""
+    most = float(np.iinfo(pixels.dtype).max)
+    colors = pixels[..., :3] if pixels.shape[2] >= 3 else np.repeat(pixels[..., :1], 3, axis=2)
+    matrix, ratio = face.matrix, min(1.0, face.scale)
+    colors = resized(np.ascontiguousarray(colors), ratio)  # antialiased
+    matrix = matrix @ _scaling(colors.shape[1] / pixels.shape[1], colors.shape[0] / pixels.shape[0])
+    aligned = cv2.warpAffine(
+        colors, matrix, (SIZE, SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+    )  # mirrored beyond the picture, as in FFHQ, of which GFPGAN has learnt
+    return np.asarray(aligned / np.float32(most / 2) - 1, np.float32)
+
+
+def paste(enlarged: Pixels, restored: Floats, face: Face, width: int, height: int) -> None:
+    """Blends a face (SIZE, SIZE, 3) in [-1, 1] into what a picture of (height, width) was enlarged to, in place."""
+    matrix = face.matrix @ _scaling(enlarged.shape[1] / width, enlarged.shape[0] / height)
+    left, top, right, bottom = _bounds(matrix, enlarged.shape[1], enlarged.shape[0])
+    if left >= right or top >= bottom:
+        return
+    matrix = matrix @ np.array([(1.0, 0.0, left), (0.0, 1.0, top), (0.0, 0.0, 1.0)])
+    layer = _warped(np.clip(restored, -1, 1), matrix, right - left, bottom - top)
+    weight = np.clip(_warped(_fade(), matrix, right - left, bottom - top), 0, 1)[..., None]
+    channels = 3 if enlarged.shape[2] >= 3 else 1
+    colors = layer if channels == 3 else layer.mean(axis=2, keepdims=True)
+    most = np.iinfo(enlarged.dtype).max
+    target = enlarged[top:bottom, left:right, :channels]
+    blended = target + weight * ((np.clip(colors, -1, 1) + 1) * np.float32(most / 2) - target)
+    target[...] = np.clip(np.rint(blended), 0, most)
+
+
+def _scaling(x: float, y: float) -> Floats:
+    """(3, 3): from pixels of a picture that was scaled by x and y to those before; pixels are squares, not points."""
+    return np.array([(1 / x, 0.0, 0.5 / x - 0.5), (0.0, 1 / y, 0.5 / y - 0.5), (0.0, 0.0, 1.0)])
+
+
+def _bounds(matrix: Floats, width: int, height: int) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of the face in a picture of that size, whose pixels `matrix` takes to the face's."""
+    corners = np.array([[(0, 0), (SIZE, 0), (0, SIZE), (SIZE, SIZE)]], np.float64)
+    places = cv2.transform(corners, cv2.invertAffineTransform(matrix))[0]
+    left, top = np.clip(np.floor(places.min(axis=0)), 0, (width, height)).astype(int)
+    right, bottom = np.clip(np.ceil(places.max(axis=0)) + 1, 0, (width, height)).astype(int)
+    return left, top, right, bottom
+
+
+def _warped(face: Floats, matrix: Floats, width: int, height: int) -> Floats:
+    """What is at each pixel of (height, width), which `matrix` takes to those of the face; 0 outside, antialiased."""
+    shrinking = max(1.0, float(np.hypot(matrix[0, 0], matrix[1, 0])))
+    small = resized(face, 1 / shrinking)
+    matrix = np.linalg.inv(_scaling(len(small) / SIZE, len(small) / SIZE)) @ np.vstack([matrix, (0.0, 0.0, 1.0)])
+    return cv2.warpAffine(small, matrix[:2], (width, height), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP)
+
+
+def _fade() -> Floats:
+    """(SIZE, SIZE) float32: 1 in the middle, falling smoothly to 0 at the edges."""
+    place = np.minimum(np.arange(SIZE), np.arange(SIZE)[::-1]) / np.float32(FADE)
+    ramp = np.clip(place, 0, 1)
+    ramp = ramp * ramp * (3 - 2 * ramp)
+    return np.asarray(ramp[:, None] * ramp, np.float32)
