@@ -6,6 +6,7 @@ from pixelserve.lazy import exports
 
 if TYPE_CHECKING:
     from pixelserve_deploy.calls.folders import Item, list_items, select_undone, send_items
+    from pixelserve_deploy.calls.load import Loaded, load_endpoint
     from pixelserve_deploy.calls.lookup import Described, describe_endpoint
     from pixelserve_deploy.calls.record import RECORD, write_record, writer_of
     from pixelserve_deploy.calls.request import ACCEPTS, ENDINGS, accept_of, build_body, choose_accept, choose_type
@@ -25,6 +26,7 @@ else:
         __name__,
         {
             ".folders": "Item list_items select_undone send_items",
+            ".load": "Loaded load_endpoint",
             ".lookup": "Described describe_endpoint",
             ".record": "RECORD write_record writer_of",
             ".request": "ACCEPTS ENDINGS accept_of build_body choose_accept choose_type",
@@ -42,6 +44,7 @@ __all__ = [
     "Described",
     "Item",
     "Load",
+    "Loaded",
     "ModelAnswer",
     "Send",
     "Way",
@@ -55,6 +58,7 @@ __all__ = [
     "describe_load",
     "describe_price",
     "list_items",
+    "load_endpoint",
     "load_of",
     "select_undone",
     "send_async",
