@@ -27,6 +27,12 @@ def gpus(devices: Path = Path("/dev")) -> int:
     return len(list(devices.glob("nvidia[0-9]*")))
 
 
+def name_cpu() -> str:
+    """The processor's model as the kernel calls it, "" where it does not say."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
 def free_memory(folder: Path = Path("/sys/fs/cgroup")) -> int:
     """Bytes that may still be taken: what the machine has and, in a container, what its limit leaves."""
     readings = [_meminfo("MemAvailable"), _cgroup_rest(folder)]

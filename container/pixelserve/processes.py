@@ -163,7 +163,11 @@ class ServerFailed(PixelserveError):
 
     def __init__(self, name: str, reason: str, last_words: Iterable[str] = (), state: State | None = None) -> None:
         super().__init__("\n".join([f"{name}: {reason}", *last_words]), state=state)
-        self.reason = reason
+        self.name, self.reason = name, reason
+
+    def without_last_words(self) -> ServerFailed:
+        """The same for a screen that has shown them already."""
+        return ServerFailed(self.name, self.reason, state=self.state)
 
 
 class ServerProcess:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -28,6 +29,10 @@ UNIX, DESCRIPTOR = "unix:", "fd:"
 """Prefixes of a host that is the path of a socket, or the number of one that this process inherited."""
 
 
+_NOT_OURS = (errno.EADDRNOTAVAIL, socket.EAI_NONAME, socket.EAI_AGAIN, socket.EAI_NODATA)
+"""Errors of a host that is no address of this machine."""
+
+
 def bind(host: str, port: int, remedy: str) -> socket.socket:
     """A listening socket of an address, of `unix:PATH`, or `fd:NUMBER`: one that the parent process has bound.
 
@@ -48,8 +53,11 @@ def bind(host: str, port: int, remedy: str) -> socket.socket:
     except socket.gaierror as error:
         raise Unavailable(f"Cannot listen on {host}:{port}: {error.strerror}. Choose another host.") from None
     except (OSError, OverflowError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise Unavailable(f"Cannot listen on {host}:{port}: {reason}. {remedy}") from None
+        reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+        if isinstance(error, OSError) and error.errno in _NOT_OURS:
+            remedy = f"Choose a host of this machine, such as {LOOPBACK[0]}."
+        said = reason.partition(" (while")[0].rstrip(".")
+        raise Unavailable(f"Cannot listen on {host}:{port}: {said}. {remedy}") from None
 
 
 def url_of(listener: socket.socket) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -27,7 +28,8 @@ COMMANDS = {
     "transform": "send the files of a folder or S3 prefix to an endpoint, as batch transform does",
     "batch": "send up to a million images through batch transform, here or on AWS",
     "new": "write a handler to start from",
-    "check": "run a handler against the contract and say what to change",
+    "check": "run a handler, or an image, against the contract and say what to change",
+    "measure": "load an endpoint, here or on AWS, and write what `cost from-benchmark` reads",
     "build": "build the container image",
     "push": "push an image to Amazon ECR",
     "package": "write a model's files as SageMaker takes them, here or to S3",
@@ -42,10 +44,25 @@ COMMANDS = {
     "sweep": "find endpoints that nobody calls, and remove those that are ours",
     "cost": "say what an endpoint costs before it is deployed",
 }
-WITH_STOP = ("up", "invoke", "transform", "batch", "check", "package", "deploy", "logs", "destroy", "sweep", "stack")
+AS_JSON = ("up", "invoke", "transform", "check", "weights", "measure")
+"""Those whose failures are JSON on standard output too where --json asks for it (docs/scripts.md)."""
+WITH_STOP = (
+    "up",
+    "invoke",
+    "transform",
+    "batch",
+    "check",
+    "measure",
+    "package",
+    "deploy",
+    "logs",
+    "destroy",
+    "sweep",
+    "stack",
+)
 ONLY_SERVERS = ("up", "transform")
 """Those that do nothing without a server of their own."""
-EXIT_FAILED, EXIT_SIGNAL = 1, 128
+EXIT_FAILED, EXIT_USAGE, EXIT_SIGNAL = 1, 2, 128
 """To the second the number of the signal is added, as shells do."""
 
 
@@ -59,6 +76,7 @@ EXTRAS = {
     "prometheus_client": "server",
     "uvicorn": "server",
     "uvloop": "server",
+    "watchfiles": "local",
 }
 """Which extra brings a package that a command may find missing."""
 
@@ -70,6 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _without_command(words)
     name = words[0]
     stop = Stop()
+    tell = _tell_as_json if name in AS_JSON and "--json" in words else console.print_error
     try:
         with stop.listening():
             return _run(name, words[1:], stop)
@@ -77,24 +96,49 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.print_stopped()
         return EXIT_SIGNAL + int(stop.signal or 0)
     except PixelserveError as error:
-        console.print_error(f"pixelserve {name}", error.message)
+        tell(f"pixelserve {name}", error.message, error.code)
         return EXIT_FAILED
+    except UsageError as error:
+        tell(error.prog or f"pixelserve {name}", str(error), "usage")
+        sys.exit(EXIT_USAGE)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in EXTRAS:
             raise
-        console.print_error(f"pixelserve {name} needs {package}", f"in a clone, pip install '.[{EXTRAS[package]}]'")
+        remedy = f"it needs {package}: in a clone, pip install '.[{EXTRAS[package]}]'"
+        tell(f"pixelserve {name}", remedy, "package_missing")
         return EXIT_FAILED
     except BrokenPipeError:  # of `pixelserve … | head`; what is still buffered has no reader
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
+    except OSError as error:
+        tell(f"pixelserve {name}", _explain_system_error(error), "system")
+        return EXIT_FAILED
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong, without the page of usage above it."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}. `{self.prog} --help` explains it.", self.prog)
+
+
+def _tell_as_json(_command: str, message: str, code: str) -> None:
+    """Why a command failed, as the other end of a script reads it."""
+    print(json.dumps({"error": {"code": code, "message": message}}))
+
+
+def _explain_system_error(error: OSError) -> str:
+    """What the system refused, and of which file."""
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}. Is the path right, yours to use, and its disk not full?"
 
 
 def _run(name: str, words: list[str], stop: Stop) -> int:
     if name in ONLY_SERVERS:
         check_platform()  # their packages may be missing elsewhere
     command = importlib.import_module(f"pixelserve_deploy.commands.{name}")
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=f"pixelserve {name}",
         description=command.__doc__,
         epilog=f"examples:\n{command.EXAMPLES}",
@@ -102,12 +146,9 @@ def _run(name: str, words: list[str], stop: Stop) -> int:
     )
     command.add_arguments(parser)
     arguments = parser.parse_args(words, argparse.Namespace(words=(name, *words)))
-    try:
-        if name in WITH_STOP:
-            return int(command.run(arguments, stop))
-        return int(stop.run_aside(lambda: command.run(arguments)))
-    except UsageError as error:
-        parser.error(str(error))
+    if name in WITH_STOP:
+        return int(command.run(arguments, stop))
+    return int(stop.run_aside(lambda: command.run(arguments)))
 
 
 def _without_command(words: list[str]) -> NoReturn:

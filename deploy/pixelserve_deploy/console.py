@@ -91,7 +91,7 @@ def print_labelled(label: str, text: str, style: str, stream: TextIO) -> None:
     console.print(Text.assemble((label, style), " ", text), soft_wrap=True)
 
 
-def print_error(command: str, message: str) -> None:
+def print_error(command: str, message: str, _code: str = "") -> None:
     """Why a command failed, on standard error."""
     print_labelled(f"{command}:", message, "bold red", sys.stderr)
 

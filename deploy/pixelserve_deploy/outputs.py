@@ -28,6 +28,18 @@ def check_output(path: Path, needed: int = LEAST_FREE) -> None:
         raise BadRequest(f"Cannot write {path}: its disk has {free:,} bytes free, of {needed:,} needed. Make room.")
 
 
+def check_folder(path: Path, needed: int = LEAST_FREE) -> None:
+    """Raises BadRequest where files cannot be written below `path`, which need not be there yet."""
+    standing = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
+    if not standing.is_dir():
+        raise BadRequest(f"Cannot write to {path}: {standing} is a file. Choose another folder.")
+    if not os.access(standing, os.W_OK):
+        raise BadRequest(f"Cannot write to {path}: {standing} is not yours to write. Choose another folder.")
+    free = shutil.disk_usage(standing).free
+    if free < needed:
+        raise BadRequest(f"Cannot write to {path}: its disk has {free:,} bytes free, of {needed:,} needed. Make room.")
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Writes a file, which has either its old content or all of the new. Raises BadRequest where that fails."""
     part = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}.part")

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 from pixelserve.features import Feature
 from pixelserve.local import Source
+from pixelserve.media_types import JSON
 from pixelserve.schema import SimilarityRequest
 
 PICTURES = ("photo.jpg", "other.jpg")
 REQUEST = "request.json"
 _CURL = "curl -sS --fail-with-body"
+_FILES = {"text/csv": "rows.csv", "application/x-npy": "array.npy", "application/jsonlines": "rows.jsonl"}
+"""What a handler is sent whose code speaks of a type, and of neither JSON nor pictures."""
 _SPEAKS_OF_PICTURES = re.compile(r"image|\bPIL\b|\bcv2\b", re.IGNORECASE)
 
 
@@ -29,13 +32,17 @@ class Sample:
 
     @classmethod
     def of(cls, source: Source, feature: Feature | None) -> Sample:
-        """For the source of a feature, or of another handler, which gets what its code speaks of: a picture or JSON."""
+        """For the source of a feature, or of another handler, which gets what its code speaks of, else JSON."""
         if feature is not None and feature.request is SimilarityRequest:
             return cls(source.name, PICTURES, "application/json", "")
         if feature is not None:
             return cls(source.name, PICTURES[:1], "image/jpeg", f"{feature.short}.png")
-        if _SPEAKS_OF_PICTURES.search((source.folder / source.program).read_text(errors="replace")):
+        code = (source.folder / source.program).read_text(errors="replace")
+        if _SPEAKS_OF_PICTURES.search(code):
             return cls(source.name, PICTURES[:1], "image/jpeg", "answer")
+        kind = next((kind for kind in _FILES if kind in code and JSON not in code), None)
+        if kind is not None:
+            return cls(source.name, (_FILES[kind],), kind, "")
         return cls(source.name, (REQUEST,), "application/json", "")
 
     def curl(self, url: str) -> str:

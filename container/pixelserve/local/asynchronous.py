@@ -17,6 +17,7 @@ import uuid
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -62,7 +63,9 @@ class AsyncPlaces:
             raise BadRequest(f"{self.output} is not ASCII. Choose another place for asynchronous outputs.")
 
     def find(self, url: str) -> tuple[Place, str]:
-        """The place that holds `url`, and its name there. Raises ValidationError when none does."""
+        """The place that holds `url`, or a file's path, and its name there. Raises ValidationError when none does."""
+        if "://" not in url:
+            url = Path(url).absolute().as_uri()
         for place in (*self.inputs, self.output):
             name = place.name_of(url)
             if name:

@@ -34,7 +34,7 @@ from pixelserve.local.headers import PREFIX, VARIANT, passed_on
 from pixelserve.local.sources import Source
 from pixelserve.machine import raise_file_limit
 from pixelserve.observe import LogLine
-from pixelserve.processes import Stop
+from pixelserve.processes import Stop, stop_all
 from pixelserve.settings import settings
 from pixelserve.wire import ATTRIBUTES, Headers, bind, is_from_web_page, read_body, url_of
 
@@ -235,8 +235,13 @@ class LocalRuntime:
     """The runtime on a listening socket, served from a thread between `start` and `close`."""
 
     def __init__(
-        self, endpoints: Iterable[Endpoint], listener: socket.socket, places: AsyncPlaces | None = None
+        self,
+        endpoints: list[Endpoint],
+        listener: socket.socket,
+        places: AsyncPlaces | None = None,
+        make: Callable[[Source], Endpoint] = Endpoint,
     ) -> None:
+        self._started, self._make = endpoints, make
         self.endpoints = {endpoint.name: endpoint for endpoint in endpoints}
         self.url = url_of(listener)
         self._listener = listener
@@ -254,6 +259,24 @@ class LocalRuntime:
             "AWS_SECRET_ACCESS_KEY": "local",
             "AWS_DEFAULT_REGION": "us-east-1",
         }
+
+    def restart(
+        self, source: Source, progress: Callable[[Endpoint, str], None] | None = None, stop: Stop | None = None
+    ) -> None:
+        """Starts the source anew, and puts it in the place of the endpoint of its name once it is ready.
+
+        Until then the old server answers. Raises ServerFailed when the new one does not become ready: the old one
+        stays; and Stopped.
+        """
+        new = leaving = self._make(source)
+        self._started.append(new)
+        try:
+            wait_until_ready([new], progress, stop=stop)
+            leaving, self.endpoints[source.name] = self.endpoints[source.name], new
+        finally:
+            self._started.remove(leaving)
+            stop_all([leaving.server])
+            leaving.close()
 
     def start(self) -> None:
         """Returns when requests are answered. Raises Unavailable when the thread ends instead."""
@@ -321,7 +344,7 @@ def running(
     """
     environment = {TIMEOUT: os.environ.get(TIMEOUT) or str(MOST_SECONDS)} if places else {}
     with bind(host, port, PORT_TAKEN) as listener, started(sources, log, environment) as endpoints:
-        runtime = LocalRuntime(endpoints, listener, places)
+        runtime = LocalRuntime(endpoints, listener, places, lambda source: Endpoint(source, log, environment))
         runtime.start()
         try:
             wait_until_ready(endpoints, progress, stop=stop)

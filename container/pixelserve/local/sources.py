@@ -172,5 +172,7 @@ def _explain_absence(text: str, path: Path) -> str:
         return f"{text} is not on this machine. Copy it here, and give the path."
     others = _python_files(path / "code")
     if others:
-        return f"There is no inference.py in {path / 'code'}. Set SAGEMAKER_PROGRAM to one of {', '.join(others)}."
+        program = os.environ.get("SAGEMAKER_PROGRAM")
+        named = f"no {program}, which SAGEMAKER_PROGRAM names," if program else "no inference.py"
+        return f"There is {named} in {path / 'code'}. Set SAGEMAKER_PROGRAM to one of {', '.join(others)}."
     return f"There is no inference.py in {path}. `pixelserve new NAME` writes a handler to start from."

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+
+from pixelserve.errors import Unavailable
 
 
 def cache_folder() -> Path:
@@ -22,11 +25,23 @@ def folder() -> Path:
     return Path(chosen) if chosen else cache_folder()
 
 
+def check_folder() -> None:
+    """Makes the folder. Raises Unavailable where that cannot be done or it is not to be written."""
+    path = folder()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise Unavailable(
+            f"Cannot write to {path}: {error.strerror}. Set PIXELSERVE_STATE_DIR to a folder of your own."
+        ) from None
+
+
 @contextlib.contextmanager
 def announce(url: str) -> Iterator[None]:
     """While entered, other processes find this one at `url`."""
     note = folder() / f"up-{os.getpid()}.json"
-    note.parent.mkdir(parents=True, exist_ok=True)
     note.write_text(json.dumps({"url": url, "pid": os.getpid()}))
     try:
         yield
@@ -35,7 +50,13 @@ def announce(url: str) -> Iterator[None]:
 
 
 def find(endpoint: str) -> str | None:
-    """The address of a running `up` that has this endpoint. Notes of processes that are gone are removed."""
+    """The address of a running `up` that has this endpoint."""
+    return list_served().get(endpoint)
+
+
+def list_served() -> dict[str, str]:
+    """The addresses of running `up`s by endpoint, the oldest first. Notes of processes that are gone are removed."""
+    found: dict[str, str] = {}
     for note in sorted(folder().glob("up-*.json")):
         try:
             said = json.loads(note.read_text())
@@ -45,6 +66,6 @@ def find(endpoint: str) -> str | None:
             is_ours = False
         if not is_ours:
             note.unlink(missing_ok=True)
-        elif endpoint in overview["endpoints"]:
-            return str(said["url"])
-    return None
+        else:
+            found = {name: str(said["url"]) for name in overview["endpoints"]} | found
+    return found

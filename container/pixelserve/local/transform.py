@@ -56,6 +56,7 @@ class Job:
     """What to transform. An empty `content_type` is told from each object.
 
     With `split_lines` each line is a record, else each object; with `assemble_lines` each output ends with a newline.
+    An output is the object's name with `ending`, the service's by default.
     The last three hold for a server that does not say what it wants: SINGLE_RECORD or MULTI_RECORD, requests at once,
     and the MB (10^6 bytes) of the largest. The defaults of the two numbers are the service's.
     """
@@ -67,6 +68,7 @@ class Job:
     split_lines: bool = False
     assemble_lines: bool = False
     overwrite: bool = False
+    ending: str = ".out"
     strategy: str = "SINGLE_RECORD"
     concurrency: int = 1
     payload_megabytes: int = 6
@@ -99,6 +101,8 @@ class JobReport:
     done: int = 0
     skipped: int = 0
     failures: dict[str, str] = field(default_factory=dict)
+    told: bool = field(default=False, compare=False)
+    """Whether each failure was shown when it happened."""
 
 
 def job_environment(strategy: str | None, concurrency: int | None, payload_megabytes: int | None) -> dict[str, str]:
@@ -113,7 +117,7 @@ def job_environment(strategy: str | None, concurrency: int | None, payload_megab
 
 
 def run_job(endpoint: Endpoint, job: Job, progress: Callable[[Outcome], None], stop: Stop | None = None) -> JobReport:
-    """Stores `<name>.out` for every object that does not fail, and tells `progress` of each.
+    """Stores an output for every object that does not fail, and tells `progress` of each.
 
     Raises ServerFailed when the server ends, Stopped when `stop` is set, and what the places raise for being listed.
     """
@@ -157,7 +161,7 @@ class _Run:
         self._client = client
         self._stop = stop
         self._progress = progress
-        self._report = JobReport()
+        self._report = JobReport(told=True)
         self._total = 0
         self._open: set[_Output] = set()
         self._stopped = threading.Event()
@@ -179,7 +183,7 @@ class _Run:
     def all(self) -> JobReport:
         names = self._stop.run_aside(self._job.source.names)
         there = set() if self._job.overwrite else set(self._stop.run_aside(self._job.target.names))
-        missing = [name for name in names if f"{name}.out" not in there]
+        missing = [name for name in names if f"{name}{self._job.ending}" not in there]
         self._report.skipped = len(names) - len(missing)
         self._total = len(missing)
         pending: deque[_Pending] = deque()
@@ -278,7 +282,9 @@ class _Run:
             output.content.seek(0)
             if not output.error:
                 try:
-                    write = partial(self._job.target.write, f"{output.name}.out", output.content, output.content_type)
+                    write = partial(
+                        self._job.target.write, f"{output.name}{self._job.ending}", output.content, output.content_type
+                    )
                     self._stop.run_aside(write)
                 except PixelserveError as error:
                     output.error = error.message

@@ -24,6 +24,12 @@ _WRITERS: dict[str, tuple[str, Callable[[Any], bytes]]] = {
     NPZ: (NPZ, arrays.write_npz),
 }
 """By what is accepted: the media type that answers it, and what writes it."""
+_WRITABLE = {
+    NPY: f"Return an array or a list of numbers, accept {JSON}",
+    NPZ: f"Return a dict of arrays, accept {JSON}",
+    CSV: f"Return rows of numbers or strings, accept {JSON}",
+}
+"""What a handler is told to do by the type that its prediction does not fit."""
 
 
 def input_fn(body: bytes, content_type: str, context: Context) -> Any:
@@ -96,6 +102,7 @@ def output_fn(prediction: Any, accept: str, context: Context) -> tuple[bytes, st
             except (TypeError, ValueError, RecursionError, ImportError) as error:
                 raise HandlerError(
                     f"predict_fn returned {type(prediction).__name__}, not to be written as {media_type}: {error}. "
-                    "Return numbers, strings, lists, dicts or arrays, or write an output_fn(prediction, accept)."
+                    f"{_WRITABLE.get(media_type, 'Return numbers, strings, lists, dicts or arrays')}, "
+                    "or write an output_fn(prediction, accept)."
                 ) from error
     raise NotAcceptable(f"Accept {accept} cannot be answered. Accept {JSON}, {NPY} or {CSV}.")

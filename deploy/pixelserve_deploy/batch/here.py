@@ -48,10 +48,10 @@ def show_outcome(outcome: Outcome, show: console.ShowItem) -> None:
 
 
 def show_end(report: JobReport, done: str) -> int:
-    """How a run ended, on standard error, with what failed; the exit code."""
+    """How a run ended, on standard error, with what failed and has not been shown; the exit code."""
     kept = f", {report.skipped} there already" if report.skipped else ""
     print(f"{report.done} {done}{kept}, {len(report.failures)} failed.", file=sys.stderr)
-    for name, error in report.failures.items():
+    for name, error in () if report.told else report.failures.items():
         print(show_name(f"{name}: {error}"), file=sys.stderr)
     return 1 if report.failures else 0
 

@@ -83,7 +83,7 @@ def send_files(arguments: argparse.Namespace, options: Mapping[str, Any], choose
     summary = write_record(writer_of(target), report, {"endpoint": arguments.endpoint, "output": str(target)})
     code = show_end(report, "done")
     if arguments.json:
-        print(json.dumps(summary))
+        print(json.dumps({**summary, "failures": report.failures}))
     return code
 
 

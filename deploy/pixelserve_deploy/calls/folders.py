@@ -67,7 +67,7 @@ def send_items(
     `ask` takes a file's bytes and name. Raises Stopped, and what ends all requests (`senders.Send`); what is in work
     then is still stored.
     """
-    report = JobReport()
+    report = JobReport(told=True)
 
     def work(item: Item) -> int:
         stop.check()

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from pixelserve.errors import PixelserveError, Unavailable
+from pixelserve.errors import NotFound, PixelserveError, Unavailable
 from pixelserve.local import Source, check_name, state
 from pixelserve.processes import Stop
 from pixelserve.wire import ATTRIBUTES, read_error
@@ -48,6 +48,8 @@ request, and another error where no request would do better."""
 class InvocationFailed(PixelserveError):
     """The endpoint answered an error; the message is its own."""
 
+    code = "invocation_failed"
+
 
 def send_here(endpoint: str, choose: Choose, stack: ExitStack, stop: Stop, *, anew: bool) -> Send:
     """Sends to a running `up`, else, and `anew`, to an endpoint started for as long as the stack is open.
@@ -57,9 +59,9 @@ def send_here(endpoint: str, choose: Choose, stack: ExitStack, stop: Stop, *, an
     name = endpoint.replace("_", "-")
     url = None if anew else state.find(name)
     if url is None:
-        from pixelserve.local import open_source, running
+        from pixelserve.local import running
 
-        source = choose(stack.enter_context(open_source(endpoint)))
+        source = choose(_open_unserved(endpoint, stack))
         if anew:
             print(
                 f"Starting {source.name} with {source.model_dir or 'what is embedded'} for this call.", file=sys.stderr
@@ -81,6 +83,19 @@ def send_here(endpoint: str, choose: Choose, stack: ExitStack, stop: Stop, *, an
         return answer.content, answer.headers.get("content-type", "")
 
     return send
+
+
+def _open_unserved(endpoint: str, stack: ExitStack) -> Source:
+    """What is to be served for a call. Raises NotFound, which names what a running `up` has."""
+    from pixelserve.local import open_source
+
+    try:
+        return stack.enter_context(open_source(endpoint))
+    except NotFound as error:
+        served = state.list_served()
+        if not served:
+            raise
+        raise NotFound(f"{error.message} A running `pixelserve up` has {', '.join(served)}.") from None
 
 
 def send_realtime(name: str, region: str | None, profile: str | None, *, connections: int | None = None) -> Send:

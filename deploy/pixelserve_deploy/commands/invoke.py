@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from pixelserve.errors import BadRequest, PixelserveError
-from pixelserve.media_types import JSON, essence
+from pixelserve.media_types import JSON, essence, is_json
 from pixelserve.processes import Stop
 from pixelserve_deploy import batch
 from pixelserve_deploy.aws import Session
@@ -43,7 +43,16 @@ from pixelserve_deploy.calls import (
     send_realtime,
 )
 from pixelserve_deploy.errors import UsageError
-from pixelserve_deploy.options import add_weights, check_media_type, choose_weights, parse_count, read_input
+from pixelserve_deploy.options import (
+    add_request_fields,
+    add_weights,
+    check_media_type,
+    choose_weights,
+    parse_count,
+    read_input,
+    read_request_fields,
+)
+from pixelserve_deploy.outputs import check_output, write_whole
 
 EXAMPLES = """\
   pixelserve invoke image-super-resolution photo.jpg --scale 4 -o large.png
@@ -62,8 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", metavar="FILE", type=Path,
                         help="a request's body, two images to compare, or more files and folders")  # fmt: skip
     parser.add_argument("--content-type", help="of the body (default: by its content and name)")
-    parser.add_argument("--scale", type=int, choices=(2, 4), help="factor of both edges, for super-resolution")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="another field of the request")
+    add_request_fields(parser)
     parser.add_argument(
         "-o",
         "--output",
@@ -74,11 +82,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--accept", help="content type to ask for (default: by OUT's ending, else what the feature gives)"
     )
+    parser.add_argument("--json", action="store_true", help="print what came of it as JSON (docs/scripts.md)")
     add_weights(parser)
     many = parser.add_argument_group("many files")
     many.add_argument("--concurrency", type=parse_count, default=4, metavar="N", help="requests at once (default 4)")
     many.add_argument("--overwrite", action="store_true", help="send again what has its answer already")
-    many.add_argument("--json", action="store_true", help="print the summary as JSON")
     site = parser.add_argument_group("AWS")
     site.add_argument("--aws", action="store_true", help="call the endpoint on AWS")
     site.add_argument("--region", help="its region")
@@ -96,6 +104,8 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
     if _is_many(arguments):
         return batch.send_files(arguments, options, lambda source: choose_weights(source, arguments.weights), stop)
     files = [read_input(path) for path in arguments.files]
+    if arguments.output != STANDARD_OUTPUT:
+        check_output(arguments.output or arguments.files[0].with_suffix(".result"))
     content_type = choose_type(arguments.content_type, files[0], arguments.files[0].name)
     session = Session(arguments.region, arguments.profile) if arguments.aws else None
     found = look_up(session, arguments.endpoint, _say) if session else None
@@ -117,7 +127,20 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
         answer, answered_type = stop.run_aside(lambda: send(body, headers))
         seconds = time.perf_counter() - started
     kind = essence(answered_type)
-    if arguments.output is None and (kind in (JSON, ACCEPTS[".jsonl"]) or kind.startswith("text/")):
+    told: dict[str, Any] = {
+        "endpoint": arguments.endpoint,
+        "content_type": answered_type,
+        "bytes": len(answer),
+        "seconds": round(seconds, 4),
+    }
+    if arguments.json and arguments.output is None and is_json(kind):
+        print(json.dumps({**told, "output": None, "answer": json.loads(answer)}))
+        return 0
+    if (
+        not arguments.json
+        and arguments.output is None
+        and (kind in (JSON, ACCEPTS[".jsonl"]) or kind.startswith("text/"))
+    ):
         print(answer.decode(errors="replace").removesuffix("\n"))
         return 0
     if arguments.output == STANDARD_OUTPUT:
@@ -125,10 +148,10 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
         sys.stdout.buffer.flush()
         return 0
     output = arguments.output or _name_output(arguments.files[0], files[0], answer, kind)
-    try:
-        output.write_bytes(answer)
-    except OSError as error:
-        raise BadRequest(f"Cannot write {output}: {error.strerror}.") from None
+    write_whole(output, answer)
+    if arguments.json:
+        print(json.dumps({**told, "output": str(output), "answer": None}))
+        return 0
     described = " and ".join(map(_describe, arguments.files, files))
     print(f"{described} -> {_describe(output, answer)}, {seconds:.2f} s")
     return 0
@@ -152,18 +175,11 @@ def _read_options(arguments: argparse.Namespace) -> dict[str, Any]:
         check_media_type(header)
     if (arguments.region or arguments.profile or arguments.way or arguments.s3) and not arguments.aws:
         raise UsageError("--region, --profile, --way and --s3 go with --aws")
+    if arguments.json and arguments.output == STANDARD_OUTPUT:
+        raise UsageError("--json or -o -, not both: each is what is printed")
     if arguments.output and arguments.output.resolve() in [path.resolve() for path in arguments.files]:
         raise UsageError(f"-o {arguments.output} is the input; choose another name")
-    options: dict[str, Any] = {} if arguments.scale is None else {"scale": arguments.scale}
-    for text in arguments.set:
-        key, equals, value = text.partition("=")
-        if not key or not equals:
-            raise UsageError(f"--set {text}: write KEY=VALUE")
-        try:
-            options[key] = json.loads(value)
-        except ValueError:
-            options[key] = value
-    return options
+    return read_request_fields(arguments)
 
 
 def _check_many(arguments: argparse.Namespace) -> None:

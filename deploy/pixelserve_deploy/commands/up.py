@@ -6,30 +6,25 @@ boto3 and the SageMaker SDK talk to them unchanged once the printed variables ar
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import json
 import logging
-import os
-import ssl
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
-from pathlib import Path
-
-import httpx
+from typing import Any
 
 from pixelserve import features
-from pixelserve.errors import Unavailable
 from pixelserve.features import Feature
 from pixelserve.local import AsyncPlaces, LocalRuntime, Source, open_source, running, state
+from pixelserve.models import manifest
 from pixelserve.observe import LogLine
-from pixelserve.processes import ServerProcess, Stop, Stopped, stop_all
+from pixelserve.processes import ServerFailed, Stop, Stopped
 from pixelserve.storage import place
-from pixelserve.wire import DESCRIPTOR, bind, url_of
-from pixelserve_deploy import console
+from pixelserve_deploy import console, download, gateway
 from pixelserve_deploy.errors import UsageError
-from pixelserve_deploy.options import choose_all_weights
+from pixelserve_deploy.options import choose_all_weights, find_feature, parse_port
+from pixelserve_deploy.reloading import AskChanged, watch_sources
 from pixelserve_deploy.samples import Sample
 
 EXAMPLES = """\
@@ -37,12 +32,12 @@ EXAMPLES = """\
   pixelserve up image-super-resolution          one feature
   pixelserve up ./my_model --weights ./weights
   pixelserve up --weights embedded              without weights that were fetched
+  pixelserve up ./my_model --reload             anew whenever you save
   pixelserve up my-model=./model.tar.gz         what SageMaker would unpack
   pixelserve up a=./first b=image-similarity --port 9000
   pixelserve up --async-output s3://my-bucket/results --async-input s3://my-bucket/photos
 """
 PORT = 8000
-GATEWAY_SECONDS = 60.0
 JOBS_WITHOUT_PLACES = """
 Its jobs get 60 s each, and their progress is an estimate. With --async-output PLACE they get an hour, and tell their
 progress where the handler does.
@@ -58,10 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ENDPOINT",
         help="a feature, a handler's folder, a model.tar.gz; NAME=… serves it under another name",
     )
-    parser.add_argument("--port", type=int, default=PORT, help=f"port of the runtime, 0: a free one (default {PORT})")
+    parser.add_argument(
+        "--port", type=parse_port, default=PORT, help=f"port of the runtime, 0: a free one (default {PORT})"
+    )
     parser.add_argument(
         "--gateway-port",
-        type=int,
+        type=parse_port,
         metavar="PORT",
         help="port of the gateway, the REST APIs of the features (default: the one after --port; 0: a free one)",
     )
@@ -93,6 +90,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PLACE",
         help="where inputs of asynchronous invocations may lie, beside --async-output",
     )
+    parser.add_argument("--reload", action="store_true",
+                        help="restart an endpoint when files in its folder change, and keep the others")  # fmt: skip
+    parser.add_argument("--json", action="store_true",
+                        help="print the addresses as a line of JSON when all are ready (docs/scripts.md)")  # fmt: skip
     parser.add_argument("-v", "--verbose", action="store_true", help="show all that endpoints log, not only warnings")
 
 
@@ -105,11 +106,17 @@ def _read_places(arguments: argparse.Namespace) -> AsyncPlaces | None:
 
 
 def run(arguments: argparse.Namespace, stop: Stop) -> int:
+    if arguments.no_gateway and (arguments.gateway_port is not None or arguments.gateway_tls):
+        raise UsageError("--no-gateway leaves nothing for --gateway-port and --gateway-tls: leave out one")
+    state.check_folder()
     names = arguments.endpoints or [feature.endpoint for feature in features.FEATURES]
     with ExitStack() as archives:
         sources = choose_all_weights([archives.enter_context(open_source(name)) for name in names], arguments.weights)
         with suppress(Stopped):  # while the endpoints started
-            _serve(sources, _read_places(arguments), arguments, stop)
+            try:
+                _serve(sources, _read_places(arguments), arguments, stop)
+            except ServerFailed as failure:
+                raise failure.without_last_words() from None  # they were shown as they came
     console.print_stopped()
     return 0
 
@@ -128,87 +135,60 @@ def _serve(sources: list[Source], places: AsyncPlaces | None, arguments: argpars
             stop=stop,
         ) as local,
         state.announce(local.url),
-        _gateway(sources, local, places, arguments, partial(show_log, "gateway"), stop) as gateway,
+        _open_gateway(sources, local, places, arguments, partial(show_log, "gateway"), stop) as beside,
+        watch_sources(sources) if arguments.reload else nullcontext(list) as ask_changed,
     ):
-        files = " and ".join(dict.fromkeys(name for sample, _ in _samples(sources) for name in sample.files))
-        print(f"\nThe samples below take your {files}, from the folder where you run them.", flush=True)
-        print(gateway.explanation + _explain_use(local, _samples(sources), places), flush=True)
+        if arguments.json:
+            print(json.dumps(_describe(local, beside, sources, places)), flush=True)
+        else:
+            _explain(local, beside, sources, places, arguments)
         while not stop.wait(LOOK_SECONDS):
+            _restart_changed(local, ask_changed, stop)
             for endpoint in local.endpoints.values():
                 endpoint.check_alive()
-            for server in gateway.servers:
-                server.check_alive()
+            if beside is not None:
+                beside.server.check_alive()
 
 
-@dataclass(frozen=True)
-class _Gateway:
-    """The gateway's process, none where it does not run, and what is printed of it."""
-
-    servers: tuple[ServerProcess, ...]
-    explanation: str
+def _restart_changed(local: LocalRuntime, ask_changed: AskChanged, stop: Stop) -> None:
+    """Puts a new server in the place of each whose folder has changed; the old one stays where that fails."""
+    for source in ask_changed():
+        console.print_labelled(f"{source.name}:", "its folder has changed.", "bold", sys.stderr)
+        try:
+            local.restart(source, console.show_starting, stop)
+        except ServerFailed as failure:
+            console.print_error(source.name, f"{failure.reason} The one before goes on. Correct it, and save again.")
 
 
 @contextmanager
-def _gateway(
+def _open_gateway(
     sources: list[Source],
     local: LocalRuntime,
     places: AsyncPlaces | None,
     arguments: argparse.Namespace,
     log: Callable[[LogLine], None],
     stop: Stop,
-) -> Iterator[_Gateway]:
-    """The gateway of the features among the sources, ready. Raises Unavailable for its port, ServerFailed, Stopped."""
-    names = _feature_names(sources)
-    if arguments.no_gateway or not names:
-        yield _Gateway((), "")
-        return
-    if importlib.util.find_spec("fastapi") is None:
-        yield _Gateway((), "The gateway needs more packages: in a clone, pip install '.[gateway]'.\n")
+) -> Iterator[gateway.Gateway | None]:
+    """The gateway of the features among the sources; None where there are none, or it is not wanted or installed."""
+    names = _name_features(sources)
+    if arguments.no_gateway or not names or not gateway.is_installed():
+        yield None
         return
     port = arguments.gateway_port
     if port is None:
         port = arguments.port + 1 if arguments.port else 0
-    with ExitStack() as ends:
-        listener = ends.enter_context(bind(arguments.host, port, "Choose another with --gateway-port."))
-        environment = os.environ | {
-            "PIXELSERVE_GATEWAY_HOST": f"{DESCRIPTOR}{listener.fileno()}",
-            "PIXELSERVE_GATEWAY_RUNTIME": local.url,
-            "PIXELSERVE_GATEWAY_ENDPOINTS": ",".join(f"{feature}={name}" for feature, name in names.items()),
-        }
-        if places is not None:
-            asynchronous = ",".join(f"{feature}={name}-async" for feature, name in names.items())
-            environment["PIXELSERVE_GATEWAY_ASYNC_ENDPOINTS"] = asynchronous
-            environment["PIXELSERVE_GATEWAY_ASYNC_OUTPUTS"] = str(places.output)
-            environment["PIXELSERVE_GATEWAY_RESULTS"] = f"{str(places.output).rstrip('/')}/gateway"
-        host = listener.getsockname()[0]
-        if arguments.gateway_tls:
-            environment.setdefault("PIXELSERVE_GATEWAY_TLS_NAMES", f"localhost,{host}")
-        authority = _authority(environment)
-        server = ServerProcess(
-            "gateway",
-            environment,
-            module="pixelserve_gateway",
-            pass_fds=[listener.fileno()],
-            log=log,
-        )
-        ends.callback(stop_all, [server])
-        key = ends.enter_context(_api_key(environment))
-        url = url_of(listener)
-        if authority:
-            url = url.replace("http:", "https:", 1)
-        listener.close()  # the server has inherited it
-        _wait_until_ready(server, url, authority, stop)
-        jobs = "" if places else JOBS_WITHOUT_PLACES
-        yield _Gateway((server,), _explain_gateway(url, _samples(sources), key, authority) + jobs)
+    host, secure = arguments.host, arguments.gateway_tls
+    with gateway.start_gateway(local.url, names, places, host, port, log, stop, is_secure=secure) as beside:
+        yield beside
 
 
-def _samples(sources: list[Source]) -> list[tuple[Sample, Feature | None]]:
+def _list_samples(sources: list[Source]) -> list[tuple[Sample, Feature | None]]:
     """A sample for each source, and the feature that it serves."""
-    served = {name: features.feature(feature) for feature, name in _feature_names(sources).items()}
+    served = {name: features.feature(feature) for feature, name in _name_features(sources).items()}
     return [(Sample.of(source, served.get(source.name)), served.get(source.name)) for source in sources]
 
 
-def _feature_names(sources: list[Source]) -> dict[str, str]:
+def _name_features(sources: list[Source]) -> dict[str, str]:
     """The names of endpoints by the feature that they serve: under its own name, or its handler under any."""
     return {
         feature.name: source.name
@@ -218,83 +198,97 @@ def _feature_names(sources: list[Source]) -> dict[str, str]:
     }
 
 
-def _authority(environment: Mapping[str, str]) -> Path | None:
-    """The certificate to trust where the gateway is to serve HTTPS, made now. Raises Unavailable."""
-    from pixelserve_gateway import GatewaySettings
-    from pixelserve_gateway.tls import authority_file, certificate_for
-
-    settings = GatewaySettings.from_env(environment)
-    folder = Path(settings.state).expanduser()
-    return authority_file(folder) if certificate_for(settings.tls_names, folder) else None
-
-
-def _wait_until_ready(server: ServerProcess, url: str, authority: Path | None, stop: Stop) -> None:
-    deadline = time.monotonic() + GATEWAY_SECONDS
-    trusted = ssl.create_default_context(cafile=authority)
-    trusted.check_hostname = False  # the certificate may be for names that lead here elsewhere
-    with httpx.Client(trust_env=False, verify=trusted) as client:
-        while True:
-            try:
-                answer = client.get(f"{url}/health", timeout=1.0)
-            except httpx.TransportError:
-                answer = None
-            if server.why_not_ready(answer) is None:
-                return
-            if time.monotonic() > deadline:
-                raise Unavailable(f"The gateway was not ready in {GATEWAY_SECONDS:.0f} s. Start it again.")
-            stop.wait(0.05)
-            stop.check()
+def _describe(
+    local: LocalRuntime, beside: gateway.Gateway | None, sources: list[Source], places: AsyncPlaces | None
+) -> dict[str, Any]:
+    """What serves where, for a script."""
+    return {
+        "runtime": local.url,
+        "environment": local.environment(),
+        "gateway": beside and {"url": beside.url, "key": beside.key or None, "authority": _text(beside.authority)},
+        "endpoints": [
+            {
+                "name": source.name,
+                "invocations": f"{local.url}/endpoints/{source.name}/invocations",
+                "asynchronous": f"{source.name}-async" if places else None,
+                "content_type": sample.content_type,
+                "networks": [str(network) for network in local.endpoints[source.name].networks()],
+                "weights": _text(source.model_dir),
+            }
+            for source, (sample, _) in zip(sources, _list_samples(sources), strict=True)
+        ],
+        "async_output": _text(places and places.output),
+    }
 
 
-@contextmanager
-def _api_key(environment: Mapping[str, str]) -> Iterator[str]:
-    """An API key of the gateway, which opens nothing afterwards; "" where nobody is asked for one."""
-    from pixelserve_gateway import GatewaySettings, asks_for_keys
-    from pixelserve_gateway.jobs import ApiKeys, open_store
-
-    settings = GatewaySettings.from_env(environment)
-    if not asks_for_keys(settings):
-        yield ""
-        return
-    with closing(open_store(settings)) as store:
-        keys = ApiKeys(store)
-        text, key = keys.make("local", (), time.time())
-        try:
-            yield text
-        finally:
-            keys.revoke(key.id, time.time())
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
-def _explain_gateway(url: str, samples: list[tuple[Sample, Feature | None]], key: str, authority: Path | None) -> str:
+def _explain(
+    local: LocalRuntime,
+    beside: gateway.Gateway | None,
+    sources: list[Source],
+    places: AsyncPlaces | None,
+    arguments: argparse.Namespace,
+) -> None:
+    """Prints what serves where, and commands that call it."""
+    samples = _list_samples(sources)
+    files = " and ".join(dict.fromkeys(name for sample, _ in samples for name in sample.files))
+    print(f"\nThe samples below take your {files}, from the folder where you run them.")
+    if beside is not None:
+        print(_explain_gateway(beside, samples) + ("" if places else JOBS_WITHOUT_PLACES))
+    elif not arguments.no_gateway and _name_features(sources):
+        print("The gateway needs more packages: in a clone, pip install '.[gateway]'.\n")
+    print(_explain_use(local, sources, samples, places), flush=True)
+
+
+def _explain_gateway(beside: gateway.Gateway, samples: list[tuple[Sample, Feature | None]]) -> str:
+    key, authority = beside.key, beside.authority
     shown, options = (f"\nIt asks for a key: {key}\n", f" -H 'x-api-key: {key}'") if key else ("", "")
     if authority is not None:
         shown += f"\nexport NODE_EXTRA_CA_CERTS={authority} REQUESTS_CA_BUNDLE={authority}\n"
         options += f" --cacert {authority}"
     served = [(sample, feature) for sample, feature in samples if feature is not None]
-    calls = "\n".join(sample.gateway(url, feature, options) for sample, feature in served)
+    calls = "\n".join(sample.gateway(beside.url, feature, options) for sample, feature in served)
     return f"""
-The gateway is at {url}, with the REST APIs of {", ".join(feature.name for _, feature in served)};
-a browser shows the playground there, and their description at {url}/explorer.
+The gateway is at {beside.url}, with the REST APIs of {", ".join(feature.name for _, feature in served)};
+a browser shows the playground there, and their description at {beside.url}/explorer.
 {shown}
 {calls}
 """
 
 
-def _explain_use(local: LocalRuntime, samples: list[tuple[Sample, Feature | None]], places: AsyncPlaces | None) -> str:
+def _explain_use(
+    local: LocalRuntime,
+    sources: list[Source],
+    samples: list[tuple[Sample, Feature | None]],
+    places: AsyncPlaces | None,
+) -> str:
     exports = "\n".join(f"export {name}={value}" for name, value in local.environment().items())
     calls = "\n".join(sample.curl(local.url) for sample, _ in samples)
-    serving = "".join(
-        f"{endpoint.name} serves {network}\n"
-        for endpoint in local.endpoints.values()
-        for network in endpoint.networks()
-    )
+    serving = "\n".join(line for source in sources for line in _explain_weights(local, source))
     asynchronous = f"\nAsynchronous invocations, of NAME-async, write to {places.output}.\n" if places else ""
     return f"""
 The SageMaker Runtime is at {local.url}, with {", ".join(local.endpoints)}. Ctrl-C stops it.
-{serving}{asynchronous}
+{serving}
+{asynchronous}
 {exports}
 
 {calls}
 
 {samples[0][0].boto3()}
 """
+
+
+def _explain_weights(local: LocalRuntime, source: Source) -> Iterator[str]:
+    """Which weights serve an endpoint, and how those that were fetched as well would."""
+    networks = local.endpoints[source.name].networks()
+    for network in networks:
+        yield f"{source.name} serves {network}"
+    if not networks and source.model_dir is not None:
+        yield f"{source.name} has its weights from {source.model_dir}"
+    known, folder = find_feature(source), download.find_weights_folder()
+    for entry in [entry for entry in manifest() if known and entry.feature == known.name]:
+        if download.is_fetched(entry, folder) and source.model_dir != download.locate_weights(entry, folder):
+            yield f"  {entry.name} is fetched too: pixelserve up {source.name} --weights {entry.name}"

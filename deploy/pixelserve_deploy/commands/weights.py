@@ -6,9 +6,12 @@ Fetched files are checked against the SHA-256 of the manifest.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pixelserve.features import FEATURES
 from pixelserve.models import Weights, WeightsError, find_weights, manifest
@@ -24,6 +27,10 @@ EXAMPLES = """\
   pixelserve weights tune weights/x4.pth        measures what runs it fastest, beside it in x4.tuning.json
 """
 COLUMNS = ("NAME", "MB", "FETCHED", "FEATURE", "ABOUT", "LICENCE")
+
+
+Told = dict[str, Any]
+"""What is said of one entry, as JSON has it."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,29 +49,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--offline", action="store_true", help="fetch nothing; say what is missing and where it belongs"
     )
+    parser.add_argument("--json", action="store_true", help="print what came of it as JSON (docs/scripts.md)")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    _check(arguments)
     folder = arguments.to or download.find_weights_folder()
+    if arguments.action == "list":
+        return _tell(arguments, _list(folder), _show_list)
+    if arguments.action == "verify":
+        verified = _verify([find_weights(name) for name in arguments.names], folder)
+        _tell(arguments, verified, _show_verified)
+        return 1 if any(entry["error"] for entry in verified) else 0
+    if arguments.action == "tune":
+        return _tell(arguments, [_tune(Path(name)) for name in arguments.names], _show_tuned)
+    wanted = [*map(find_weights, arguments.names), *_list_recommended(arguments.recommended)]
+    return _tell(arguments, [_fetch(entry, folder, arguments) for entry in wanted], _show_fetched)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Raises UsageError where the command line contradicts itself."""
     if arguments.recommended and (arguments.action != "fetch" or arguments.names):
         raise UsageError("--recommended goes with fetch, in place of names")
-    if arguments.action == "list":
-        if arguments.names:
-            raise UsageError("list takes no names")
-        _list(folder)
-        return 0
-    if arguments.action == "verify":
-        return _verify([find_weights(name) for name in arguments.names], folder)
-    if arguments.action == "tune":
-        if not arguments.names:
-            raise UsageError("name the files to tune")
-        for path in map(Path, arguments.names):
-            _tune(path)
-        return 0
-    if not (arguments.names or arguments.recommended):
+    if arguments.offline and arguments.action != "fetch":
+        raise UsageError("--offline goes with fetch")
+    if arguments.action == "list" and arguments.names:
+        raise UsageError("list takes no names: it lists all")
+    if arguments.action == "tune" and not arguments.names:
+        raise UsageError("name the files to tune")
+    if arguments.action == "fetch" and not (arguments.names or arguments.recommended):
         raise UsageError("name what to fetch, as `pixelserve weights list` shows it, or give --recommended")
-    for entry in [*map(find_weights, arguments.names), *_list_recommended(arguments.recommended)]:
-        _fetch(entry, folder, arguments)
+
+
+def _tell(arguments: argparse.Namespace, found: list[Told], show: Callable[[list[Told]], None]) -> int:
+    """Shows what was done, or prints it as JSON."""
+    if arguments.json:
+        print(json.dumps({"weights": found}))
+    else:
+        show(found)
     return 0
 
 
@@ -79,48 +101,90 @@ def _list_recommended(is_asked: bool) -> list[Weights]:
     return found
 
 
-def _list(folder: Path) -> None:
-    rows = []
-    for entry in manifest():
-        fetched = "yes" if download.is_fetched(entry, folder) else "-"
-        about = f"{entry.about} (recommended)" if entry.recommended else entry.about
-        rows.append((entry.name, f"{entry.size / 1e6:.1f}", fetched, entry.feature, about, entry.licence))
+def _list(folder: Path) -> list[Told]:
+    return [
+        {
+            "name": entry.name,
+            "bytes": entry.size,
+            "fetched": download.is_fetched(entry, folder),
+            "feature": entry.feature,
+            "about": entry.about,
+            "licence": entry.licence,
+            "recommended": entry.recommended,
+        }
+        for entry in manifest()
+    ]
+
+
+def _show_list(found: list[Told]) -> None:
+    rows = [
+        (
+            entry["name"],
+            f"{entry['bytes'] / 1e6:.1f}",
+            "yes" if entry["fetched"] else "-",
+            entry["feature"],
+            f"{entry['about']} (recommended)" if entry["recommended"] else entry["about"],
+            entry["licence"],
+        )
+        for entry in found
+    ]
     console.print_table(COLUMNS, rows, right={"MB"})
 
 
-def _fetch(entry: Weights, folder: Path, arguments: argparse.Namespace) -> None:
+def _fetch(entry: Weights, folder: Path, arguments: argparse.Namespace) -> Told:
     print(f"{entry.name}: {entry.about}. Licence: {entry.licence}.", file=sys.stderr)
     with console.show_bytes(entry.name) as show:
         place = download.fetch_weights(entry, folder, mirror=arguments.mirror, offline=arguments.offline, progress=show)
-    for file in entry.files:
-        print(place / file.name)
     endpoint = entry.feature.replace("_", "-")
     if entry.recommended and arguments.to is None:
-        print(f"{endpoint} is served with it from now on: pixelserve up {endpoint}")
+        serve = f"pixelserve up {endpoint}"
     else:
-        print(f"To serve it: pixelserve up {endpoint} --weights {entry.name if arguments.to is None else place}")
+        serve = f"pixelserve up {endpoint} --weights {entry.name if arguments.to is None else place}"
+    return {"name": entry.name, "files": [str(place / file.name) for file in entry.files], "serve": serve}
 
 
-def _tune(path: Path) -> None:
+def _show_fetched(found: list[Told]) -> None:
+    for entry in found:
+        print(*entry["files"], sep="\n")
+        print(f"To serve it: {entry['serve']}")
+
+
+def _tune(path: Path) -> Told:
     from pixelserve.models import tune  # loads torch
 
-    rows = [(choice.runtime, choice.dtype, f"{seconds:.4f}") for choice, seconds in tune(path).items()]
-    console.print_table(("RUNTIME", "TYPE", "SECONDS FOR 64x64"), rows, right={"SECONDS FOR 64x64"})
-    print(f"{path}: {rows[0][0]}, {rows[0][1]} from now on, on hardware like this")
+    runs = [
+        {"runtime": str(choice.runtime), "type": str(choice.dtype), "seconds": seconds}
+        for choice, seconds in tune(path).items()
+    ]
+    return {"file": str(path), "runs": runs}
 
 
-def _verify(chosen: list[Weights], folder: Path) -> int:
-    """0 when all are right. Those named must be there; without names all that are there are checked."""
-    code = 0
+def _show_tuned(found: list[Told]) -> None:
+    for file in found:
+        rows = [(run["runtime"], run["type"], f"{run['seconds']:.4f}") for run in file["runs"]]
+        console.print_table(("RUNTIME", "TYPE", "SECONDS FOR 64x64"), rows, right={"SECONDS FOR 64x64"})
+        print(f"{file['file']}: {rows[0][0]}, {rows[0][1]} from now on, on hardware like this")
+
+
+def _verify(chosen: list[Weights], folder: Path) -> list[Told]:
+    """What is wrong with each. Those named must be there; without names all that are there are checked."""
     present = [entry for entry in manifest() if download.is_fetched(entry, folder)]
     if not (chosen or present):
-        print(f"There are no weights in {folder}.")
+        print(f"There are no weights in {folder}: pixelserve weights fetch --recommended", file=sys.stderr)
+    found: list[Told] = []
     for entry in chosen or present:
         try:
             download.verify_weights(entry, folder)
-        except WeightsError as error:
-            print(f"{entry.name}: {error.message}", file=sys.stderr)
-            code = 1
+            error = None
+        except WeightsError as failure:
+            error = failure.message
+        found.append({"name": entry.name, "error": error})
+    return found
+
+
+def _show_verified(found: list[Told]) -> None:
+    for entry in found:
+        if entry["error"]:
+            print(f"{entry['name']}: {entry['error']}", file=sys.stderr)
         else:
-            print(f"{entry.name}: as published")
-    return code
+            print(f"{entry['name']}: as published")

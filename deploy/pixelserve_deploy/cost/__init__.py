@@ -24,6 +24,8 @@ from pixelserve_deploy.cost.errors import CostError, CurrencyMismatch, PriceMiss
 from pixelserve_deploy.cost.levers import Measurement, pull_levers
 from pixelserve_deploy.cost.measured import (
     PERCENTILES,
+    SCHEMA,
+    Benchmark,
     Price1000,
     price_thousand,
     read_benchmark,
@@ -76,6 +78,8 @@ __all__ = [
     "PERCENTILES",
     "POLICIES",
     "RAW",
+    "SCHEMA",
+    "Benchmark",
     "Bill",
     "BreakEven",
     "Change",

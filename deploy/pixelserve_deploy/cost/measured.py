@@ -19,7 +19,7 @@ from pixelserve_deploy.cost.amounts import format_grouped
 from pixelserve_deploy.cost.errors import CostError
 
 SCHEMA = "pixelserve-benchmark/1"
-RATES = ("images_per_second", "per_second")
+RATES = ("images_per_second", "requests_per_second", "per_second")
 PERCENTILES = ("p50", "p90", "p99", "max")
 NORMAL = {"p90": Decimal("1.2816"), "p99": Decimal("2.3263")}
 """Standard deviations from the median to these percentiles."""
@@ -97,7 +97,7 @@ def read_benchmark(path: Path) -> Benchmark:
     try:
         rows = tuple(_row(row) for row in fields["rows"] if _has_times(row))
         machine = fields["machine"]
-        about = f"{machine['gpu'] or machine['cpu']}, {machine['cores']} cores"
+        about = machine.get("instance") or f"{machine['gpu'] or machine['cpu']}, {machine['cores']} cores"
         benchmark = Benchmark(fields["name"], fields["date"], about, rows, machine.get("instance"))
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise CostError(f"{path} is not in the form of docs/benchmarks.md: {error!r}.") from None
@@ -155,11 +155,22 @@ def _row(fields: Mapping[str, Any]) -> Row:
     if not all(value.is_finite() for value in (rate, mean, *times.values())):
         raise ValueError("a rate or time that is no finite number")
     sizes = fields.get("sizes", {})
-    pixels = Decimal(sizes["width"] * sizes["height"]) if "width" in sizes else None
-    return Row(label, rate, mean, times, int(seconds["count"]), pixels, _answers_images(fields), fields.get("scale"))
+    pixels = sizes["width"] * sizes["height"] if "width" in sizes else sizes.get("pixels")
+    return Row(
+        label,
+        rate,
+        mean,
+        times,
+        int(seconds["count"]),
+        pixels and Decimal(pixels),
+        _answers_images(fields),
+        fields.get("scale"),
+    )
 
 
 def _answers_images(fields: Mapping[str, Any]) -> bool:
     """Whether a row is of whole answers to pictures: not of a codec alone, of an echo, or of another server."""
-    pictures = "images_per_second" in fields or "width" in fields.get("sizes", {})
-    return pictures and not {"task", "body"} & fields.keys() and fields.get("server", "pixelserve") == "pixelserve"
+    pictures = {"images_per_second", "requests_per_second"} & fields.keys() or "width" in fields.get("sizes", {})
+    return (
+        bool(pictures) and not {"task", "body"} & fields.keys() and fields.get("server", "pixelserve") == "pixelserve"
+    )

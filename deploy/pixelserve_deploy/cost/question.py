@@ -120,8 +120,9 @@ def find_measured_row(workload: Workload, request_bytes: Decimal) -> Row | None:
     enlarges = find_model(workload.model).name == SUPER_RESOLUTION
     scale = (workload.scale or SCALE) if enlarges else None
     benchmark = select_images(_read_measured(workload), scale)
-    scaled = replace(benchmark, rows=tuple(row.at(estimate_pixels(request_bytes)) for row in benchmark.rows))
-    return select_within(scaled, workload.latency, workload.percentile or P99)[0]
+    if enlarges:  # the other networks see one size, whatever the picture's
+        benchmark = replace(benchmark, rows=tuple(row.at(estimate_pixels(request_bytes)) for row in benchmark.rows))
+    return select_within(benchmark, workload.latency, workload.percentile or P99)[0]
 
 
 def _read_measured(workload: Workload) -> Benchmark:
@@ -146,7 +147,8 @@ def cite_measurement(workload: Workload, request_bytes: Decimal) -> str | None:
     row = find_measured_row(workload, request_bytes)
     if workload.measured is None or row is None:
         return None
-    scaled = ", in proportion to the pixels" if row.pixels else ""
+    is_scaled = row.pixels and find_model(workload.model).name == SUPER_RESOLUTION
+    scaled = ", in proportion to the pixels" if is_scaled else ""
     benchmark = read_benchmark(workload.measured)
     marked = "" if benchmark.instance else f", which is no {workload.instance} unless you measured on one"
     return f"Measured on {benchmark.machine}{marked}: {row.label}{scaled}."

@@ -10,8 +10,8 @@ from pixelserve.lazy import exports
 if TYPE_CHECKING:
     from pixelserve_deploy.options.api import NAME_OF_API, add_api, read_api, read_words
     from pixelserve_deploy.options.endpoint import add_endpoint, add_fields, find_table, read_endpoint, read_fields
-    from pixelserve_deploy.options.inputs import check_media_type, read_input
-    from pixelserve_deploy.options.numbers import parse_count, parse_number, parse_part, parse_size
+    from pixelserve_deploy.options.inputs import add_request_fields, check_media_type, read_input, read_request_fields
+    from pixelserve_deploy.options.numbers import parse_count, parse_number, parse_part, parse_port, parse_size
     from pixelserve_deploy.options.report import add_report, check_report, save_text, write_report
     from pixelserve_deploy.options.site import add_site, parse_duration
     from pixelserve_deploy.options.weights import (
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         add_weights,
         choose_all_weights,
         choose_weights,
+        find_feature,
         is_published,
     )
     from pixelserve_deploy.options.workload import (
@@ -35,11 +36,11 @@ else:
         {
             ".api": "NAME_OF_API add_api read_api read_words",
             ".endpoint": "add_endpoint add_fields find_table read_endpoint read_fields",
-            ".inputs": "check_media_type read_input",
-            ".numbers": "parse_count parse_number parse_part parse_size",
+            ".inputs": "add_request_fields check_media_type read_input read_request_fields",
+            ".numbers": "parse_count parse_number parse_part parse_port parse_size",
             ".report": "add_report check_report save_text write_report",
             ".site": "add_site parse_duration",
-            ".weights": "EMBEDDED add_weights choose_all_weights choose_weights is_published",
+            ".weights": "EMBEDDED add_weights choose_all_weights choose_weights find_feature is_published",
             ".workload": "add_simulated_workload add_workload naming_options read_question read_workload tell_prices",
         },
     )
@@ -51,6 +52,7 @@ __all__ = [
     "add_endpoint",
     "add_fields",
     "add_report",
+    "add_request_fields",
     "add_simulated_workload",
     "add_site",
     "add_weights",
@@ -59,6 +61,7 @@ __all__ = [
     "check_report",
     "choose_all_weights",
     "choose_weights",
+    "find_feature",
     "find_table",
     "is_published",
     "naming_options",
@@ -66,12 +69,14 @@ __all__ = [
     "parse_duration",
     "parse_number",
     "parse_part",
+    "parse_port",
     "parse_size",
     "read_api",
     "read_endpoint",
     "read_fields",
     "read_input",
     "read_question",
+    "read_request_fields",
     "read_words",
     "read_workload",
     "save_text",

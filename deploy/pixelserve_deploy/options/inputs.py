@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 from pathlib import Path
+from typing import Any
 
 from pixelserve.errors import BadRequest, NotFound
 from pixelserve_deploy.errors import UsageError
@@ -19,6 +22,26 @@ def read_input(path: Path) -> bytes:
     if not data:
         raise BadRequest(f"{path} is empty.")
     return data
+
+
+def add_request_fields(parser: argparse.ArgumentParser) -> None:
+    """--scale and --set."""
+    parser.add_argument("--scale", type=int, choices=(2, 4), help="factor of both edges, for super-resolution")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="another field of the request")
+
+
+def read_request_fields(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What they say; values are JSON where they can be. Raises UsageError for what is no KEY=VALUE."""
+    found: dict[str, Any] = {} if arguments.scale is None else {"scale": arguments.scale}
+    for text in arguments.set:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise UsageError(f"--set {text}: write KEY=VALUE")
+        try:
+            found[key] = json.loads(value)
+        except ValueError:
+            found[key] = value
+    return found
 
 
 def check_media_type(text: str) -> None:

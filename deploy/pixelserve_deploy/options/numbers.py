@@ -7,6 +7,7 @@ import re
 from decimal import Decimal, InvalidOperation
 
 LARGEST = Decimal(10**12)
+MOST_PORT = 65_535
 STEPS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
 
@@ -32,6 +33,14 @@ def parse_count(text: str) -> int:
     number = int(text) if text.isdecimal() else 0
     if number < 1:
         raise argparse.ArgumentTypeError("write a number of 1 or more")
+    return number
+
+
+def parse_port(text: str) -> int:
+    """A TCP port; 0 is a free one."""
+    number = int(text) if text.isdecimal() else MOST_PORT + 1
+    if number > MOST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: write 0 to {MOST_PORT}; 0 is a free one")
     return number
 
 

@@ -1,0 +1,218 @@
+"""Load an endpoint, and write what it serves as the JSON that `pixelserve cost from-benchmark` reads.
+
+It goes to a running `pixelserve up` that has the endpoint; without one the endpoint is started for it. One call before
+warms the endpoint up, and is not counted. On AWS, with --aws, you are asked after that call, with what the rest costs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import sys
+from contextlib import ExitStack
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pixelserve
+from pixelserve import features, machine
+from pixelserve.errors import BadRequest
+from pixelserve.processes import Stop
+from pixelserve_deploy import console
+from pixelserve_deploy.aws import Session
+from pixelserve_deploy.calls import (
+    Described,
+    Loaded,
+    build_body,
+    choose_accept,
+    choose_type,
+    describe_endpoint,
+    describe_price,
+    load_endpoint,
+    send_here,
+    send_realtime,
+)
+from pixelserve_deploy.cost import SCHEMA, CostError, find_newest_book, format_money
+from pixelserve_deploy.errors import UsageError
+from pixelserve_deploy.options import (
+    add_request_fields,
+    add_weights,
+    check_media_type,
+    choose_weights,
+    parse_count,
+    parse_number,
+    read_input,
+    read_request_fields,
+)
+from pixelserve_deploy.outputs import check_output, write_whole
+
+EXAMPLES = """\
+  pixelserve measure image-super-resolution --body photo.jpg --clients 8 --seconds 30
+  pixelserve measure ./my_model --body a.json --body b.json -o mine.json
+  pixelserve cost from-benchmark mine.json --instance ml.c6i.xlarge
+  pixelserve measure my-endpoint --body photo.jpg --aws --region eu-west-1
+"""
+LONGEST = 3600
+"""Seconds."""
+SUPER_RESOLUTION = "image-super-resolution"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("endpoint", help="its name; without a running `up` also what `up` takes")
+    parser.add_argument("--body", action="append", type=Path, required=True, metavar="FILE",
+                        help="a request's body; more of them are sent in turn")  # fmt: skip
+    parser.add_argument("--content-type", help="of the bodies (default: by each one's content and name)")
+    parser.add_argument("--accept", help="content type to ask for (default: what the feature gives)")
+    add_request_fields(parser)
+    parser.add_argument("--clients", type=parse_count, default=8, metavar="N", help="calls at a time (default 8)")
+    parser.add_argument("--seconds", type=parse_number, default=Decimal(30), metavar="S", help="how long (default 30)")
+    parser.add_argument("-o", "--output", type=Path, default=Path("measured.json"), metavar="OUT",
+                        help="the JSON to write (default measured.json)")  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print it as well, in place of the figures")
+    add_weights(parser)
+    site = parser.add_argument_group("AWS")
+    site.add_argument("--aws", action="store_true", help="load the real-time endpoint of that name on AWS")
+    site.add_argument("--region", help="its region")
+    site.add_argument("--profile", help="profile of your AWS configuration")
+    site.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def run(arguments: argparse.Namespace, stop: Stop) -> int:
+    fields = _read_fields(arguments)
+    check_output(arguments.output)
+    bodies = [read_input(path) for path in arguments.body]
+    session = Session(arguments.region, arguments.profile) if arguments.aws else None
+    found = describe_endpoint(session, arguments.endpoint) if session else None
+    kinds = [
+        choose_type(arguments.content_type, body, path.name) for body, path in zip(bodies, arguments.body, strict=True)
+    ]
+    feature = found.feature if found else arguments.endpoint
+    accept = arguments.accept or choose_accept(feature, all(kind.startswith("image/") for kind in kinds))
+    requests = [
+        build_body([body], kind, fields, accept, as_it_is=bool(arguments.content_type))
+        for body, kind in zip(bodies, kinds, strict=True)
+    ]
+    with ExitStack() as stack:
+        if arguments.aws:
+            send = send_realtime(arguments.endpoint, arguments.region, arguments.profile, connections=arguments.clients)
+        else:
+            send = send_here(
+                arguments.endpoint,
+                lambda source: choose_weights(source, arguments.weights),
+                stack,
+                stop,
+                anew=bool(arguments.weights),
+            )
+        warm = load_endpoint(send, requests, 1, 0.001, stop)
+        if session and found and not arguments.yes:
+            question = _ask(found, warm, requests[0][0], arguments, session.region)
+            if not console.confirm(question, stop):
+                raise BadRequest("The answer was no; nothing more was called.")
+        loaded = load_endpoint(send, requests, arguments.clients, float(arguments.seconds), stop)
+    row = _make_row(arguments, feature, fields, bodies, kinds, loaded)
+    result = {
+        "schema": SCHEMA,
+        "name": f"measure {arguments.endpoint}",
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "machine": _describe_machine(found),
+        "versions": {"python": platform.python_version(), "pixelserve": pixelserve.__version__},
+        "rows": [row],
+    }
+    write_whole(arguments.output, f"{json.dumps(result, indent=1)}\n".encode())
+    _tell(arguments, result, loaded)
+    return 1 if loaded.failures else 0
+
+
+def _read_fields(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The request's fields. Raises UsageError where the command line contradicts itself."""
+    if (arguments.region or arguments.profile or arguments.yes) and not arguments.aws:
+        raise UsageError("--region, --profile and --yes go with --aws")
+    if arguments.weights and arguments.aws:
+        raise UsageError("--weights goes with an endpoint that is started here")
+    if not 0 < arguments.seconds <= LONGEST:
+        raise UsageError(f"--seconds is above 0 and at most {LONGEST}")
+    for header in filter(None, (arguments.content_type, arguments.accept)):
+        check_media_type(header)
+    return read_request_fields(arguments)
+
+
+def _ask(found: Described, warm: Loaded, body: bytes, arguments: argparse.Namespace, region: str) -> str:
+    """What the load is and costs, by the call that warmed the endpoint up."""
+    calls = int(arguments.clients * float(arguments.seconds) / warm.seconds[0])
+    said = f"About {calls:,} calls in {arguments.seconds} s. {describe_price(found.mode, found.instance, region)}"
+    try:
+        book = find_newest_book(region)
+        prices = [book.price("AmazonSageMaker", region, name).first for name in ("data-in", "data-out")]
+        prices[1] += book.price("AWSDataTransfer", region, "out").first
+        sizes = (len(body), warm.answers[0])
+        amount = sum(calls * size * price / 10**9 for size, price in zip(sizes, prices, strict=True))
+        said += f" What is sent and answered costs about {format_money(Decimal(amount), book.currency)} more."
+    except CostError:
+        said += " What is sent and answered is billed too; its price is not known here."
+    return f"{said} Start?"
+
+
+def _make_row(
+    arguments: argparse.Namespace,
+    feature: str,
+    fields: dict[str, Any],
+    bodies: list[bytes],
+    kinds: list[str],
+    loaded: Loaded,
+) -> dict[str, Any]:
+    """The result's row, in the form of docs/benchmarks.md."""
+    are_pictures = all(kind.startswith("image/") for kind in kinds)
+    known = features.find(feature)
+    enlarges = known is not None and known.endpoint == SUPER_RESOLUTION
+    sizes: dict[str, Any] = {
+        "request": sum(map(len, bodies)) // len(bodies),
+        "answer": sum(loaded.answers) // len(loaded.answers),
+    }
+    if are_pictures:
+        from pixelserve.imaging import read_header
+
+        headers = [read_header(body) for body in bodies]
+        sizes["pixels"] = sum(header.width * header.height for header in headers) // len(headers)
+    return {
+        "endpoint": arguments.endpoint,
+        **({"scale": fields.get("scale", 2)} if enlarges else {}),
+        "connections": arguments.clients,
+        "images_per_second" if are_pictures else "requests_per_second": round(loaded.rate, 4),
+        "failures": len(loaded.failures),
+        "seconds": loaded.describe_seconds(),
+        "sizes": sizes,
+    }
+
+
+def _describe_machine(found: Described | None) -> dict[str, Any]:
+    """What was measured on: this machine, or the instance on AWS."""
+    if found is not None:
+        return {"cpu": found.instance or "serverless", "cores": None, "gpu": None, "instance": found.instance or None}
+    return {
+        "cpu": machine.name_cpu(),
+        "cores": machine.cores(),
+        "gpu": f"{machine.gpus()} NVIDIA" if machine.gpus() else None,
+        "system": f"{platform.system()}-{os.uname().release}",
+    }
+
+
+def _tell(arguments: argparse.Namespace, result: dict[str, Any], loaded: Loaded) -> None:
+    if arguments.json:
+        print(json.dumps(result))
+        return
+    seconds = result["rows"][0]["seconds"]
+    row = (
+        f"{loaded.rate:.2f}",
+        *(f"{seconds[name]:.3f}" for name in ("p50", "p90", "p99", "max")),
+        str(len(loaded.seconds)),
+        str(len(loaded.failures)),
+    )
+    console.print_table(("A SECOND", "P50 S", "P90 S", "P99 S", "MAX S", "ANSWERED", "FAILED"), [row])
+    for failure in dict.fromkeys(loaded.failures):
+        print(f"failed {loaded.failures.count(failure)} times: {failure}", file=sys.stderr)
+    machine_said = result["machine"]["instance"] if arguments.aws else None
+    instance = "" if machine_said else " --instance TYPE"
+    print(f"{arguments.output} has it: pixelserve cost from-benchmark {arguments.output}{instance}")
