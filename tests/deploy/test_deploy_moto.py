@@ -220,7 +220,8 @@ def test_an_endpoint_that_is_not_there_is_no_failure(
 ) -> None:
     assert cli.main(["destroy", NAME, "--yes"]) == 0
     assert capsys.readouterr().out == (
-        "There is nothing of upscaler in us-east-2: pixelserve-upscaler is no stack there.\n"
+        "There is nothing of upscaler in us-east-2: pixelserve-upscaler is no stack there. "
+        "`pixelserve ls` lists what is.\n"
     )
     assert cli.main(["logs", NAME]) == 1
     assert "There is no log group /aws/sagemaker/Endpoints/upscaler or /aws/lambda/upscaler" in capsys.readouterr().err
