@@ -101,7 +101,7 @@ class Session:
         try:
             self._session = boto3.Session(profile_name=profile, region_name=region)
         except BotoCoreError as error:
-            raise BadRequest(f"{error} `aws configure list-profiles` lists those that are there.") from None
+            raise BadRequest(f"{error}. `aws configure list-profiles` lists those that are there.") from None
         if not self._session.region_name:
             raise BadRequest("No region is given or configured. Give --region, e.g. --region us-east-2.")
         self.region = str(self._session.region_name)
