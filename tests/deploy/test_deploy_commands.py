@@ -88,7 +88,12 @@ def test_a_new_image_replaces_model_and_configuration(folder: Path, capsys: pyte
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["deploy", "upscaler"], 3, "Unable to locate credentials"),
+        (
+            ["deploy", "upscaler"],
+            3,
+            "GetCallerIdentity: Unable to locate credentials. Give --profile NAME, or run `aws",
+        ),
+        (["ls", "--region", REGION], 1, "DescribeStacks: Unable to locate credentials. Give --profile NAME"),
         (["deploy", "--against", "x"], 2, "--against goes with --plan"),
         (["deploy", "--plan", "--against", "nowhere.toml"], 3, "Cannot read nowhere.toml"),
         (["deploy", "Upper", "--image", IMAGE], 3, "Write lower-case letters, digits and single hyphens"),
@@ -101,7 +106,19 @@ def test_a_new_image_replaces_model_and_configuration(folder: Path, capsys: pyte
             "ml.g4dn.xlarge is not offered for asynchronous endpoints",
         ),
         (["deploy", "--profile", "nobody"], 3, "The config profile (nobody) could not be found"),
-        (["deploy", "new"], 3, "image: It is missing."),
+        (["deploy", "new"], 3, "pixelserve.toml has no [endpoints.new]. Write one, or give --image."),
+        (
+            ["deploy", "-f", "nowhere.toml"],
+            3,
+            "pixelserve deploy: refused; nothing was changed.\n  cause:     Cannot read",
+        ),
+        (["deploy", "--ttl", "1m"], 3, "ttl_hours: 0.016666666666666666 does not fit. Write half an hour to a year"),
+        (
+            ["batch", "upscaler", "in", "out"],
+            2,
+            "out: AWS writes to s3://BUCKET/PREFIX/; --local works on this machine",
+        ),
+        (["stack", "render", "--gateway-image", IMAGE], 1, "Give --lambda-image for functions, --image for endpoints."),
         (["deploy", "--print-policy", "pixelserve"], 1, "pixelserve is no repository: write OWNER/NAME"),
         (["ls"], 1, "No region is given or configured. Give --region"),
     ],
@@ -115,6 +132,23 @@ def test_wrong_command_lines(
         ended = int(str(end.code))
     assert ended == code
     assert said in capsys.readouterr().err
+
+
+def test_a_misspelt_instance_type_is_asked_about_and_priced_by_nobody(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["deploy", "--plan", "--instances", "ml.g4dn.xlage"]) == 10
+    printed = capsys.readouterr().out
+    question = "No price is known of ml.g4dn.xlage in us-east-2. Did you mean ml.g4dn.xlarge?"
+    assert printed.endswith(f"Cost then: unknown\n  {question}\n")
+    assert printed.count("No price") == 1
+
+
+def test_doctor_looks_at_what_it_can_without_credentials(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["doctor", "--count", "4"]) == 3
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("failed  credentials  GetCallerIdentity: Unable to locate credentials. Give --profile")
+    assert lines[1].startswith("failed  most         ")
 
 
 @pytest.fixture
@@ -388,7 +422,7 @@ def test_a_call_that_is_throttled_is_tried_again(busy: type[Busy]) -> None:
 
 def test_a_proxys_page_is_an_error_and_no_traceback(busy: type[Busy]) -> None:
     busy.page = b"<!doctype html><p>Please log in"
-    with pytest.raises(AwsError, match=r"get_caller_identity: Unable to parse response"):
+    with pytest.raises(AwsError, match=r"GetCallerIdentity: Unable to parse response"):
         Session(REGION).client("sts").get_caller_identity()
 
 

@@ -67,8 +67,14 @@ def count_all(aws: Callable[[str], Any]) -> dict[str, int]:
 
 @pytest.mark.parametrize("region", ["us-east-2", "cn-northwest-1"], indirect=True)
 @pytest.mark.parametrize("mode", MODES)
-def test_everything_that_is_made_is_seen_and_then_gone(mode: str, aws: Callable[[str], Any], region: str) -> None:
+def test_everything_that_is_made_is_seen_and_then_gone(
+    mode: str, aws: Callable[[str], Any], region: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert deploy(region, *MODES[mode]) == 0
+    address = "by the Invoke call" if region.startswith("cn-") else "at https://"
+    function = f"{NAME} is there. Call it {address}"
+    call = f"{NAME} is in service. Call it: pixelserve invoke {NAME} PHOTO --aws --region {region}\n"
+    assert (function if mode == "lambda" else call) in capsys.readouterr().out
     resources = aws("cloudformation").list_stack_resources(StackName=f"pixelserve-{NAME}")["StackResourceSummaries"]
     made: dict[str, int] = {}
     for resource in resources:
@@ -220,7 +226,8 @@ def test_an_endpoint_that_is_not_there_is_no_failure(
 ) -> None:
     assert cli.main(["destroy", NAME, "--yes"]) == 0
     assert capsys.readouterr().out == (
-        "There is nothing of upscaler in us-east-2: pixelserve-upscaler is no stack there.\n"
+        "There is nothing of upscaler in us-east-2: pixelserve-upscaler is no stack there. "
+        "`pixelserve ls` lists what is.\n"
     )
     assert cli.main(["logs", NAME]) == 1
     assert "There is no log group /aws/sagemaker/Endpoints/upscaler or /aws/lambda/upscaler" in capsys.readouterr().err

@@ -20,6 +20,12 @@ EXPIRED = frozenset(
 """Error codes of credentials that are no longer good (IAM User Guide, common errors)."""
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"})
 
+ADVICE = {
+    "NoCredentialsError": ". Give --profile NAME, or run `aws configure` or `aws sso login`.",
+    "EndpointConnectionError": ". Is the region right, and is AWS in reach?",
+}
+"""What helps against what botocore says."""
+
 
 class AwsError(PixelserveError):
     """A call that AWS refused or that never reached it. `reason` is AWS's error code, or botocore's class."""
@@ -65,7 +71,8 @@ class Client:
                 Boto3Error,
                 ResponseParserError,
             ) as error:  # the last is a proxy's page, for instance
-                raise AwsError(operation, type(error).__name__, str(error)) from None
+                name, reason = self._client.meta.method_to_api_mapping.get(operation, operation), type(error).__name__
+                raise AwsError(name, reason, f"{error}{ADVICE.get(reason, '')}") from None
 
         return call
 
@@ -94,7 +101,7 @@ class Session:
         try:
             self._session = boto3.Session(profile_name=profile, region_name=region)
         except BotoCoreError as error:
-            raise BadRequest(f"{error} `aws configure list-profiles` lists those that are there.") from None
+            raise BadRequest(f"{error}. `aws configure list-profiles` lists those that are there.") from None
         if not self._session.region_name:
             raise BadRequest("No region is given or configured. Give --region, e.g. --region us-east-2.")
         self.region = str(self._session.region_name)

@@ -117,6 +117,8 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
         check_media_type(arguments.accept)
     if arguments.local:
         return _run_here(arguments, stop)
+    if not arguments.target.startswith("s3://"):
+        raise UsageError(f"{arguments.target}: AWS writes to s3://BUCKET/PREFIX/; --local works on this machine")
     if arguments.model_dir:
         raise UsageError("--model-dir goes with --local")
     if (arguments.max_payload or 0) * (arguments.max_concurrent or 1) > LARGEST_MB:

@@ -140,7 +140,8 @@ def _deploy(arguments: argparse.Namespace, stop: Stop, teller: Teller, details: 
         prolong=arguments.ttl_hours is not None,
     )
     if outcome.status is Status.DONE and not arguments.plan:
-        teller.note(describe_calls(spec, report.facts.region))
+        state = work.stack.find()
+        teller.note(describe_calls(spec, session.region, state.outputs.get("FunctionUrl", "") if state else ""))
     return outcome
 
 
@@ -172,8 +173,9 @@ def _plan_offline(spec: EndpointSpec, against: Path | None, teller: Teller, deta
     return Outcome(Status.CHANGES if plan.changes else Status.DONE)
 
 
-def describe_calls(spec: EndpointSpec, region: str) -> str:
-    """How the endpoint is called now."""
+def describe_calls(spec: EndpointSpec, region: str, url: str) -> str:
+    """How the endpoint is called now; `url` is a function's, where it has one."""
     if spec.mode is Mode.LAMBDA:
-        return f"{spec.name} is there. Its address: the output of the stack {spec.stack}."
+        address = f"at {url}, for requests that are signed (AWS_IAM)" if url else "by the Invoke call of AWS Lambda"
+        return f"{spec.name} is there. Call it {address}."
     return f"{spec.name} is in service. Call it: pixelserve invoke {spec.name} PHOTO --aws --region {region}"

@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 import json
 
-from pixelserve_deploy.aws import Session
-from pixelserve_deploy.deployment import Status, check_all, print_checks
+from pixelserve_deploy.aws import AwsError, Session
+from pixelserve_deploy.deployment import Status, check_all, check_without_aws, print_checks
 from pixelserve_deploy.options import add_endpoint, add_site, read_endpoint
 
 EXAMPLES = """\
@@ -27,7 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     spec = read_endpoint(arguments)
-    report = check_all(spec, Session(spec.region or None, arguments.profile))
+    session = Session(spec.region or None, arguments.profile)
+    try:
+        report = check_all(spec, session)
+    except AwsError as error:
+        report = check_without_aws(spec, session.region, error)
     if arguments.json:
         print(json.dumps([vars(check) for check in report.checks], indent=2))
     else:

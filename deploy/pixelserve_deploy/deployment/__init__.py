@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pixelserve_deploy.deployment.outcome import Outcome, Status
     from pixelserve_deploy.deployment.plan import Plan, make_offline_plan, make_plan
     from pixelserve_deploy.deployment.policies import make_policies
-    from pixelserve_deploy.deployment.preflight import Check, Verdict, check_all, check_rules
+    from pixelserve_deploy.deployment.preflight import Check, Verdict, check_all, check_rules, check_without_aws
     from pixelserve_deploy.deployment.pricing import Cost, price_endpoint
     from pixelserve_deploy.deployment.reading import (
         FILE,
@@ -66,7 +66,7 @@ else:
             ".outcome": "Outcome Status",
             ".plan": "Plan make_offline_plan make_plan",
             ".policies": "make_policies",
-            ".preflight": "Check Verdict check_all check_rules",
+            ".preflight": "Check Verdict check_all check_rules check_without_aws",
             ".pricing": "Cost price_endpoint",
             ".reading": "FILE SpecError format_specs make_api make_spec parse_specs read_specs",
             ".refusals": "Refusal refuse",
@@ -115,6 +115,7 @@ __all__ = [
     "check_all",
     "check_rules",
     "check_template",
+    "check_without_aws",
     "destroying",
     "find_end",
     "find_mode",

@@ -65,7 +65,7 @@ def show_plan(plan: Plan, teller: Teller, details: dict[str, Any]) -> None:
 
 def refuse_for(failures: Sequence[Check]) -> Outcome:
     """The end of a command whose preflight has failed."""
-    cause = " ".join(f"{check.what}: {check.found}" for check in failures)
+    cause = " ".join(f"{check.what}: {check.found}." for check in failures)
     return Outcome(Status.REFUSED, cause, next=" ".join(check.fix for check in failures if check.fix))
 
 
@@ -76,8 +76,8 @@ def take_away(work: Work, teller: Teller, *, keep_logs: bool, dry_run: bool, yes
     """
     remains = destroying.find_remains(work)
     if not remains:
-        region = work.session.region
-        teller.note(f"There is nothing of {work.name} in {region}: {work.stack.name} is no stack there.")
+        where = f"{work.session.region}: {work.stack.name} is no stack there"
+        teller.note(f"There is nothing of {work.name} in {where}. `pixelserve ls` lists what is.")
         return Outcome(Status.DONE)
     for line in _describe(work.stack.name, remains, keep_logs=keep_logs):
         teller.note(line)

@@ -52,7 +52,8 @@ class Plan:
 
     def _list_costs(self) -> list[str]:
         if not self.changes:
-            return [f"Cost: {describe_cost(self.after)}"]
+            known = self.after.hour_at_rest is not None
+            return [f"Cost: {describe_cost(self.after)}", *([] if known else self.after.notes)]
         lines = [] if self.before is None else [f"Cost now:  {describe_cost(self.before)}"]
         lines.append(f"Cost then: {describe_cost(self.after)}")
         return [*lines, *(f"  {note}" for note in self.after.notes)]
@@ -128,7 +129,7 @@ def read_back(template: Template, name: str) -> EndpointSpec:
 def describe_cost(cost: Cost) -> str:
     """$0.736 an hour, $537.28 a month; up to so much."""
     if cost.hour_at_rest is None or cost.month_at_rest is None:
-        return f"unknown. {' '.join(cost.notes)}"
+        return "unknown"
     rest = _describe_amounts(cost.hour_at_rest, cost.month_at_rest, cost.currency)
     if cost.hour_at_most == cost.hour_at_rest:
         return rest

@@ -90,6 +90,12 @@ def check_all(spec: EndpointSpec, session: Session) -> Report:
     return Report(tuple(checks), facts)
 
 
+def check_without_aws(spec: EndpointSpec, region: str, error: AwsError) -> Report:
+    """What can be looked at where AWS answers nobody, which is the first line."""
+    facts = Facts(region=region)
+    return Report((Check("credentials", Verdict.FAILED, error.message.rstrip(".")), *check_rules(spec, facts)), facts)
+
+
 def check_rules(spec: EndpointSpec, facts: Facts) -> list[Check]:
     """Our own rules on the spec, and on the template where the spec is fine. Nothing is asked of AWS."""
     refusals = refuse(spec, facts)

@@ -5,6 +5,7 @@ What is paid by the request is left to `pixelserve cost estimate`.
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -15,6 +16,8 @@ FREE = Decimal(0)
 SAGEMAKER, LAMBDA = "AmazonSageMaker", "AWSLambda"
 KINDS = {Mode.REALTIME: "hosting", Mode.ASYNC: "async"}
 """How price books call the hours of instances."""
+LIKE = 0.95
+"""How alike a misspelt instance type is to the right one, by difflib's ratio: ml.g4dn.xlage has 0.96."""
 BESIDE = "Requests, data, storage and logs come on top: pixelserve cost estimate."
 
 
@@ -53,6 +56,9 @@ def price_endpoint(spec: EndpointSpec, region: str, book: PriceBook | None = Non
 
 def _price_fleet(spec: EndpointSpec, region: str, book: PriceBook) -> tuple[Decimal, Decimal, tuple[str, ...]]:
     """At rest all instances are of the first type, at most all of the dearest."""
+    unknown = [kind for kind in spec.instances if not book.find(SAGEMAKER, region, f"{KINDS[spec.mode]} {kind}")]
+    if unknown and region in book.regions:
+        raise PriceMissing(f"No price is known of {', '.join(unknown)} in {region}.{suggest_type(unknown[0], book)}")
     hours = [book.price(SAGEMAKER, region, f"{KINDS[spec.mode]} {kind}").first for kind in spec.instances]
     notes = ["An update by blue/green doubles the instances for some minutes."]
     if len(spec.instances) > 1:
@@ -62,6 +68,13 @@ def _price_fleet(spec: EndpointSpec, region: str, book: PriceBook) -> tuple[Deci
     if spec.least == 0:
         notes.append("It starts with one instance, and scales to none when no request waits.")
     return spec.least * hours[0], spec.greatest * max(hours), tuple(notes)
+
+
+def suggest_type(name: str, book: PriceBook) -> str:
+    """A question that names the instance type which was meant, if there is one like it."""
+    known = {dimension.rpartition(" ")[2] for service, _, dimension in book.prices if service == SAGEMAKER}
+    close = [] if name in known else difflib.get_close_matches(name, known, 1, LIKE)
+    return f" Did you mean {close[0]}?" if close else ""
 
 
 def _price_memory(spec: EndpointSpec, region: str, book: PriceBook) -> tuple[Decimal, Decimal | None, tuple[str, ...]]:

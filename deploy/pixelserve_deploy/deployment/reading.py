@@ -20,6 +20,7 @@ FILE = "pixelserve.toml"
 _INSTEAD = {
     "name": "Write lower-case letters, digits and single hyphens, at most 63, such as image-super-resolution",
     "instances": 'Write one to five instance types, such as ["ml.g4dn.xlarge", "ml.g5.xlarge"]',
+    "ttl_hours": "Write half an hour to a year, such as 8, or --ttl 8h",
     "gateway_image": "Write its URI in Amazon ECR, of the image's target gateway",
     "image": "Write its URI in Amazon ECR, as `pixelserve push` prints it",
 }
@@ -56,9 +57,11 @@ def make_api(fields: Mapping[str, Any]) -> ApiSpec:
     if unknown:
         raise SpecError([f"asynchronous: {', '.join(unknown)} is no feature. Write {', '.join(known)}."])
     if not spec.lambda_image and not spec.image:
-        raise SpecError(["image: No feature can be served. Write `lambda_image` for functions, `image` for endpoints."])
+        raise SpecError(["image: No feature can be served. Give --lambda-image for functions, --image for endpoints."])
     if spec.asynchronous and not spec.image:
-        raise SpecError(["asynchronous: Asynchronous endpoints are made from `image`. Write it."])
+        raise SpecError(
+            ["asynchronous: Asynchronous endpoints are made from an image of the target server. Give --image."]
+        )
     return spec
 
 

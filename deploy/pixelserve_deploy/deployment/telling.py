@@ -67,7 +67,7 @@ class Teller:
             }
             print(json.dumps(fields))
         elif outcome.status in HEADLINES:
-            console.print_error(f"{self._command} {self.name}", HEADLINES[outcome.status])
+            console.print_error(f"{self._command} {self.name}".rstrip(), HEADLINES[outcome.status])
             for label, text in (
                 ("cause", outcome.cause),
                 ("container", outcome.container_error),

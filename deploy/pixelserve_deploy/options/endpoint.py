@@ -11,7 +11,7 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from pixelserve_deploy.deployment import FILE, EndpointSpec, make_spec, read_specs
+from pixelserve_deploy.deployment import FILE, EndpointSpec, SpecError, make_spec, read_specs
 from pixelserve_deploy.errors import UsageError
 from pixelserve_deploy.options.site import parse_duration
 
@@ -114,6 +114,8 @@ def read_fields(arguments: argparse.Namespace) -> dict[str, Any]:
     """
     file = arguments.file or (Path(FILE) if Path(FILE).is_file() else None)
     fields = find_table(file, arguments.name) if file is not None else {"name": arguments.name}
+    if file is not None and fields.keys() == {"name"} and not arguments.image:
+        raise SpecError([f"{file} has no [endpoints.{arguments.name}]. Write one, or give --image."])
     if fields["name"] is None:
         raise UsageError(f"name the endpoint, or describe it in {FILE}")
     fields |= read_given(arguments, EndpointSpec, [name for name in EndpointSpec.model_fields if name in arguments])
