@@ -129,6 +129,17 @@ def test_an_endpoint_that_does_not_answer_needs_a_person(
     assert "**Smoke test:** not called: a Predictor does not call lambda endpoints." in capsys.readouterr().out
 
 
+def test_a_role_in_china_is_taken_on_for_its_own_audience() -> None:
+    """The trust that is printed asks for it, and the action's own default is sts.amazonaws.com."""
+    audience = "${{ startsWith(vars.AWS_REGION, 'cn-') && 'sts.amazonaws.com.cn' || 'sts.amazonaws.com' }}"
+    found = []
+    for name in ("deploy.yml", "release.yml"):
+        jobs = yaml.safe_load((ROOT / ".github" / "workflows" / name).read_text())["jobs"].values()
+        steps = [step for job in jobs for step in job["steps"]]
+        found += [step["with"].get("audience") for step in steps if "configure-aws" in step.get("uses", "")]
+    assert found == 4 * [audience]
+
+
 def test_what_is_no_picture_fails_the_smoke_test() -> None:
     with pytest.raises(ValueError, match=r"the answer of 5 bytes is no picture: b'hello'"):
         ci_deploy.judge(b"hello", "image/png")
