@@ -30,6 +30,7 @@ from typing import Any
 
 import httpx
 
+from pixelserve.features import find
 from pixelserve.imaging import read_size
 from pixelserve_deploy import cli
 from pixelserve_deploy.deployment import Progress, Status, Teller, write_markdown
@@ -117,8 +118,11 @@ def smoke(arguments: argparse.Namespace, end: End, options: Sequence[str]) -> in
     profile.add_argument("--profile")
     try:
         photo = arguments.photo.read_bytes() if arguments.photo else draw_picture()
-        answer = predict(end, profile.parse_known_args(options)[0].profile, photo, arguments.accept)
-        end["smoke"] = judge(answer, arguments.accept)
+        name = profile.parse_known_args(options)[0].profile
+        end["smoke"] = " ".join(
+            judge(predict(end, name, photo, accept, model), accept)
+            for model, accept in list_calls(end, arguments.accept)
+        )
     except Exception as error:  # noqa: BLE001  # whatever the SDK raises is what the test is for
         end |= {
             "status": Status.NEEDS_PERSON.name.lower(),
@@ -129,8 +133,16 @@ def smoke(arguments: argparse.Namespace, end: End, options: Sequence[str]) -> in
     return Status.DONE
 
 
-def predict(end: End, profile: str | None, photo: bytes, accept: str) -> bytes:
-    """The endpoint's answer to a picture, by `sagemaker.Predictor`."""
+def list_calls(end: End, accept: str) -> list[tuple[str | None, str]]:
+    """TargetModel and type of the answer for each call: one, or of several features each, with what it answers."""
+    if len(end["features"]) < 2:
+        return [(None, accept)]
+    found = [feature for feature in map(find, end["features"]) if feature is not None]
+    return [(f"{feature.endpoint}.tar.gz", feature.answer) for feature in found]
+
+
+def predict(end: End, profile: str | None, photo: bytes, accept: str, model: str | None = None) -> bytes:
+    """The endpoint's answer to a picture, by `sagemaker.Predictor`; `model` is the TargetModel."""
     os.environ.setdefault("SAGEMAKER_SUPPRESS_V2_WARNING", "1")
     logging.getLogger("sagemaker.config").setLevel(logging.WARNING)  # it speaks on standard output
     with warnings.catch_warnings():
@@ -147,7 +159,7 @@ def predict(end: End, profile: str | None, photo: bytes, accept: str) -> bytes:
             sagemaker_config=NO_TELEMETRY,
         )
         predictor = Predictor(end["name"], session, IdentitySerializer("image/png"), BytesDeserializer(accept))
-        return bytes(predictor.predict(photo))
+        return bytes(predictor.predict(photo, target_model=model))
 
 
 def judge(answer: bytes, accept: str) -> str:
@@ -187,7 +199,7 @@ def comment(arguments: argparse.Namespace) -> int:
     base = f"{os.environ.get('GITHUB_API_URL', 'https://api.github.com')}/repos/{arguments.repository}/issues"
     with httpx.Client(headers=headers, timeout=60) as client:
         try:
-            old = find_comment(client, f"{base}/{arguments.pull}/comments?per_page=100")
+            old = find_comment(client, f"{base}/{arguments.pull}/comments?per_page=100", arguments.author)
             method, url = ("PATCH", f"{base}/comments/{old}") if old else ("POST", f"{base}/{arguments.pull}/comments")
             answer = client.request(method, url, json={"body": text if MARK in text else f"{MARK}\n\n{text}"})
             answer.raise_for_status()
@@ -198,12 +210,12 @@ def comment(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def find_comment(client: httpx.Client, url: str | None) -> int | None:
-    """The id of our comment on a pull request, read page by page."""
+def find_comment(client: httpx.Client, url: str | None, author: str) -> int | None:
+    """The id of our comment on a pull request, read page by page. Others may write one that begins like it."""
     while url:
         answer = client.get(url).raise_for_status()
         for found in answer.json():
-            if found["body"].startswith(MARK):
+            if found["body"].startswith(MARK) and (found["user"] or {}).get("login") == author:
                 return int(found["id"])
         url = answer.links.get("next", {}).get("url")
     return None
@@ -237,6 +249,8 @@ def parse(words: Sequence[str] | None = None) -> tuple[argparse.Namespace, list[
     commenting.add_argument("file", nargs="?", type=Path, metavar="FILE", help="Markdown (default: standard input)")
     commenting.add_argument("--repository", required=True, metavar="OWNER/NAME")
     commenting.add_argument("--pull", required=True, type=int, metavar="NUMBER", help="of the pull request")
+    commenting.add_argument("--author", default="github-actions[bot]", metavar="LOGIN",
+                            help="whose comment is edited: the token's user (default: %(default)s)")  # fmt: skip
     arguments, options = parser.parse_known_args(words)
     if arguments.action == "comment" and options:
         commenting.error(f"unrecognized arguments: {' '.join(options)}")

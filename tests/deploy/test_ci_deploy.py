@@ -129,6 +129,17 @@ def test_an_endpoint_that_does_not_answer_needs_a_person(
     assert "**Smoke test:** not called: a Predictor does not call lambda endpoints." in capsys.readouterr().out
 
 
+def test_a_role_in_china_is_taken_on_for_its_own_audience() -> None:
+    """The trust that is printed asks for it, and the action's own default is sts.amazonaws.com."""
+    audience = "${{ startsWith(vars.AWS_REGION, 'cn-') && 'sts.amazonaws.com.cn' || 'sts.amazonaws.com' }}"
+    found = []
+    for name in ("deploy.yml", "release.yml"):
+        jobs = yaml.safe_load((ROOT / ".github" / "workflows" / name).read_text())["jobs"].values()
+        steps = [step for job in jobs for step in job["steps"]]
+        found += [step["with"].get("audience") for step in steps if "configure-aws" in step.get("uses", "")]
+    assert found == 4 * [audience]
+
+
 def test_what_is_no_picture_fails_the_smoke_test() -> None:
     with pytest.raises(ValueError, match=r"the answer of 5 bytes is no picture: b'hello'"):
         ci_deploy.judge(b"hello", "image/png")
@@ -179,8 +190,54 @@ def test_wrong_command_lines(
     assert said in capsys.readouterr().err
 
 
+class Several(http.server.BaseHTTPRequestHandler):
+    """A multi-model endpoint by InvokeEndpoint's API reference: TargetModel goes in a header, and has to be there."""
+
+    protocol_version = "HTTP/1.1"
+    answers: ClassVar[dict[str, tuple[str, bytes]]] = {
+        "image-super-resolution.tar.gz": ("image/png", ci_deploy.draw_picture()),
+        "image-similarity.tar.gz": ("application/json", b'{"embedding": []}'),
+    }
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        refused = ("application/json", b'{"message": "Model does not exist"}')
+        kind, body = self.answers.get(self.headers["x-amzn-sagemaker-target-model"], refused)
+        self.send_response(400 if body is refused[1] or self.headers["accept"] != kind else 200)
+        self.send_header("content-type", kind)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+def test_each_of_several_features_is_called(
+    cloud: str, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws = open_account(cloud, REGION, monkeypatch)
+    aws("s3").create_bucket(Bucket="weights", CreateBucketConfiguration={"LocationConstraint": REGION})
+    aws("s3").put_object(Bucket="weights", Key="a/image-similarity.tar.gz", Body=b"x")
+    features = [name.removesuffix(".tar.gz") for name in Several.answers]
+    (folder / "pixelserve.toml").write_text(
+        f'[endpoints.pictures]\nimage = "{name_image(REGION)}"\nfeatures = {json.dumps(features)}\n'
+        'weights = "s3://weights/a/"\n'
+    )
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Several) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", f"http://127.0.0.1:{server.server_port}")
+        code = run("deploy", "pictures", "--json")
+        server.shutdown()
+    told = json.loads(capsys.readouterr().out)
+    assert told["smoke"] == "answered a picture of 32 x 32 pixels. answered JSON with embedding."
+    assert code == 0
+
+
 class Comments(http.server.BaseHTTPRequestHandler):
     """The comments of one pull request, two a page, with the paths, fields and links of GitHub's REST API.
+
+    The first three are somebody's.
 
     "List issue comments", "Create an issue comment", "Update an issue comment": docs.github.com/rest/issues/comments.
     """
@@ -192,7 +249,14 @@ class Comments(http.server.BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         assert path == "/repos/owner/name/issues/12/comments"
         start = int(query.removeprefix("start=")) if query.startswith("start=") else 0
-        page = [{"id": start + n + 1, "body": body} for n, body in enumerate(self.bodies[start : start + 2])]
+        page = [
+            {
+                "id": start + n + 1,
+                "body": body,
+                "user": {"login": "somebody" if start + n < 3 else "github-actions[bot]"},
+            }
+            for n, body in enumerate(self.bodies[start : start + 2])
+        ]
         more = start + 2 < len(self.bodies)
         link = f'<http://{self.headers["host"]}{path}?start={start + 2}>; rel="next"' if more else ""
         self._answer(200, page, link)
@@ -248,6 +312,9 @@ def test_a_pull_request_has_one_comment_which_is_edited(
         assert ci_deploy.main(words) == 0
         assert capsys.readouterr().out == "https://github.com/owner/name/pull/12#issuecomment-4\n"
         assert comments == ["first", "second", "third", f"{ci_deploy.MARK}\n\n{text[-3:]}"]
+    comments[2] = f"{ci_deploy.MARK}\n\nwhat somebody likes"
+    assert ci_deploy.main(words) == 0
+    assert comments[2:] == [f"{ci_deploy.MARK}\n\nwhat somebody likes", f"{ci_deploy.MARK}\n\ntwo"]
     words[-3] = "owner/other"
     assert ci_deploy.main(words) == 1
     assert "ci_deploy.py: GitHub: " in capsys.readouterr().err

@@ -105,6 +105,16 @@ def test_its_parameters_and_outputs_are_those_that_the_documents_name() -> None:
     assert with_parameters()["Outputs"].keys() == {"Table", "Bucket"}
 
 
+@pytest.mark.parametrize(("fields", "limits"), [({}, (50, 100)), ({"rate": 7}, (7, 14))])
+def test_every_method_of_the_stage_is_limited(fields: dict[str, Any], limits: tuple[int, int]) -> None:
+    """`/*` and `*` are all of them (AWS::ApiGateway::Stage MethodSetting)."""
+    spec = build_api(**fields)
+    template = build_api_template(spec, set_parameters(spec, {}, {}), Facts(region="us-east-2"))
+    (setting,) = template["Resources"]["Stage"]["Properties"]["MethodSettings"]
+    assert (setting["ResourcePath"], setting["HttpMethod"]) == ("/*", "*")
+    assert (setting["ThrottlingRateLimit"], setting["ThrottlingBurstLimit"]) == limits
+
+
 @pytest.mark.parametrize("old", ["AWS_IAM", "NONE"])
 def test_another_authorization_moves_the_stage_to_another_copy(old: str) -> None:
     """A Deployment is a frozen copy: without this an API that was opened would stay as it was, and one closed open."""

@@ -464,6 +464,103 @@ def test_a_stack_that_only_has_such_a_name_is_left_alone(
     }  # fmt: skip
 
 
+def test_an_execution_that_may_have_begun_is_no_refusal(aws: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
+    create(aws)
+    busy = error("ServiceUnavailable", "Service Unavailable", 503)
+    aws.replace("cloudformation", "ExecuteChangeSet", busy)
+    code, printed = deploy(capsys)
+    assert code == 5
+    assert "Service Unavailable" in printed
+    assert "AWS may have begun all the same. To see, run `pixelserve deploy upscaler` with the same options." in printed
+    denied = error("AccessDenied", "User: me is not authorized to perform: cloudformation:ExecuteChangeSet")
+    aws.replace("cloudformation", "ExecuteChangeSet", denied)
+    assert deploy(capsys)[0] == 3
+
+
+def own_bucket(aws: Scripted, *pages: dict[str, Any]) -> Story:
+    """A stack with a bucket, whose objects are asked for again and again."""
+    story = Story(STACK).stack("CREATE_COMPLETE")
+    aws.answer("cloudformation", "DescribeStacks", story.described("CREATE_COMPLETE"))
+    run_with(aws, config="config-new")
+    resource = {"LogicalResourceId": "Bucket", "ResourceType": "AWS::S3::Bucket", "PhysicalResourceId": "results",
+                "LastUpdatedTimestamp": BEGIN, "ResourceStatus": "CREATE_COMPLETE"}  # fmt: skip
+    aws.replace("cloudformation", "ListStackResources", {"StackResourceSummaries": [resource]})
+    aws.answer("s3", "ListObjectVersions", *pages)
+    aws.answer("s3", "DeleteObjects", {})
+    aws.answer("logs", "DeleteLogGroup", {})
+    return story
+
+
+ONE = {"Versions": [{"Key": "1.out", "VersionId": "null"}]}
+
+
+def test_a_bucket_that_is_written_to_while_it_goes_is_emptied_again(
+    aws: Scripted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    story = own_bucket(aws, ONE, ONE, ONE, {})
+    reason = "The bucket you tried to delete is not empty"
+    happen(
+        aws,
+        story,
+        lambda: story.stack("DELETE_IN_PROGRESS", "User Initiated"),
+        lambda: story.tell("Bucket", "AWS::S3::Bucket", "DELETE_FAILED", reason),
+        lambda: story.stack("DELETE_FAILED", "The following resource(s) failed to delete: [Bucket]."),
+        lambda: None,
+        lambda: story.stack("DELETE_IN_PROGRESS", "User Initiated"),
+        lambda: story.stack("DELETE_COMPLETE"),
+    )
+    code, printed = deploy(capsys, DESTROY)
+    assert code == 0
+    assert "1 objects in the bucket results\n" in printed
+    assert "emptied its bucket, deleting again." in printed
+    assert aws.count("DeleteStack") == aws.count("DeleteObjects") == 2
+
+
+REFUSED = error("AccessDenied", "User: me is not authorized to perform: cloudformation:DeleteStack")
+
+
+@pytest.mark.parametrize(
+    ("failure", "code", "said"),
+    [
+        (
+            REFUSED,
+            4,
+            "Objects of its buckets may be gone. Allow the call, then run `pixelserve destroy upscaler` again.",
+        ),
+        (error("Throttling", "Rate exceeded"), 5, "For what is left, run `pixelserve destroy upscaler`."),
+        (error("ExpiredToken", "expired", 403), 5, "renew the credentials and run `pixelserve destroy upscaler`."),
+    ],
+)
+def test_after_objects_are_deleted_nothing_is_called_unchanged(
+    failure: dict[str, Any], code: int, said: str, aws: Scripted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own_bucket(aws, ONE)
+    aws.answer("cloudformation", "DescribeStackEvents", Story(STACK).stack("CREATE_COMPLETE").so_far())
+    aws.replace("cloudformation", "DeleteStack", failure)
+    ended, printed = deploy(capsys, DESTROY)
+    assert ended == code
+    assert said in printed
+
+
+def test_a_deletion_that_is_refused_before_anything_has_begun(
+    aws: Scripted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    destroy(aws)
+    aws.replace("cloudformation", "DeleteStack", REFUSED)
+    assert deploy(capsys, DESTROY)[0] == 3
+
+
+def test_objects_that_s3_keeps_are_told(aws: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
+    """DeleteObjects answers 200 with the errors of single objects (API reference)."""
+    own_bucket(aws, ONE)
+    kept = {"Key": "1.out", "Code": "AccessDenied", "Message": "Access Denied"}
+    aws.replace("s3", "DeleteObjects", {"Errors": [kept]})
+    code, printed = deploy(capsys, DESTROY)
+    assert code == 4
+    assert "DeleteObjects: results/1.out: Access Denied" in printed
+    assert not aws.count("DeleteStack")
+
+
 def test_a_log_group_that_comes_again_is_deleted_again(aws: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
     destroy(aws)
     gone = error("ResourceNotFoundException", "The specified log group does not exist.")

@@ -146,7 +146,12 @@ def _deploy(arguments: argparse.Namespace, stop: Stop, teller: Teller, details: 
 
 
 def _describe(spec: EndpointSpec, facts: Facts) -> dict[str, Any]:
-    return {"region": facts.region, "mode": spec.mode, "image": pin_image(spec.image, facts.digest)}
+    return {
+        "region": facts.region,
+        "mode": spec.mode,
+        "features": spec.features,
+        "image": pin_image(spec.image, facts.digest),
+    }
 
 
 def _plan_offline(spec: EndpointSpec, against: Path | None, teller: Teller, details: dict[str, Any]) -> Outcome:

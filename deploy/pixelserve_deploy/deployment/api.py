@@ -58,6 +58,8 @@ class ApiSpec(BaseModel):
     """Features that also have an asynchronous endpoint for jobs, which scales to none."""
     environment: dict[str, str] = Field(default_factory=dict)
     """Variables of the features' containers."""
+    rate: Annotated[int, Field(ge=1, le=10_000)] = 50
+    """Requests a second that each method takes, twice as many at once; what comes beyond is answered 429."""
     permissions_boundary: str = ""
     """ARN of a policy that bounds the roles which the stack makes."""
     tags: dict[str, str] = Field(default_factory=dict)

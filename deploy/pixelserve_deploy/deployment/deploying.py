@@ -192,7 +192,14 @@ def _execute(work: Work, change_set: ChangeSet | None) -> Outcome:
         return Outcome(Status.DONE)
     _make_groups(work)
     since = work.stack.find_newest_event(change_set.stack_id)
-    work.stack.execute(change_set)
+    try:
+        work.stack.execute(change_set)
+    except AwsError as error:
+        if error.is_denied or error.is_expired:
+            raise
+        return Outcome(
+            Status.RUNNING, error.message, next=f"AWS may have begun all the same. To see, run {work.again}."
+        )
     return work.follow(change_set.stack_id, Goal.CREATE if change_set.creates else Goal.UPDATE, since)
 
 

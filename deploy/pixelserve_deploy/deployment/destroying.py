@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 from pixelserve_deploy.aws import AwsError, Client
 from pixelserve_deploy.deployment.deploying import Work
@@ -81,14 +81,14 @@ def _find_groups(work: Work, state: State | None) -> list[Group]:
 
 
 def carry_out(work: Work, remains: Remains, *, keep_logs: bool = False) -> Outcome:
-    """Removes it. CloudFormation leaves buckets alone that are not empty, so they are emptied first."""
-    for bucket in remains.buckets:
-        _empty(work.session.client("s3"), bucket)
-    if remains.stack_id:
-        outcome = _delete_stack(work, remains)
-        if outcome.status is not Status.DONE:
-            return outcome
+    """Removes it. Raises AwsError for a deletion that was refused before anything had begun."""
+    done = "Objects of its buckets may be gone. " if remains.buckets else ""
     try:
+        if remains.stack_id:
+            outcome = _empty_and_delete(work, remains)
+            if outcome.status is not Status.DONE:
+                return outcome
+            done = "The stack is gone. "
         removed = remove(work.session, list_left(work.session, (), work.name))
         if removed:
             work.show(Progress("waiting", text=f"Removed {removed} models and configurations of earlier updates."))
@@ -97,12 +97,14 @@ def carry_out(work: Work, remains: Remains, *, keep_logs: bool = False) -> Outco
         else:
             _remove_groups(work, remains.groups)
     except AwsError as error:
-        gone = "The stack is gone. " if remains.stack_id else ""
         if error.is_denied:
+            if remains.stack_id and not done:
+                raise
             return Outcome(
-                Status.NEEDS_PERSON, error.message, next=f"{gone}Allow the call, then run {work.again} again."
+                Status.NEEDS_PERSON, error.message, next=f"{done}Allow the call, then run {work.again} again."
             )
-        return Outcome(Status.RUNNING, error.message, next=f"{gone}For what is left, run {work.again}.")
+        renew = "renew the credentials and " if error.is_expired else ""
+        return Outcome(Status.RUNNING, error.message, next=f"{done}For what is left, {renew}run {work.again}.")
     return Outcome(Status.DONE)
 
 
@@ -124,6 +126,21 @@ def _remove_groups(work: Work, groups: Collection[Group]) -> None:
                 work.show(Progress("waiting", text=f"Removed the log group {group.name}."))
 
 
+def _empty_and_delete(work: Work, remains: Remains) -> Outcome:
+    """CloudFormation leaves buckets alone that are not empty, so they are emptied first.
+
+    An endpoint writes until it is gone: a bucket that has objects again is emptied and the stack deleted once more.
+    """
+    s3 = work.session.client("s3")
+    for bucket in remains.buckets:
+        _empty(s3, bucket)
+    outcome = _delete_stack(work, remains)
+    if outcome.status is Status.NEEDS_PERSON and sum(_empty(s3, bucket) for bucket in remains.buckets):
+        work.show(Progress("waiting", text="Objects came while the endpoint went: emptied its bucket, deleting again."))
+        return _delete_stack(work, replace(remains, status="DELETE_FAILED"))
+    return outcome
+
+
 def _delete_stack(work: Work, remains: Remains) -> Outcome:
     if remains.status == "DELETE_IN_PROGRESS":
         return work.follow(remains.stack_id, Goal.DELETE)
@@ -134,29 +151,31 @@ def _delete_stack(work: Work, remains: Remains) -> Outcome:
     return work.follow(remains.stack_id, Goal.DELETE, since)
 
 
-def _list_objects(s3: Client, bucket: str) -> list[list[dict[str, str]]]:
+def _list_objects(s3: Client, bucket: str) -> Iterator[list[dict[str, str]]]:
     """The objects of a bucket in pages of at most 1,000, with old versions and marks of deletion; none without one."""
-    pages: list[list[dict[str, str]]] = []
     marker: dict[str, str] = {}
     while True:
         try:
             page = s3.list_object_versions(Bucket=bucket, **marker)
         except AwsError as error:
             if error.reason == "NoSuchBucket":
-                return pages
+                return
             raise
-        pages.append(
-            [
-                {"Key": found["Key"], "VersionId": found["VersionId"]}
-                for found in page.get("Versions", []) + page.get("DeleteMarkers", [])
-            ]
-        )
+        yield [
+            {"Key": found["Key"], "VersionId": found["VersionId"]}
+            for found in page.get("Versions", []) + page.get("DeleteMarkers", [])
+        ]
         if not page.get("IsTruncated"):
-            return pages
+            return
         marker = {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page["NextVersionIdMarker"]}
 
 
-def _empty(s3: Client, bucket: str) -> None:
-    for objects in _list_objects(s3, bucket):
-        if objects:
-            s3.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
+def _empty(s3: Client, bucket: str) -> int:
+    """How many objects it had. Raises AwsError, also for one that S3 does not delete."""
+    count = 0
+    for objects in filter(None, _list_objects(s3, bucket)):
+        answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
+        for error in answer.get("Errors", []):
+            raise AwsError("DeleteObjects", error["Code"], f"{bucket}/{error['Key']}: {error['Message']}")
+        count += len(objects)
+    return count

@@ -13,6 +13,7 @@ NAME_OF_API = "api"
 GROUPS = {
     "its images": ("gateway_image", "lambda_image", "image"),
     "its features": ("memory_mb", "instances", "most", "asynchronous", "environment"),
+    "its callers": ("rate",),
     "its rights": ("permissions_boundary", "tags"),
 }
 

@@ -61,6 +61,14 @@ def build_gateway(spec: ApiSpec, function: str) -> dict[str, Resource]:
         "RestApiId": ref(API),
         "StageName": ref(STAGE),
         "DeploymentId": {"Fn::If": [SIGNED, signed, opened]},
+        "MethodSettings": [
+            {
+                "ResourcePath": "/*",
+                "HttpMethod": "*",
+                "ThrottlingRateLimit": spec.rate,
+                "ThrottlingBurstLimit": 2 * spec.rate,
+            }
+        ],
     }
     permission = {
         "Action": "lambda:InvokeFunction",
