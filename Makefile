@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN = .venv/bin
 IN_TWO = -n 2
 
-.PHONY: help venv demo test coverage soak lint image sbom contract bench wheel clean
+.PHONY: help venv demo test coverage soak fire lint image sbom contract bench wheel clean
 
 help:    ## these lines
 	@grep -E '^[a-z]+: .*## ' Makefile | sed 's/:.*## /\t/'
@@ -26,6 +26,10 @@ coverage: venv    ## the same tests, and which lines of container/ they run in a
 soak: coverage    ## coverage, and the tests that take long
 	$(BIN)/python -m pytest -m soak
 
+fire: venv    ## attacks on every server and 200 callers on each feature, and the figures of docs/fire.md
+	$(BIN)/python -m pytest -m "soak or not soak" tests/fire --fire-results docs/fire.json
+	$(BIN)/python tools/fire-tables
+
 lint: venv    ## ruff, mypy and import-linter
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -46,7 +50,7 @@ contract: venv    ## the conformance suite against process and images, and docs/
 	$(BIN)/python tools/contract-table
 
 bench: venv    ## all benchmarks, into benchmarks/results/
-	for name in codecs quality segmentation similarity serving gateway models pipeline memory cost; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in codecs quality segmentation similarity serving gateway models pipeline memory cost fire; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 wheel: venv    ## build dist/*.whl
 	$(BIN)/python -m build --wheel

@@ -105,6 +105,15 @@ def test_the_files_on_the_page_of_deploying_can_be_deployed() -> None:
     assert [refusal for spec in specs for refusal in refuse(spec, Facts("us-east-2"))] == []
 
 
+def test_the_page_under_fire_has_every_kind_of_attack_and_the_figures_that_were_noted() -> None:
+    tool = load_tool("fire-tables")
+    page = tool.PAGE.read_text()
+    assert page == tool.filled(page)
+    assert re.findall(r"^\| (\d+) \| .+ \| .+ \| \[.+\]\(\.\./tests/.+\) \|$", page, re.MULTILINE) == [
+        str(number) for number in range(1, 45)
+    ]
+
+
 def test_the_page_of_handlers_explains_every_name() -> None:
     page = (ROOT / "docs" / "own-model.md").read_text()
     assert [name for name in pixelserve.__all__ if f"`{name}`" not in page] == []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import select
 import signal
@@ -49,6 +50,8 @@ MEMORY = {
     "THP_MEM_ALLOC_ENABLE": "1",  # torch: huge pages, which make that cheap
 }
 """Environment of workers: large blocks go back to the system when they are freed."""
+_MALLOPT = {"MALLOC_MMAP_THRESHOLD_": -3, "MALLOC_TRIM_THRESHOLD_": -1}
+"""The same in glibc's malloc.h."""
 _LAST_WORDS = 5
 _LOOK_SECONDS = 0.1
 """Between two looks at a `Stop` while something else is waited for."""
@@ -302,6 +305,14 @@ def state_of_ending(code: int) -> State:
 def command_of(module: str, *arguments: str) -> list[str]:
     """The command line that runs a module, which ends with the thread that starts it, however that ends."""
     return [sys.executable, "-c", _RUN_MODULE, str(os.getpid()), module, *arguments]
+
+
+def give_memory_back() -> None:
+    """For this process, which runs already, what MEMORY is for those that it starts."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None  # musl has none
+    if mallopt is not None:
+        for name, option in _MALLOPT.items():
+            mallopt(option, int(MEMORY[name]))
 
 
 def worker_environment(compute_threads: int, workers: int) -> dict[str, str]:

@@ -12,6 +12,7 @@ from pixelserve.callers import Arrivals, ArrivalsMiddleware, Connection, Unread
 from pixelserve.errors import PixelserveError, Unavailable
 from pixelserve.machine import raise_file_limit
 from pixelserve.observe import configure, tracing
+from pixelserve.processes import give_memory_back
 from pixelserve.wire import bind
 from pixelserve_gateway import aws_lambda
 from pixelserve_gateway.app import SERVICE, create_app
@@ -27,6 +28,7 @@ DRAIN_SECONDS = 25
 def main() -> int:
     if aws_lambda.is_here():
         return aws_lambda.main()
+    give_memory_back()
     try:
         settings = GatewaySettings.from_env()
         configure(settings.log_level)

@@ -47,6 +47,18 @@ def test_others_change_nothing(serve: Callable[..., Server]) -> None:
     assert server.invoke("{}").json() == {"pid": worker}
 
 
+def test_a_worker_that_is_stopped_holds_nobody_for_ever(serve: Callable[..., Server]) -> None:
+    server = serve(BUSY, SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS="1").ready()
+    (worker,) = server.workers()
+    os.kill(worker, signal.SIGSTOP)
+    assert server.invoke("{}").status_code in (503, 504)
+    ping = server.ping()
+    assert ping is not None
+    assert ping.status_code in (200, 503)
+    os.kill(worker, signal.SIGCONT)
+    assert server.ready().invoke("{}").status_code == 200
+
+
 def test_a_server_that_loads_ends_at_once(serve: Callable[..., Server]) -> None:
     server = serve("import time\ntime.sleep(600)")
     wait_for(server.ping)

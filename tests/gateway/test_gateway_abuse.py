@@ -412,6 +412,18 @@ def test_bodies_are_bounded_and_the_slowest_goes_first(tmp_path: Path) -> None:
         assert psutil.Process(fortress.gateway.pid).memory_info().rss - before < 4 * room
 
 
+def test_memory_of_large_bodies_goes_back(tmp_path: Path) -> None:
+    """Also where nobody has set malloc's variables."""
+    with fortress_running(tmp_path, PIXELSERVE_GATEWAY_MAX_BODY_BYTES="34000000") as fortress:
+        process = psutil.Process(fortress.gateway.pid)
+        before = process.memory_info().rss
+        with fortress.client(fortress.key) as client:
+            for megabytes in (4, 8, 16, 24, 12):
+                body = b'{"img": "%s"}' % base64.b64encode(bytes(megabytes * 750_000))
+                assert client.post("/v1/super-resolution", content=body).status_code in (400, 415, 503)
+        wait_for(lambda: process.memory_info().rss - before < 20_000_000)
+
+
 @pytest.mark.soak
 def test_bodies_of_the_largest_size_are_bounded(tmp_path: Path) -> None:
     """With the limits as they are: 64 callers, each with a whole body less a byte."""

@@ -105,7 +105,7 @@ def test_an_output_is_looked_for_then_a_failure_then_progress(tmp_path: Path) ->
 
 def test_an_output_elsewhere_is_not_read(tmp_path: Path) -> None:
     for folder in (tmp_path / "outputs", None):
-        with pytest.raises(Unavailable, match="Name its place"):
+        with pytest.raises(Unavailable, match="does not look"):
             asyncio.run(_caller(_Calls(), folder).look(JOB, OutputPlaces("s3://b/1.out", "")))
 
 

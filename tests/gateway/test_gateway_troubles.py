@@ -6,6 +6,7 @@ import base64
 import contextlib
 import http.server
 import json
+import re
 import socket
 import sqlite3
 import threading
@@ -59,7 +60,9 @@ def test_a_full_disk_is_503_and_what_was_there_stays(tmp_path: Path) -> None:
                     break
             error = answer.json()["error"]
             assert (answer.status_code, error["code"], error["retryable"]) == (503, "unavailable", True)
-            assert "o space left" in error["message"] or "full" in error["message"]
+            assert error["retry_after"]
+            assert str(state) not in answer.text
+            assert re.search(f"{state}.*(o space left|full)", gateway.log_text())
             assert client.get("/health").status_code == 200
             assert client.get(f"/v1/jobs/{first}").json()["id"] == first
         assert "Traceback" not in gateway.log_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,6 +15,8 @@ from pixelserve.storage import Place
 from pixelserve.wire import read_error
 from pixelserve_gateway.calls import Call, Calls
 from pixelserve_gateway.jobs.job import Job, OutputPlaces
+
+logger = logging.getLogger("pixelserve_gateway")
 
 _MOST_FAILURE_BYTES = 1_000_000
 
@@ -117,7 +120,8 @@ class EndpointCaller:
             return None
         name = self._outputs.name_of(url) if self._outputs is not None else None
         if self._outputs is None or name is None:
-            raise Unavailable(f"The endpoint writes to {url}, which is not below {self._outputs}. Name its place.")
+            logger.error("the endpoint writes to %s, which is not below %s: name its place", url, self._outputs)
+            raise Unavailable("The endpoint writes its outputs where the gateway does not look.")
         try:
             body, media_type = self._outputs.read(name, most_bytes)
         except NotFound:
