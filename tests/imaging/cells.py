@@ -133,13 +133,14 @@ def _bmp_cells() -> Iterator[tuple[str, Cell]]:
     for bits, header in itertools.product((4, 8), (bmp.INFO, bmp.V4, bmp.OS2)):
         yield f"bmp-runs-{bits}-{header}", partial(_bmp_runs, bits, header)
     yield "bmp-runs-24", _bmp_runs_of_24
+    yield "bmp-huffman", _bmp_huffman
     for compression, make in (
         (bmp.JPEG, partial(_jpeg_plain, "ycc", {})),
         (bmp.PNG, partial(_png_plain, 2, 8, False, False)),
     ):
         yield f"bmp-holds-{compression}", partial(_bmp_holding, compression, make)
     for name, (bits, header, compression) in {
-        "CMYK": (32, bmp.INFO, 11), "Huffman": (1, bmp.OS2, 3), "64 bits": (64, bmp.INFO, 0),
+        "CMYK": (32, bmp.INFO, 11), "64 bits": (64, bmp.INFO, 0),
     }.items():  # fmt: skip
         yield f"bmp-refused-{name}", partial(_bmp_refused, name, bits, header, compression)
 
@@ -198,6 +199,14 @@ def _bmp_runs_of_24(rng: Random, width: int, height: int) -> File:
     return File(
         bmp.write_bmp(bmp.runs_of_24(pixels), width, height, 24, header=bmp.OS2, compression=bmp.RUNS_24), pixels
     )
+
+
+def _bmp_huffman(rng: Random, width: int, height: int) -> File:
+    palette = _palette(rng, 2)
+    rows = rng.integers(0, 2, (height, 1 + width % 4)).repeat(8, axis=1)
+    codes = tiff.fax(rows[::-1], tiff.FAX_3)
+    options: dict[str, Any] = {"header": bmp.OS2, "compression": bmp.HUFFMAN, "palette": palette}
+    return File(bmp.write_bmp(codes, rows.shape[1], height, 1, **options), palette[rows])
 
 
 def _bmp_holding(compression: int, make: Cell, rng: Random, width: int, height: int) -> File:
