@@ -261,6 +261,8 @@ def _tiff_cells() -> Iterator[tuple[str, Cell]]:
     for bits in (1, 2, 4, 8, 16):
         yield f"tiff-reversed-{bits}", partial(_tiff_reversed, bits)
     yield "tiff-no-extra-samples", _tiff_unexplained
+    for bits, order, planar in itertools.product((8, 16), orders, (False, True)):
+        yield f"tiff-cmyk-{bits}{order}{'-planar' * planar}", partial(_tiff_cmyk, bits, order, planar)
     for photometric, layout in itertools.product((tiff.BLACK_IS_ZERO, tiff.RGB, tiff.YCC), ("strips", "tiles")):
         yield f"tiff-jpeg-{photometric}-{layout}", partial(_tiff_jpeg, photometric, layout)
     yield from {
@@ -324,6 +326,16 @@ def _tiff_fax(compression: int, back: bool, white: bool, rng: Random, width: int
 def _tiff_reversed(bits: int, rng: Random, width: int, height: int) -> File:
     samples = _random(rng, width, height, 1, bits)
     return File(tiff.write_tiff(samples, bits, tiff.BLACK_IS_ZERO, reversed_bits=True, rows=4), _scaled(samples, bits))
+
+
+def _tiff_cmyk(bits: int, order: str, planar: bool, rng: Random, width: int, height: int) -> File:
+    """255, or 65,535, is all of an ink."""
+    samples = _random(rng, width, height, 4, bits)
+    light = 255 - (samples >> (bits - 8))
+    data = tiff.write_tiff(
+        samples, bits, tiff.CMYK, order=order, is_planar=planar, compression=tiff.DEFLATE, rows=int(rng.integers(1, 25))
+    )
+    return File(data, np.rint(light[..., :3] * (light[..., 3:] / 255.0)).astype(np.uint8), near=1)
 
 
 def _tiff_unexplained(rng: Random, width: int, height: int) -> File:
