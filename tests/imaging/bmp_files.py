@@ -11,7 +11,7 @@ from png_files import packed
 
 CORE, INFO, V2, V3, V4, V5, OS2 = 12, 40, 52, 56, 108, 124, 64
 PLAIN, RUNS_8, RUNS_4, MASKS, JPEG, PNG, ALPHA_MASKS = range(7)
-RUNS_24 = 4
+HUFFMAN, RUNS_24 = 3, 4
 """Under OS/2's header."""
 
 

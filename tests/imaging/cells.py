@@ -133,13 +133,14 @@ def _bmp_cells() -> Iterator[tuple[str, Cell]]:
     for bits, header in itertools.product((4, 8), (bmp.INFO, bmp.V4, bmp.OS2)):
         yield f"bmp-runs-{bits}-{header}", partial(_bmp_runs, bits, header)
     yield "bmp-runs-24", _bmp_runs_of_24
+    yield "bmp-huffman", _bmp_huffman
     for compression, make in (
         (bmp.JPEG, partial(_jpeg_plain, "ycc", {})),
         (bmp.PNG, partial(_png_plain, 2, 8, False, False)),
     ):
         yield f"bmp-holds-{compression}", partial(_bmp_holding, compression, make)
     for name, (bits, header, compression) in {
-        "CMYK": (32, bmp.INFO, 11), "Huffman": (1, bmp.OS2, 3), "64 bits": (64, bmp.INFO, 0),
+        "CMYK": (32, bmp.INFO, 11), "64 bits": (64, bmp.INFO, 0),
     }.items():  # fmt: skip
         yield f"bmp-refused-{name}", partial(_bmp_refused, name, bits, header, compression)
 
@@ -200,6 +201,14 @@ def _bmp_runs_of_24(rng: Random, width: int, height: int) -> File:
     )
 
 
+def _bmp_huffman(rng: Random, width: int, height: int) -> File:
+    palette = _palette(rng, 2)
+    rows = rng.integers(0, 2, (height, 1 + width % 4)).repeat(8, axis=1)
+    codes = tiff.fax(rows[::-1], tiff.FAX_3)
+    options: dict[str, Any] = {"header": bmp.OS2, "compression": bmp.HUFFMAN, "palette": palette}
+    return File(bmp.write_bmp(codes, rows.shape[1], height, 1, **options), palette[rows])
+
+
 def _bmp_holding(compression: int, make: Cell, rng: Random, width: int, height: int) -> File:
     """A whole file in the place of pixels."""
     held = make(rng, width, height)
@@ -252,6 +261,8 @@ def _tiff_cells() -> Iterator[tuple[str, Cell]]:
     for bits in (1, 2, 4, 8, 16):
         yield f"tiff-reversed-{bits}", partial(_tiff_reversed, bits)
     yield "tiff-no-extra-samples", _tiff_unexplained
+    for bits, order, planar in itertools.product((8, 16), orders, (False, True)):
+        yield f"tiff-cmyk-{bits}{order}{'-planar' * planar}", partial(_tiff_cmyk, bits, order, planar)
     for photometric, layout in itertools.product((tiff.BLACK_IS_ZERO, tiff.RGB, tiff.YCC), ("strips", "tiles")):
         yield f"tiff-jpeg-{photometric}-{layout}", partial(_tiff_jpeg, photometric, layout)
     yield from {
@@ -315,6 +326,16 @@ def _tiff_fax(compression: int, back: bool, white: bool, rng: Random, width: int
 def _tiff_reversed(bits: int, rng: Random, width: int, height: int) -> File:
     samples = _random(rng, width, height, 1, bits)
     return File(tiff.write_tiff(samples, bits, tiff.BLACK_IS_ZERO, reversed_bits=True, rows=4), _scaled(samples, bits))
+
+
+def _tiff_cmyk(bits: int, order: str, planar: bool, rng: Random, width: int, height: int) -> File:
+    """255, or 65,535, is all of an ink."""
+    samples = _random(rng, width, height, 4, bits)
+    light = 255 - (samples >> (bits - 8))
+    data = tiff.write_tiff(
+        samples, bits, tiff.CMYK, order=order, is_planar=planar, compression=tiff.DEFLATE, rows=int(rng.integers(1, 25))
+    )
+    return File(data, np.rint(light[..., :3] * (light[..., 3:] / 255.0)).astype(np.uint8), near=1)
 
 
 def _tiff_unexplained(rng: Random, width: int, height: int) -> File:

@@ -110,7 +110,7 @@ def _tiles(plane: Samples, width: int, height: int) -> list[Samples]:
 
 def _encoded(part: Samples, bits: int, order: str, compression: int, differences: bool) -> bytes:
     if compression in (FAX_1D, FAX_3, FAX_4):
-        return _fax(part[..., 0], compression)
+        return fax(part[..., 0], compression)
     if differences:
         before = np.concatenate([np.zeros_like(part[:, :1]), part[:, :-1]], axis=1)
         part = (part.astype(int) - before) % (1 << bits)
@@ -135,7 +135,7 @@ def _lzw(raw: bytes) -> bytes:
     return int(text, 2).to_bytes(len(text) // 8, "big")
 
 
-def _fax(rows: Samples, compression: int) -> bytes:
+def fax(rows: Samples, compression: int) -> bytes:
     """Rows of cells of eight pixels, up to 32, 1 for black, in horizontal mode."""
     line = ""
     for row in rows:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pixelserve.imaging.formats import jpeg, png
+from pixelserve.imaging.formats import fax, jpeg, png
 from pixelserve.imaging.formats.bits import unpack
 from pixelserve.imaging.formats.header import Header, Source, damaged, unsupported
 from pixelserve.imaging.image import Pixels
@@ -24,7 +24,7 @@ _MICROSOFT = (_INFO, _WITH_MASKS, _WITH_ALPHA_MASK, 108, 124)
 _PLAIN, _RUNS_8, _RUNS_4, _MASKS, _JPEG, _PNG, _ALPHA_MASKS = range(7)
 _HUFFMAN, _RUNS_24 = 103, 104
 _OF_OS2 = {3: _HUFFMAN, 4: _RUNS_24}
-_NAMES = {_HUFFMAN: "BMP with Huffman coding", **dict.fromkeys((11, 12, 13), "CMYK BMP")}
+_NAMES = dict.fromkeys((11, 12, 13), "CMYK BMP")
 _END_OF_ROW, _END, _SKIP = 0, 1, 2
 _NIBBLES = [bytes([value >> 4, value & 15]) for value in range(256)]
 _MOST_RUN_BYTES = 10_000_000
@@ -32,7 +32,7 @@ _MOST_RUN_BYTES = 10_000_000
 _BITS = (1, 2, 4, 8, 16, 24, 32)
 _FITTING = {
     _PLAIN: _BITS, _RUNS_8: (8,), _RUNS_4: (4,), _RUNS_24: (24,), _MASKS: (16, 32), _ALPHA_MASKS: (16, 32),
-    _JPEG: (0, *_BITS), _PNG: (0, *_BITS),
+    _JPEG: (0, *_BITS), _PNG: (0, *_BITS), _HUFFMAN: (1,),
 }  # fmt: skip
 """Bits of a pixel for each compression."""
 _DEFAULT_MASKS = {16: (0x7C00, 0x03E0, 0x001F, 0), 32: (0xFF0000, 0xFF00, 0xFF, 0)}
@@ -84,6 +84,10 @@ def read(data: bytes) -> Source:
         if len(file.pixels) > _MOST_RUN_BYTES:
             raise unsupported(f"BMP with more than {_MOST_RUN_BYTES:,} bytes of run lengths")
         return Source(header, lambda: _decode_runs(file))
+    if file.compression == _HUFFMAN:
+        if len(file.pixels) > fax.MOST_BYTES:
+            raise unsupported(f"BMP with more than {fax.MOST_BYTES:,} bytes of Huffman coding")
+        return Source(header, lambda: _decode_huffman(file))
     if len(file.pixels) < file.stride * (file.height - 1) + (file.width * file.bits + 7) // 8:
         raise damaged("BMP", "is cut off")
     return Source(header, lambda: _decode_rows(file))
@@ -145,8 +149,7 @@ def _decode_rows(file: _File) -> Pixels:
     stored = np.zeros(file.stride * file.height, np.uint8)  # the padding of the last row may be missing
     given = np.frombuffer(file.pixels[: len(stored)], np.uint8)
     stored[: len(given)] = given
-    rows = stored.reshape(file.height, file.stride)
-    rows = rows if file.from_top else rows[::-1]
+    rows = _from_top(file, stored.reshape(file.height, file.stride))
     if file.bits == 24:
         return rows[:, : 3 * file.width].reshape(file.height, file.width, 3)[..., ::-1]
     if file.bits > 8:
@@ -154,6 +157,15 @@ def _decode_rows(file: _File) -> Pixels:
         masks = file.masks if file.masks[3] else file.masks[:3]
         return np.stack([_masked(values, mask) for mask in masks], axis=2)
     return _look_up(file, unpack(rows, file.bits)[:, : file.width])
+
+
+def _from_top(file: _File, rows: Pixels) -> Pixels:
+    return rows if file.from_top else rows[::-1]
+
+
+def _decode_huffman(file: _File) -> Pixels:
+    """Fax coding line by line."""
+    return _look_up(file, _from_top(file, fax.decode(file.pixels, fax.T4, 0, file.width, file.height)))
 
 
 def _look_up(file: _File, indices: Pixels) -> Pixels:
@@ -208,8 +220,7 @@ def _decode_runs(file: _File) -> Pixels:
     else:
         if (y, x) < (height - 1, width):
             raise ValueError("run lengths that end early")
-    rows = np.frombuffer(stored, np.uint8).reshape(height, width, size)
-    rows = rows if file.from_top else rows[::-1]
+    rows = _from_top(file, np.frombuffer(stored, np.uint8).reshape(height, width, size))
     return rows[..., ::-1] if size == 3 else _look_up(file, rows[..., 0])
 
 
