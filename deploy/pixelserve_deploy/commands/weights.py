@@ -104,9 +104,12 @@ def _fetch(entry: Weights, folder: Path, arguments: argparse.Namespace) -> None:
 def _tune(path: Path) -> None:
     from pixelserve.models import tune  # loads torch
 
-    rows = [(choice.runtime, choice.dtype, f"{seconds:.4f}") for choice, seconds in tune(path).items()]
+    choices, tiles = tune(path)
+    rows = [(choice.runtime, choice.dtype, f"{seconds:.4f}") for choice, seconds in choices.items()]
     console.print_table(("RUNTIME", "TYPE", "SECONDS FOR 64x64"), rows, right={"SECONDS FOR 64x64"})
-    print(f"{path}: {rows[0][0]}, {rows[0][1]} from now on, on hardware like this")
+    edges = [(f"{edge}x{edge}", f"{1e6 * seconds:.2f}") for edge, seconds in tiles.items()]
+    console.print_table(("TILE", "SECONDS A MEGAPIXEL"), edges, right={"SECONDS A MEGAPIXEL"})
+    print(f"{path}: {rows[0][0]}, {rows[0][1]}, tiles of {edges[0][0]} from now on, on hardware like this")
 
 
 def _verify(chosen: list[Weights], folder: Path) -> int:
