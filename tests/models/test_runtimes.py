@@ -12,10 +12,11 @@ from drawing import picture
 from torch import nn
 
 from pixelserve.errors import CheckpointError
-from pixelserve.models import runtimes
+from pixelserve.imaging import Image
+from pixelserve.models import devices, runtimes
 from pixelserve.models.networks import load_network
 from pixelserve.models.rrdbnet import RRDBNet
-from pixelserve.models.runtimes import EXACT, LEAST_DB, Choice, pick, psnr, run_by, write_tuning
+from pixelserve.models.runtimes import EXACT, LEAST_DB, Choice, Tuning, pick, psnr, run_by, write_tuning
 from pixelserve.models.srvgg import SRVGGNetCompact
 from pixelserve.models.super_resolution import EMBEDDED_FILES, Upscaler
 from pixelserve.settings import Settings, SettingsError
@@ -60,6 +61,7 @@ def test_each_runtime_keeps_real_srvgg_networks(choice: Choice, name: str, asset
     assert decibels(network, choice) >= LEAST_DB
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("choice", FORCED, ids=str)
 def test_each_runtime_keeps_a_real_rrdbnet(choice: Choice, real_files: Path) -> None:
     network, _ = load_network(real_files / "realesrgan-x4plus-anime.param")
@@ -115,10 +117,10 @@ def test_a_tuning_file_decides_for_its_hardware(monkeypatch: pytest.MonkeyPatch,
     path = tmp_path / "net.pth"
     monkeypatch.setattr(runtimes, "LEAST_DB", float("inf"))  # so that measuring gives float32
     monkeypatch.setattr(runtimes, "hardware_kind", lambda device: "another")
-    write_tuning(path, CPU, REDUCED)
+    write_tuning(path, CPU, Tuning(REDUCED))
     monkeypatch.setattr(runtimes, "hardware_kind", lambda device: "this")
     assert pick(small(), CPU, "auto", "auto", path) == EXACT
-    write_tuning(path, CPU, REDUCED)
+    write_tuning(path, CPU, Tuning(REDUCED))
     assert pick(small(), CPU, "auto", "auto", path) == REDUCED
     assert pick(small(), CPU, "auto", "float32", path) == EXACT
     assert set(json.loads((tmp_path / "net.tuning.json").read_text())) == {"another", "this"}
@@ -139,15 +141,35 @@ def test_openvino_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch, tmp
     assert {choice.runtime for choice in runtimes.candidates(CPU)} == {"torch"}
 
 
+def test_tiles_keep_within_memory_and_the_fastest_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Of a network as slow for any pixel the largest tiles win, which overlap least."""
+    path = tmp_path / "net.pth"
+    torch.save(small().state_dict(), path)
+    info = load_network(path)[1]
+    monkeypatch.setattr(devices, "MOST_BYTES", info.bytes_per_pixel * (300 + 2 * info.overlap) ** 2)
+    monkeypatch.setattr(runtimes, "_timed", lambda network, probe: (probe, probe[0, 0].numel() / 1e6))
+    tiles = runtimes.measure_tiles(small(), info, CPU)
+    assert list(tiles) == [256, 192, 128]
+    assert tiles[256] == pytest.approx((1 + 2 * info.overlap / 256) ** 2 / 1e6)
+    write_tuning(path, CPU, Tuning(EXACT, 192))
+    upscaler = Upscaler.load(str(tmp_path), Settings())
+    calls: list[int] = []
+    upscaler.upscale(Image(picture(192, 400)), 2, progress=lambda done, total: calls.append(done))
+    assert len(calls) == 3
+
+
 def test_tuning_measures_what_can_run_and_writes_the_fastest(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "net.pth"
     torch.save(small().state_dict(), path)
     assert cli.main(["weights", "tune", str(path)]) == 0
-    rows = capsys.readouterr().out.splitlines()[1:-1]
-    shown = [Choice(*row.split()[:2]) for row in rows]
+    rows = [row.split() for row in capsys.readouterr().out.splitlines()[:-1]]
+    tables = rows.index(["TILE", "SECONDS", "A", "MEGAPIXEL"])
+    shown = [Choice(*row[:2]) for row in rows[1:tables]]
     assert set(shown) == set(runtimes.candidates(CPU))
+    edge = int(rows[tables + 1][0].partition("x")[0])
+    assert json.loads(path.with_suffix(".tuning.json").read_text())[runtimes.hardware_kind(CPU)]["tile"] == edge
     monkeypatch.setattr(runtimes, "measure", lambda *_: pytest.fail("measured again"))
     assert pick(small(), CPU, "auto", "auto", path) == shown[0]
     assert Upscaler.load(str(tmp_path), Settings()).choice(2) == shown[0]

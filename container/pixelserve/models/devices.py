@@ -8,6 +8,8 @@ import torch
 
 from pixelserve import machine
 
+MOST_BYTES = 1_400_000_000
+"""Of a tile, however much memory there is."""
 NO_MEMORY = ("not enough memory", "bad_alloc", "bad allocation")
 """In the messages of torch's and OpenVINO's errors when memory runs out on the CPU."""
 
@@ -31,6 +33,11 @@ def free_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info()[0])
     return machine.free_memory()
+
+
+def memory_bound(device: torch.device) -> int:
+    """Bytes that one tile may take."""
+    return min(MOST_BYTES, free_memory(device) // 4)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -17,6 +17,9 @@ from pixelserve.models.rrdbnet import RRDBNet
 from pixelserve.models.srvgg import SRVGGNetCompact
 
 SUFFIXES = (*CHECKPOINTS, ".param")
+FARTHEST_REACH = 64
+"""Up to this reach tiles overlap by all of it and are exact; beyond it they overlap by FEATHER and fade."""
+FEATHER = 32
 FITS = "SRVGGNetCompact and RRDBNet of RGB pictures fit, as Real-ESRGAN, BasicSR and ESRGAN write them."
 FIRST = ("conv_first.weight", "model.0.weight", "body.0.weight")
 """A tensor of RRDBNet, of the same as ESRGAN named it first, and of SRVGGNetCompact."""
@@ -39,6 +42,16 @@ class NetworkInfo:
     """Both edges of the input must be multiples of this."""
     bytes_per_pixel: int
     """About the most memory in use at once for each input pixel, in float32."""
+
+    @property
+    def feathered(self) -> bool:
+        """Whether tiles fade into one another."""
+        return self.reach > FARTHEST_REACH
+
+    @property
+    def overlap(self) -> int:
+        """By which tiles are read beyond what they write, in input pixels."""
+        return FEATHER if self.feathered else self.reach
 
 
 def load_network(path: Path) -> tuple[nn.Module, NetworkInfo]:

@@ -17,7 +17,7 @@ from torch.nn import functional
 from pixelserve.errors import CheckpointError
 from pixelserve.imaging import Pixels
 from pixelserve.models.networks import NetworkInfo, load_network
-from pixelserve.models.runtimes import EXACT, Choice, natural_probe, pick, run_by
+from pixelserve.models.runtimes import EXACT, TILE, Choice, natural_probe, pick, read_tuning, run_by
 from pixelserve.observe import ServedNetwork
 from pixelserve.settings import Settings
 
@@ -42,6 +42,7 @@ class Loaded:
     info: NetworkInfo
     device: torch.device
     choice: Choice
+    tile: int
 
     @classmethod
     def from_file(cls, path: Path, device: torch.device, settings: Settings) -> Loaded:
@@ -55,6 +56,8 @@ class Loaded:
             raise CheckpointError(f"{path.name} enlarges {info.scale} times; networks of scale {served} are served.")
         exact = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         choice = pick(exact, device, settings.runtime, settings.dtype, path)
+        tuned = read_tuning(path, device)
+        tile = tuned.tile if tuned and tuned.choice == choice else TILE
         chosen = run_by(exact, choice)
         with torch.inference_mode():
             if not chosen(natural_probe().to(device)).isfinite().all():
@@ -62,7 +65,7 @@ class Loaded:
                 raise CheckpointError(
                     f"{path.name} gives NaN or infinity for a grey picture in {choice.dtype}. {remedy}"
                 )
-        return cls(path.name, chosen, exact, info, device, choice)
+        return cls(path.name, chosen, exact, info, device, choice, tile)
 
     def described(self, file: str) -> ServedNetwork:
         """What serves, under the name `file`."""
@@ -75,14 +78,15 @@ class Loaded:
         exact = adapt(self.exact)
         network = exact if self.network is self.exact else adapt(self.network)
         about = f"network=x{self.info.scale}{note}"
-        return Pass(network, exact, info, self.device, self.choice, about, border)
+        return Pass(network, exact, info, self.device, self.choice, about, self.tile, border)
 
 
 @dataclass(frozen=True)
 class Pass:
     """A network made to enlarge by `info.scale`; `exact` is the same in float32, for 16-bit pictures.
 
-    `about` says in custom attributes which network that is, and what is done to it.
+    `about` says in custom attributes which network that is, and what is done to it. `tile` is the edge of the largest
+    tiles.
     """
 
     network: nn.Module
@@ -91,6 +95,7 @@ class Pass:
     device: torch.device
     choice: Choice
     about: str
+    tile: int
     border: int = BORDER
 
     def __call__(self, tile: Pixels) -> Pixels:

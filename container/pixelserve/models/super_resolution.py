@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,23 +12,19 @@ from torch import nn
 
 from pixelserve.errors import BadRequest
 from pixelserve.imaging import Image, Pixels, Plan, Progress, Tiles, plan_output, read_pixels, resize, run_tiled
-from pixelserve.models.devices import free_memory, is_out_of_memory, pick_device
+from pixelserve.models.devices import is_out_of_memory, pick_device
 from pixelserve.models.faces import WEIGHTS, Face, FaceRestorer, find_files
 from pixelserve.models.folders import find_networks
 from pixelserve.models.networks import SUFFIXES
 from pixelserve.models.passes import Loaded, Pass, make_passes
-from pixelserve.models.runtimes import Choice
+from pixelserve.models.runtimes import Choice, affordable_tile
 from pixelserve.observe import EMBEDDED, announce
 from pixelserve.schema import Target
 from pixelserve.settings import Settings
 
 EMBEDDED_FILES = [Path(__file__).parent / "embedded" / f"sr_x{scale}.safetensors" for scale in (2, 4)]
 
-LARGEST_TILE = 512
-FARTHEST_REACH = 64
-"""Up to this reach tiles overlap by all of it and are exact; beyond it they overlap by FEATHER and fade."""
-FEATHER = 32
-WARM_UP_EDGES = (64, 128, 256)
+WARM_UP_EDGES = (64, 128, 256, 512)
 """Of the tiles that a network is timed on, as large as those of pictures if that takes no longer than the next."""
 WARM_UP_SECONDS = 0.5
 
@@ -146,11 +141,8 @@ class Upscaler:
         return resize(run_tiled(one, pixels, self._tiles(one), progress, is_out_of_memory), plan.width, plan.height)
 
     def _tiles(self, one: Pass) -> Tiles:
-        feathered = one.info.reach > FARTHEST_REACH
-        overlap = FEATHER if feathered else one.info.reach
-        affordable = math.isqrt(free_memory(one.device) // 4 // one.info.bytes_per_pixel)
-        tile = self._settings.tile or min(LARGEST_TILE, affordable - 2 * overlap)
-        return Tiles(one.info.scale, max(32, tile), overlap, feathered, one.info.multiple, one.border)
+        tile = self._settings.tile or min(one.tile, affordable_tile(one.info, one.device))
+        return Tiles(one.info.scale, max(32, tile), one.info.overlap, one.info.feathered, one.info.multiple, one.border)
 
 
 def _is_opaque(image: Image) -> bool:

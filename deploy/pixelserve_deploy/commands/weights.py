@@ -152,18 +152,23 @@ def _show_fetched(found: list[Told]) -> None:
 def _tune(path: Path) -> Told:
     from pixelserve.models import tune  # loads torch
 
+    choices, tiles = tune(path)
     runs = [
         {"runtime": str(choice.runtime), "type": str(choice.dtype), "seconds": seconds}
-        for choice, seconds in tune(path).items()
+        for choice, seconds in choices.items()
     ]
-    return {"file": str(path), "runs": runs}
+    edges = [{"tile": edge, "seconds_a_megapixel": 1e6 * seconds} for edge, seconds in tiles.items()]
+    return {"file": str(path), "runs": runs, "tiles": edges}
 
 
 def _show_tuned(found: list[Told]) -> None:
     for file in found:
         rows = [(run["runtime"], run["type"], f"{run['seconds']:.4f}") for run in file["runs"]]
         console.print_table(("RUNTIME", "TYPE", "SECONDS FOR 64x64"), rows, right={"SECONDS FOR 64x64"})
-        print(f"{file['file']}: {rows[0][0]}, {rows[0][1]} from now on, on hardware like this")
+        edges = [(f"{run['tile']}x{run['tile']}", f"{run['seconds_a_megapixel']:.2f}") for run in file["tiles"]]
+        console.print_table(("TILE", "SECONDS A MEGAPIXEL"), edges, right={"SECONDS A MEGAPIXEL"})
+        chosen = f"{rows[0][0]}, {rows[0][1]}, tiles of {edges[0][0]}"
+        print(f"{file['file']}: {chosen} from now on, on hardware like this")
 
 
 def _verify(chosen: list[Weights], folder: Path) -> list[Told]:
