@@ -188,6 +188,7 @@ LOADED: dict[str, tuple[Network, Write]] = {
     "ESRGAN of 2019": (RRDB, pth(older)),
     "ESRGAN of 2018, wrapped": (RRDB, pth(lambda state: {"state_dict": prefixed("module.")(oldest(state))})),
     "ESRGAN of 2019, wrapped": (RRDB, pth(lambda state: {"generator": prefixed("module.")(older(state))})),
+    "a name that begins as a note's": (SRVGG, pth(same, "license_plates.pth")),
     "x1": (SRVGG_X1, pth(same)),
     "x2": (SRVGG_X2, pth(same)),
     "x3": (SRVGG_X3, pth(same)),
@@ -200,6 +201,14 @@ HTML = b"\n<!DOCTYPE html><html><head><title>Not found"
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4fa0d3\nsize 67040989\n"
 REFUSED: dict[str, tuple[Network, Write, str]] = {
     "in a sub-folder": (SRVGG, raw("weights/net.pth", stored), r"can be used here: weights/net\.pth"),
+    "beside the code": (SRVGG, raw("code/net.pth", stored), r"can be used here: code/net\.pth"),
+    "in a folder that is linked": (
+        SRVGG, both(raw("../other/net.pth", stored), lambda folder, _: (folder / "w").symlink_to(folder / "../other")),
+        r"can be used here: w\."
+    ),
+    "a link to nothing": (
+        SRVGG, lambda folder, _: (folder / "net.pth").symlink_to("gone"), r"net\.pth cannot be read: No such file"
+    ),
     "ONNX": (SRVGG, raw("net.onnx", b"1"), r"can be used here: net\.onnx"),
     "an archive": (SRVGG, raw("model.tar.gz", b"1"), r"can be used here: model\.tar\.gz"),
     ".bin": (SRVGG, raw("net.bin", b"1"), r"can be used here: net\.bin"),

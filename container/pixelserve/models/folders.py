@@ -41,6 +41,8 @@ def find_networks(model_dir: str, suffixes: Collection[str], others: Collection[
     left = [path for path in files if path not in found and path not in companions]
     if found:
         left = [path for path in left if path.suffix.lower() in WEIGHTS]
+    else:
+        left += [path for path in sorted(folder.glob("code/*")) if path.suffix.lower() in suffixes]
     if left:
         names = ", ".join(str(path.relative_to(folder)) for path in left[:MOST_NAMED])
         more = f" and {len(left) - MOST_NAMED} more" if len(left) > MOST_NAMED else ""
@@ -53,13 +55,22 @@ def find_networks(model_dir: str, suffixes: Collection[str], others: Collection[
 
 
 def _files(folder: str) -> Iterator[Path]:
-    """Every file of a folder and those below that may hold weights: no code, nothing hidden, no notes."""
-    for parent, folders, names in os.walk(folder):
+    """Every file of a folder and those below that may hold weights: no code, nothing hidden, no notes.
+
+    Links to folders are among them, which nothing looks into.
+    """
+    for parent, folders, names in os.walk(folder, onerror=_refuse):
         folders[:] = [name for name in folders if name not in CODE_FOLDERS and not name.startswith(".")]
-        for name in names:
+        links = [name for name in folders if Path(parent, name).is_symlink()]
+        for name in names + links:
             path = Path(parent, name)
             if not _is_beside_weights(path) and not (name == ARCHIVE and _is_unpacked(path)):
                 yield path
+
+
+def _refuse(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise CheckpointError(f"{error.filename} cannot be read: {error.strerror}.") from error
 
 
 def _is_beside_weights(path: Path) -> bool:
@@ -67,7 +78,8 @@ def _is_beside_weights(path: Path) -> bool:
     name = path.name.lower()
     *others, last = ["", *(suffix.lower() for suffix in path.suffixes)]
     is_note = last in NOTES and not any(suffix in WEIGHTS for suffix in others)
-    return is_note or name.startswith((".", *NO_WEIGHTS)) or last in (".py", ".pyc")
+    is_note = is_note or (name.startswith(NO_WEIGHTS) and last not in WEIGHTS)
+    return is_note or name.startswith(".") or last in (".py", ".pyc")
 
 
 def _is_unpacked(archive: Path) -> bool:
