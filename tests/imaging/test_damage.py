@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jpeg_files import Jpeg
 
-from pixelserve.errors import InvalidImage, PixelserveError
+from pixelserve.errors import InvalidImage, PixelserveError, UnsupportedMediaType
 from pixelserve.imaging import decode
 from pixelserve.settings import Settings
 
@@ -116,6 +116,11 @@ def test_run_lengths_that_do_not_fit(runs: str) -> None:
     palette = np.array([[0, 0, 0], [255, 255, 255]], np.uint8)
     with pytest.raises(InvalidImage, match="The BMP file is damaged"):
         decode(write_bmp(RUNS[runs], 5, 2, 8, compression=RUNS_8, palette=palette), SETTINGS)
+
+
+def test_more_run_lengths_than_can_be_read_in_time() -> None:
+    with pytest.raises(UnsupportedMediaType, match="5,000,000 bytes of run lengths"):
+        decode(write_bmp(bytes(5_000_001), 5, 2, 8, compression=RUNS_8), SETTINGS)
 
 
 @pytest.mark.parametrize("runs", [b"\5\1\0\1\xff\2" * 90, b"\5\1\0\0\0\0\0\1", b"\5\1\0\2\0\1\0\1"])

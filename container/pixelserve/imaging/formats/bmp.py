@@ -27,7 +27,7 @@ _OF_OS2 = {3: _HUFFMAN, 4: _RUNS_24}
 _NAMES = dict.fromkeys((11, 12, 13), "CMYK BMP")
 _END_OF_ROW, _END, _SKIP = 0, 1, 2
 _NIBBLES = [bytes([value >> 4, value & 15]) for value in range(256)]
-_MOST_RUN_BYTES = 10_000_000
+_MOST_RUN_BYTES = 5_000_000
 """Some two seconds of a core."""
 _BITS = (1, 2, 4, 8, 16, 24, 32)
 _FITTING = {
