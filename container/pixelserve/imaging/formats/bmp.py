@@ -15,8 +15,6 @@ from pixelserve.imaging.formats.bits import unpack
 from pixelserve.imaging.formats.header import Header, Source, damaged, unsupported
 from pixelserve.imaging.image import Pixels
 
-START = b"BM"
-
 _FILE_HEADER, _CORE, _INFO = 14, 12, 40
 _WITH_MASKS, _WITH_ALPHA_MASK = 52, 56
 _MICROSOFT = (_INFO, _WITH_MASKS, _WITH_ALPHA_MASK, 108, 124)

@@ -18,7 +18,6 @@ from pixelserve.imaging.formats.exif import read_orientation
 from pixelserve.imaging.formats.header import Header, Source, damaged, unsupported
 from pixelserve.imaging.image import Pixels
 
-START = b"\xff\xd8\xff"
 MOST_SEGMENTS = 5_000
 MOST_SCANS = 100
 """Of one JPEG; encoders write about ten."""
@@ -32,8 +31,8 @@ _NOT_READ = {
     **dict.fromkeys((0xC9, 0xCA, 0xCB), "JPEG with arithmetic coding"),
     0xF7: "JPEG-LS",
 }
-_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
-"""All but those that stand between pixels, RST0 to RST7."""
+_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
+"""All but those that stand between pixels, RST0 to RST7. Of FF that fill up the space before, the last is found."""
 _SAMPLINGS = ((2, 1), (2, 2), (1, 2), (4, 1), (1, 4))
 """Factors of luma beside chroma of (1, 1) that TurboJPEG's API takes."""
 _SPACES = {1: "GRAY", 3: "RGB", 4: "CMYK"}
@@ -151,12 +150,15 @@ def read(data: bytes) -> Source:
     return Source(header, lambda: _decode(file, data))
 
 
-def decode_part(data: bytes, transform: int) -> Pixels:
+def read_part(data: bytes, transform: int) -> Source:
     """A JPEG stream inside a file of another format that tells its colours: 1 for YCbCr, 0 for samples as stored.
 
-    Raises what `read` raises, ValueError for damage among the pixels.
+    Raises what `read` raises.
     """
-    return _samples(_read(data), data, transform)
+    file = _read(data)
+    count = len(file.factors)
+    header = Header("jpeg", file.width, file.height, count, 8 * count, space=_SPACES[count], scans=file.scans)
+    return Source(header, lambda: _samples(file, data, transform))
 
 
 def _read(data: bytes) -> _File:
