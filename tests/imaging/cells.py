@@ -377,6 +377,13 @@ _TIFF_REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("WebP", {"bits": 8, "compression": 50001}),
     ("12345th", {"bits": 8, "compression": 12345}),
     ("DNG", {"bits": 8, "undefined": {50706: b"\1\4\0\0"}}),
+    ("a preview", {"bits": 8, "tags": {254: (1,)}}),
+    ("a preview", {"bits": 8, "tags": {254: (3,), 330: (8, 8)}}),
+    ("a mask", {"bits": 8, "tags": {254: (4,)}}),
+    ("3 bands", {"bits": 8, "photometric": tiff.BLACK_IS_ZERO, "tags": {338: (0, 0)}}),
+    ("3 bands", {"bits": 16, "photometric": tiff.WHITE_IS_ZERO}),
+    ("3 bands", {"bits": 8, "photometric": tiff.BLACK_IS_ZERO, "tags": {338: (2, 0)}}),
+    ("3 bands", {"bits": 8, "photometric": tiff.PALETTE, "tags": {320: (0,) * 768}}),
     ("predictor 3", {"bits": 8, "compression": tiff.LZW, "tags": {317: (3,)}}),
 ]
 

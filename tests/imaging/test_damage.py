@@ -10,7 +10,7 @@ import numpy as np
 import png_files as png
 import pytest
 import tiff_files as tiff
-from bmp_files import RUNS_8, rows_of, write_bmp
+from bmp_files import CORE, INFO, RUNS_8, V4, rows_of, write_bmp
 from cells import cells
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -51,6 +51,17 @@ def test_a_jpeg_with_zeros_inside_or_cut_in_the_middle(kind: str) -> None:
     assert np.array_equal(decode(data + b"and more", SETTINGS).pixels, whole)
 
 
+@pytest.mark.parametrize("kind", ["grey", "colour", "restarts", "cmyk"])
+@pytest.mark.parametrize("count", [1, 2, 8, 500])
+def test_zeros_behind_the_last_code_are_no_damage(kind: str, count: int) -> None:
+    """Some cameras write them; a scan that lacks its end and has zeros in its place stays damaged."""
+    data = JPEGS[kind].write()
+    filled = data[:-2] + bytes(count) + data[-2:]
+    assert np.array_equal(decode(filled, SETTINGS).pixels, decode(data, SETTINGS).pixels)
+    with pytest.raises(InvalidImage, match="The JPEG file is damaged"):
+        decode(data[:-40] + bytes(40 + count) + data[-2:], SETTINGS)
+
+
 @pytest.mark.parametrize("end", [b"", b"\xff\xd9"])
 def test_a_progressive_jpeg_whose_last_scans_are_missing(end: bytes) -> None:
     data = JPEGS["progressive"].write()
@@ -89,6 +100,20 @@ def test_a_bmp_that_is_cut_off(cut: int) -> None:
     data = write_bmp(rows_of(RNG.integers(0, 256, (21, 16, 3)), 24), 16, 21, 24)
     with pytest.raises(InvalidImage, match="The BMP file is cut off"):
         decode(data[:-cut], SETTINGS)
+
+
+@pytest.mark.parametrize("header", [CORE, INFO, V4])
+@pytest.mark.parametrize("bits", [4, 24])
+def test_a_bmp_whose_pixels_lie_where_they_cannot(header: int, bits: int) -> None:
+    """But 0 is what writers leave there that do not say where: behind the headers."""
+    palette = RNG.integers(0, 256, (16, 3), np.uint8) if bits == 4 else None
+    values = RNG.integers(0, 16, (5, 5)) if bits == 4 else RNG.integers(0, 256, (5, 5, 3), np.uint8)
+    data = write_bmp(rows_of(values, bits), 5, 5, bits, header=header, palette=palette)
+    expected = decode(data, SETTINGS).pixels
+    assert np.array_equal(decode(data[:10] + bytes(4) + data[14:], SETTINGS).pixels, expected)
+    for offset in (1, 14, 14 + header - 1):
+        with pytest.raises(InvalidImage, match="pixels lie in its headers"):
+            decode(data[:10] + struct.pack("<I", offset) + data[14:], SETTINGS)
 
 
 def test_the_padding_of_the_last_row_may_be_missing() -> None:

@@ -79,8 +79,8 @@ def check_ratio(width: int, height: int, bits: int, size: int, settings: Setting
     if decoded > MOST_PIXEL_BYTES * settings.max_pixels_in:
         raise ImageTooLarge(
             f"The image has {width} x {height} pixels of {bits} bits, {decoded:,} bytes in all; "
-            f"{MOST_PIXEL_BYTES * settings.max_pixels_in:,} are allowed. Save it with fewer samples a pixel, shrink it, "
-            "or raise PIXELSERVE_MAX_PIXELS_IN."
+            f"{MOST_PIXEL_BYTES * settings.max_pixels_in:,} are allowed. Save it with fewer samples a pixel, shrink "
+            "it, or raise PIXELSERVE_MAX_PIXELS_IN."
         )
     if decoded > BOMB_FLOOR_BYTES and decoded > settings.max_decode_ratio * size:
         raise ImageTooLarge(

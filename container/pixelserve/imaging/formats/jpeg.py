@@ -205,7 +205,13 @@ def _samples(file: _File, data: bytes, transform: int) -> Pixels:
     adobe = b"Adobe" + struct.pack("!HHHB", 100, 0, 0, transform)
     scans = memoryview(data)[file.begin : file.end]
     parts: list[bytes | memoryview] = [b"\xff\xd8", _segment(_APP14, adobe), *file.kept, scans, b"\xff\xd9"]
-    pixels: Pixels = simplejpeg.decode_jpeg(b"".join(parts), _SPACES[len(file.factors)])
+    try:
+        pixels: Pixels = simplejpeg.decode_jpeg(b"".join(parts), _SPACES[len(file.factors)])
+    except ValueError:
+        if file.scans > 1 or not scans.tobytes().endswith(b"\0"):
+            raise
+        parts[-2] = scans.tobytes().rstrip(b"\0")  # some cameras fill up what lies behind the last code
+        pixels = simplejpeg.decode_jpeg(b"".join(parts), _SPACES[len(file.factors)])
     return pixels
 
 

@@ -30,6 +30,10 @@ _COMPRESSIONS = {
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 _REVERSED = 2
 """FillOrder: bytes have their first bit lowest. Said of all that is not JPEG, as to libtiff, whatever its bits."""
+_PREVIEW, _MASK = 1, 4
+"""Bits of NewSubfileType."""
+_CANON = b"CR\2"
+"""What a CR2 has behind its header."""
 _MOST_SAMPLES = 8
 _MOST_OVERLAP, _SMALL_BYTES = 4, 32_000_000
 """Compressed strips may share their bytes, as blank ones do: together they have at most so many times the file's
@@ -68,6 +72,8 @@ class _File:
 
 def read(data: bytes) -> Source:
     """Raises UnsupportedMediaType naming the kind, InvalidImage for damage."""
+    if data[8:11] == _CANON:
+        raise unsupported("CR2, a camera's raw file,")
     file = _read_kind(read_tags(data))
     parts = _read_parts(file, data)
     header = Header(
@@ -90,12 +96,14 @@ def _read_kind(tags: Tags) -> _File:
     photometric = tags.one(tags_of.PHOTOMETRIC, _MISSING)
     if width < 1 or height < 1 or samples < 1 or samples < _SAMPLES.get(photometric, samples + 1):
         raise damaged("TIFF")
-    extra = tags.all(tags_of.EXTRA_SAMPLES).tolist() or [_UNASSOCIATED] * (samples == _SAMPLES[photometric] + 1)
+    extra = tags.all(tags_of.EXTRA_SAMPLES).tolist() or [_UNASSOCIATED] * (photometric == _RGB and samples == 4)
     alpha = next((i for i, kind in enumerate(extra) if kind in (_ASSOCIATED, _UNASSOCIATED)), -1)
     if photometric == _CMYK and alpha >= 0:
         raise unsupported("TIFF with CMYK colours and alpha")
     if alpha >= samples - _SAMPLES[photometric]:
         raise damaged("TIFF")
+    if _SAMPLES[photometric] == 1 and samples > 1 + (alpha >= 0):
+        raise unsupported(f"TIFF of {samples} bands that are no colours")
     has_tiles = tags_of.TILE_WIDTH in tags.values
     return _File(
         tags, width, height, samples, tags.one(tags_of.BITS, 1), tags.one(tags_of.COMPRESSION, PLAIN), photometric,
@@ -115,6 +123,10 @@ def _check_kind(tags: Tags) -> None:
     has_fax_of_grey = compression in FAX and (bits, samples) != ({1}, 1)
     kinds = [
         (tags_of.DNG_VERSION in tags.values, "DNG, a camera's raw file,"),
+        (
+            tags.one(tags_of.SUBFILE_TYPE) & (_PREVIEW | _MASK),
+            "TIFF whose first picture is a preview or a mask, as in a camera's raw file,",
+        ),
         (photometric in _COLORS, f"{depth} TIFF {_COLORS.get(photometric)}"),
         (photometric not in (_MISSING, *_COLORS, *_SAMPLES), f"TIFF of the photometric kind {photometric}"),
         (formats, f"{depth} {_FORMATS.get(min(formats, default=1), 'unknown')} TIFF"),
