@@ -9,6 +9,7 @@ import zlib
 
 import jpeg_files as jpeg
 import numpy as np
+import png_files as png
 import pytest
 import tiff_files as tiff
 from jpeg_files import Jpeg
@@ -143,3 +144,20 @@ def test_samples_of_a_tiff_have_a_limit(count: int, bits: int, error: type[Excep
     )  # fmt: skip
     with pytest.raises(error, match=r"9 samples a pixel|96 bits, 432,000,000 bytes in all"):
         decode(data, SETTINGS)
+
+
+SAMPLES = np.random.default_rng(3).integers(0, 256, (600, 1_000, 4))
+LARGE = {
+    "TIFF, associated": tiff.write_tiff(SAMPLES, 8, tiff.RGB, tags={338: (1,)}, rows=100),
+    "TIFF, associated, 16 bits": tiff.write_tiff(SAMPLES * 257, 16, tiff.RGB, tags={338: (1,)}, rows=100),
+    "TIFF, CMYK, 16 bits": tiff.write_tiff(SAMPLES * 257, 16, tiff.CMYK, rows=100),
+    "PNG, tRNS": png.write_png(SAMPLES[..., :1], 8, png.GREY, transparent=b"\0\7"),
+    "PNG, tRNS, 16 bits": png.write_png(SAMPLES[..., :3] * 257, 16, png.RGB, transparent=b"\0\7" * 3),
+}
+
+
+@pytest.mark.parametrize("kind", LARGE)
+def test_large_pictures_are_held_a_few_times(kind: str) -> None:
+    """Noise, so that the file is as large as its samples."""
+    data = LARGE[kind]
+    assert peak_of(data) < 3.5 * max(len(data), decode(data, SETTINGS).pixels.nbytes)

@@ -143,7 +143,9 @@ def test_run_lengths_that_do_not_fit(runs: str) -> None:
         decode(write_bmp(RUNS[runs], 5, 2, 8, compression=RUNS_8, palette=palette), SETTINGS)
 
 
-@pytest.mark.parametrize("runs", [b"\5\1\0\1\xff\2" * 90, b"\5\1\0\0\0\0\0\1", b"\5\1\0\2\0\1\0\1"])
+@pytest.mark.parametrize(
+    "runs", [b"\5\1\0\1\xff\2" * 90, b"\5\1\0\0\0\0\0\1", b"\5\1\0\2\0\1\0\1", b"\5\1\0\0\0\0\0\0\5\1"]
+)
 def test_rows_that_no_run_covers_have_the_first_colour(runs: bytes) -> None:
     """And what follows the end of the picture does not count."""
     palette = np.array([[0, 0, 0], [255, 255, 255]], np.uint8)

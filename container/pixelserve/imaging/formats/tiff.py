@@ -34,6 +34,8 @@ _PREVIEW, _MASK = 1, 4
 """Bits of NewSubfileType."""
 _CANON = b"CR\2"
 """What a CR2 has behind its header."""
+_BAND = 1 << 16
+"""Pixels that are computed with at once: in 32 bits, which would be much memory for all of a picture."""
 _MOST_SAMPLES = 8
 _MOST_OVERLAP, _SMALL_BYTES = 4, 32_000_000
 """Compressed strips may share their bytes, as blank ones do: together they have at most so many times the file's
@@ -213,7 +215,8 @@ def _find_parts(file: _File, count: int, length: int) -> tuple[Values, Values]:
 
 
 def _decode(file: _File, planes: list[Strips]) -> Pixels:
-    return _interpret(file, np.concatenate([_join(file, _decode_plane(file, plane)) for plane in planes], axis=2))
+    samples = [_join(file, _decode_plane(file, plane)) for plane in planes]
+    return _interpret(file, np.concatenate(samples, axis=2) if file.is_planar else samples[0])
 
 
 def _decode_plane(file: _File, plane: Strips) -> Pixels:
@@ -243,7 +246,7 @@ def _interpret(file: _File, samples: Pixels) -> Pixels:
     if file.bits < 8 and file.photometric != _PALETTE:
         colors = colors * np.uint8(255 // most)
     if file.photometric == _CMYK and file.bits == 16:
-        return (colors >> 8).astype(np.uint8)
+        return np.right_shift(colors, 8, out=np.empty(colors.shape, np.uint8), casting="unsafe")
     if file.alpha < 0:
         return colors
     alpha = samples[..., file.alpha : file.alpha + 1]
@@ -257,9 +260,13 @@ def _interpret(file: _File, samples: Pixels) -> Pixels:
 def _unassociated(colors: Pixels, alpha: Pixels) -> Pixels:
     """Colours that were multiplied by alpha, divided by it; black where nothing can be seen."""
     most = int(np.iinfo(alpha.dtype).max)
-    divisor = np.maximum(alpha, 1).astype(np.uint32)
-    divided = np.minimum((colors.astype(np.uint32) * most + divisor // 2) // divisor, most)
-    return np.where(alpha > 0, divided, 0).astype(alpha.dtype)
+    found = np.empty(colors.shape, alpha.dtype)
+    step = max(1, _BAND // colors.shape[1])
+    for rows in (slice(top, top + step) for top in range(0, len(colors), step)):
+        divisor = np.maximum(alpha[rows], 1).astype(np.uint32)
+        divided = np.minimum((colors[rows].astype(np.uint32) * most + divisor // 2) // divisor, most)
+        found[rows] = np.where(alpha[rows] > 0, divided, 0)
+    return found
 
 
 def _palette(file: _File) -> Pixels:

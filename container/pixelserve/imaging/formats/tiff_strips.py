@@ -138,5 +138,7 @@ class Strips:
             return np.asarray(picture)
 
     def _unpack(self, rows: Pixels) -> Pixels:
-        values: Pixels = rows.view(f"{self.order}u2").astype(np.uint16) if self.bits == 16 else unpack(rows, self.bits)
+        values: Pixels = (
+            rows.view(f"{self.order}u2").astype(np.uint16, copy=False) if self.bits == 16 else unpack(rows, self.bits)
+        )
         return values[:, : self.width * self.samples].reshape(self.height, self.width, self.samples)
