@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 import zlib
 
 import jpeg_files as jpeg
@@ -11,7 +12,7 @@ import png_files as png
 import pytest
 import tiff_files as tiff
 from bmp_files import CORE, INFO, RUNS_8, V4, rows_of, write_bmp
-from cells import cells
+from cells import any_name, cells
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jpeg_files import Jpeg
@@ -204,19 +205,68 @@ def test_a_jpeg_in_a_tiff_is_read_strictly() -> None:
 CELLS = cells()
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, database=None)
-@given(
-    st.sampled_from(sorted(CELLS)),
-    st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=6),
-    st.floats(0.05, 1),
-)
-def test_any_kind_mutated_or_cut_is_a_picture_or_4xx(name: str, changes: list[tuple[float, int]], keep: float) -> None:
-    data = bytearray(CELLS[name](np.random.default_rng(1), 40, 24).data)
-    for position, value in changes:
-        data[int(position * len(data))] = value
+def decode_or_4xx(data: bytes) -> None:
     status = 200
     try:
-        decode(bytes(data[: int(keep * len(data)) + 1]), Settings(max_pixels_in=1_000_000))
+        decode(data, Settings(max_pixels_in=1_000_000))
     except PixelserveError as error:
         status = error.status
     assert status < 500
+
+
+mutated = given(
+    any_name(CELLS),
+    st.integers(0, 1 << 32),
+    st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=6),
+    st.floats(0.05, 1),
+)
+
+
+def decode_mutated(name: str, seed: int, changes: list[tuple[float, int]], keep: float) -> None:
+    data = bytearray(CELLS[name](np.random.default_rng(seed), 40, 24).data)
+    for position, value in changes:
+        data[int(position * len(data))] = value
+    decode_or_4xx(bytes(data[: int(keep * len(data)) + 1]))
+
+
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@mutated
+def test_any_kind_mutated_or_cut_is_a_picture_or_4xx(
+    name: str, seed: int, changes: list[tuple[float, int]], keep: float
+) -> None:
+    decode_mutated(name, seed, changes, keep)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3_600)
+@settings(max_examples=30_000, deadline=None, database=None)
+@mutated
+def test_many_kinds_mutated_or_cut(name: str, seed: int, changes: list[tuple[float, int]], keep: float) -> None:
+    decode_mutated(name, seed, changes, keep)
+
+
+NUMBERS = st.sampled_from([0, 1, 2, 3, 8, 255, 4_000, 65_535, 99_999, 300_000, 1 << 31, (1 << 32) - 1])
+HELD_BYTES = 500_000_000
+"""Tiles of a small picture may have some 17 million pixels."""
+
+
+@settings(max_examples=300, deadline=20_000, derandomize=True, database=None)
+@given(
+    st.sampled_from(
+        sorted(name for name in CELLS if name.startswith("tiff") and ">" not in name and "-big-" not in name)
+    ),
+    st.lists(st.tuples(st.integers(0, 20), st.booleans(), NUMBERS), min_size=1, max_size=4),
+)
+def test_any_counts_and_values_of_tags_are_a_picture_or_4xx(name: str, changes: list[tuple[int, bool, int]]) -> None:
+    """Soon, and in little memory. The file is long, so that what they tell may lie in it."""
+    data = bytearray(CELLS[name](np.random.default_rng(1), 40, 24).data)
+    (directory,) = struct.unpack_from("<I", data, 4)
+    (number,) = struct.unpack_from("<H", data, directory)
+    for entry, is_count, value in changes:
+        struct.pack_into("<I", data, directory + 2 + 12 * (entry % number) + (4 if is_count else 8), value)
+    tracemalloc.start()
+    try:
+        decode_or_4xx(bytes(data) + bytes(1_000_000))
+        assert tracemalloc.get_traced_memory()[1] < HELD_BYTES
+    finally:
+        tracemalloc.stop()
