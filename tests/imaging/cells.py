@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import itertools
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ import jpeg_files as jpeg
 import numpy as np
 import png_files as png
 import tiff_files as tiff
+from hypothesis import strategies as st
 from jpeg_files import Jpeg
 from numpy.typing import NDArray
 from PIL import Image as Pillow
@@ -40,6 +41,14 @@ Cell = Callable[[Random, int, int], File]
 
 def cells() -> dict[str, Cell]:
     return dict(itertools.chain(_png_cells(), _bmp_cells(), _tiff_cells(), _jpeg_cells(), _webp_cells()))
+
+
+def any_name(names: Collection[str]) -> st.SearchStrategy[str]:
+    """Of a cell. The format is drawn first: most cells are TIFF's."""
+    formats: dict[str, list[str]] = {}
+    for name in sorted(names):
+        formats.setdefault(name.partition("-")[0], []).append(name)
+    return st.sampled_from(sorted(formats)).flatmap(lambda format: st.sampled_from(formats[format]))
 
 
 def _scaled(samples: NDArray[Any], bits: int) -> NDArray[Any]:
@@ -377,6 +386,13 @@ _TIFF_REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("WebP", {"bits": 8, "compression": 50001}),
     ("12345th", {"bits": 8, "compression": 12345}),
     ("DNG", {"bits": 8, "undefined": {50706: b"\1\4\0\0"}}),
+    ("a preview", {"bits": 8, "tags": {254: (1,)}}),
+    ("a preview", {"bits": 8, "tags": {254: (3,), 330: (8, 8)}}),
+    ("a mask", {"bits": 8, "tags": {254: (4,)}}),
+    ("3 bands", {"bits": 8, "photometric": tiff.BLACK_IS_ZERO, "tags": {338: (0, 0)}}),
+    ("3 bands", {"bits": 16, "photometric": tiff.WHITE_IS_ZERO}),
+    ("3 bands", {"bits": 8, "photometric": tiff.BLACK_IS_ZERO, "tags": {338: (2, 0)}}),
+    ("3 bands", {"bits": 8, "photometric": tiff.PALETTE, "tags": {320: (0,) * 768}}),
     ("predictor 3", {"bits": 8, "compression": tiff.LZW, "tags": {317: (3,)}}),
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 import zlib
 
 import jpeg_files as jpeg
@@ -10,8 +11,8 @@ import numpy as np
 import png_files as png
 import pytest
 import tiff_files as tiff
-from bmp_files import RUNS_8, rows_of, write_bmp
-from cells import cells
+from bmp_files import CORE, INFO, RUNS_8, V4, rows_of, write_bmp
+from cells import any_name, cells
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jpeg_files import Jpeg
@@ -49,6 +50,17 @@ def test_a_jpeg_with_zeros_inside_or_cut_in_the_middle(kind: str) -> None:
     for short in (data[:-1], data[:-2]):
         assert np.array_equal(decode(short, SETTINGS).pixels, whole)
     assert np.array_equal(decode(data + b"and more", SETTINGS).pixels, whole)
+
+
+@pytest.mark.parametrize("kind", ["grey", "colour", "restarts", "cmyk"])
+@pytest.mark.parametrize("count", [1, 2, 8, 500])
+def test_zeros_behind_the_last_code_are_no_damage(kind: str, count: int) -> None:
+    """Some cameras write them; a scan that lacks its end and has zeros in its place stays damaged."""
+    data = JPEGS[kind].write()
+    filled = data[:-2] + bytes(count) + data[-2:]
+    assert np.array_equal(decode(filled, SETTINGS).pixels, decode(data, SETTINGS).pixels)
+    with pytest.raises(InvalidImage, match="The JPEG file is damaged"):
+        decode(data[:-40] + bytes(40 + count) + data[-2:], SETTINGS)
 
 
 @pytest.mark.parametrize("end", [b"", b"\xff\xd9"])
@@ -91,6 +103,20 @@ def test_a_bmp_that_is_cut_off(cut: int) -> None:
         decode(data[:-cut], SETTINGS)
 
 
+@pytest.mark.parametrize("header", [CORE, INFO, V4])
+@pytest.mark.parametrize("bits", [4, 24])
+def test_a_bmp_whose_pixels_lie_where_they_cannot(header: int, bits: int) -> None:
+    """But 0 is what writers leave there that do not say where: behind the headers."""
+    palette = RNG.integers(0, 256, (16, 3), np.uint8) if bits == 4 else None
+    values = RNG.integers(0, 16, (5, 5)) if bits == 4 else RNG.integers(0, 256, (5, 5, 3), np.uint8)
+    data = write_bmp(rows_of(values, bits), 5, 5, bits, header=header, palette=palette)
+    expected = decode(data, SETTINGS).pixels
+    assert np.array_equal(decode(data[:10] + bytes(4) + data[14:], SETTINGS).pixels, expected)
+    for offset in (1, 14, 14 + header - 1):
+        with pytest.raises(InvalidImage, match="pixels lie in its headers"):
+            decode(data[:10] + struct.pack("<I", offset) + data[14:], SETTINGS)
+
+
 def test_the_padding_of_the_last_row_may_be_missing() -> None:
     values = RNG.integers(0, 256, (5, 5, 3), np.uint8)
     data = write_bmp(rows_of(values, 24), 5, 5, 24)
@@ -123,7 +149,9 @@ def test_more_run_lengths_than_can_be_read_in_time() -> None:
         decode(write_bmp(bytes(5_000_001), 5, 2, 8, compression=RUNS_8), SETTINGS)
 
 
-@pytest.mark.parametrize("runs", [b"\5\1\0\1\xff\2" * 90, b"\5\1\0\0\0\0\0\1", b"\5\1\0\2\0\1\0\1"])
+@pytest.mark.parametrize(
+    "runs", [b"\5\1\0\1\xff\2" * 90, b"\5\1\0\0\0\0\0\1", b"\5\1\0\2\0\1\0\1", b"\5\1\0\0\0\0\0\0\5\1"]
+)
 def test_rows_that_no_run_covers_have_the_first_colour(runs: bytes) -> None:
     """And what follows the end of the picture does not count."""
     palette = np.array([[0, 0, 0], [255, 255, 255]], np.uint8)
@@ -182,19 +210,68 @@ def test_a_jpeg_in_a_tiff_is_read_strictly() -> None:
 CELLS = cells()
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, database=None)
-@given(
-    st.sampled_from(sorted(CELLS)),
-    st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=6),
-    st.floats(0.05, 1),
-)
-def test_any_kind_mutated_or_cut_is_a_picture_or_4xx(name: str, changes: list[tuple[float, int]], keep: float) -> None:
-    data = bytearray(CELLS[name](np.random.default_rng(1), 40, 24).data)
-    for position, value in changes:
-        data[int(position * len(data))] = value
+def decode_or_4xx(data: bytes) -> None:
     status = 200
     try:
-        decode(bytes(data[: int(keep * len(data)) + 1]), Settings(max_pixels_in=1_000_000))
+        decode(data, Settings(max_pixels_in=1_000_000))
     except PixelserveError as error:
         status = error.status
     assert status < 500
+
+
+mutated = given(
+    any_name(CELLS),
+    st.integers(0, 1 << 32),
+    st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=6),
+    st.floats(0.05, 1),
+)
+
+
+def decode_mutated(name: str, seed: int, changes: list[tuple[float, int]], keep: float) -> None:
+    data = bytearray(CELLS[name](np.random.default_rng(seed), 40, 24).data)
+    for position, value in changes:
+        data[int(position * len(data))] = value
+    decode_or_4xx(bytes(data[: int(keep * len(data)) + 1]))
+
+
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@mutated
+def test_any_kind_mutated_or_cut_is_a_picture_or_4xx(
+    name: str, seed: int, changes: list[tuple[float, int]], keep: float
+) -> None:
+    decode_mutated(name, seed, changes, keep)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3_600)
+@settings(max_examples=30_000, deadline=None, database=None)
+@mutated
+def test_many_kinds_mutated_or_cut(name: str, seed: int, changes: list[tuple[float, int]], keep: float) -> None:
+    decode_mutated(name, seed, changes, keep)
+
+
+NUMBERS = st.sampled_from([0, 1, 2, 3, 8, 255, 4_000, 65_535, 99_999, 300_000, 1 << 31, (1 << 32) - 1])
+HELD_BYTES = 500_000_000
+"""Tiles of a small picture may have some 17 million pixels."""
+
+
+@settings(max_examples=300, deadline=20_000, derandomize=True, database=None)
+@given(
+    st.sampled_from(
+        sorted(name for name in CELLS if name.startswith("tiff") and ">" not in name and "-big-" not in name)
+    ),
+    st.lists(st.tuples(st.integers(0, 20), st.booleans(), NUMBERS), min_size=1, max_size=4),
+)
+def test_any_counts_and_values_of_tags_are_a_picture_or_4xx(name: str, changes: list[tuple[int, bool, int]]) -> None:
+    """Soon, and in little memory. The file is long, so that what they tell may lie in it."""
+    data = bytearray(CELLS[name](np.random.default_rng(1), 40, 24).data)
+    (directory,) = struct.unpack_from("<I", data, 4)
+    (number,) = struct.unpack_from("<H", data, directory)
+    for entry, is_count, value in changes:
+        struct.pack_into("<I", data, directory + 2 + 12 * (entry % number) + (4 if is_count else 8), value)
+    tracemalloc.start()
+    try:
+        decode_or_4xx(bytes(data) + bytes(1_000_000))
+        assert tracemalloc.get_traced_memory()[1] < HELD_BYTES
+    finally:
+        tracemalloc.stop()

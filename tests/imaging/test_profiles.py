@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import struct
+import tracemalloc
 import zlib
 from typing import Any
 
@@ -158,6 +159,19 @@ def test_a_profile_that_does_not_fit_is_dropped_and_logged(
     assert found.icc is None
     assert np.array_equal(found.pixels, pixels)
     assert "a profile is dropped" in caplog.text
+
+
+def test_profiles_that_are_too_large_are_dropped_and_none_is_kept_for_long(caplog: pytest.LogCaptureFixture) -> None:
+    tracemalloc.start()
+    with caplog.at_level(logging.WARNING, "pixelserve.imaging"):
+        for size in (4_000_001, *range(500_000, 500_050)):
+            data = tiff.write_tiff(PIXELS, 8, tiff.RGB, undefined={34675: bytes(size)})
+            assert np.array_equal(decode(data, SETTINGS).pixels, PIXELS)
+    del data
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert "it has 4000001 bytes" in caplog.text
+    assert held < 10_000_000
 
 
 def test_an_rgb_profile_of_a_grey_picture_is_dropped() -> None:

@@ -77,6 +77,10 @@ class Site(http.server.BaseHTTPRequestHandler):
                 self._answer(200, zlib.compress(gzip.compress(b"x" * 500)), Content_Encoding="gzip, deflate")
             case "/identity":
                 self._answer(200, b"x" * 500, Content_Encoding="identity")
+            case "/often":
+                self._answer(200, b"x" * 500, Content_Encoding=", ".join(["gzip"] * 3))
+            case "/gzip-in-parts":
+                self._answer(200, gzip.compress(b"x" * 500) + gzip.compress(b"y"), Content_Encoding="gzip")
             case "/no-gzip":
                 self._answer(200, b"x" * 500, Content_Encoding="gzip")
             case "/half-gzip":

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageCms
 
+from pixelserve.imaging.formats.header import MOST_PROFILE_BYTES
 from pixelserve.imaging.image import Pixels
 
 logger = logging.getLogger("pixelserve.imaging")
@@ -22,6 +23,8 @@ _CLASSES = ("scnr", "mntr", "prtr", "spac")
 _ALIKE = 2
 """Levels of 255 by which a profile may differ from sRGB and still be it: writers round its numbers differently."""
 _PROBE = 17
+_KEPT = 8
+"""Profiles of callers of which it is remembered what they are: they may be large."""
 
 
 def to_srgb(pixels: Pixels, space: str, profile: bytes | None) -> tuple[Pixels, bytes | None]:
@@ -30,6 +33,9 @@ def to_srgb(pixels: Pixels, space: str, profile: bytes | None) -> tuple[Pixels, 
     8 bits become sRGB; 16 bits stay as they are, with their profile. A profile that does not fit the pixels is dropped,
     with a line in the log.
     """
+    if profile is not None and len(profile) > MOST_PROFILE_BYTES:
+        logger.warning("a profile is dropped: it has %d bytes, %d are read", len(profile), MOST_PROFILE_BYTES)
+        profile = None
     if profile is not None and not _fits(profile, space):
         profile = None
     if pixels.dtype == np.uint16:
@@ -41,7 +47,7 @@ def to_srgb(pixels: Pixels, space: str, profile: bytes | None) -> tuple[Pixels, 
     return pixels, None
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=_KEPT)
 def _fits(profile: bytes, space: str) -> bool:
     """Whether this is a profile of pixels in `space`, from which there is a way to sRGB."""
     try:
@@ -57,7 +63,7 @@ def _fits(profile: bytes, space: str) -> bool:
     return False
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=_KEPT)
 def _is_srgb(profile: bytes, space: str) -> bool:
     """Whether the profile leaves RGB colours as they are, or grey ones."""
     if space == "CMYK":

@@ -12,6 +12,8 @@ from pixelserve.settings import Settings
 
 BOMB_FLOOR_BYTES = 128 * 1024 * 1024
 """Below this many decoded bytes a high ratio to the encoded ones does no harm: a blank page is no bomb."""
+MOST_PIXEL_BYTES = 8
+"""Of a picture with as many pixels as are allowed."""
 MOST_SCANNED_PIXELS = 750_000_000
 """Pixels times scans of a JPEG, some two seconds of a core. Encoders write about ten scans."""
 
@@ -68,8 +70,18 @@ def check_format(width: int, height: int, format: str) -> None:
 
 
 def check_ratio(width: int, height: int, bits: int, size: int, settings: Settings) -> None:
-    """Raises ImageTooLarge for a decompression bomb: too many `bits` a pixel, as stored, for a file of `size` bytes."""
+    """Raises ImageTooLarge for a decompression bomb: too many `bits` a pixel, as stored, for a file of `size` bytes.
+
+    Deflate reaches no higher ratio than some 1,000, so that what is decoded has a limit of its own: that of a picture
+    of `max_pixels_in` pixels of four samples of 16 bits.
+    """
     decoded = width * height * bits // 8
+    if decoded > MOST_PIXEL_BYTES * settings.max_pixels_in:
+        raise ImageTooLarge(
+            f"The image has {width} x {height} pixels of {bits} bits, {decoded:,} bytes in all; "
+            f"{MOST_PIXEL_BYTES * settings.max_pixels_in:,} are allowed. Save it with fewer samples a pixel, shrink "
+            "it, or raise PIXELSERVE_MAX_PIXELS_IN."
+        )
     if decoded > BOMB_FLOOR_BYTES and decoded > settings.max_decode_ratio * size:
         raise ImageTooLarge(
             f"The image has {width} x {height} pixels in a file of {size:,} bytes, more than "

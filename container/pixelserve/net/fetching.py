@@ -20,8 +20,10 @@ from pixelserve.settings import Settings
 
 LONGEST_URL = 8_192
 _BLOCK = 1 << 16
+_MOST_CODINGS = 2
 _NO_CODINGS = ("", "identity", "aws-chunked")
 _DEFLATED = ("gzip", "x-gzip", "deflate")
+_GZIP = b"\x1f\x8b"
 _ANY_HEADER, _NO_HEADER = zlib.MAX_WBITS | 32, -zlib.MAX_WBITS
 """zlib's own header, or gzip's; and none, which some servers call deflate (RFC 9110, 8.4.1.2)."""
 _HEADERS = {
@@ -84,7 +86,7 @@ def _fetch_http(url: str, settings: Settings, resolve: Resolver, ssl_context: ss
             return _read(response, settings)
     except httpx.TooManyRedirects as error:
         raise FetchFailed(f"The URL redirects more than {settings.fetch_redirects} times.") from error
-    except (httpx.RemoteProtocolError, httpx.InvalidURL) as error:  # httpx itself finds no other fault
+    except (httpx.RemoteProtocolError, httpx.InvalidURL, UnicodeError) as error:  # httpx itself finds no other fault
         raise FetchFailed("The URL redirects to something that is no URL.") from error
 
 
@@ -94,8 +96,9 @@ def parse_url(text: str) -> httpx.URL:
         raise FetchRefused(f"The URL is longer than {LONGEST_URL:,} characters.")
     try:
         url = httpx.URL(text)
+        _ = url.host  # decodes a name that begins with xn--, whatever follows
     except UnicodeError as error:  # half a surrogate pair
-        raise httpx.InvalidURL("The URL holds what is no character.") from error
+        raise httpx.InvalidURL("The URL holds what is no character, or no name of a host.") from error
     if not url.scheme:
         raise FetchRefused("The URL has no scheme: write it whole, as https://…")
     if url.scheme not in ("http", "https"):
@@ -123,10 +126,11 @@ def _read(response: httpx.Response, settings: Settings) -> bytes:
 
 def _without_codings(body: bytes, response: httpx.Response, settings: Settings) -> bytes:
     """The body without its Content-Encoding, of which none was asked for, and some servers have one all the same."""
-    for coding in reversed(response.headers.get_list("Content-Encoding", split_commas=True)):
-        kind = coding.strip().lower()
-        if kind in _NO_CODINGS:
-            continue
+    given = response.headers.get_list("Content-Encoding", split_commas=True)
+    kinds = [kind for coding in given if (kind := coding.strip().lower()) not in _NO_CODINGS]
+    if len(kinds) > _MOST_CODINGS:
+        raise FetchFailed(f"{response.url.host} answered in more than {_MOST_CODINGS} encodings, one in another.")
+    for kind in reversed(kinds):
         if kind not in _DEFLATED:
             raise FetchFailed(f"{response.url.host} answered in the encoding {kind[:20]!r}, which is not read.")
         try:
@@ -138,6 +142,8 @@ def _without_codings(body: bytes, response: httpx.Response, settings: Settings) 
             raise _too_large(settings)
         if not inflater.eof:
             raise FetchFailed("The file at the URL is cut off.")
+        if inflater.unused_data.startswith(_GZIP):
+            raise FetchFailed(f"{response.url.host} answered in several parts of gzip, which are not read.")
     return body
 
 

@@ -15,8 +15,6 @@ from pixelserve.imaging.formats.bits import unpack
 from pixelserve.imaging.formats.header import Header, Source, damaged, unsupported
 from pixelserve.imaging.image import Pixels
 
-START = b"BM"
-
 _FILE_HEADER, _CORE, _INFO = 14, 12, 40
 _WITH_MASKS, _WITH_ALPHA_MASK = 52, 56
 _MICROSOFT = (_INFO, _WITH_MASKS, _WITH_ALPHA_MASK, 108, 124)
@@ -114,7 +112,14 @@ def _read_headers(data: bytes) -> _File:
         count = 4 if compression == _ALPHA_MASKS or size >= _WITH_ALPHA_MASK else 3
         masks = (*struct.unpack_from(f"<{count}I", data, _FILE_HEADER + _INFO), 0)[:4]
         behind = max(behind, _FILE_HEADER + _INFO + 4 * count)
-    colors = _read_palette(data, behind, offset, bits, used, 3 if size == _CORE else 4)
+    entry, count = 3 if size == _CORE else 4, 0
+    if 0 < bits <= 8:
+        count = min(used or 1 << bits, 1 << bits)
+    if not offset:  # some writers leave it out
+        offset = behind + count * entry
+    if offset < behind:
+        raise damaged("BMP", "says that its pixels lie in its headers")
+    colors = _read_palette(data, behind, offset, count, entry)
     return _File(width, abs(height), height < 0, bits, compression, colors, masks, memoryview(data)[offset:])
 
 
@@ -127,11 +132,9 @@ def _check_kind(bits: int, compression: int) -> None:
         raise damaged("BMP")
 
 
-def _read_palette(data: bytes, start: int, offset: int, bits: int, used: int, entry: int) -> Pixels:
-    """Up to 2 to the `bits` colours of `entry` bytes, as many as are said and as lie before the pixels."""
-    if bits > 8:
-        return np.empty((0, 3), np.uint8)
-    count = min(used or 1 << bits, 1 << bits, max(0, min(offset, len(data)) - start) // entry)
+def _read_palette(data: bytes, start: int, offset: int, count: int, entry: int) -> Pixels:
+    """Up to `count` colours of `entry` bytes, as many as lie before the pixels."""
+    count = min(count, max(0, min(offset, len(data)) - start) // entry)
     stored = np.frombuffer(data, np.uint8, count * entry, start)
     return stored.reshape(-1, entry)[:, 2::-1]
 
@@ -202,6 +205,8 @@ def _decode_runs(file: _File) -> Pixels:
             run = _spread(data[at - size : at], file.bits) * -(-count // together)
         elif code == _END_OF_ROW:
             x, y = 0, y + 1
+            if y > height:
+                break
             continue
         elif code == _END:
             break

@@ -9,6 +9,8 @@ from typing import NamedTuple
 from pixelserve.errors import InvalidImage, UnsupportedMediaType
 from pixelserve.imaging.image import Pixels
 
+MOST_PROFILE_BYTES = 4_000_000
+"""Of an ICC profile: those of printers have up to some three millions."""
 READABLE = "JPEG, PNG, BMP, WebP or TIFF"
 
 

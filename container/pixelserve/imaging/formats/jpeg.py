@@ -18,7 +18,6 @@ from pixelserve.imaging.formats.exif import read_orientation
 from pixelserve.imaging.formats.header import Header, Source, damaged, unsupported
 from pixelserve.imaging.image import Pixels
 
-START = b"\xff\xd8\xff"
 MOST_SEGMENTS = 5_000
 MOST_SCANS = 100
 """Of one JPEG; encoders write about ten."""
@@ -32,8 +31,8 @@ _NOT_READ = {
     **dict.fromkeys((0xC9, 0xCA, 0xCB), "JPEG with arithmetic coding"),
     0xF7: "JPEG-LS",
 }
-_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
-"""All but those that stand between pixels, RST0 to RST7."""
+_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
+"""All but those that stand between pixels, RST0 to RST7. Of FF that fill up the space before, the last is found."""
 _SAMPLINGS = ((2, 1), (2, 2), (1, 2), (4, 1), (1, 4))
 """Factors of luma beside chroma of (1, 1) that TurboJPEG's API takes."""
 _SPACES = {1: "GRAY", 3: "RGB", 4: "CMYK"}
@@ -151,12 +150,15 @@ def read(data: bytes) -> Source:
     return Source(header, lambda: _decode(file, data))
 
 
-def decode_part(data: bytes, transform: int) -> Pixels:
+def read_part(data: bytes, transform: int) -> Source:
     """A JPEG stream inside a file of another format that tells its colours: 1 for YCbCr, 0 for samples as stored.
 
-    Raises what `read` raises, ValueError for damage among the pixels.
+    Raises what `read` raises.
     """
-    return _samples(_read(data), data, transform)
+    file = _read(data)
+    count = len(file.factors)
+    header = Header("jpeg", file.width, file.height, count, 8 * count, space=_SPACES[count], scans=file.scans)
+    return Source(header, lambda: _samples(file, data, transform))
 
 
 def _read(data: bytes) -> _File:
@@ -203,7 +205,13 @@ def _samples(file: _File, data: bytes, transform: int) -> Pixels:
     adobe = b"Adobe" + struct.pack("!HHHB", 100, 0, 0, transform)
     scans = memoryview(data)[file.begin : file.end]
     parts: list[bytes | memoryview] = [b"\xff\xd8", _segment(_APP14, adobe), *file.kept, scans, b"\xff\xd9"]
-    pixels: Pixels = simplejpeg.decode_jpeg(b"".join(parts), _SPACES[len(file.factors)])
+    try:
+        pixels: Pixels = simplejpeg.decode_jpeg(b"".join(parts), _SPACES[len(file.factors)])
+    except ValueError:
+        if file.scans > 1 or not scans.tobytes().endswith(b"\0"):
+            raise
+        parts[-2] = scans.tobytes().rstrip(b"\0")  # some cameras fill up what lies behind the last code
+        pixels = simplejpeg.decode_jpeg(b"".join(parts), _SPACES[len(file.factors)])
     return pixels
 
 

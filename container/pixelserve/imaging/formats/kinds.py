@@ -43,9 +43,10 @@ _NAMES = {
     "application/x-npy": "NPY",
 }
 _WEB_PAGE = re.compile(
-    rb"(\xef\xbb\xbf)?\s*(<\?xml.*?\?>\s*)?(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)\b",
+    rb"(\xef\xbb\xbf)?\s*+(<\?xml(?:(?!\?>).)*+\?>\s*+)?+(<!--(?:(?!-->).)*+-->\s*+)*+<(!doctype\s+html|html|head|body)\b",
     re.IGNORECASE | re.DOTALL,
 )
+"""Nothing in it is tried twice, or comments in a row would take a time that doubles with each."""
 _LFS_POINTER = b"version https://git-lfs"
 _BASE64 = (b"data:", b"/9j/", b"iVBOR", b"UklGR", b"SUkqA", b"TU0AK")
 """Beginnings of pictures in Base64."""

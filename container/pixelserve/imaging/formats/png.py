@@ -14,7 +14,7 @@ import numpy as np
 
 from pixelserve.errors import InvalidImage
 from pixelserve.imaging.formats.exif import read_orientation
-from pixelserve.imaging.formats.header import Header, Source, damaged, unsupported
+from pixelserve.imaging.formats.header import MOST_PROFILE_BYTES, Header, Source, damaged, unsupported
 from pixelserve.imaging.image import Pixels
 
 START = b"\x89PNG\r\n\x1a\n"
@@ -26,7 +26,6 @@ _SAMPLES = {_GREY: 1, _RGB: 3, _PALETTE: 1, _GREY_ALPHA: 2, _RGBA: 4}
 _NEEDED = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS")
 """Chunks that pixels depend on. A wrong checksum is damage in these, and drops any other."""
 _METADATA = (b"iCCP", b"eXIf")
-_MOST_PROFILE_BYTES = 4_000_000
 
 
 @dataclass
@@ -120,7 +119,7 @@ def _note(file: _File, kind: bytes, chunk: memoryview) -> None:
 def _inflate_profile(content: bytes) -> bytes:
     """The profile behind its name and method; as it is where it cannot be inflated, which is no profile then."""
     try:
-        return zlib.decompressobj().decompress(content[content.index(b"\0") + 2 :], _MOST_PROFILE_BYTES)
+        return zlib.decompressobj().decompress(content[content.index(b"\0") + 2 :], MOST_PROFILE_BYTES + 1)
     except (ValueError, zlib.error):
         return content
 
@@ -174,8 +173,8 @@ def _with_alpha(file: _File, samples: Pixels) -> Pixels:
     count = _SAMPLES[file.color]
     hidden = np.array(struct.unpack_from(f"!{count}H", file.transparent)) & ((1 << file.bits) - 1)
     hidden = hidden * _step(file.bits)
-    most = np.iinfo(samples.dtype).max
-    alpha = np.where((samples == hidden).all(axis=2, keepdims=True), 0, most).astype(samples.dtype)
+    none, most = samples.dtype.type(0), samples.dtype.type(np.iinfo(samples.dtype).max)
+    alpha = np.where((samples == hidden.astype(samples.dtype)).all(axis=2, keepdims=True), none, most)
     return np.concatenate([samples, alpha], axis=2)
 
 

@@ -13,8 +13,6 @@ from pixelserve.imaging.formats.tiff_strips import COMPRESSIONS, DEFLATE, FAX, J
 from pixelserve.imaging.formats.tiff_tags import Tags, Values, read_tags
 from pixelserve.imaging.image import Pixels
 
-STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-
 _MISSING = -1
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCC = 0, 1, 2, 3, 5, 6
 _SAMPLES = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4, _YCC: 3}
@@ -32,10 +30,19 @@ _COMPRESSIONS = {
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 _REVERSED = 2
 """FillOrder: bytes have their first bit lowest. Said of all that is not JPEG, as to libtiff, whatever its bits."""
-_REVERSED_BYTES = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
-_MOST_PARTS = 100_000
-_LARGEST_TILE = 1024
-"""Tiles may be larger than the picture by this much."""
+_PREVIEW, _MASK = 1, 4
+"""Bits of NewSubfileType."""
+_CANON = b"CR\2"
+"""What a CR2 has behind its header."""
+_BAND = 1 << 16
+"""Pixels that are computed with at once: in 32 bits, which would be much memory for all of a picture."""
+_MOST_SAMPLES = 8
+_MOST_OVERLAP, _SMALL_BYTES = 4, 32_000_000
+"""Compressed strips may share their bytes, as blank ones do: together they have at most so many times the file's
+length, or so many bytes.
+"""
+_MOST_TILED, _SMALL_TILED = 2, 1 << 24
+"""Tiles hang over the edges: they have at most so many times the pixels of the picture, and so many more."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,8 @@ class _File:
 
 def read(data: bytes) -> Source:
     """Raises UnsupportedMediaType naming the kind, InvalidImage for damage."""
+    if data[8:11] == _CANON:
+        raise unsupported("CR2, a camera's raw file,")
     file = _read_kind(read_tags(data))
     parts = _read_parts(file, data)
     header = Header(
@@ -89,12 +98,14 @@ def _read_kind(tags: Tags) -> _File:
     photometric = tags.one(tags_of.PHOTOMETRIC, _MISSING)
     if width < 1 or height < 1 or samples < 1 or samples < _SAMPLES.get(photometric, samples + 1):
         raise damaged("TIFF")
-    extra = tags.all(tags_of.EXTRA_SAMPLES).tolist() or [_UNASSOCIATED] * (samples == _SAMPLES[photometric] + 1)
+    extra = tags.all(tags_of.EXTRA_SAMPLES).tolist() or [_UNASSOCIATED] * (photometric == _RGB and samples == 4)
     alpha = next((i for i, kind in enumerate(extra) if kind in (_ASSOCIATED, _UNASSOCIATED)), -1)
     if photometric == _CMYK and alpha >= 0:
         raise unsupported("TIFF with CMYK colours and alpha")
     if alpha >= samples - _SAMPLES[photometric]:
         raise damaged("TIFF")
+    if _SAMPLES[photometric] == 1 and samples > 1 + (alpha >= 0):
+        raise unsupported(f"TIFF of {samples} bands that are no colours")
     has_tiles = tags_of.TILE_WIDTH in tags.values
     return _File(
         tags, width, height, samples, tags.one(tags_of.BITS, 1), tags.one(tags_of.COMPRESSION, PLAIN), photometric,
@@ -110,9 +121,14 @@ def _check_kind(tags: Tags) -> None:
     bits = set(tags.all(tags_of.BITS).tolist()) or {1}
     formats = set(tags.all(tags_of.SAMPLE_FORMAT).tolist()) - {1, 4}  # unsigned, and undefined
     depth = f"{' and '.join(map(str, sorted(bits)))}-bit"
-    has_fax_of_grey = compression in FAX and (bits, tags.one(tags_of.SAMPLES, 1)) != ({1}, 1)
+    samples = tags.one(tags_of.SAMPLES, 1)
+    has_fax_of_grey = compression in FAX and (bits, samples) != ({1}, 1)
     kinds = [
         (tags_of.DNG_VERSION in tags.values, "DNG, a camera's raw file,"),
+        (
+            tags.one(tags_of.SUBFILE_TYPE) & (_PREVIEW | _MASK),
+            "TIFF whose first picture is a preview or a mask, as in a camera's raw file,",
+        ),
         (photometric in _COLORS, f"{depth} TIFF {_COLORS.get(photometric)}"),
         (photometric not in (_MISSING, *_COLORS, *_SAMPLES), f"TIFF of the photometric kind {photometric}"),
         (formats, f"{depth} {_FORMATS.get(min(formats, default=1), 'unknown')} TIFF"),
@@ -126,6 +142,7 @@ def _check_kind(tags: Tags) -> None:
         (has_fax_of_grey, "TIFF with fax compression of more than one bit a pixel"),
         (photometric == _CMYK and tags.one(tags_of.INK_SET, 1) != 1, "TIFF with other inks than CMYK"),
         (photometric == _YCC and (compression, planar) != (JPEG, 1), "TIFF in YCbCr colours outside JPEG"),
+        (samples > _MOST_SAMPLES, f"TIFF of {samples} samples a pixel"),
         (
             _has_predictor(tags) and (predictor != 2 or not bits <= {8, 16}),
             f"{depth} TIFF with the predictor {predictor}",
@@ -143,10 +160,11 @@ def _has_predictor(tags: Tags) -> bool:
 
 def _read_tile(tags: Tags, width: int, height: int) -> tuple[int, int]:
     tile = tags.one(tags_of.TILE_WIDTH), tags.one(tags_of.TILE_LENGTH)
-    if max(tile) > max(width, height) + _LARGEST_TILE:
-        raise damaged("TIFF", f"has tiles of {tile[0]} x {tile[1]} pixels, larger than its picture")
     if min(tile) < 1:
         raise damaged("TIFF")
+    tiled = -(-width // tile[0]) * tile[0] * -(-height // tile[1]) * tile[1]
+    if tiled > _MOST_TILED * width * height + _SMALL_TILED:
+        raise damaged("TIFF", f"has tiles of {tile[0]} x {tile[1]} pixels, larger than its picture")
     return tile
 
 
@@ -165,14 +183,12 @@ def _read_parts(file: _File, data: bytes) -> list[Strips]:
         raise unsupported(f"TIFF with more than {fax.MOST_BYTES:,} bytes of fax compression")
     view = memoryview(data)
     parts = [view[offset : offset + size] for offset, size in zip(offsets.tolist(), sizes.tolist(), strict=True)]
-    if tags.one(tags_of.FILL_ORDER, 1) == _REVERSED and file.compression != JPEG:
-        parts = [memoryview(part.tobytes().translate(_REVERSED_BYTES)) for part in parts]
     each = count // planes
     return [
         Strips(
             width, rows, across * down * rows if file.tile else file.height, 1 if file.is_planar else file.samples,
             file.bits, tags.order, file.compression, tags.one(tags_of.FAX_OPTIONS),
-            _has_predictor(tags), parts[first : first + each],
+            _has_predictor(tags), tags.one(tags_of.FILL_ORDER, 1) == _REVERSED, parts[first : first + each],
         )
         for first in range(0, count, each)
     ]  # fmt: skip
@@ -180,8 +196,8 @@ def _read_parts(file: _File, data: bytes) -> list[Strips]:
 
 def _find_parts(file: _File, count: int, length: int) -> tuple[Values, Values]:
     """Offsets and sizes of strips or tiles. Raises InvalidImage for those that are missing, or outside the file."""
-    if count > _MOST_PARTS:
-        raise damaged("TIFF", f"has more than {_MOST_PARTS:,} strips or tiles")
+    if count > tags_of.MOST_VALUES:
+        raise damaged("TIFF", f"has more than {tags_of.MOST_VALUES:,} strips or tiles")
     by_tile = tags_of.TILE_OFFSETS in file.tags.values
     offsets = file.tags.all(tags_of.TILE_OFFSETS if by_tile else tags_of.STRIP_OFFSETS)[:count]
     sizes = file.tags.all(tags_of.TILE_SIZES if by_tile else tags_of.STRIP_SIZES)[:count]
@@ -193,11 +209,14 @@ def _find_parts(file: _File, count: int, length: int) -> tuple[Values, Values]:
         sizes = np.minimum(sizes, length - offsets)
     if offsets.min() < 0 or sizes.min() < 1 or (offsets + sizes).max() > length:
         raise damaged("TIFF", "is cut off")
+    if file.compression != PLAIN and sizes.sum() > max(_MOST_OVERLAP * length, _SMALL_BYTES):
+        raise damaged("TIFF", "has strips that lie over each other")
     return offsets, sizes
 
 
 def _decode(file: _File, planes: list[Strips]) -> Pixels:
-    return _interpret(file, np.concatenate([_join(file, _decode_plane(file, plane)) for plane in planes], axis=2))
+    samples = [_join(file, _decode_plane(file, plane)) for plane in planes]
+    return _interpret(file, np.concatenate(samples, axis=2) if file.is_planar else samples[0])
 
 
 def _decode_plane(file: _File, plane: Strips) -> Pixels:
@@ -227,7 +246,7 @@ def _interpret(file: _File, samples: Pixels) -> Pixels:
     if file.bits < 8 and file.photometric != _PALETTE:
         colors = colors * np.uint8(255 // most)
     if file.photometric == _CMYK and file.bits == 16:
-        return (colors >> 8).astype(np.uint8)
+        return np.right_shift(colors, 8, out=np.empty(colors.shape, np.uint8), casting="unsafe")
     if file.alpha < 0:
         return colors
     alpha = samples[..., file.alpha : file.alpha + 1]
@@ -241,9 +260,13 @@ def _interpret(file: _File, samples: Pixels) -> Pixels:
 def _unassociated(colors: Pixels, alpha: Pixels) -> Pixels:
     """Colours that were multiplied by alpha, divided by it; black where nothing can be seen."""
     most = int(np.iinfo(alpha.dtype).max)
-    divisor = np.maximum(alpha, 1).astype(np.uint32)
-    divided = np.minimum((colors.astype(np.uint32) * most + divisor // 2) // divisor, most)
-    return np.where(alpha > 0, divided, 0).astype(alpha.dtype)
+    found = np.empty(colors.shape, alpha.dtype)
+    step = max(1, _BAND // colors.shape[1])
+    for rows in (slice(top, top + step) for top in range(0, len(colors), step)):
+        divisor = np.maximum(alpha[rows], 1).astype(np.uint32)
+        divided = np.minimum((colors[rows].astype(np.uint32) * most + divisor // 2) // divisor, most)
+        found[rows] = np.where(alpha[rows] > 0, divided, 0)
+    return found
 
 
 def _palette(file: _File) -> Pixels:
