@@ -12,10 +12,14 @@ ONLY_TRITON = (
 )
 """`Custom containers contract for multi-model endpoints`, SageMaker developer guide."""
 
+METRICS = "CloudWatch bills some hundred metrics of an instance besides; observability = false leaves them out."
+
 
 def list_notes(spec: EndpointSpec, facts: Facts) -> list[str]:
     """A sentence for each thing; none for most deployments."""
     notes = _describe_update(spec, facts) if spec.is_on_instances else []
+    if spec.is_on_instances and spec.observability:
+        notes.append(METRICS)
     if spec.mode is Mode.LAMBDA and not has_urls(facts.region):
         notes.append(f"{facts.region} has no function URLs: the function is called by its name, {spec.name}.")
     if spec.network_isolation:

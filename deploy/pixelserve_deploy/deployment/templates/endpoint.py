@@ -34,10 +34,7 @@ def build_config(spec: EndpointSpec, facts: Facts, asynchronous: dict[str, Any] 
     variant = {"VariantName": VARIANT, "ModelName": attribute(MODEL, "ModelName"), **variant}
     properties: dict[str, Any] = {"ProductionVariants": [variant]}
     if spec.is_on_instances:
-        properties["MetricsConfig"] = {
-            "EnableEnhancedMetrics": spec.observability,
-            "EnableDetailedObservability": spec.observability,
-        }
+        properties["MetricsConfig"] = {"EnableDetailedObservability": spec.observability}
         if spec.kms_key:
             properties["KmsKeyId"] = spec.kms_key
     if asynchronous is not None:
