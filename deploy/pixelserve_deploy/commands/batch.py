@@ -123,7 +123,12 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
         raise UsageError("--model-dir goes with --local")
     if (arguments.max_payload or 0) * (arguments.max_concurrent or 1) > LARGEST_MB:
         raise UsageError(f"--max-payload times --max-concurrent is {LARGEST_MB} MB at most")
-    return _run_on_aws(arguments, stop)
+    try:
+        return _run_on_aws(arguments, stop)
+    except JobGoesOn as error:
+        without = " Leave out --overwrite then: it would do all of them once more." if arguments.overwrite else ""
+        console.print_error("pixelserve batch", f"{error.message}.{without}")
+        return int(Status.RUNNING)
 
 
 def _run_here(arguments: argparse.Namespace, stop: Stop) -> int:
@@ -182,14 +187,9 @@ def _run_on_aws(arguments: argparse.Namespace, stop: Stop) -> int:
             names = [name for shard in order.shards for name in shard.names]
             with console.show_items() as show:
                 source.upload([(name, items[name].path) for name in names], show, stop)
-        try:
-            with model.made(session) as name:
-                stop.run_aside(lambda: target.remove(order.old))
-                jobs.run(arguments.name, name, machines, order)
-        except JobGoesOn as error:
-            without = " Leave out --overwrite then: it would do all of them once more." if arguments.overwrite else ""
-            console.print_error("pixelserve batch", f"{error.message}.{without}")
-            return int(Status.RUNNING)
+        with model.made(session) as name:
+            stop.run_aside(lambda: target.remove(order.old))
+            jobs.run(arguments.name, name, machines, order)
     return _end(order.report, write_record(target.write, order.report, _tell(arguments)), arguments)
 
 
