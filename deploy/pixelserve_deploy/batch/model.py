@@ -64,6 +64,8 @@ def find_job_model(session: Session, fields: Mapping[str, Any]) -> JobModel:
     """
     if "image" not in fields:
         found = describe_endpoint(session, fields["name"])
+        if found.obstacle:
+            raise BadRequest(found.obstacle)
         instance = next(iter(fields.get("instances", ())), found.instance or INSTANCE)
         return JobModel(found.model, found.feature, instance, int(fields.get("count") or 1))
     spec = make_spec({**fields, "region": session.region})

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pixelserve_deploy.deployment.resolver import Action, Change, resolve
     from pixelserve_deploy.deployment.rules import Finding, check_template
     from pixelserve_deploy.deployment.spec import EndpointSpec, Mode, Update, has_gpu
+    from pixelserve_deploy.deployment.stacks import find_output
     from pixelserve_deploy.deployment.steps import split_update, why_not_in_place
     from pixelserve_deploy.deployment.telling import Teller, attempt, print_checks
     from pixelserve_deploy.deployment.templates import (
@@ -73,6 +74,7 @@ else:
             ".resolver": "Action Change resolve",
             ".rules": "Finding check_template",
             ".spec": "EndpointSpec Mode Update has_gpu",
+            ".stacks": "find_output",
             ".steps": "split_update why_not_in_place",
             ".telling": "Teller attempt print_checks",
             ".templates": "build_api_template build_model build_template find_end list_stack_tags pin_image render",
@@ -119,6 +121,7 @@ __all__ = [
     "destroying",
     "find_end",
     "find_mode",
+    "find_output",
     "format_specs",
     "has_gpu",
     "list_entries",

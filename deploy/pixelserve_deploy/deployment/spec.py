@@ -96,8 +96,8 @@ class EndpointSpec(BaseModel):
     security_groups: tuple[str, ...] = ()
     """IDs of security groups; they and the subnets stay outside the stack."""
     kms_key: str = ""
-    """ARN of a key for the volumes, captured data and results. Disks of an instance's own, as ml.g4dn has, are encrypted
-    by its hardware."""
+    """ARN of a key for the volumes, captured data and results. Disks of an instance's own, as ml.g4dn has, are
+    encrypted by its hardware."""
     network_isolation: bool = False
     """Whether the containers can call nobody. A request's `url` is then refused."""
     tags: dict[str, str] = Field(default_factory=dict)
