@@ -53,6 +53,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "lambda": {"mode": "lambda", "memory_mb": 10240, "timeout_seconds": 120, "features": ["human-image-segmentation"]},
     "lambda-closed": {
         "mode": "lambda",
+        "features": ["image-super-resolution"],
         "concurrency": 5,
         "subnets": ["subnet-0123456789abcdef0"],
         "security_groups": ["sg-0123456789abcdef0"],

@@ -217,7 +217,7 @@ def test_a_parameter_that_is_none_is_refused(given: dict[str, str], message: str
 def test_a_way_without_an_image_is_refused() -> None:
     with pytest.raises(BadRequest, match="needs --image"):
         set_parameters(build_api("functions"), {"ImageSimilarity": "yes-sagemaker"}, {})
-    with pytest.raises(SpecError, match="Asynchronous endpoints are made from `image`"):
+    with pytest.raises(SpecError, match="Asynchronous endpoints are made from an image of the target server"):
         build_api("functions", asynchronous=["image-similarity"])
     with pytest.raises(SpecError, match="No feature can be served"):
         build_api("functions", lambda_image="")

@@ -113,6 +113,19 @@ def test_asynchronous_results_go_where_the_spec_says() -> None:
     assert output["S3FailurePath"] == "s3://results/here/failures/"
 
 
+@pytest.mark.parametrize(("base", "seconds"), [("async", "3600"), ("lambda", "120"), ("realtime", None)])
+def test_the_server_refuses_by_the_time_that_its_mode_gives(base: str, seconds: str | None) -> None:
+    """InvokeEndpointAsync and AWS Lambda: their time-outs; in real time the server's own 60 s are SageMaker's."""
+    resources = build(base)
+    if base == "lambda":
+        variables = resources["Function"]["Properties"]["Environment"]["Variables"]
+    else:
+        variables = resources["Model"]["Properties"]["PrimaryContainer"].get("Environment", {})
+    assert variables.get("SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS") == seconds
+    own = build(base, environment={"SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS": "7"})
+    assert '"SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS": "7"' in json.dumps(own)
+
+
 def test_several_features_are_a_multi_model_container() -> None:
     container = build("several")["Model"]["Properties"]["PrimaryContainer"]
     assert (container["Mode"], container["ModelDataUrl"]) == ("MultiModel", "s3://weights/archives/")
@@ -194,6 +207,12 @@ def test_the_update_is_what_the_quota_allows(fields: dict[str, Any], quota: int 
             ],
         ),
         ("lambda", "us-east-2", 0, []),
+        (
+            "lambda-closed",
+            "us-east-2",
+            0,
+            ["400 x 400 pixels are advised on a CPU; an image that would take more than 60"],
+        ),
         ("lambda", "cn-northwest-1", 0, ["cn-northwest-1 has no function URLs"]),
     ],
 )

@@ -142,7 +142,10 @@ def send_async(name: str, session: Session, bucket: str, prefix: str, stop: Stop
         s3.put_object(Bucket=bucket, Key=key, Body=body)
         try:
             taken = runtime.invoke_endpoint_async(
-                EndpointName=endpoint, InputLocation=f"s3://{bucket}/{key}", **_headers_of(headers)
+                EndpointName=endpoint,
+                InputLocation=f"s3://{bucket}/{key}",
+                InvocationTimeoutSeconds=ASYNC_SECONDS,
+                **_headers_of(headers),
             )
             return _wait(s3, taken["OutputLocation"], taken.get("FailureLocation"), stop, poll)
         finally:

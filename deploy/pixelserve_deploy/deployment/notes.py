@@ -13,6 +13,8 @@ ONLY_TRITON = (
 """`Custom containers contract for multi-model endpoints`, SageMaker developer guide."""
 
 METRICS = "CloudWatch bills some hundred metrics of an instance besides; observability = false leaves them out."
+SUPER_RESOLUTION = "image-super-resolution"
+"""Whose documents advise 400 x 400 pixels for Lambda."""
 
 
 def list_notes(spec: EndpointSpec, facts: Facts) -> list[str]:
@@ -22,6 +24,11 @@ def list_notes(spec: EndpointSpec, facts: Facts) -> list[str]:
         notes.append(METRICS)
     if spec.mode is Mode.LAMBDA and not has_urls(facts.region):
         notes.append(f"{facts.region} has no function URLs: the function is called by its name, {spec.name}.")
+    if spec.mode is Mode.LAMBDA and SUPER_RESOLUTION in spec.features:
+        notes.append(
+            f"400 x 400 pixels are advised on a CPU; an image that would take more than {spec.timeout_seconds} s is "
+            "refused (413) before it is begun."
+        )
     if spec.network_isolation:
         notes.append("The container is isolated: requests with a `url` are refused, images come in the request.")
     if spec.is_multi_model:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from pixelserve_deploy.cost import MODES
 from pixelserve_deploy.deployment.facts import Facts
-from pixelserve_deploy.deployment.spec import EndpointSpec
+from pixelserve_deploy.deployment.spec import EndpointSpec, Mode
 from pixelserve_deploy.deployment.templates.resource import Resource, tagged
 from pixelserve_deploy.deployment.templates.roles import refer_to_role
 
@@ -43,6 +44,9 @@ def list_environment(spec: EndpointSpec) -> dict[str, str]:
         environment["SAGEMAKER_MULTI_MODEL"] = "true"
     elif spec.features:
         environment["PIXELSERVE_FEATURE"] = spec.features[0].replace("-", "_")
+    seconds = {Mode.ASYNC: MODES[Mode.ASYNC].seconds, Mode.LAMBDA: spec.timeout_seconds}.get(spec.mode)
+    if seconds is not None:  # the server refuses what takes longer, and has 60 s by itself
+        environment["SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS"] = str(seconds)
     return environment | spec.environment
 
 
