@@ -23,8 +23,6 @@ from pixelserve_deploy.calls import RECORD
 from pixelserve_deploy.deployment import has_gpu
 
 POLL_SECONDS = 15.0
-INSTANCE = "ml.g4dn.xlarge"
-"""For the model of an endpoint without instances."""
 STATE = f"{RECORD}job.json"
 OF_JOB = "pixelserve-job-"
 """How models that are made for jobs are called."""

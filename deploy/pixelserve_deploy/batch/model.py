@@ -10,9 +10,9 @@ from typing import Any
 
 from pixelserve.errors import BadRequest
 from pixelserve_deploy.aws import AwsError, Session
-from pixelserve_deploy.batch.jobs import INSTANCE, OF_JOB, JobGoesOn, Machines
+from pixelserve_deploy.batch.jobs import OF_JOB, JobGoesOn, Machines
 from pixelserve_deploy.calls import describe_endpoint
-from pixelserve_deploy.deployment import EndpointSpec, Facts, Mode, build_model, make_spec, refuse
+from pixelserve_deploy.deployment import INSTANCE, EndpointSpec, Facts, Mode, build_model, make_spec, refuse
 
 NAME = 36
 """Letters of the spec's name in the model's, which has 63 at most."""

@@ -17,6 +17,7 @@ from pixelserve.processes import Stop
 from pixelserve.wire import ATTRIBUTES, read_error
 from pixelserve_deploy import console
 from pixelserve_deploy.aws import AwsError, Session, make_client
+from pixelserve_deploy.deployment import split_s3
 
 SECONDS = 70.0
 """A little more than the runtime gives an invocation."""
@@ -170,7 +171,7 @@ def _wait(s3: Any, output: str, failure: str | None, stop: Stop, poll: float) ->
 
 
 def _fetch(s3: Any, url: str) -> ModelAnswer | None:
-    bucket, _, key = url.removeprefix("s3://").partition("/")
+    bucket, key = split_s3(url)
     try:
         answer = s3.get_object(Bucket=bucket, Key=key)
     except AwsError as error:

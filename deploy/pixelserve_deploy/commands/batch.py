@@ -165,7 +165,7 @@ def _run_on_aws(arguments: argparse.Namespace, stop: Stop) -> int:
         raise UsageError(f"{target} lies in the input. Choose another OUTPUT")
     model = find_job_model(session, read_fields(arguments))
     machines = model.choose_machines(_choose_accept(arguments, model), arguments.max_payload, arguments.max_concurrent)
-    jobs = Jobs(session, source, target, _say, stop, arguments.poll)
+    jobs = Jobs(session, source, target, console.say, stop, arguments.poll)
     if not arguments.plan:
         jobs.settle()
     items = stop.run_aside(lambda: {item.name: item for item in list_items([folder])}) if folder else {}
@@ -209,10 +209,6 @@ def _show_plan(arguments: argparse.Namespace, forecast: Forecast) -> None:
 
 def _tell(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"input": arguments.source, "output": arguments.target}
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def _end(report: JobReport, summary: dict[str, Any], arguments: argparse.Namespace) -> int:

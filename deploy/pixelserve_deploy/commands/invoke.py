@@ -24,7 +24,7 @@ from typing import Any
 from pixelserve.errors import BadRequest, PixelserveError
 from pixelserve.media_types import JSON, essence, is_json
 from pixelserve.processes import Stop
-from pixelserve_deploy import batch
+from pixelserve_deploy import batch, console
 from pixelserve_deploy.aws import Session
 from pixelserve_deploy.calls import (
     ACCEPTS,
@@ -112,7 +112,7 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
         check_output(arguments.output or arguments.files[0].with_suffix(".result"))
     content_type = choose_type(arguments.content_type, files[0], arguments.files[0].name)
     session = Session(arguments.region, arguments.profile) if arguments.aws else None
-    found = look_up(session, arguments.endpoint, _say, arguments.target_model) if session else None
+    found = look_up(session, arguments.endpoint, console.say, arguments.target_model) if session else None
     accept = _choose_accept(arguments, (found and found.feature) or arguments.endpoint, content_type)
     body, headers = build_body(files, content_type, options, accept, as_it_is=bool(arguments.content_type))
     with ExitStack() as stack:
@@ -203,11 +203,7 @@ def _choose_realtime(found: Described, size: int, seconds: float | None, region:
     if choice.way is not Way.REALTIME:
         raise BadRequest(f"{found.name} is asynchronous: give --way async, and -o FOLDER for the answer.")
     for line in describe_choice(choice, found, region):
-        _say(line)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+        console.say(line)
 
 
 def _choose_accept(arguments: argparse.Namespace, endpoint: str, content_type: str) -> str:

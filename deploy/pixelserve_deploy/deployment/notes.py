@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pixelserve_deploy.deployment.facts import Facts
-from pixelserve_deploy.deployment.spec import EndpointSpec, Mode, Update, has_gpu
-from pixelserve_deploy.deployment.templates import choose_update, count_in_update, has_urls
+from pixelserve_deploy.deployment.spec import EndpointSpec, Mode, Update, count_in_update, has_gpu
+from pixelserve_deploy.deployment.templates import choose_update, has_urls
 
 ONLY_TRITON = (
     "AWS supports several models on a GPU with its NVIDIA Triton container only, and ours is another: SageMaker may "

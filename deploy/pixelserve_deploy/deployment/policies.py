@@ -29,6 +29,7 @@ from pixelserve_deploy.deployment.templates import (
     allow,
     begin_name,
     build_template,
+    split_s3,
 )
 
 IMAGE = re.compile(r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/(?P<name>[^:@]+)")
@@ -176,7 +177,7 @@ class Place:
         yield allow(["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"], self._find_repository(image))
         yield allow(["servicequotas:ListServiceQuotas"], "*")
         if self._spec.weights:
-            bucket = self._spec.weights.removeprefix("s3://").partition("/")[0]
+            bucket, _ = split_s3(self._spec.weights)
             yield allow(["s3:ListBucket"], self.arn("s3", bucket, region="", account=""))
 
     def allow_pushing(self, image: re.Match[str]) -> Iterator[Statement]:
