@@ -79,6 +79,11 @@ def print_table(
     console.print(table)
 
 
+def say(line: str) -> None:
+    """A line for people, on standard error."""
+    print(line, file=sys.stderr, flush=True)
+
+
 def print_labelled(label: str, text: str, style: str, stream: TextIO) -> None:
     """A line with a label before it, which has the style on a terminal: `ok  import: …`."""
     console = _open(stream)

@@ -6,6 +6,7 @@ CreateTransformJob's S3OutputPath describes it. What a job does on AWS was not s
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -18,14 +19,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.response import StreamingBody
 from moto.sagemaker.models import FakeTransformJob
+from scripted import BEGIN, Scripted, error
 from servers import in_threads, wait_for
 from test_many import IMAGE, ROLE, aws, make_endpoint, read_all, write_texts  # noqa: F401  the fixture
 
 from pixelserve_deploy import cli
-from pixelserve_deploy.batch import Jobs
-from pixelserve_deploy.batch.jobs import LOG_GROUP
+from pixelserve_deploy.aws import Client
+from pixelserve_deploy.batch import Jobs, Machines
+from pixelserve_deploy.batch.jobs import LOG_GROUP, make_request
 from pixelserve_deploy.batch.shards import Shard, make_order
+from pixelserve_deploy.batch.store import Prefix
 
 COUNTING = """
 import os
@@ -147,7 +152,7 @@ def test_a_prefix_goes_through_jobs_with_a_model_of_the_spec(
 
     assert cli.main([*words, "--count", "2", "--max-payload", "20"]) == 1
     first, second = simulated
-    assert first["ModelName"].startswith("pixelserve-upscaler-")
+    assert first["ModelName"].startswith("pixelserve-job-upscaler-")
     assert first["TransformResources"] == {
         "InstanceType": "ml.g4dn.xlarge",
         "InstanceCount": 2,
@@ -272,7 +277,9 @@ def test_ctrl_c_leaves_a_job_that_the_same_command_follows(
         f"follows it. To end it: aws sagemaker stop-transform-job --transform-job-name {jobs[0].transform_job_name}"
         in told
     )
-    assert len(aws("sagemaker").list_models()["Models"]) == 1  # the job needs it
+    (model,) = aws("sagemaker").list_models()["Models"]  # the job needs it
+    tags = {tag["Key"]: tag["Value"] for tag in aws("sagemaker").list_tags(ResourceArn=model["ModelArn"])["Tags"]}
+    assert tags == {"pixelserve:job": "upscaler"}  # what has the tag pixelserve, a deployment takes for left over
 
     bucket.put_object(Bucket=BUCKET, Key="out/a.jpg.out", Body=b"large")
     jobs[0].transform_job_status, jobs[0].failure_reason = "Failed", "ClientError: See job logs for more information"
@@ -309,3 +316,70 @@ def test_ctrl_c_leaves_a_job_that_the_same_command_follows(
     assert "b.jpg: ClientError: 400" in told
     assert "sub/c.jpg: ClientError: See job logs" in told
     assert aws("sagemaker").list_models()["Models"] == []
+
+
+def test_a_job_that_gives_nothing_is_the_last(
+    aws: Callable[[str], Any],  # noqa: F811
+    bucket: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    make, jobs = FakeTransformJob.__init__, []
+
+    def make_failed(job: FakeTransformJob, *values: Any, **fields: Any) -> None:
+        make(job, *values, **fields)
+        job.transform_job_status, job.failure_reason = "Failed", "CapacityError: Unable to provision capacity."
+        jobs.append(job)
+
+    monkeypatch.setattr(FakeTransformJob, "__init__", make_failed)
+    assert cli.main(["batch", "upscaler", f"s3://{BUCKET}/in/", f"s3://{BUCKET}/out/", *SPEC]) == 1
+    (job,) = jobs  # of two
+    told = capsys.readouterr().err
+    assert f"{job.transform_job_name} gave nothing: CapacityError: Unable to provision capacity. The other 1" in told
+    assert aws("sagemaker").list_models()["Models"] == []
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (
+            error("ExpiredTokenException", "The security token included in the request is expired"),
+            "renew the credential",
+        ),
+        (error("ThrottlingException", "Rate exceeded"), "run the same command again. AWS goes on with job-1"),
+    ],
+)
+def test_a_job_that_is_lost_sight_of_goes_on(
+    failure: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = Scripted(monkeypatch)
+    state = b'{"job": "job-1"}'
+    stored = {"Body": StreamingBody(io.BytesIO(state), len(state)), "ContentType": "application/json"}
+    script.answer("s3", "GetObject", stored)
+    known = {
+        "TransformJobName": "job-1",
+        "TransformJobArn": "arn:aws:sagemaker:us-east-2:123456789012:transform-job/job-1",
+        "TransformJobStatus": "InProgress",
+        "ModelName": "model",
+        "TransformInput": {"DataSource": {"S3DataSource": {"S3DataType": "ManifestFile", "S3Uri": "s3://b/m.json"}}},
+        "TransformResources": {"InstanceType": "ml.g4dn.xlarge", "InstanceCount": 1},
+        "CreationTime": BEGIN,
+    }
+    script.answer("sagemaker", "DescribeTransformJob", known, failure)
+    words = ["batch", "upscaler", f"s3://{BUCKET}/in/", f"s3://{BUCKET}/out/", *SPEC, "--region", "us-east-2"]
+    assert cli.main(words) == 5
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("instance", "has_disk"),
+    [("ml.g4dn.xlarge", True), ("ml.g5.2xlarge", True), ("ml.g6e.xlarge", True), ("ml.p4d.24xlarge", True),
+     ("ml.m5d.large", True), ("ml.p3.2xlarge", False), ("ml.m5.large", False), ("ml.c6i.xlarge", False)],
+)  # fmt: skip
+def test_disks_of_an_instances_own_take_no_key(instance: str, has_disk: bool) -> None:
+    """CreateTransformJob refuses a VolumeKmsKeyId for them (TransformResources, API reference)."""
+    key = "arn:aws:kms:us-east-2:123456789012:key/12345678-1234-1234-1234-123456789012"
+    place = Prefix(Client(None), BUCKET, "out/")
+    request = make_request("job", "model", Machines(instance, kms_key=key), place, Shard("", ("a.png",)))
+    assert request["TransformOutput"]["KmsKeyId"] == key
+    assert ("VolumeKmsKeyId" not in request["TransformResources"]) is has_disk

@@ -140,7 +140,7 @@ def test_a_misspelt_instance_type_is_asked_about_and_priced_by_nobody(
     assert cli.main(["deploy", "--plan", "--instances", "ml.g4dn.xlage"]) == 10
     printed = capsys.readouterr().out
     question = "No price is known of ml.g4dn.xlage in us-east-2. Did you mean ml.g4dn.xlarge?"
-    assert printed.endswith(f"Cost then: unknown\n  {question}\n")
+    assert f"Cost then: unknown\n  {question}\n" in printed
     assert printed.count("No price") == 1
 
 

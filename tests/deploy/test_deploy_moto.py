@@ -73,7 +73,8 @@ def test_everything_that_is_made_is_seen_and_then_gone(
     assert deploy(region, *MODES[mode]) == 0
     address = "by the Invoke call" if region.startswith("cn-") else "at https://"
     function = f"{NAME} is there. Call it {address}"
-    call = f"{NAME} is in service. Call it: pixelserve invoke {NAME} PHOTO --aws --region {region}\n"
+    how = " --way async -o FOLDER" if mode == "async" else ""
+    call = f"{NAME} is in service. Call it: pixelserve invoke {NAME} PHOTO --aws --region {region}{how}\n"
     assert (function if mode == "lambda" else call) in capsys.readouterr().out
     resources = aws("cloudformation").list_stack_resources(StackName=f"pixelserve-{NAME}")["StackResourceSummaries"]
     made: dict[str, int] = {}

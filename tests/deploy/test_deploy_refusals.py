@@ -85,7 +85,9 @@ WRONG = (
         "capture_percent: 0 does not fit: it should be greater than or equal to 1.",
     ),
     Wrong(
-        "minutes to live", {"ttl_hours": 0.1}, "ttl_hours: 0.1 does not fit: it should be greater than or equal to 0.5."
+        "minutes to live",
+        {"ttl_hours": 0.1},
+        "ttl_hours: 0.1 does not fit. Write half an hour to a year, such as 8, or --ttl 8h.",
     ),
     Wrong(
         "seconds to start",

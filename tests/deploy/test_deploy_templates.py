@@ -146,7 +146,9 @@ def test_instance_pools_keep_their_order() -> None:
 def test_detailed_observability_is_said_either_way(observability: bool) -> None:
     """It is on where a new configuration says nothing."""
     config = build("realtime", observability=observability)["EndpointConfig"]["Properties"]["MetricsConfig"]
-    assert config["EnableDetailedObservability"] is observability
+    assert config == {"EnableDetailedObservability": observability}
+    notes = str(list_notes(build_spec("realtime", observability=observability), build_facts()))
+    assert ("CloudWatch bills some hundred metrics" in notes) is observability
 
 
 def test_raw_images_are_captured_as_base64() -> None:
@@ -216,7 +218,7 @@ def test_the_update_is_what_the_quota_allows(fields: dict[str, Any], quota: int 
 )
 def test_a_plan_tells_what_nothing_refuses(base: str, region: str, quota: int, told: list[str]) -> None:
     facts = build_facts(region, quotas={"ml.g4dn.xlarge": quota})
-    notes = list_notes(build_spec(base, region), facts)
+    notes = list_notes(build_spec(base, region, observability=False), facts)
     assert len(notes) == len(told)
     assert all(note.startswith(beginning) for note, beginning in zip(notes, told, strict=True))
 

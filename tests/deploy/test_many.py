@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from typing import Any
 import boto3
 import httpx
 import pytest
+from ci_deploy import draw_picture
 from moto.server import ThreadedMotoServer
 from servers import wait_for
+from test_ci_deploy import Several
 from test_cli import up
 
 from pixelserve.errors import BadRequest, Unavailable
@@ -220,12 +223,9 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
     server.stop()
 
 
-def make_endpoint(sagemaker: Any, name: str, **config: Any) -> None:
-    sagemaker.create_model(
-        ModelName=f"{name}-model",
-        ExecutionRoleArn=ROLE,
-        PrimaryContainer={"Image": IMAGE, "Environment": {"PIXELSERVE_FEATURE": "image_super_resolution"}},
-    )
+def make_endpoint(sagemaker: Any, name: str, container: Mapping[str, Any] | None = None, **config: Any) -> None:
+    more = {"Environment": {"PIXELSERVE_FEATURE": "image_super_resolution"}} if container is None else container
+    sagemaker.create_model(ModelName=f"{name}-model", ExecutionRoleArn=ROLE, PrimaryContainer={"Image": IMAGE, **more})
     variant = {"VariantName": "AllTraffic", "ModelName": f"{name}-model", "InitialInstanceCount": 1}
     sagemaker.create_endpoint_config(
         EndpointConfigName=name, ProductionVariants=[{**variant, "InstanceType": "ml.g4dn.xlarge"}], **config
@@ -251,7 +251,7 @@ def test_a_file_goes_by_what_its_endpoint_is_and_takes(
         ("upper", "large.csv", [], "Not in real time: the largest has 25.0 MB, and real-time, always on takes 25 MB. "
          "A batch job takes them: give --s3 s3://BUCKET/PREFIX/ for it."),
         ("upper", "small.csv", ["--seconds", "61"], "Not in real time: the longest takes about 61 s"),
-        ("upper-async", "small.csv", [], "upper-async is asynchronous: give --s3 s3://BUCKET/PREFIX/, and -o FOLDER"),
+        ("upper-async", "small.csv", [], "upper-async is asynchronous: give --way async, and -o FOLDER"),
     ]  # fmt: skip
     for endpoint, name, more, said in refused:
         assert cli.main(["invoke", endpoint, str(tmp_path / name), *words, *more]) == 1
@@ -287,12 +287,20 @@ def test_a_folder_goes_to_an_endpoint_on_aws_in_real_time_or_asynchronously(
         assert cli.main([*asked, "--s3", "s3://pictures/in/"]) == 1
         told = capsys.readouterr().err
         assert "Async: 10 images" in told
-        assert "worse.csv: This one is bad. Leave it out." in told
+        assert "worse.csv: failed: This one is bad. Leave it out." in told
         assert read_all(tmp_path / "later") == read_all(tmp_path / "now")
         assert len(read_all(tmp_path / "later")) == 9
         single = [*asked[:2], str(texts / "0" / "0000.csv"), "-o", str(tmp_path / "one"), *words]
         assert cli.main([*single, "--s3", "s3://pictures/in/"]) == 0
         assert read_all(tmp_path / "one") == {"0000.csv.csv": "TEXT 0k=v"}
+        with pytest.raises(SystemExit):
+            cli.main([*single[:-1], "k=w", "--way", "async", "--overwrite"])
+        assert "give --s3 s3://BUCKET/PREFIX/" in capsys.readouterr().err
+        outputs = {"Requests": {"Value": "s3://pictures/in/"}}
+        body = json.dumps({"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}, "Outputs": outputs})
+        aws("cloudformation").create_stack(StackName="pixelserve-upper-async", TemplateBody=body)
+        assert cli.main([*single[:-1], "k=w", "--way", "async", "--overwrite"]) == 0
+        assert read_all(tmp_path / "one") == {"0000.csv.csv": "TEXT 0k=w"}
         left = aws("s3").list_objects_v2(Bucket="pictures", Prefix="in/")
         assert left["KeyCount"] == 0
 
@@ -301,3 +309,56 @@ def test_a_folder_goes_to_an_endpoint_on_aws_in_real_time_or_asynchronously(
         assert cli.main(["invoke", "upper", str(texts), "-o", str(tmp_path / "alone"), *words]) == 1
         assert "What upper is could not be looked up: DescribeEndpoint: Could not find" in capsys.readouterr().err
         assert read_all(tmp_path / "alone") == read_all(tmp_path / "now")
+
+
+PREFIX = {"S3DataSource": {"S3Uri": "s3://w/x4/", "S3DataType": "S3Prefix", "CompressionType": "None"}}
+
+
+@pytest.mark.parametrize(
+    ("container", "said"),
+    [
+        (
+            {"Mode": "MultiModel", "ModelDataUrl": "s3://w/"},
+            "pictures serves several models, and a batch job",
+        ),
+        ({"ModelDataSource": PREFIX}, "The weights of pictures are an uncompressed prefix"),
+    ],
+)
+def test_a_model_that_no_job_takes_is_refused_before_one_is_paid(
+    container: Mapping[str, Any],
+    said: str,
+    aws: Callable[[str], Any],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    texts = write_texts(tmp_path / "in", 2)
+    aws("s3").create_bucket(Bucket="pictures", CreateBucketConfiguration={"LocationConstraint": "us-east-2"})
+    make_endpoint(aws("sagemaker"), "pictures", container)
+    words = ["--aws", "--way", "batch", "--s3", "s3://pictures/x/", "-o", str(tmp_path / "out"), "--yes"]
+    assert cli.main(["invoke", "pictures", str(texts), *words]) == 1
+    assert said in capsys.readouterr().err
+    assert cli.main(["batch", "pictures", str(texts), "s3://pictures/y/", "--yes"]) == 1
+    assert said in capsys.readouterr().err
+    assert aws("sagemaker").list_transform_jobs()["TransformJobSummaries"] == []
+
+
+def test_one_of_several_features_is_called_by_its_archive(
+    aws: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_endpoint(aws("sagemaker"), "pictures", {"Mode": "MultiModel", "ModelDataUrl": "s3://w/"})
+    (tmp_path / "in").mkdir()
+    for name in "ab":
+        (tmp_path / "in" / f"{name}.png").write_bytes(draw_picture())
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Several) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", f"http://127.0.0.1:{server.server_port}")
+        words = ["--aws", "--target-model", "image-similarity.tar.gz"]
+        assert cli.main(["invoke", "pictures", str(tmp_path / "in" / "a.png"), *words]) == 0
+        assert capsys.readouterr().out == '{"embedding": []}\n'
+        assert cli.main(["invoke", "pictures", str(tmp_path / "in"), "-o", str(tmp_path / "out"), *words]) == 0
+        assert read_all(tmp_path / "out") == dict.fromkeys(["a.png.json", "b.png.json"], '{"embedding": []}')
+        server.shutdown()
+    batch = ["--way", "batch", "--s3", "s3://pictures/x/", "-o", str(tmp_path / "more")]
+    with pytest.raises(SystemExit):
+        cli.main(["invoke", "pictures", str(tmp_path / "in"), *words, *batch])
+    assert "--target-model goes with real time" in capsys.readouterr().err

@@ -46,6 +46,7 @@ def test_no_cell_fails_and_nothing_is_left(name: str, aws: Any, tmp_path: Path) 
     assert aws("sagemaker").list_endpoints()["Endpoints"] == []
     assert aws("sagemaker").list_models()["Models"] == []
     assert aws("s3").list_buckets()["Buckets"] == []
+    assert aws("logs").describe_log_groups()["logGroups"] == []
 
 
 @pytest.mark.parametrize("name", NAMES)

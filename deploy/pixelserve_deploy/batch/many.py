@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from decimal import Decimal
@@ -19,7 +18,7 @@ from pixelserve_deploy import console
 from pixelserve_deploy.aws import Session
 from pixelserve_deploy.batch.errand import Errand, JobErrand, send_each
 from pixelserve_deploy.batch.here import show_end
-from pixelserve_deploy.batch.jobs import INSTANCE, POLL_SECONDS, JobGoesOn, Jobs, Machines
+from pixelserve_deploy.batch.jobs import POLL_SECONDS, JobGoesOn, Jobs, Machines
 from pixelserve_deploy.batch.pricing import forecast_jobs
 from pixelserve_deploy.batch.store import Prefix, open_prefix
 from pixelserve_deploy.calls import (
@@ -44,7 +43,7 @@ from pixelserve_deploy.calls import (
     write_record,
     writer_of,
 )
-from pixelserve_deploy.deployment import Status
+from pixelserve_deploy.deployment import INSTANCE, Mode, Status, find_output
 from pixelserve_deploy.errors import UsageError
 
 ASYNC_POLL = 2.0
@@ -57,7 +56,7 @@ def send_files(arguments: argparse.Namespace, options: Mapping[str, Any], choose
     """
     items = stop.run_aside(lambda: list_items(arguments.files))
     session = Session(arguments.region, arguments.profile) if arguments.aws else None
-    found = look_up(session, arguments.endpoint, _say) if session else None
+    found = look_up(session, arguments.endpoint, console.say, arguments.target_model) if session else None
     accept = arguments.accept or choose_accept((found and found.feature) or arguments.endpoint, is_picture=True)
     target, ending = Folder(arguments.output), ENDINGS.get(essence(accept), ".out")
 
@@ -92,16 +91,27 @@ def _send_to_aws(
 ) -> JobReport:
     """By the way that suits, which is told before. Raises BadRequest where none does."""
     load = load_of([item.size for item in errand.items], found.feature, arguments.seconds)
-    store = open_prefix(session.client("s3"), arguments.s3) if arguments.s3 else None
+    place = arguments.s3
+    if not place and found.mode is Mode.ASYNC:  # where the role of a stack of ours may read
+        place = find_output(session.client("cloudformation"), found.name, "Requests")
+    store = open_prefix(session.client("s3"), place) if place else None
     if arguments.way:
         choice = Choice(Way(arguments.way), f"{describe_load(load)}; you asked for it")
     else:
         choice = choose_way(load, found.mode, has_store=store is not None)
     for line in describe_choice(choice, found, session.region):
-        _say(line)
+        console.say(line)
     if choice.way is Way.REALTIME:
-        send = send_realtime(found.name, arguments.region, arguments.profile, connections=errand.concurrency)
+        send = send_realtime(
+            found.name,
+            arguments.region,
+            arguments.profile,
+            connections=errand.concurrency,
+            target=arguments.target_model,
+        )
         return send_each(errand, send, stop)
+    if arguments.target_model:
+        raise UsageError("--target-model goes with real time: neither InvokeEndpointAsync nor a batch job takes it")
     if store is None:
         raise UsageError(f"--way {choice.way} takes the images by way of S3: give --s3 s3://BUCKET/PREFIX/")
     if choice.way is Way.ASYNC:
@@ -126,17 +136,16 @@ def _send_as_jobs(
         raise UsageError("a batch job has no fields: leave out --set and --scale, or give --way")
     if not found.model:
         raise BadRequest(f"A batch job needs the model of {found.name}, which could not be looked up. Allow the look.")
+    if found.obstacle:
+        raise BadRequest(found.obstacle)
+    console.say(f"Its role has to read and write {store}: the one that `deploy` makes may not, unless you allow it.")
     work = stop.run_aside(lambda: JobErrand(errand, store, found.model, machines))
-    jobs = Jobs(session, work.inputs, work.outputs, _say, stop, arguments.poll or POLL_SECONDS)
+    jobs = Jobs(session, work.inputs, work.outputs, console.say, stop, arguments.poll or POLL_SECONDS)
     jobs.settle()
     order = work.order()
     seconds = None if arguments.seconds is None else Decimal(str(arguments.seconds))
     for line in forecast_jobs(order, found.feature, session.region, machines.instance, seconds=seconds).list_lines():
-        _say(line)
+        console.say(line)
     if order.shards and not arguments.yes and not console.confirm("Start?", stop):
         raise BadRequest("The answer was no; nothing was started.")
     return work.run(found.name, order, jobs, stop)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

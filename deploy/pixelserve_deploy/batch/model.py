@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from pixelserve.errors import BadRequest
 from pixelserve_deploy.aws import AwsError, Session
-from pixelserve_deploy.batch.jobs import INSTANCE, JobGoesOn, Machines
+from pixelserve_deploy.batch.jobs import OF_JOB, JobGoesOn, Machines
 from pixelserve_deploy.calls import describe_endpoint
-from pixelserve_deploy.deployment import EndpointSpec, Facts, Mode, build_model, make_spec, refuse
+from pixelserve_deploy.deployment import INSTANCE, EndpointSpec, Facts, Mode, build_model, make_spec, refuse
 
-NAME = 40
+NAME = 36
 """Letters of the spec's name in the model's, which has 63 at most."""
+TAG = "pixelserve:job"
+"""Of a job's model. It has not the endpoint's own tag: a deployment removes the models with that which it left."""
 
 
 @dataclass(frozen=True)
@@ -36,23 +37,22 @@ class JobModel:
 
     @contextmanager
     def made(self, session: Session) -> Iterator[str]:
-        """The model's name while it is there; it stays as long as AWS goes on with a job. Raises AwsError."""
+        """The model's name while it is there; it stays as long as AWS goes on with a job, and `Jobs.settle` removes it.
+
+        Raises AwsError.
+        """
         if self.properties is None:
             yield self.name
             return
         client = session.client("sagemaker")
-        try:
-            client.describe_model(ModelName=self.name)  # an earlier run's
-        except AwsError as error:
-            if "not find" not in error.message:
-                raise
-            client.create_model(ModelName=self.name, **self.properties)
+        client.create_model(ModelName=self.name, **self.properties)
         try:
             yield self.name
         except JobGoesOn:
             raise
         except BaseException:
-            client.delete_model(ModelName=self.name)
+            with suppress(AwsError):  # what broke it off is to be told
+                client.delete_model(ModelName=self.name)
             raise
         client.delete_model(ModelName=self.name)
 
@@ -64,6 +64,8 @@ def find_job_model(session: Session, fields: Mapping[str, Any]) -> JobModel:
     """
     if "image" not in fields:
         found = describe_endpoint(session, fields["name"])
+        if found.obstacle:
+            raise BadRequest(found.obstacle)
         instance = next(iter(fields.get("instances", ())), found.instance or INSTANCE)
         return JobModel(found.model, found.feature, instance, int(fields.get("count") or 1))
     spec = make_spec({**fields, "region": session.region})
@@ -73,9 +75,9 @@ def find_job_model(session: Session, fields: Mapping[str, Any]) -> JobModel:
     obstacles = obstacles or [refusal.message for refusal in refuse(spec, facts)]
     if obstacles:
         raise BadRequest(" ".join(obstacles))
-    properties = build_model(spec, facts)["Properties"]
-    digest = hashlib.sha256(json.dumps(properties, sort_keys=True).encode()).hexdigest()
-    name = f"pixelserve-{spec.name[:NAME]}-{digest[:8]}"
+    tags = [{"Key": key, "Value": value} for key, value in {**spec.tags, TAG: spec.name}.items()]
+    properties = {**build_model(spec, facts)["Properties"], "Tags": tags}
+    name = f"{OF_JOB}{spec.name[:NAME]}-{secrets.token_hex(4)}"  # two runs may go on at once
     feature = spec.features[0] if spec.features else ""
     return JobModel(name, feature, spec.instances[0], spec.count or 1, properties, spec.kms_key, spec.tags)
 

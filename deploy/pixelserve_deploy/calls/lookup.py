@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pixelserve.local import check_name
@@ -19,7 +19,7 @@ LOOKS = 2
 class Described:
     """An endpoint. `instance` is the first type of its variant, "" where it has none; `feature` "" of its own model.
 
-    `model` is "" where it could not be looked up.
+    `model` is "" where it could not be looked up; `obstacle` says why a batch job cannot take it, "" where it can.
     """
 
     name: str
@@ -27,17 +27,19 @@ class Described:
     instance: str
     model: str
     feature: str
+    obstacle: str = ""
 
 
-def look_up(session: Session, endpoint: str, say: Callable[[str], None]) -> Described:
+def look_up(session: Session, endpoint: str, say: Callable[[str], None], target: str = "") -> Described:
     """The same of one that is to be called; without a model where that cannot be found out, which is said.
 
     Whoever may call an endpoint need not be allowed to look at it, and SageMaker's stand-in here is not known to AWS.
-    Raises BadRequest for what is no name.
+    `target` is the archive of a feature, where it serves several. Raises BadRequest for what is no name.
     """
     name = check_name(endpoint.replace("_", "-"))
     try:
-        return describe_endpoint(session, name, LOOKS)
+        found = describe_endpoint(session, name, LOOKS)
+        return replace(found, feature=target.removesuffix(".tar.gz")) if target else found
     except AwsError as error:
         say(f"What {name} is could not be looked up: {error.message}")
         return Described(name, Mode.REALTIME, "", "", "")
@@ -57,9 +59,27 @@ def describe_endpoint(session: Session, name: str, tries: int = TRIES) -> Descri
     config = client.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
     variant = config["ProductionVariants"][0]
     model = client.describe_model(ModelName=variant["ModelName"])
-    environment = model.get("PrimaryContainer", {}).get("Environment", {})
-    feature = str(environment.get("PIXELSERVE_FEATURE", "")).replace("_", "-")
-    return Described(name, Mode(find_mode(config)), _find_instance(variant), str(variant["ModelName"]), feature)
+    container = model.get("PrimaryContainer", {})
+    feature = str(container.get("Environment", {}).get("PIXELSERVE_FEATURE", "")).replace("_", "-")
+    return Described(
+        name,
+        Mode(find_mode(config)),
+        _find_instance(variant),
+        str(variant["ModelName"]),
+        feature,
+        _find_obstacle(name, container),
+    )
+
+
+def _find_obstacle(name: str, container: Mapping[str, Any]) -> str:
+    """Why a batch job cannot take a model (developer guide: multi-model endpoints; uncompressed ML models)."""
+    if container.get("Mode") == "MultiModel":
+        reason = f"{name} serves several models, and a batch job takes one"
+    elif container.get("ModelDataSource"):
+        reason = f"The weights of {name} are an uncompressed prefix, and a batch job takes a model.tar.gz"
+    else:
+        return ""
+    return f"{reason}: `pixelserve batch` makes a model of its own with --image, --role, --features and --weights."
 
 
 def _find_instance(variant: Mapping[str, Any]) -> str:

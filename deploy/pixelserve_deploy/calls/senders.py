@@ -17,6 +17,7 @@ from pixelserve.processes import Stop
 from pixelserve.wire import ATTRIBUTES, read_error
 from pixelserve_deploy import console
 from pixelserve_deploy.aws import AwsError, Session, make_client
+from pixelserve_deploy.deployment import split_s3
 
 SECONDS = 70.0
 """A little more than the runtime gives an invocation."""
@@ -98,8 +99,13 @@ def _open_unserved(endpoint: str, stack: ExitStack) -> Source:
         raise NotFound(f"{error.message} A running `pixelserve up` has {', '.join(served)}.") from None
 
 
-def send_realtime(name: str, region: str | None, profile: str | None, *, connections: int | None = None) -> Send:
-    """Sends to an endpoint on AWS. An invocation is repeated only among many, on so many `connections`."""
+def send_realtime(
+    name: str, region: str | None, profile: str | None, *, connections: int | None = None, target: str = ""
+) -> Send:
+    """Sends to an endpoint on AWS, of several models to the `target`.
+
+    An invocation is repeated only among many, on so many `connections`.
+    """
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
@@ -107,10 +113,11 @@ def send_realtime(name: str, region: str | None, profile: str | None, *, connect
     retries = {"mode": "standard", "total_max_attempts": TRIES if connections else 1}
     config = Config(read_timeout=SECONDS, retries=retries, max_pool_connections=connections or 1)
     client = make_client("sagemaker-runtime", region, profile, config)
+    fixed = {"EndpointName": endpoint, **({"TargetModel": target} if target else {})}
 
     def send(body: bytes, headers: dict[str, str]) -> ModelAnswer:
         try:
-            answer = client.invoke_endpoint(EndpointName=endpoint, Body=body, **_headers_of(headers))
+            answer = client.invoke_endpoint(**fixed, Body=body, **_headers_of(headers))
             return answer["Body"].read(), answer.get("ContentType", "")
         except ClientError as error:
             response = error.response
@@ -164,7 +171,7 @@ def _wait(s3: Any, output: str, failure: str | None, stop: Stop, poll: float) ->
 
 
 def _fetch(s3: Any, url: str) -> ModelAnswer | None:
-    bucket, _, key = url.removeprefix("s3://").partition("/")
+    bucket, key = split_s3(url)
     try:
         answer = s3.get_object(Bucket=bucket, Key=key)
     except AwsError as error:

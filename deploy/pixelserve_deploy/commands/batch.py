@@ -123,7 +123,12 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
         raise UsageError("--model-dir goes with --local")
     if (arguments.max_payload or 0) * (arguments.max_concurrent or 1) > LARGEST_MB:
         raise UsageError(f"--max-payload times --max-concurrent is {LARGEST_MB} MB at most")
-    return _run_on_aws(arguments, stop)
+    try:
+        return _run_on_aws(arguments, stop)
+    except JobGoesOn as error:
+        without = " Leave out --overwrite then: it would do all of them once more." if arguments.overwrite else ""
+        console.print_error("pixelserve batch", f"{error.message}.{without}")
+        return int(Status.RUNNING)
 
 
 def _run_here(arguments: argparse.Namespace, stop: Stop) -> int:
@@ -160,7 +165,7 @@ def _run_on_aws(arguments: argparse.Namespace, stop: Stop) -> int:
         raise UsageError(f"{target} lies in the input. Choose another OUTPUT")
     model = find_job_model(session, read_fields(arguments))
     machines = model.choose_machines(_choose_accept(arguments, model), arguments.max_payload, arguments.max_concurrent)
-    jobs = Jobs(session, source, target, _say, stop, arguments.poll)
+    jobs = Jobs(session, source, target, console.say, stop, arguments.poll)
     if not arguments.plan:
         jobs.settle()
     items = stop.run_aside(lambda: {item.name: item for item in list_items([folder])}) if folder else {}
@@ -182,14 +187,9 @@ def _run_on_aws(arguments: argparse.Namespace, stop: Stop) -> int:
             names = [name for shard in order.shards for name in shard.names]
             with console.show_items() as show:
                 source.upload([(name, items[name].path) for name in names], show, stop)
-        try:
-            with model.made(session) as name:
-                stop.run_aside(lambda: target.remove(order.old))
-                jobs.run(arguments.name, name, machines, order)
-        except JobGoesOn as error:
-            without = " Leave out --overwrite then: it would do all of them once more." if arguments.overwrite else ""
-            console.print_error("pixelserve batch", f"{error.message}.{without}")
-            return int(Status.RUNNING)
+        with model.made(session) as name:
+            stop.run_aside(lambda: target.remove(order.old))
+            jobs.run(arguments.name, name, machines, order)
     return _end(order.report, write_record(target.write, order.report, _tell(arguments)), arguments)
 
 
@@ -209,10 +209,6 @@ def _show_plan(arguments: argparse.Namespace, forecast: Forecast) -> None:
 
 def _tell(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"input": arguments.source, "output": arguments.target}
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def _end(report: JobReport, summary: dict[str, Any], arguments: argparse.Namespace) -> int:

@@ -183,4 +183,9 @@ def describe_calls(spec: EndpointSpec, region: str, url: str) -> str:
     if spec.mode is Mode.LAMBDA:
         address = f"at {url}, for requests that are signed (AWS_IAM)" if url else "by the Invoke call of AWS Lambda"
         return f"{spec.name} is there. Call it {address}."
-    return f"{spec.name} is in service. Call it: pixelserve invoke {spec.name} PHOTO --aws --region {region}"
+    how = {
+        Mode.ASYNC: " --way async -o FOLDER",
+        Mode.REALTIME: f" --target-model {spec.features[0]}.tar.gz" if spec.is_multi_model else "",
+    }
+    words = f"pixelserve invoke {spec.name} PHOTO --aws --region {region}{how.get(spec.mode, '')}"
+    return f"{spec.name} is in service. Call it: {words}"

@@ -24,7 +24,7 @@ from typing import Any
 from pixelserve.errors import BadRequest, PixelserveError
 from pixelserve.media_types import JSON, essence, is_json
 from pixelserve.processes import Stop
-from pixelserve_deploy import batch
+from pixelserve_deploy import batch, console
 from pixelserve_deploy.aws import Session
 from pixelserve_deploy.calls import (
     ACCEPTS,
@@ -93,7 +93,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     site.add_argument("--profile", help="profile of your AWS configuration")
     site.add_argument("--way", choices=("realtime", "async", "batch"),
                       help="default: by the sizes of the files and the seconds they take")  # fmt: skip
-    site.add_argument("--s3", metavar="S3", help="s3://BUCKET/PREFIX/ for what goes asynchronously or as a batch job")
+    site.add_argument("--target-model", default="", metavar="NAME",
+                      help="of an endpoint of several features: FEATURE.tar.gz")  # fmt: skip
+    site.add_argument("--s3", metavar="S3",
+                      help="s3://BUCKET/PREFIX/ for what goes asynchronously or as a batch job (default: of an "
+                      "asynchronous endpoint that `deploy` made, its own place)")  # fmt: skip
     site.add_argument("--seconds", type=float, metavar="S", help="that one image takes (default: what is documented)")
     site.add_argument("--poll", type=float, metavar="SECONDS", help=argparse.SUPPRESS)
     site.add_argument("--yes", action="store_true", help="start a batch job without asking")
@@ -108,13 +112,13 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
         check_output(arguments.output or arguments.files[0].with_suffix(".result"))
     content_type = choose_type(arguments.content_type, files[0], arguments.files[0].name)
     session = Session(arguments.region, arguments.profile) if arguments.aws else None
-    found = look_up(session, arguments.endpoint, _say) if session else None
+    found = look_up(session, arguments.endpoint, console.say, arguments.target_model) if session else None
     accept = _choose_accept(arguments, (found and found.feature) or arguments.endpoint, content_type)
     body, headers = build_body(files, content_type, options, accept, as_it_is=bool(arguments.content_type))
     with ExitStack() as stack:
         if session and found:
             _choose_realtime(found, len(body), arguments.seconds, session.region)
-            send = send_realtime(arguments.endpoint, arguments.region, arguments.profile)
+            send = send_realtime(arguments.endpoint, arguments.region, arguments.profile, target=arguments.target_model)
         else:
             send = send_here(
                 arguments.endpoint,
@@ -173,8 +177,9 @@ def _read_options(arguments: argparse.Namespace) -> dict[str, Any]:
         raise UsageError("--weights goes with an endpoint that is started here")
     for header in filter(None, (arguments.content_type, arguments.accept)):
         check_media_type(header)
-    if (arguments.region or arguments.profile or arguments.way or arguments.s3) and not arguments.aws:
-        raise UsageError("--region, --profile, --way and --s3 go with --aws")
+    of_aws = (arguments.region, arguments.profile, arguments.target_model, arguments.way, arguments.s3)
+    if any(of_aws) and not arguments.aws:
+        raise UsageError("--region, --profile, --target-model, --way and --s3 go with --aws")
     if arguments.json and arguments.output == STANDARD_OUTPUT:
         raise UsageError("--json or -o -, not both: each is what is printed")
     if arguments.output and arguments.output.resolve() in [path.resolve() for path in arguments.files]:
@@ -196,13 +201,9 @@ def _choose_realtime(found: Described, size: int, seconds: float | None, region:
     """Says how one request goes and at what price. Raises BadRequest, with the way out, where not in real time."""
     choice = choose_way(load_of([size], found.feature, seconds), found.mode, has_store=False)
     if choice.way is not Way.REALTIME:
-        raise BadRequest(f"{found.name} is asynchronous: give --s3 s3://BUCKET/PREFIX/, and -o FOLDER for the answer.")
+        raise BadRequest(f"{found.name} is asynchronous: give --way async, and -o FOLDER for the answer.")
     for line in describe_choice(choice, found, region):
-        _say(line)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+        console.say(line)
 
 
 def _choose_accept(arguments: argparse.Namespace, endpoint: str, content_type: str) -> str:

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from pixelserve_deploy.deployment.refusals import Refusal, refuse
     from pixelserve_deploy.deployment.resolver import Action, Change, resolve
     from pixelserve_deploy.deployment.rules import Finding, check_template
-    from pixelserve_deploy.deployment.spec import EndpointSpec, Mode, Update, has_gpu
+    from pixelserve_deploy.deployment.spec import INSTANCE, EndpointSpec, Mode, Update, has_gpu
+    from pixelserve_deploy.deployment.stacks import find_output
     from pixelserve_deploy.deployment.steps import split_update, why_not_in_place
     from pixelserve_deploy.deployment.telling import Teller, attempt, print_checks
     from pixelserve_deploy.deployment.templates import (
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         list_stack_tags,
         pin_image,
         render,
+        split_s3,
     )
 else:
     __getattr__ = exports(
@@ -72,15 +74,19 @@ else:
             ".refusals": "Refusal refuse",
             ".resolver": "Action Change resolve",
             ".rules": "Finding check_template",
-            ".spec": "EndpointSpec Mode Update has_gpu",
+            ".spec": "INSTANCE EndpointSpec Mode Update has_gpu",
+            ".stacks": "find_output",
             ".steps": "split_update why_not_in_place",
             ".telling": "Teller attempt print_checks",
-            ".templates": "build_api_template build_model build_template find_end list_stack_tags pin_image render",
+            ".templates": (
+                "build_api_template build_model build_template find_end list_stack_tags pin_image render split_s3"
+            ),
         },
     )
 
 __all__ = [
     "FILE",
+    "INSTANCE",
     "KEPT",
     "POLL_SECONDS",
     "WINDOW",
@@ -119,6 +125,7 @@ __all__ = [
     "destroying",
     "find_end",
     "find_mode",
+    "find_output",
     "format_specs",
     "has_gpu",
     "list_entries",
@@ -144,6 +151,7 @@ __all__ = [
     "select_idle",
     "set_parameters",
     "show_plan",
+    "split_s3",
     "split_update",
     "take_away",
     "why_not_in_place",

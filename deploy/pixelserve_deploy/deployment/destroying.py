@@ -135,7 +135,8 @@ def _empty_and_delete(work: Work, remains: Remains) -> Outcome:
     for bucket in remains.buckets:
         _empty(s3, bucket)
     outcome = _delete_stack(work, remains)
-    if outcome.status is Status.NEEDS_PERSON and sum(_empty(s3, bucket) for bucket in remains.buckets):
+    came = sum(_empty(s3, bucket) for bucket in remains.buckets) if outcome.status is Status.NEEDS_PERSON else 0
+    if came:
         work.show(Progress("waiting", text="Objects came while the endpoint went: emptied its bucket, deleting again."))
         return _delete_stack(work, replace(remains, status="DELETE_FAILED"))
     return outcome

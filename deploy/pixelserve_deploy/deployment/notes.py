@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pixelserve_deploy.deployment.facts import Facts
-from pixelserve_deploy.deployment.spec import EndpointSpec, Mode, Update, has_gpu
-from pixelserve_deploy.deployment.templates import choose_update, count_in_update, has_urls
+from pixelserve_deploy.deployment.spec import EndpointSpec, Mode, Update, count_in_update, has_gpu
+from pixelserve_deploy.deployment.templates import choose_update, has_urls
 
 ONLY_TRITON = (
     "AWS supports several models on a GPU with its NVIDIA Triton container only, and ours is another: SageMaker may "
@@ -12,6 +12,7 @@ ONLY_TRITON = (
 )
 """`Custom containers contract for multi-model endpoints`, SageMaker developer guide."""
 
+METRICS = "CloudWatch bills some hundred metrics of an instance besides; observability = false leaves them out."
 SUPER_RESOLUTION = "image-super-resolution"
 """Whose documents advise 400 x 400 pixels for Lambda."""
 
@@ -19,6 +20,8 @@ SUPER_RESOLUTION = "image-super-resolution"
 def list_notes(spec: EndpointSpec, facts: Facts) -> list[str]:
     """A sentence for each thing; none for most deployments."""
     notes = _describe_update(spec, facts) if spec.is_on_instances else []
+    if spec.is_on_instances and spec.observability:
+        notes.append(METRICS)
     if spec.mode is Mode.LAMBDA and not has_urls(facts.region):
         notes.append(f"{facts.region} has no function URLs: the function is called by its name, {spec.name}.")
     if spec.mode is Mode.LAMBDA and SUPER_RESOLUTION in spec.features:

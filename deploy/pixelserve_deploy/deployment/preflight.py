@@ -21,7 +21,7 @@ from pixelserve_deploy.deployment.pricing import KINDS, SAGEMAKER
 from pixelserve_deploy.deployment.refusals import refuse
 from pixelserve_deploy.deployment.rules import check_template
 from pixelserve_deploy.deployment.spec import EndpointSpec, Mode
-from pixelserve_deploy.deployment.templates import build_template
+from pixelserve_deploy.deployment.templates import build_template, split_s3
 
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 MANIFESTS = [
@@ -231,7 +231,7 @@ def _list_quotas(session: Session) -> Iterator[tuple[str, int]]:
 def _check_weights(spec: EndpointSpec, session: Session, facts: Facts) -> Found:
     if not spec.weights.startswith("s3://"):
         return [], facts
-    bucket, _, key = spec.weights.removeprefix("s3://").partition("/")
+    bucket, key = split_s3(spec.weights)
     try:
         listed = session.client("s3").list_objects_v2(Bucket=bucket, Prefix=key).get("Contents", [])
     except AwsError as error:

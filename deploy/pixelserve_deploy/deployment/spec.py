@@ -6,8 +6,9 @@ field names; what fields may not be together, or in a region, is in `refusals`. 
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,6 +23,8 @@ SERVERLESS_MB = range(1024, 6145, 1024)
 LAMBDA_MB = range(128, 10241)
 """Memory of a Lambda function."""
 STACK_PREFIX = "pixelserve-"
+BATCH_PERCENT = 50
+"""Of the instances, in one step of a rolling update; SageMaker takes no more."""
 INSTANCE = "ml.g4dn.xlarge"
 CONCURRENCY = 4
 """Requests at once where SageMaker demands a number and the spec has none."""
@@ -96,7 +99,8 @@ class EndpointSpec(BaseModel):
     security_groups: tuple[str, ...] = ()
     """IDs of security groups; they and the subnets stay outside the stack."""
     kms_key: str = ""
-    """ARN of a key for the volumes, captured data and results."""
+    """ARN of a key for the volumes, captured data and results. Disks of an instance's own, as ml.g4dn has, are
+    encrypted by its hardware."""
     network_isolation: bool = False
     """Whether the containers can call nobody. A request's `url` is then refused."""
     tags: dict[str, str] = Field(default_factory=dict)
@@ -154,10 +158,6 @@ class EndpointSpec(BaseModel):
         """Whether the number of instances follows the load."""
         return self.is_on_instances and self.greatest > self.least
 
-    def with_image(self, image: str) -> Self:
-        """The same with another image: what an update by CI changes."""
-        return self.model_copy(update={"image": image})
-
 
 def choose_instances(fields: dict[str, Any]) -> tuple[str, ...]:
     """The default for a mode: the instance that the documents price, or the next where that is not offered."""
@@ -168,3 +168,8 @@ def choose_instances(fields: dict[str, Any]) -> tuple[str, ...]:
 def has_gpu(instance: str) -> bool:
     """Whether an instance type has an NVIDIA GPU: ml.g… and ml.p…, as AWS names them."""
     return instance.startswith(("ml.g", "ml.p"))
+
+
+def count_in_update(update: Update, instances: int) -> int:
+    """How many instances there are while so many are updated."""
+    return 2 * instances if update is Update.BLUE_GREEN else instances + math.ceil(instances * BATCH_PERCENT / 100)

@@ -59,6 +59,17 @@ class ChangeSet:
     """Whether the empty stack that it is for came with it."""
 
 
+def find_output(client: Client, name: str, key: str) -> str:
+    """An output of an endpoint's stack, by a client of CloudFormation; empty without one, and to who may not look."""
+    try:
+        state = Stack(client, STACK_PREFIX + name).find()
+    except AwsError as error:
+        if not error.is_denied:
+            raise
+        return ""
+    return state.outputs.get(key, "") if state else ""
+
+
 def is_ours(stack: str, tags: Mapping[str, str]) -> bool:
     """Whether a stack of this name and with these tags is one that we made."""
     return tags.get(TAG) is not None and stack == STACK_PREFIX + tags[TAG]

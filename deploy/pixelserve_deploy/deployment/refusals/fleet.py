@@ -9,8 +9,7 @@ from pixelserve_deploy.cost import ASYNC_INSTEAD
 from pixelserve_deploy.deployment.ami import AMIS, choose_ami, read_major
 from pixelserve_deploy.deployment.facts import Facts
 from pixelserve_deploy.deployment.refusals.refusal import Refusal, Refusals
-from pixelserve_deploy.deployment.spec import EndpointSpec, Mode, Update, has_gpu
-from pixelserve_deploy.deployment.templates import count_in_update
+from pixelserve_deploy.deployment.spec import EndpointSpec, Mode, Update, count_in_update, has_gpu
 
 TYPE = re.compile(r"ml\.(?P<family>[a-z]+\d+[a-z-]*)\.(?P<size>\w+)")
 GRAVITON = re.compile(r"[a-z]+\d+[a-z]*g[a-z]*")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pixelserve_deploy.deployment.templates.api import build_api_template
 from pixelserve_deploy.deployment.templates.api_gateway import hash_methods
 from pixelserve_deploy.deployment.templates.building import LARGEST_TEMPLATE, Template, build_template, render
-from pixelserve_deploy.deployment.templates.endpoint import CONFIG, choose_update, count_in_update, find_instances
+from pixelserve_deploy.deployment.templates.endpoint import CONFIG, choose_update, find_instances
 from pixelserve_deploy.deployment.templates.expiry import find_end, keep_end
 from pixelserve_deploy.deployment.templates.function import has_urls
 from pixelserve_deploy.deployment.templates.model import build_model, pin_image
@@ -16,6 +16,7 @@ from pixelserve_deploy.deployment.templates.resource import (
     TAG,
     begin_name,
     list_stack_tags,
+    split_s3,
 )
 from pixelserve_deploy.deployment.templates.roles import LAMBDA, SAGEMAKER, SCHEDULER, Statement, allow
 from pixelserve_deploy.deployment.templates.scaling import TARGET
@@ -39,7 +40,6 @@ __all__ = [
     "build_model",
     "build_template",
     "choose_update",
-    "count_in_update",
     "find_end",
     "find_instances",
     "has_urls",
@@ -48,4 +48,5 @@ __all__ = [
     "list_stack_tags",
     "pin_image",
     "render",
+    "split_s3",
 ]

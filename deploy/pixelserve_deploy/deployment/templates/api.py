@@ -18,7 +18,7 @@ from pixelserve_deploy.deployment.api import (
 )
 from pixelserve_deploy.deployment.facts import Facts
 from pixelserve_deploy.deployment.spec import EndpointSpec
-from pixelserve_deploy.deployment.templates.alarms import build_alarm
+from pixelserve_deploy.deployment.templates.alarms import FAILED_SHARE, build_alarm
 from pixelserve_deploy.deployment.templates.api_gateway import (
     SIGNED,
     build_gateway,
@@ -51,7 +51,6 @@ LABELS = {EXPLORER: "API Explorer", AUTHORIZATION: "API Gateway Authorization", 
 SHARED = {BUCKET: BUCKET, SUCCESS: TOPIC, ERROR: TOPIC}
 """What asynchronous endpoints have of the stack, where each by itself has its own. Model and role are those of the
 feature's other endpoint."""
-FAILED_SHARE = 0.05
 
 
 def build_api_template(spec: ApiSpec, parameters: Mapping[str, str], facts: Facts) -> Template:

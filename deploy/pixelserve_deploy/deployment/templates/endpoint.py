@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from pixelserve_deploy.deployment.ami import choose_ami
 from pixelserve_deploy.deployment.facts import Facts
-from pixelserve_deploy.deployment.spec import VARIANT, EndpointSpec, Mode, Update, has_gpu
+from pixelserve_deploy.deployment.spec import (
+    BATCH_PERCENT,
+    VARIANT,
+    EndpointSpec,
+    Mode,
+    Update,
+    count_in_update,
+    has_gpu,
+)
 from pixelserve_deploy.deployment.templates.model import KEPT, MODEL
 from pixelserve_deploy.deployment.templates.resource import Resource, attribute, ref, tagged
 
@@ -18,8 +25,6 @@ DOWNLOAD_SECONDS = 600
 PROVISION_SECONDS = 900
 """Over all instance pools."""
 UPDATE_SECONDS = 3600
-BATCH_PERCENT = 50
-"""Of the instances, in one step of a rolling update; SageMaker takes no more."""
 WEIGHT, WEIGHT_SCALING = 1, 2
 """Of the only variant, so it says nothing. But UpdateEndpoint wants a new configuration, also where only scaling comes
 or goes."""
@@ -34,10 +39,7 @@ def build_config(spec: EndpointSpec, facts: Facts, asynchronous: dict[str, Any] 
     variant = {"VariantName": VARIANT, "ModelName": attribute(MODEL, "ModelName"), **variant}
     properties: dict[str, Any] = {"ProductionVariants": [variant]}
     if spec.is_on_instances:
-        properties["MetricsConfig"] = {
-            "EnableEnhancedMetrics": spec.observability,
-            "EnableDetailedObservability": spec.observability,
-        }
+        properties["MetricsConfig"] = {"EnableDetailedObservability": spec.observability}
         if spec.kms_key:
             properties["KmsKeyId"] = spec.kms_key
     if asynchronous is not None:
@@ -108,11 +110,6 @@ def choose_update(spec: EndpointSpec, facts: Facts) -> Update:
     quota = facts.quotas.get(spec.instances[0])
     rolling, double = (count_in_update(update, spec.least) for update in (Update.ROLLING, Update.BLUE_GREEN))
     return Update.ROLLING if quota is not None and spec.least > 1 and rolling <= quota < double else Update.BLUE_GREEN
-
-
-def count_in_update(update: Update, instances: int) -> int:
-    """How many instances there are while so many are updated."""
-    return 2 * instances if update is Update.BLUE_GREEN else instances + math.ceil(instances * BATCH_PERCENT / 100)
 
 
 def _update_policy(update: Update) -> dict[str, Any]:
