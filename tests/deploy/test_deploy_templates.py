@@ -5,18 +5,26 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
-from endpoint_specs import DIGEST, FIELDS, REGIONS, build_facts, build_spec
+from endpoint_specs import DIGEST, FIELDS, NOW, REGIONS, build_facts, build_spec
 
 from pixelserve_deploy.deployment.notes import list_notes
 from pixelserve_deploy.deployment.refusals import refuse
 from pixelserve_deploy.deployment.rules import check_template
 from pixelserve_deploy.deployment.spec import Update
-from pixelserve_deploy.deployment.templates import LARGEST_TEMPLATE, build_template, choose_update, render
+from pixelserve_deploy.deployment.templates import (
+    LARGEST_TEMPLATE,
+    build_template,
+    choose_update,
+    find_end,
+    keep_end,
+    render,
+)
 
 EVERY = pytest.mark.parametrize("name", FIELDS)
 EVERYWHERE = pytest.mark.parametrize("region", REGIONS)
@@ -111,6 +119,18 @@ def test_asynchronous_results_go_where_the_spec_says() -> None:
     output = resources["EndpointConfig"]["Properties"]["AsyncInferenceConfig"]["OutputConfig"]
     assert output["S3OutputPath"] == "s3://results/here/results/"
     assert output["S3FailurePath"] == "s3://results/here/failures/"
+
+
+@EVERY
+def test_an_end_that_only_moves_stays_until_it_has_come(name: str) -> None:
+    spec, others = build_spec(name, ttl_hours=8), build_spec(name, ttl_hours=9)
+    standing = json.loads(render(build_template(spec, build_facts())))
+    hour = timedelta(hours=1)
+    later, longer = (build_template(one, build_facts(now=NOW + hour)) for one in (spec, others))
+    assert keep_end(standing, later, NOW + hour) == standing
+    assert find_end(standing) == NOW + 8 * hour
+    assert keep_end(standing, later, NOW + 8 * hour) is later
+    assert keep_end(standing, longer, NOW + hour) is longer
 
 
 @pytest.mark.parametrize(("base", "seconds"), [("async", "3600"), ("lambda", "120"), ("realtime", None)])
