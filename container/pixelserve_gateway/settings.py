@@ -69,7 +69,8 @@ class GatewaySettings:
     body_room: int = variable(
         "PIXELSERVE_GATEWAY_BODY_ROOM",
         256_000_000,
-        "Bytes of all bodies held at once, as far as they have arrived. Beyond it the slowest gets 503.",
+        "Bytes of all bodies held at once, as far as they have arrived; beyond it the slowest gets 503. As many of "
+        "answers wait for slow readers.",
         least=1,
     )
     connections: int = variable(

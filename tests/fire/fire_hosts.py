@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,12 +89,12 @@ def _lobby(folder: Path) -> Iterator[Host]:
 
 
 @contextlib.contextmanager
-def _front(folder: Path) -> Iterator[Host]:
+def _front(folder: Path, limits: Mapping[str, str] = LIMITS, within: Sequence[str] = ()) -> Iterator[Host]:
     model = folder / "models" / "a" / "model"
     (model / "code").mkdir(parents=True)
     (model / "code" / "inference.py").write_text("\n".join(line[4:] for line in BUSY.splitlines()))
     models = {"SAGEMAKER_MULTI_MODEL": "true", "PIXELSERVE_MODELS_DIR": str(folder / "models")}
-    with contextlib.closing(Server(folder, **LIMITS, **models)) as server:
+    with contextlib.closing(Server(folder, within=within, **limits, **models)) as server:
         server.ready()
         loaded = server.client.post("/models", json={"model_name": "a", "url": str(model)})
         assert loaded.status_code == 200, loaded.text
@@ -102,12 +102,12 @@ def _front(folder: Path) -> Iterator[Host]:
 
 
 @contextlib.contextmanager
-def _runtime(folder: Path) -> Iterator[Host]:
+def _runtime(folder: Path, limits: Mapping[str, str] = LIMITS, within: Sequence[str] = ()) -> Iterator[Host]:
     (folder / "busy").mkdir()
     (folder / "busy" / "inference.py").write_text("\n".join(line[4:] for line in BUSY.splitlines()))
-    environ = {**os.environ, **LIMITS, "PIXELSERVE_STATE_DIR": str(folder), "PYTHONUNBUFFERED": "1"}
+    environ = {**os.environ, **limits, "PIXELSERVE_STATE_DIR": str(folder), "PYTHONUNBUFFERED": "1"}
     environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "container"), str(ROOT / "deploy")])
-    command = [sys.executable, "-m", "pixelserve_deploy", "up", str(folder / "busy"), "--port", "0"]
+    command = [*within, sys.executable, "-m", "pixelserve_deploy", "up", str(folder / "busy"), "--port", "0"]
     with subprocess.Popen(
         command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder
     ) as process:
@@ -143,6 +143,8 @@ def _gateway(folder: Path) -> Iterator[Host]:
         yield Host("gateway", gateway.port, gateway.pid, "/health", "/v1/jobs", large * 40, posted=400, pipelined=large)
 
 
+PROXIES: dict[str, Callable[..., AbstractContextManager[Host]]] = {"front": _front, "runtime": _runtime}
+"""Those of other limits, run by a command such as `prlimit`."""
 HOSTS: dict[str, Callable[[Path], AbstractContextManager[Host]]] = {
     "worker": _worker,
     "lobby": _lobby,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
+from fire_hosts import PROXIES
 from handlers import BUSY
 from raw_http import connected, post
 from servers import Server, wait_for
@@ -42,6 +45,20 @@ def test_the_last_slot_serves(serve: Callable[..., Server], kind: str) -> None:
             assert answer is not None
             assert answer.status_code == 200
             small = server.invoke("{}", connection="close")
+            assert small.status_code == 200, small.text
+            assert time.monotonic() - began < 10 * SECONDS
+
+
+@pytest.mark.parametrize("name", PROXIES)
+def test_the_last_slot_of_a_proxy_serves(tmp_path: Path, name: str) -> None:
+    """Slow callers of all kinds have the others."""
+    with PROXIES[name](tmp_path, {}, ["prlimit", f"--nofile={FILES}"]) as host, contextlib.ExitStack() as stack:
+        for kind in itertools.islice(itertools.cycle(KINDS), SLOTS - 1):
+            stack.enter_context(connected(host, KINDS[kind].replace(b"/invocations", host.post.encode())))
+        for _ in range(3):
+            began = time.monotonic()
+            assert host.get().status_code == 200
+            small = httpx.post(f"http://127.0.0.1:{host.port}{host.post}", json={}, trust_env=False, timeout=60)
             assert small.status_code == 200, small.text
             assert time.monotonic() - began < 10 * SECONDS
 

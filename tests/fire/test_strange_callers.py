@@ -181,16 +181,18 @@ def _check_order(host: Host, count: int) -> None:
     received = b""
     with connected(host) as connection:
         connection.setblocking(False)
-        sent, deadline = 0, time.monotonic() + 10 * HANG_SECONDS
-        while received.count(b"HTTP/1.1 200") < count:
-            assert time.monotonic() < deadline, received[-500:]
-            readable, writable, _ = select.select([connection], [connection] if sent < len(requests) else [], [], 1)
+        sent = answered = 0
+        while answered < count:
+            unsent = [connection] if sent < len(requests) else []
+            readable, writable, _ = select.select([connection], unsent, [], HANG_SECONDS)
+            assert readable or writable, received[-500:]
             if writable:
                 sent += connection.send(requests[sent : sent + 65_536])
             if readable:
                 piece = connection.recv(1 << 20)
                 assert piece, received[-500:]
                 received += piece
+                answered = received.count(b"HTTP/1.1 200")
     name = b"x-amzn-sagemaker-custom-attributes: "
     numbers = [int(line[len(name) :]) for line in received.lower().split(b"\r\n") if line.startswith(name)]
     assert numbers == list(range(count))
@@ -203,7 +205,7 @@ def test_many_requests_at_once_are_answered_in_order(host: Host) -> None:
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("host", ["worker", "front", "runtime"], indirect=True)
+@pytest.mark.parametrize("host", ["worker"], indirect=True)
 def test_ten_thousand_requests_at_once_are_answered_in_order(host: Host) -> None:
     _check_order(host, 10_000)
 

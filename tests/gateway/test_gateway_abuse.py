@@ -8,6 +8,7 @@ import io
 import json
 import select
 import socket
+import textwrap
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -410,6 +411,48 @@ def test_bodies_are_bounded_and_the_slowest_goes_first(tmp_path: Path) -> None:
             form = client.post("/v1/uploads").json()
             assert client.post(form["url"], files={"file": png(400, 400)}).status_code == 204
         assert psutil.Process(fortress.gateway.pid).memory_info().rss - before < 4 * room
+
+
+LARGE = """
+    def model_fn(model_dir):
+        return None
+
+    def predict_fn(data, model):
+        return b"\\x89PNG" + bytes(8_000_000)
+
+    def output_fn(prediction, accept):
+        return prediction, "image/png"
+"""
+
+
+def test_answers_that_wait_for_readers_are_bounded(tmp_path: Path) -> None:
+    """Who has taken nothing for the longest time is cut off; the last one is served."""
+    (tmp_path / "large").mkdir()
+    (tmp_path / "large" / "inference.py").write_text(textwrap.dedent(LARGE))
+    body = json.dumps({"img": _text(png(8, 8)), "scale": 2}).encode()
+    lines = ("accept: image/png", "content-type: application/json", f"content-length: {len(body)}", "connection: close")
+    with running([Source.parse(str(tmp_path / "large"))]) as local, contextlib.ExitStack() as stack:
+        fortress = stack.enter_context(
+            fortress_running(
+                tmp_path,
+                PIXELSERVE_GATEWAY_RUNTIME=local.url,
+                PIXELSERVE_GATEWAY_ENDPOINTS="super-resolution=large",
+                PIXELSERVE_GATEWAY_ARRIVAL_SECONDS="600",
+                PIXELSERVE_GATEWAY_BODY_ROOM="20000000",
+            )
+        )
+        process = psutil.Process(fortress.gateway.pid)
+        before = process.memory_info().rss
+        readers = []
+        for _ in range(12):
+            request = fortress.head("/v1/super-resolution", *lines) + body
+            readers.append(stack.enter_context(connected(fortress.gateway, request)))
+            assert readers[-1].recv(15) == b"HTTP/1.1 200 OK"
+            time.sleep(0.4)
+        assert process.memory_info().rss - before < 12 * 8_000_000 / 1.5
+        whole = [len(read_all(reader)) > 8_000_000 for reader in readers]
+        assert whole[-1]
+        assert sum(whole) <= 6, "those that fit, and those that have not waited for a second yet"
 
 
 def test_memory_of_large_bodies_goes_back(tmp_path: Path) -> None:

@@ -163,6 +163,31 @@ def test_a_lease_is_renewed_while_the_call_lasts(play: Callable[..., None]) -> N
     play(story, lease=0.1)
 
 
+@pytest.mark.parametrize("jump", [-400 * 86_400.0, -3_600.0, 3_600.0])
+def test_a_clock_that_jumps_loses_no_job_and_runs_none_twice(play: Callable[..., None], jump: float) -> None:
+    """One in work goes on, new ones run; one that was due by the other clock runs when the clock is right again."""
+
+    async def story(gateway: Gateway) -> None:
+        gateway.endpoints.gate.clear()
+        in_work = await gateway.submit()
+        ticking = asyncio.create_task(gateway.tick())
+        await until(lambda: len(gateway.endpoints.calls) == 1)
+        gateway.clock.now += 10
+        waiting = await gateway.submit()
+        gateway.clock.now += jump
+        gateway.endpoints.gate.set()
+        await ticking
+        assert (await gateway.job(in_work.id)).state is JobState.SUCCEEDED
+        new = await gateway.submit()
+        await gateway.tick()
+        assert (await gateway.job(new.id)).state is JobState.SUCCEEDED
+        await gateway.tick(after=-jump)
+        assert (await gateway.job(waiting.id)).state is JobState.SUCCEEDED
+        assert len(gateway.endpoints.calls) == 3
+
+    play(story)
+
+
 def test_the_loop_puts_back_what_it_has_when_it_stops(play: Callable[..., None]) -> None:
     async def story(gateway: Gateway) -> None:
         gateway.endpoints.gate.clear()
