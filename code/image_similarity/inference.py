@@ -39,8 +39,9 @@ def input_fn(body: bytes, content_type: str, context: Context) -> tuple[Similari
     return request, [image]
 
 
-def predict_fn(data: tuple[SimilarityRequest, list[Image]], model: Embedder) -> dict[str, Any]:
+def predict_fn(data: tuple[SimilarityRequest, list[Image]], model: Embedder, context: Context) -> dict[str, Any]:
     request, images = data
+    context.answer_attributes = model.about
     vectors = [model.vector(image) for image in images]
     if len(vectors) == 2:
         angle = cosine(*vectors)

@@ -109,8 +109,8 @@ def read_descriptor(path: Path) -> Descriptor:
         raise CheckpointError(f"{own.name} does not describe a network: {error}") from error
 
 
-def load(path: Path, descriptor: Descriptor, threads: int) -> Network:
-    """A function from the network's input to the described output, float32. Raises CheckpointError.
+def load(path: Path, descriptor: Descriptor, threads: int) -> tuple[Network, ServedNetwork]:
+    """A function from the network's input to the described output, float32, and what it is. Raises CheckpointError.
 
     `threads` of 0 leaves their number to the runtime.
     """
@@ -128,8 +128,9 @@ def load(path: Path, descriptor: Descriptor, threads: int) -> Network:
         raise CheckpointError(f"{path.name} does not run as its descriptor says: {error}") from error
     if not np.isfinite(answer).all():
         raise CheckpointError(f"{path.name} gives NaN or infinity for a black picture: its weights are damaged.")
-    announce(ServedNetwork(path.name, architecture, "", runtime, "uint8" if descriptor.raw else "float32"))
-    return run
+    served = ServedNetwork(path.name, architecture, "", runtime, "uint8" if descriptor.raw else "float32")
+    announce(served)
+    return run, served
 
 
 def _load_onnx(path: Path, descriptor: Descriptor, threads: int) -> _Loaded:
