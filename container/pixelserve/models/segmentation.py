@@ -81,7 +81,7 @@ class _Matting:
 
     def __init__(self, path: Path, settings: Settings) -> None:
         self._descriptor = portable.read_descriptor(path)
-        self._run, self.served = portable.load(path, self._descriptor, settings.compute_threads)
+        self._run, self.served = portable.load(path, self._descriptor, settings)
         mask = self(np.zeros((self._descriptor.height, self._descriptor.width, 3), np.uint8))
         if mask.ndim != 2 or min(mask.shape) < 2:
             raise CheckpointError(f"{path.name} gives no mask: {mask.shape} for its whole input. See its descriptor.")

@@ -46,7 +46,7 @@ class Upscaler:
         A factor without a network of its own is served by another's. Files for faces may lie beside. Raises
         CheckpointError for what does not fit.
         """
-        device, for_faces = pick_device(), find_files(model_dir)
+        device, for_faces = pick_device(settings.device), find_files(model_dir)
         paths = find_networks(model_dir, SUFFIXES, for_faces)
         loaded = [Loaded.from_file(path, device, settings) for path in paths or EMBEDDED_FILES]
         if not paths:
