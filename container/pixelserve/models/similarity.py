@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ class _Backbone:
 
     def __init__(self, path: Path, settings: Settings) -> None:
         self._descriptor = portable.read_descriptor(path)
-        self._run, self.served = portable.load(path, self._descriptor, settings.compute_threads)
+        self._run, self.served = portable.load(path, self._descriptor, settings)
 
     def __call__(self, rgb: Pixels) -> Vector:
         wanted = self._descriptor
@@ -61,6 +61,18 @@ class _Backbone:
         if not np.isfinite(vector).all():
             raise HandlerError("The network gave numbers that are not finite for this image.")
         return vector
+
+
+def poses(image: Image, rotations: bool, mirrored: bool) -> Iterator[tuple[Image, dict[str, Any]]]:
+    """The picture as it is and, where asked for, in each of four turns and mirrored, with how it lies.
+
+    `mirrored` comes before the turn of `rotation` degrees against the clock; each is only there where asked for.
+    """
+    for flip in (False, True) if mirrored else (False,):
+        for turns in range(4) if rotations else (0,):
+            pixels = np.rot90(image.pixels[:, ::-1] if flip else image.pixels, turns)
+            lies = ({"rotation": 90 * turns} if rotations else {}) | ({"mirrored": flip} if mirrored else {})
+            yield Image(np.ascontiguousarray(pixels), image.icc), lies
 
 
 def normalized(vector: Vector) -> Vector:
