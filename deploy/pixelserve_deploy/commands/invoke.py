@@ -115,11 +115,11 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
     found = look_up(session, arguments.endpoint, _say) if session else None
     accept = _choose_accept(arguments, (found and found.feature) or arguments.endpoint, content_type)
     body, headers = build_body(files, content_type, options, accept, as_it_is=bool(arguments.content_type))
-    told = _tell_attributes if arguments.verbose else lambda attributes: None
+    tell = _tell_attributes if arguments.verbose else lambda attributes: None
     with ExitStack() as stack:
         if session and found:
             _choose_realtime(found, len(body), arguments.seconds, session.region)
-            send = send_realtime(arguments.endpoint, arguments.region, arguments.profile, told=told)
+            send = send_realtime(arguments.endpoint, arguments.region, arguments.profile, told=tell)
         else:
             send = send_here(
                 arguments.endpoint,
@@ -127,7 +127,7 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
                 stack,
                 stop,
                 anew=bool(arguments.weights),
-                told=told,
+                told=tell,
             )
         started = time.perf_counter()
         answer, answered_type = stop.run_aside(lambda: send(body, headers))
