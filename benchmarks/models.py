@@ -1,10 +1,11 @@
 """One picture through one network: ours as served, against the same weights by other runners and loops.
 
 Each measurement has a process of its own: seconds are the least of three runs, memory is the peak above what the loaded
-network takes, dB are against torch in float32, `predicted` is the time that ours foretells, as a share of the real one. Runners: `served` (pixelserve, which chooses), `loop` (what the package
-realesrgan does: torch in float32, the whole picture, or from 256x256 on tiles of 256 with 10 pixels around), and torch
-and OpenVINO in bfloat16 on the whole picture. Networks: real ones of PIXELSERVE_ASSETS, and of the folder of ncnn's
-files that --ncnn names; the embedded ones elsewhere.
+network takes, dB are against torch in float32; `predicted` is the time that ours foretells, as a share of the real one.
+Runners: `served` (pixelserve, which chooses), `loop` (what the package realesrgan does: torch in float32, the whole
+picture, or from 256x256 on tiles of 256 with 10 pixels around), and torch and OpenVINO in bfloat16 on the whole
+picture. Networks: real ones of PIXELSERVE_ASSETS, and of the folder of ncnn's files that --ncnn names; the embedded
+ones elsewhere.
 """
 
 from __future__ import annotations

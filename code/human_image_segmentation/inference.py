@@ -3,10 +3,9 @@
 In: JSON (`schema.SegmentationRequest`), or the image itself as `image/*` with `type=foreground` in
 X-Amzn-SageMaker-Custom-Attributes. Out, by Accept: JSON `{"result": Base64 of a PNG}`, or the picture as `image/png`,
 `image/jpeg`, `image/webp` or `application/x-npy`: an 8-bit grey alpha (H, W, 1), or for `foreground` the people cut out
-(H, W, 4). The answer's attributes name the network: `network=FILE`, or `network=classical` for the default.
+(H, W, 4). The answer's attributes name the network: `network=FILE`, or `network=classical` for the default, and
+what runs it.
 """
-
-from urllib.parse import quote
 
 from pixelserve import Body, Context, Image, answer_type, encode_answer, read_request, resolve_type
 from pixelserve.models import Segmenter, check_size, cut_out
@@ -32,7 +31,7 @@ def input_fn(body: bytes, content_type: str, context: Context) -> tuple[Segmenta
 
 def predict_fn(data: tuple[SegmentationRequest, Image], model: Segmenter, context: Context) -> Image:
     request, image = data
-    context.answer_attributes = f"network={quote(model.network)}"
+    context.answer_attributes = model.about
     alpha = model.alpha(image)
     return cut_out(image, alpha) if request.type == "foreground" else Image(alpha)
 

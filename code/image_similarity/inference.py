@@ -2,14 +2,16 @@
 
 In: JSON (`schema.SimilarityRequest`) with one image or two, or one image as `image/*`. Out: JSON. One image:
 `{"result": [512 numbers of 6 decimals], "normalized": false}`. Two: `{"similarity": s, "cosine": c}`, where s is
-0.5 + 0.5 c as in AI Solution Kit, so that unrelated pictures score about 0.5.
+0.5 + 0.5 c as in AI Solution Kit, so that unrelated pictures score about 0.5; with `rotations` or `mirrored` of the
+second image's most alike pose, which `rotation` (degrees against the clock) and `mirrored` name.
 """
 
 import json
+from operator import itemgetter
 from typing import Any
 
 from pixelserve import JSON, BadRequest, Context, Image, NotAcceptable, is_json, load_image, read_request, resolve_type
-from pixelserve.models import Embedder, check_size, cosine, normalized
+from pixelserve.models import Embedder, check_size, cosine, normalized, poses
 from pixelserve.schema import SimilarityRequest, parse_json
 from pixelserve.settings import settings
 
@@ -39,13 +41,15 @@ def input_fn(body: bytes, content_type: str, context: Context) -> tuple[Similari
     return request, [image]
 
 
-def predict_fn(data: tuple[SimilarityRequest, list[Image]], model: Embedder) -> dict[str, Any]:
+def predict_fn(data: tuple[SimilarityRequest, list[Image]], model: Embedder, context: Context) -> dict[str, Any]:
     request, images = data
-    vectors = [model.vector(image) for image in images]
-    if len(vectors) == 2:
-        angle = cosine(*vectors)
-        return {"similarity": round(0.5 + 0.5 * angle, 6), "cosine": round(angle, 6)}
-    vector = normalized(vectors[0]) if request.normalize else vectors[0]
+    context.answer_attributes = model.about
+    vector = model.vector(images[0])
+    if request.is_pair:
+        others = poses(images[1], request.rotations, request.mirrored)
+        angle, lies = max(((cosine(vector, model.vector(image)), lies) for image, lies in others), key=itemgetter(0))
+        return {"similarity": round(0.5 + 0.5 * angle, 6), "cosine": round(angle, 6), **lies}
+    vector = normalized(vector) if request.normalize else vector
     return {"result": [round(float(value), 6) for value in vector], "normalized": request.normalize}
 
 

@@ -59,6 +59,8 @@ class SimilarityRequest(ImageRequest):
     url_2: str | None = Field(None, description="URL of the second image.")
     img_2: str | None = Field(None, description="The second image, in Base64.")
     normalize: bool = Field(False, description="Bring the vector of one image to length 1.")
+    rotations: bool = Field(False, description="Of two images, compare the second in each of its four turns, too.")
+    mirrored: bool = Field(False, description="Of two images, compare the second mirrored, too.")
 
     @model_validator(mode="after")
     def _one_or_two(self) -> Self:
@@ -69,6 +71,8 @@ class SimilarityRequest(ImageRequest):
             raise ValueError(
                 f"image {2 if first else 1} is missing: give url_{2 if first else 1} or img_{2 if first else 1}"
             )
+        if (self.rotations or self.mirrored) and not (first and second):
+            raise ValueError("rotations and mirrored go with two images")
         return self
 
     @property

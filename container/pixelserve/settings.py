@@ -167,6 +167,13 @@ class Settings:
     compute_threads: int = variable(
         "PIXELSERVE_COMPUTE_THREADS", 0, "Threads of the network on CPU in each worker. 0: cores / workers."
     )
+    device: str = variable(
+        "PIXELSERVE_DEVICE",
+        "auto",
+        "auto, cpu or cuda. auto: a GPU where there is one. cuda: without one the server is unhealthy, and says why; "
+        "images for GPUs set it.",
+        choices=("auto", "cpu", "cuda"),
+    )
     dtype: str = variable(
         "PIXELSERVE_DTYPE",
         "auto",

@@ -17,6 +17,7 @@ from pixelserve.errors import CheckpointError, ImageTooLarge
 from pixelserve.imaging.image import Image
 from pixelserve.models.portable import Descriptor
 from pixelserve.models.segmentation import Segmenter, calibrated, cut_out, probability, refined
+from pixelserve.observe import ServedNetwork
 from pixelserve.settings import Settings
 
 SETTINGS = Settings()
@@ -158,7 +159,7 @@ def test_a_network_may_put_its_planes_last(monkeypatch: pytest.MonkeyPatch, tmp_
         planes[:, :, :16, 1] = 1
         return planes
 
-    monkeypatch.setattr("pixelserve.models.portable.load", lambda *_: run)
+    monkeypatch.setattr("pixelserve.models.portable.load", lambda *_: (run, ServedNetwork("net", "ONNX", "", "x", "y")))
     (tmp_path / "last.tflite").write_bytes(b"")
     (tmp_path / "last.json").write_text('{"width": 32, "height": 32, "layout": "nhwc", "channel": 1}')
     picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from pixelserve.models.inputs import check_size
     from pixelserve.models.runtimes import tune
     from pixelserve.models.segmentation import Segmenter, cut_out
-    from pixelserve.models.similarity import Embedder, cosine, normalized
+    from pixelserve.models.similarity import Embedder, cosine, normalized, poses
     from pixelserve.models.super_resolution import Upscaler
     from pixelserve.models.weights import PublishedFile, Weights, WeightsError, find_weights, manifest, verify
 else:
@@ -18,7 +18,7 @@ else:
             ".inputs": "check_size",
             ".runtimes": "tune",
             ".segmentation": "Segmenter cut_out",
-            ".similarity": "Embedder cosine normalized",
+            ".similarity": "Embedder cosine normalized poses",
             ".super_resolution": "Upscaler",
             ".weights": "PublishedFile Weights WeightsError find_weights manifest verify",
         },
@@ -37,6 +37,7 @@ __all__ = [
     "find_weights",
     "manifest",
     "normalized",
+    "poses",
     "tune",
     "verify",
 ]

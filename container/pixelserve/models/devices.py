@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from pixelserve import machine
+from pixelserve.errors import CheckpointError
 
 MOST_BYTES = 1_400_000_000
 """Of a tile, however much memory there is."""
@@ -14,9 +15,14 @@ NO_MEMORY = ("not enough memory", "bad_alloc", "bad allocation")
 """In the messages of torch's and OpenVINO's errors when memory runs out on the CPU."""
 
 
-def pick_device() -> torch.device:
-    """The GPU when there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def pick_device(wanted: str = "auto") -> torch.device:
+    """The GPU when there is one, unless it is the CPU that is wanted. Raises CheckpointError without a wanted GPU."""
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise CheckpointError(
+            f"PIXELSERVE_DEVICE is cuda, but torch {torch.__version__} finds no GPU that it can use: its driver may be "
+            "too old, or torch built for the CPU. PIXELSERVE_DEVICE=auto runs on the CPU."
+        )
+    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def cpu_flags() -> set[str]:

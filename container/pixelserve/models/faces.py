@@ -97,7 +97,7 @@ class FaceRestorer:
                 f"Faces need one file of GFPGAN and one of YuNet; there are {', '.join(path.name for path in paths)}. "
                 f"Both come with: pixelserve weights fetch {WEIGHTS}"
             )
-        return cls(load_detector(detectors[0]), load_network(restorers[0], settings.dtype))
+        return cls(load_detector(detectors[0]), load_network(restorers[0], settings))
 
     def warm_up(self) -> None:
         """Restores a grey face, and notes how long that takes."""
@@ -143,9 +143,9 @@ def load_detector(path: Path) -> Callable[[Pixels], list[Face]]:
     return find
 
 
-def load_network(path: Path, dtype: str) -> Restore:
-    """GFPGAN of a file, in float32 unless a type is forced (`dtype`). Raises CheckpointError."""
-    device, wanted = pick_device(), TYPES[dtype] if dtype != "auto" else torch.float32
+def load_network(path: Path, settings: Settings) -> Restore:
+    """GFPGAN of a file, in float32 unless the settings force a type. Raises CheckpointError."""
+    device, wanted = pick_device(settings.device), TYPES.get(settings.dtype, torch.float32)
     state = without_prefix(read_state_dict(path), ["stylegan_decoder.constant_input.weight"])
     with torch.device("meta"):
         network = GFPGANv1Clean()

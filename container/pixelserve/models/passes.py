@@ -67,9 +67,11 @@ class Loaded:
                 )
         return cls(path.name, chosen, exact, info, device, choice, tile)
 
-    def described(self, file: str) -> ServedNetwork:
-        """What serves, under the name `file`."""
-        return ServedNetwork(file, self.info.architecture, str(self.info.scale), self.choice.runtime, self.choice.dtype)
+    def described(self) -> ServedNetwork:
+        """What serves."""
+        return ServedNetwork(
+            self.file, self.info.architecture, str(self.info.scale), self.choice.runtime, self.choice.dtype
+        )
 
     def adapted(
         self, adapt: Callable[[nn.Module], nn.Module], info: NetworkInfo, note: str = "", border: int = BORDER
@@ -77,7 +79,7 @@ class Loaded:
         """The network as `adapt` makes it one of another scale; `note` says what that is."""
         exact = adapt(self.exact)
         network = exact if self.network is self.exact else adapt(self.network)
-        about = f"network=x{self.info.scale}{note}"
+        about = f"network=x{self.info.scale}{note};{self.described().attributes}"
         return Pass(network, exact, info, self.device, self.choice, about, self.tile, border)
 
 
@@ -85,8 +87,8 @@ class Loaded:
 class Pass:
     """A network made to enlarge by `info.scale`; `exact` is the same in float32, for 16-bit pictures.
 
-    `about` says in custom attributes which network that is, and what is done to it. `tile` is the edge of the largest
-    tiles.
+    `about` says in custom attributes which network that is, what is done to it, and what runs it. `tile` is the edge of
+    the largest tiles.
     """
 
     network: nn.Module

@@ -20,8 +20,11 @@ from pixelserve.errors import CheckpointError
 from pixelserve.imaging import Pixels
 from pixelserve.models.folders import check_download, find_networks
 from pixelserve.observe import ServedNetwork, announce
+from pixelserve.settings import Settings
 
 SUFFIXES = (".onnx", ".xml", ".tflite")
+CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+"""ONNX Runtime's names of what runs a network."""
 
 Network = Callable[[NDArray[Any]], NDArray[Any]]
 _Loaded = tuple[Network, str]
@@ -109,15 +112,15 @@ def read_descriptor(path: Path) -> Descriptor:
         raise CheckpointError(f"{own.name} does not describe a network: {error}") from error
 
 
-def load(path: Path, descriptor: Descriptor, threads: int) -> Network:
-    """A function from the network's input to the described output, float32. Raises CheckpointError.
+def load(path: Path, descriptor: Descriptor, settings: Settings) -> tuple[Network, ServedNetwork]:
+    """A function from the network's input to the described output, float32, and what it is. Raises CheckpointError.
 
-    `threads` of 0 leaves their number to the runtime.
+    `compute_threads` of 0 leaves their number to the runtime.
     """
     check_download(path)
     architecture, loader = _LOADERS[path.suffix.lower()]
     try:
-        run, runtime = loader(path, descriptor, threads)
+        run, runtime = loader(path, descriptor, settings)
         answer = run(descriptor.input_of(np.zeros((descriptor.height, descriptor.width, 3), np.uint8)))
     except ModuleNotFoundError as error:
         extra = "server" if error.name == "onnxruntime" else "openvino"
@@ -128,28 +131,40 @@ def load(path: Path, descriptor: Descriptor, threads: int) -> Network:
         raise CheckpointError(f"{path.name} does not run as its descriptor says: {error}") from error
     if not np.isfinite(answer).all():
         raise CheckpointError(f"{path.name} gives NaN or infinity for a black picture: its weights are damaged.")
-    announce(ServedNetwork(path.name, architecture, "", runtime, "uint8" if descriptor.raw else "float32"))
-    return run
+    served = ServedNetwork(path.name, architecture, "", runtime, "uint8" if descriptor.raw else "float32")
+    announce(served)
+    return run, served
 
 
-def _load_onnx(path: Path, descriptor: Descriptor, threads: int) -> _Loaded:
+def _load_onnx(path: Path, descriptor: Descriptor, settings: Settings) -> _Loaded:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    options.intra_op_num_threads = threads
-    providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider")
-                 if name in onnxruntime.get_available_providers()]  # fmt: skip
-    session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+    options.intra_op_num_threads = settings.compute_threads
+    providers = [
+        (CUDA, {"cudnn_conv_algo_search": "HEURISTIC"}),  # an exhaustive search at each new shape takes seconds
+        (CPU, {}),
+    ]
+    usable = {CPU} if settings.device == "cpu" else set(onnxruntime.get_available_providers())
+    session = onnxruntime.InferenceSession(
+        str(path), options, providers=[provider for provider in providers if provider[0] in usable]
+    )
+    chosen = session.get_providers()[0]
+    if settings.device == "cuda" and chosen != CUDA:
+        raise CheckpointError(
+            f"PIXELSERVE_DEVICE is cuda, but ONNX Runtime {onnxruntime.__version__} runs {path.name} by {chosen}: it "
+            "finds no GPU that it can use. PIXELSERVE_DEVICE=auto runs on the CPU."
+        )
     given, wanted = session.get_inputs()[0].name, session.get_outputs()[int(descriptor.output)].name
 
     def run(batch: NDArray[Any]) -> NDArray[Any]:
         return np.asarray(session.run([wanted], {given: batch})[0], np.float32)
 
-    return run, "ONNX Runtime"
+    return run, f"ONNX Runtime, {chosen.removesuffix('ExecutionProvider')}"
 
 
-def _load_openvino(path: Path, descriptor: Descriptor, threads: int) -> _Loaded:
+def _load_openvino(path: Path, descriptor: Descriptor, settings: Settings) -> _Loaded:
     import openvino
 
     core = openvino.Core()
@@ -161,8 +176,9 @@ def _load_openvino(path: Path, descriptor: Descriptor, threads: int) -> _Loaded:
             if descriptor.output in (node.get_friendly_name(), node.get_type_name())
         ]
         network = openvino.Model([nodes[-1].output(0)], network.get_parameters())
-    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-    compiled = core.compile_model(network, "CPU", settings | ({"INFERENCE_NUM_THREADS": threads} if threads else {}))
+    threads = settings.compute_threads
+    hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    compiled = core.compile_model(network, "CPU", hints | ({"INFERENCE_NUM_THREADS": threads} if threads else {}))
     index = descriptor.output if isinstance(descriptor.output, int) else 0
 
     def run(batch: NDArray[Any]) -> NDArray[Any]:
@@ -171,7 +187,7 @@ def _load_openvino(path: Path, descriptor: Descriptor, threads: int) -> _Loaded:
     return run, "OpenVINO"
 
 
-def _load_tflite(path: Path, descriptor: Descriptor, threads: int) -> _Loaded:
+def _load_tflite(path: Path, descriptor: Descriptor, settings: Settings) -> _Loaded:
     """By torch; by OpenVINO where the graph has more than that reads, such as integers, or a node is asked for."""
     import torch
 
@@ -179,19 +195,21 @@ def _load_tflite(path: Path, descriptor: Descriptor, threads: int) -> _Loaded:
 
     index = descriptor.output
     if isinstance(index, str):
-        return _load_openvino(path, descriptor, threads)
+        return _load_openvino(path, descriptor, settings)
     try:
         network = read_graph(path)
     except UnsupportedOperation as error:
         try:
-            return _load_openvino(path, descriptor, threads)
+            return _load_openvino(path, descriptor, settings)
         except Exception as other:  # OpenVINO raises kinds of its own
             reason = "is not installed" if isinstance(other, ModuleNotFoundError) else "does not read it"
             raise CheckpointError(f"{path.name}: {error.message} OpenVINO, which reads more, {reason}.") from other
 
     def run(batch: NDArray[Any]) -> NDArray[Any]:
         team = torch.get_num_threads()
-        torch.set_num_threads(threads or 1)  # several wait for one another after each of many short operations
+        torch.set_num_threads(
+            settings.compute_threads or 1
+        )  # several wait for one another after each of many short operations
         try:
             with torch.inference_mode():
                 return np.asarray(network(torch.from_numpy(batch))[index].numpy(), np.float32)
@@ -201,7 +219,7 @@ def _load_tflite(path: Path, descriptor: Descriptor, threads: int) -> _Loaded:
     return run, "torch"
 
 
-def _load_torch(path: Path, _descriptor: Descriptor, _threads: int) -> _Loaded:
+def _load_torch(path: Path, _descriptor: Descriptor, _settings: Settings) -> _Loaded:
     import torch
 
     from pixelserve.models.checkpoints import read_state_dict, without_prefix

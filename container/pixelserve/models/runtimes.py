@@ -156,7 +156,7 @@ def psnr(one: Tensor, other: Tensor) -> float:
 
 
 def natural_probe(size: int = PROBE_EDGE) -> Tensor:
-    """(1, 3, size, size) float32 in 0 to 1, about as detailed as a photograph: always the same noise of several sizes."""
+    """(1, 3, size, size) float32 in 0 to 1, about as detailed as a photograph: noise that is always the same."""
     random = torch.Generator().manual_seed(0)
     layers = [
         functional.interpolate(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import cv2
 import numpy as np
@@ -40,11 +41,12 @@ EDGE_BLURS = (90, 6)
 class Segmenter:
     """Tells people from what is behind them. `alpha` may be called from one thread at a time.
 
-    `network` is the name of its file, or CLASSICAL.
+    `network` is the name of its file, or CLASSICAL; `about` says in custom attributes what runs.
     """
 
-    def __init__(self, coarse: Callable[[Pixels], Alpha], network: str) -> None:
+    def __init__(self, coarse: Callable[[Pixels], Alpha], network: str, served: ServedNetwork) -> None:
         self._coarse, self.network = coarse, network
+        self.about = f"network={quote(network)};{served.attributes}"
 
     @classmethod
     def load(cls, model_dir: str, settings: Settings) -> Segmenter:
@@ -52,9 +54,11 @@ class Segmenter:
         path = portable.find(model_dir)
         if path is None:
             finder = PeopleFinder()
-            announce(ServedNetwork(EMBEDDED, "cascades, gradients and GrabCut", "", "OpenCV", "uint8"))
-            return cls(lambda rgb: finder.mask(rgb).astype(np.float32) / 255, CLASSICAL)
-        return cls(_Matting(path, settings), path.name)
+            served = ServedNetwork(EMBEDDED, "cascades, gradients and GrabCut", "", "OpenCV", "uint8")
+            announce(served)
+            return cls(lambda rgb: finder.mask(rgb).astype(np.float32) / 255, CLASSICAL, served)
+        matting = _Matting(path, settings)
+        return cls(matting, path.name, matting.served)
 
     def alpha(self, image: Image) -> Pixels:
         """(H, W, 1) uint8: how much of each pixel is a person; all 0 without one.
@@ -77,7 +81,7 @@ class _Matting:
 
     def __init__(self, path: Path, settings: Settings) -> None:
         self._descriptor = portable.read_descriptor(path)
-        self._run = portable.load(path, self._descriptor, settings.compute_threads)
+        self._run, self.served = portable.load(path, self._descriptor, settings)
         mask = self(np.zeros((self._descriptor.height, self._descriptor.width, 3), np.uint8))
         if mask.ndim != 2 or min(mask.shape) < 2:
             raise CheckpointError(f"{path.name} gives no mask: {mask.shape} for its whole input. See its descriptor.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +22,22 @@ VOCABULARY = Path(__file__).parent / "embedded" / "similarity.safetensors"
 
 
 class Embedder:
-    """Pictures to vectors whose cosine tells how alike they are."""
+    """Pictures to vectors whose cosine tells how alike they are; `about` says in custom attributes what runs."""
 
-    def __init__(self, vector: Callable[[Pixels], Vector]) -> None:
+    def __init__(self, vector: Callable[[Pixels], Vector], served: ServedNetwork) -> None:
         self._vector = vector
+        self.about = served.attributes
 
     @classmethod
     def load(cls, model_dir: str, settings: Settings) -> Embedder:
         """The network in `model_dir` (see `portable`), else the embedded default. Raises CheckpointError."""
         path = portable.find(model_dir, (*portable.SUFFIXES, ".pth"))
         if path is None:
-            announce(ServedNetwork(EMBEDDED, "VLAD of SIFT", "", "OpenCV", "float32"))
-            return cls(Vocabulary.load(VOCABULARY).vector)
-        return cls(_Backbone(path, settings))
+            served = ServedNetwork(EMBEDDED, "VLAD of SIFT", "", "OpenCV", "float32")
+            announce(served)
+            return cls(Vocabulary.load(VOCABULARY).vector, served)
+        backbone = _Backbone(path, settings)
+        return cls(backbone, backbone.served)
 
     def vector(self, image: Image) -> Vector:
         """(N,) float32, not normalised; 512 long with the default. Raises ImageTooLarge above LONGEST_EDGE."""
@@ -46,7 +49,7 @@ class _Backbone:
 
     def __init__(self, path: Path, settings: Settings) -> None:
         self._descriptor = portable.read_descriptor(path)
-        self._run = portable.load(path, self._descriptor, settings.compute_threads)
+        self._run, self.served = portable.load(path, self._descriptor, settings)
 
     def __call__(self, rgb: Pixels) -> Vector:
         wanted = self._descriptor
@@ -58,6 +61,18 @@ class _Backbone:
         if not np.isfinite(vector).all():
             raise HandlerError("The network gave numbers that are not finite for this image.")
         return vector
+
+
+def poses(image: Image, rotations: bool, mirrored: bool) -> Iterator[tuple[Image, dict[str, Any]]]:
+    """The picture as it is and, where asked for, in each of four turns and mirrored, with how it lies.
+
+    `mirrored` comes before the turn of `rotation` degrees against the clock; each is only there where asked for.
+    """
+    for flip in (False, True) if mirrored else (False,):
+        for turns in range(4) if rotations else (0,):
+            pixels = np.rot90(image.pixels[:, ::-1] if flip else image.pixels, turns)
+            lies = ({"rotation": 90 * turns} if rotations else {}) | ({"mirrored": flip} if mirrored else {})
+            yield Image(np.ascontiguousarray(pixels), image.icc), lies
 
 
 def normalized(vector: Vector) -> Vector:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -45,12 +46,14 @@ class Upscaler:
         A factor without a network of its own is served by another's. Files for faces may lie beside. Raises
         CheckpointError for what does not fit.
         """
-        device, for_faces = pick_device(), find_files(model_dir)
+        device, for_faces = pick_device(settings.device), find_files(model_dir)
         paths = find_networks(model_dir, SUFFIXES, for_faces)
         loaded = [Loaded.from_file(path, device, settings) for path in paths or EMBEDDED_FILES]
+        if not paths:
+            loaded = [replace(one, file=EMBEDDED) for one in loaded]
         passes = make_passes(loaded)
         for one in loaded:
-            announce(one.described(one.file if paths else EMBEDDED))
+            announce(one.described())
         return cls(passes, settings, FaceRestorer.load(for_faces, settings))
 
     def warm_up(self) -> None:
@@ -77,7 +80,7 @@ class Upscaler:
         return self._passes[scale].choice
 
     def describe(self, plan: Plan) -> str:
-        """A plan as custom attributes: the answer's size, the scale of the network, and what is done beside it."""
+        """A plan as custom attributes: the answer's size, the network's scale, what is done beside it, what runs it."""
         about = self._passes[plan.factor].about if plan.factor in self._passes else "network=x1"
         return f"width={plan.width};height={plan.height};{about}"
 

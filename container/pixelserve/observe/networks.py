@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import asdict, dataclass
+from urllib.parse import quote
 
 logger = logging.getLogger("pixelserve.models")
 
@@ -21,6 +22,11 @@ class ServedNetwork:
     """By which it enlarges, such as "4"."""
     runtime: str
     dtype: str
+
+    @property
+    def attributes(self) -> str:
+        """What answers say of it, as custom attributes."""
+        return f"weights={quote(self.file)};runtime={quote(self.runtime)};type={self.dtype}"
 
     def __str__(self) -> str:
         scale = f" x{self.scale}" if self.scale else ""

@@ -27,7 +27,7 @@ class Direct:
     def load(cls, config: Settings) -> Direct:
         """The handler that the settings choose. Raises HandlerError or OutOfMemory when it does not load."""
         functions = handler.load(handler.locate(config), config)
-        return cls(functions, handler.load_model(functions, config.model_folder()))
+        return cls(functions, handler.load_model(functions, config))
 
     @property
     def is_pipelined(self) -> bool:

@@ -258,13 +258,13 @@ def _name_unknown(module: ModuleType) -> None:
         logger.warning("nothing calls %s; what is called: %s", ", ".join(unknown), ", ".join(PARAMETERS))
 
 
-def load_model(functions: Handler, model_dir: str) -> Any:
-    """What model_fn makes of `model_dir`, warmed up. The folder is then the current one, as in multi-model-server.
+def load_model(functions: Handler, config: Settings) -> Any:
+    """What model_fn makes of the model folder, warmed up. The folder is then the current one, as in multi-model-server.
 
     A pipelined handler stays where the process is. Raises HandlerError, or OutOfMemory where that was why, with what
     the handler raised as its cause.
     """
-    model_dir = os.path.abspath(model_dir)
+    model_dir = os.path.abspath(config.model_folder())
     context = functions.context
     context.system_properties |= {
         "model_dir": model_dir,
@@ -275,6 +275,11 @@ def load_model(functions: Handler, model_dir: str) -> Any:
     }
     if not functions.is_pipelined and os.path.isdir(model_dir):
         os.chdir(model_dir)
+    if config.device == "cuda" and not gpus():
+        raise HandlerError(
+            "PIXELSERVE_DEVICE is cuda, as in images for GPUs, but there is no GPU. Run it where there is one (docker "
+            "run --gpus all, or an instance type with a GPU), or set PIXELSERVE_DEVICE=auto to let it run on the CPU."
+        )
     try:
         if functions.pre_model_fn is not None:
             functions.pre_model_fn(model_dir, context)

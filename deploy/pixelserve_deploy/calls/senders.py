@@ -41,6 +41,7 @@ ModelAnswer = tuple[bytes, str]
 """The answer's body and content type."""
 Choose = Callable[[Source], Source]
 """Takes what is to be served and gives it its weights."""
+Told = Callable[[str], None]
 Send = Callable[[bytes, dict[str, str]], ModelAnswer]
 """Takes the body and the headers Content-Type, Accept and the custom attributes. Raises InvocationFailed for this
 request, and another error where no request would do better."""
@@ -52,10 +53,12 @@ class InvocationFailed(PixelserveError):
     code = "invocation_failed"
 
 
-def send_here(endpoint: str, choose: Choose, stack: ExitStack, stop: Stop, *, anew: bool) -> Send:
+def send_here(
+    endpoint: str, choose: Choose, stack: ExitStack, stop: Stop, *, anew: bool, told: Told = lambda attributes: None
+) -> Send:
     """Sends to a running `up`, else, and `anew`, to an endpoint started for as long as the stack is open.
 
-    `choose` gives the source of one that is started its weights.
+    `choose` gives the source of one that is started its weights; `told` gets the custom attributes of each answer.
     """
     name = endpoint.replace("_", "-")
     url = None if anew else state.find(name)
@@ -81,6 +84,7 @@ def send_here(endpoint: str, choose: Choose, stack: ExitStack, stop: Stop, *, an
         if not answer.is_success:
             fields = answer.json()
             raise _read_failure(fields.get("OriginalStatusCode"), fields.get("OriginalMessage"), fields["Message"])
+        told(answer.headers.get("x-amzn-sagemaker-custom-attributes", ""))
         return answer.content, answer.headers.get("content-type", "")
 
     return send
@@ -100,11 +104,17 @@ def _open_unserved(endpoint: str, stack: ExitStack) -> Source:
 
 
 def send_realtime(
-    name: str, region: str | None, profile: str | None, *, connections: int | None = None, target: str = ""
+    name: str,
+    region: str | None,
+    profile: str | None,
+    *,
+    connections: int | None = None,
+    target: str = "",
+    told: Told = lambda attributes: None,
 ) -> Send:
     """Sends to an endpoint on AWS, of several models to the `target`.
 
-    An invocation is repeated only among many, on so many `connections`.
+    An invocation is repeated only among many, on so many `connections`. `told` gets the custom attributes of each answer.
     """
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
@@ -118,6 +128,7 @@ def send_realtime(
     def send(body: bytes, headers: dict[str, str]) -> ModelAnswer:
         try:
             answer = client.invoke_endpoint(**fixed, Body=body, **_headers_of(headers))
+            told(answer.get("CustomAttributes", ""))
             return answer["Body"].read(), answer.get("ContentType", "")
         except ClientError as error:
             response = error.response

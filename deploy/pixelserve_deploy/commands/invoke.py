@@ -20,6 +20,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from pixelserve.errors import BadRequest, PixelserveError
 from pixelserve.media_types import JSON, essence, is_json
@@ -83,6 +84,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--accept", help="content type to ask for (default: by OUT's ending, else what the feature gives)"
     )
     parser.add_argument("--json", action="store_true", help="print what came of it as JSON (docs/scripts.md)")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="of one file: say which weights answered, and what ran them"
+    )
     add_weights(parser)
     many = parser.add_argument_group("many files")
     many.add_argument("--concurrency", type=parse_count, default=4, metavar="N", help="requests at once (default 4)")
@@ -115,10 +119,12 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
     found = look_up(session, arguments.endpoint, console.say, arguments.target_model) if session else None
     accept = _choose_accept(arguments, (found and found.feature) or arguments.endpoint, content_type)
     body, headers = build_body(files, content_type, options, accept, as_it_is=bool(arguments.content_type))
+    tell = _tell_attributes if arguments.verbose else lambda attributes: None
     with ExitStack() as stack:
         if session and found:
             _choose_realtime(found, len(body), arguments.seconds, session.region)
-            send = send_realtime(arguments.endpoint, arguments.region, arguments.profile, target=arguments.target_model)
+            target = arguments.target_model
+            send = send_realtime(arguments.endpoint, arguments.region, arguments.profile, target=target, told=tell)
         else:
             send = send_here(
                 arguments.endpoint,
@@ -126,6 +132,7 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
                 stack,
                 stop,
                 anew=bool(arguments.weights),
+                told=tell,
             )
         started = time.perf_counter()
         answer, answered_type = stop.run_aside(lambda: send(body, headers))
@@ -159,6 +166,13 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
     described = " and ".join(map(_describe, arguments.files, files))
     print(f"{described} -> {_describe(output, answer)}, {seconds:.2f} s")
     return 0
+
+
+def _tell_attributes(attributes: str) -> None:
+    """What the endpoint says of its answer: which weights, what ran them, in which type."""
+    for attribute in filter(None, attributes.split(";")):
+        name, _, value = attribute.partition("=")
+        print(f"{name}: {unquote(value)}", file=sys.stderr)
 
 
 def _is_many(arguments: argparse.Namespace) -> bool:

@@ -93,7 +93,7 @@ def _load(config: Settings) -> tuple[Handler, Any]:
     """The handler that the settings name, and its model, warm. Raises a PixelserveError with the reason."""
     try:
         functions = handler.load(handler.locate(config))
-        return functions, handler.load_model(functions, config.model_folder())
+        return functions, handler.load_model(functions, config)
     except PixelserveError:
         raise
     except Exception as error:  # noqa: BLE001  such as a folder that may not be read
