@@ -181,7 +181,7 @@ def test_the_command_line_imports_nothing_heavy():
 def test_a_missing_extra_is_told_in_one_line(monkeypatch, capsys, photo):
     monkeypatch.setitem(sys.modules, "boto3", None)
     assert cli.main(["invoke", "a", str(photo), "--aws"]) == 1
-    assert capsys.readouterr().err == "pixelserve invoke needs boto3: in a clone, pip install '.[deploy]'\n"
+    assert capsys.readouterr().err == "pixelserve invoke: needs boto3: in a clone, pip install '.[deploy]'\n"
 
 
 def test_up_and_invoke_work_together(folder, photo, tmp_path, capsys, monkeypatch):
