@@ -52,20 +52,19 @@ def test_no_cell_fails_and_nothing_is_left(name: str, aws: Any, tmp_path: Path) 
 @pytest.mark.parametrize("name", ALONE)
 def test_a_notebook_without_aws_runs_in_any_folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stored = nbformat.read(NOTEBOOKS / name, as_version=4)
-    before = set(Path("/proc").glob("[0-9]*"))
     run = execute_alone(name, tmp_path, monkeypatch)
     kinds = [[sorted(output.get("data", {"text": 0})) for output in cell.get("outputs", [])] for cell in run.cells]
     assert kinds == [
         [sorted(output.get("data", {"text": 0})) for output in cell.get("outputs", [])] for cell in stored.cells
     ]
     assert not [path for path in tmp_path.iterdir() if path.name not in ("state", "weights")]
-    left = set(Path("/proc").glob("[0-9]*")) - before
-    assert not [path for path in left if b"pixelserve.serving" in _read_command(path)]
+    state = f"PIXELSERVE_STATE_DIR={tmp_path / 'state'}".encode()
+    assert not [path for path in Path("/proc").glob("[0-9]*/environ") if state in _read(path).split(b"\0")]
 
 
-def _read_command(process: Path) -> bytes:
+def _read(path: Path) -> bytes:
     try:
-        return (process / "cmdline").read_bytes()
+        return path.read_bytes()
     except OSError:
         return b""
 
