@@ -34,6 +34,7 @@ def test_the_demo_writes_its_pictures(tmp_path, environment):
     out = tmp_path / "build" / "demo"
     assert size(out / "astronaut.x4.result.png") == (512, 512)
     assert size(out / "chelsea.x2.result.png") == (448, 300)
+    assert size(out / "readme.png") == size(NOTEBOOKS.parent / "docs" / "super-resolution.png")
     sheets = list(out.glob("*.x?.side-by-side.png"))
     assert len(sheets) == 8
     assert size(out / "cut-out.png") == (3 * 512, 512)
