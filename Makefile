@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN = .venv/bin
 IN_TWO = -n 2
 
-.PHONY: help venv demo test coverage soak fire lint image sbom contract bench wheel clean
+.PHONY: help venv demo notebook test coverage soak fire lint image sbom contract bench wheel clean
 
 help:    ## these lines
 	@grep -E '^[a-z]+: .*## ' Makefile | sed 's/:.*## /\t/'
@@ -12,6 +12,10 @@ venv: .venv/complete    ## make .venv with everything that the tests and the dem
 
 demo: venv    ## enlarge, cut out and compare photographs through Predictor.predict into build/demo/
 	$(BIN)/python notebooks/demo.py
+
+notebook: venv    ## the notebooks in a browser, with what they need; on 127.0.0.1
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[notebooks]'
+	$(BIN)/jupyter notebook --ip 127.0.0.1 notebooks
 
 test: venv    ## all tests but the long rest that `soak` runs
 	$(BIN)/python -m pytest $(IN_TWO)

@@ -42,6 +42,9 @@ CROPS = {
 }
 """What the comparisons show of each photograph: left, top, right, bottom."""
 LABEL_HEIGHT = 24
+IN_README = {"chelsea": (170, 80, 282, 192), "astronaut": (180, 60, 292, 172)}
+"""What README shows of the photographs that were enlarged 4 times, at ZOOM: left, top, right, bottom."""
+ZOOM = 4
 
 
 @dataclass(frozen=True)
@@ -106,12 +109,23 @@ def side_by_side(result: Result) -> Image.Image:
         f"input, {result.small.width} x {result.small.height}": result.small.resize(
             result.original.size, Image.Resampling.NEAREST
         ),
-        f"bicubic, {psnr(result, result.bicubic):.2f} dB": result.bicubic,
-        f"pixelserve x{result.scale}, {psnr(result, result.ours):.2f} dB": result.ours,
-        "original": result.original,
+        **compared(result),
     }
-    box = CROPS[result.name]
-    edge = 2 * (box[2] - box[0])
+    return draw_sheet(columns, CROPS[result.name], 2)
+
+
+def compared(result: Result) -> dict[str, Image.Image]:
+    """Bicubic and ours, with what their dB are of, and the original."""
+    return {
+        f"bicubic x{result.scale}, PSNR {psnr(result, result.bicubic):.2f} dB": result.bicubic,
+        f"pixelserve x{result.scale}, PSNR {psnr(result, result.ours):.2f} dB": result.ours,
+        "original, which PSNR compares with": result.original,
+    }
+
+
+def draw_sheet(columns: dict[str, Image.Image], box: tuple[int, int, int, int], zoom: int) -> Image.Image:
+    """The same crop of each picture beside the others, its pixels `zoom` times as large."""
+    edge = zoom * (box[2] - box[0])
     sheet = Image.new("RGB", (len(columns) * (edge + 4) - 4, edge + LABEL_HEIGHT), "white")
     draw = ImageDraw.Draw(sheet)
     for index, (label, picture) in enumerate(columns.items()):
@@ -139,7 +153,7 @@ def stack(sheets: list[Image.Image]) -> Image.Image:
 def enlarge_all(runtime: LocalRuntime) -> None:
     """Each photograph by 2 and by 4, with figures and comparisons."""
     client = predictor(runtime, "image-super-resolution")
-    sheets = []
+    sheets, shown = [], []
     print(f"\n{'photograph':12}{'scale':>6}{'input':>12}{'result':>12}{'seconds':>9}{'bicubic':>10}{'ours':>10}")
     for name in CROPS:
         for scale in (2, 4):
@@ -147,6 +161,8 @@ def enlarge_all(runtime: LocalRuntime) -> None:
             sheet = side_by_side(result)
             sheet.save(OUT / f"{name}.x{scale}.side-by-side.png")
             sheets.append(sheet)
+            if scale == ZOOM and name in IN_README:
+                shown.append(draw_sheet(compared(result), IN_README[name], ZOOM))
             sizes = (f"{picture.width}x{picture.height}" for picture in (result.small, result.ours))
             quality = (f"{psnr(result, picture):.2f} dB" for picture in (result.bicubic, result.ours))
             print(
@@ -155,6 +171,7 @@ def enlarge_all(runtime: LocalRuntime) -> None:
                 flush=True,
             )
     stack(sheets).save(OUT / "side-by-side.png")
+    stack(shown).save(OUT / "readme.png")
 
 
 def cut_out(runtime: LocalRuntime) -> None:

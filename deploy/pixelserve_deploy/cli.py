@@ -105,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         package = (error.name or "").partition(".")[0]
         if package not in EXTRAS:
             raise
-        remedy = f"it needs {package}: in a clone, pip install '.[{EXTRAS[package]}]'"
+        remedy = f"needs {package}: in a clone, pip install '.[{EXTRAS[package]}]'"
         tell(f"pixelserve {name}", remedy, "package_missing")
         return EXIT_FAILED
     except BrokenPipeError:  # of `pixelserve … | head`; what is still buffered has no reader

@@ -20,6 +20,8 @@ from pixelserve.storage import place
 
 NOTEBOOKS = ROOT / "notebooks"
 NAMES = ("deploy.ipynb", "asynchronous.ipynb")
+ALONE = ("quickstart.ipynb", "own_model.ipynb", "recognition.ipynb", "costs.ipynb")
+"""Those that bring what they call, and need no AWS."""
 PLACE = f"s3://pixelserve-notebook-{ACCOUNT}/upscaler/"
 REGION = "us-east-2"
 SDK = "sagemaker.config INFO"
@@ -41,6 +43,15 @@ def cloud_with_endpoints(patch: pytest.MonkeyPatch) -> Iterator[Any]:
             paths = [str(NOTEBOOKS), *(os.path.abspath(path) for path in sys.path if path)]
             patch.setenv("PYTHONPATH", os.pathsep.join(paths))
             yield client
+
+
+def execute_alone(name: str, folder: Path, patch: pytest.MonkeyPatch) -> nbformat.NotebookNode:
+    """One of ALONE with its outputs, executed in any folder. Raises CellExecutionError for a cell that fails."""
+    patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    patch.setenv("PYTHONPATH", os.pathsep.join(os.path.abspath(path) for path in sys.path if path))
+    patch.setenv("PIXELSERVE_WEIGHTS_DIR", str(folder / "weights"))  # what is embedded serves
+    patch.setenv("PIXELSERVE_STATE_DIR", str(folder / "state"))
+    return execute(name, folder)
 
 
 def execute(name: str, folder: Path) -> nbformat.NotebookNode:

@@ -1,4 +1,4 @@
-"""The notebooks that deploy: no cell fails, what they show is there, and nothing of them is left."""
+"""The notebooks: no cell fails, what they show is there, and nothing of them is left."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from notebook_runs import NAMES, NOTEBOOKS, cloud_with_endpoints, execute
+from notebook_runs import ALONE, NAMES, NOTEBOOKS, cloud_with_endpoints, execute, execute_alone
 from servers import ROOT
 
 from pixelserve.imaging import read_size
@@ -47,6 +47,41 @@ def test_no_cell_fails_and_nothing_is_left(name: str, aws: Any, tmp_path: Path) 
     assert aws("sagemaker").list_models()["Models"] == []
     assert aws("s3").list_buckets()["Buckets"] == []
     assert aws("logs").describe_log_groups()["logGroups"] == []
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", ALONE)
+def test_a_notebook_without_aws_runs_in_any_folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = nbformat.read(NOTEBOOKS / name, as_version=4)
+    run = execute_alone(name, tmp_path, monkeypatch)
+    kinds = [[sorted(output.get("data", {"text": 0})) for output in cell.get("outputs", [])] for cell in run.cells]
+    assert kinds == [
+        [sorted(output.get("data", {"text": 0})) for output in cell.get("outputs", [])] for cell in stored.cells
+    ]
+    assert not [path for path in tmp_path.iterdir() if path.name not in ("state", "weights")]
+    state = f"PIXELSERVE_STATE_DIR={tmp_path / 'state'}".encode()
+    assert not [path for path in Path("/proc").glob("[0-9]*/environ") if state in _read(path).split(b"\0")]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_what_is_stored_of_them_is_small_and_of_one_run(name: str) -> None:
+    text = (NOTEBOOKS / name).read_text()
+    assert len(text) < LARGEST
+    cells = [cell for cell in nbformat.reads(text, as_version=4).cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == [*range(1, len(cells) + 1)]
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert outputs
+    assert "error" not in [output["output_type"] for output in outputs]
+    assert not re.search(
+        rf"{ROOT}|/tmp/| at 0x|\\u001b", json.dumps([o for o in outputs if "image/jpeg" not in o.get("data", {})])
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)

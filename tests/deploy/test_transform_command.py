@@ -67,8 +67,8 @@ def test_a_folder_of_pictures(handler, tmp_path, capsys):
     printed = capsys.readouterr()
     assert printed.out == ""
     assert "1/3 2026/a.jpg: " in printed.err
-    last = printed.err.splitlines()[-2:]
-    assert last == ["2 transformed, 1 failed.", r"notes.txt: This is no picture.\x1b[31m"]
+    assert printed.err.splitlines()[-1] == "2 transformed, 1 failed."
+    assert printed.err.count(r"notes.txt: failed: This is no picture.\x1b[31m") == 1
     assert sorted(path.relative_to(small).as_posix() for path in small.rglob("*.*")) == ["2026/a.jpg.out", "b.png.out"]
     answer = Image.open(io.BytesIO((small / "b.png.out").read_bytes()))
     assert (answer.format, answer.size) == ("WEBP", (3, 3))

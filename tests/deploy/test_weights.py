@@ -289,7 +289,7 @@ def test_the_command(entry: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert cli.main(["weights", "verify", "tiny"]) == 1
     assert "pixelserve weights fetch tiny" in capsys.readouterr().err
     assert cli.main(["weights", "verify"]) == 0
-    assert capsys.readouterr().out == f"There are no weights in {tmp_path}.\n"
+    assert f"There are no weights in {tmp_path}: pixelserve weights fetch" in capsys.readouterr().err
     assert cli.main(["weights", "fetch", "huge"]) == 1
     with pytest.raises(SystemExit) as ended:
         cli.main(["weights", "fetch"])

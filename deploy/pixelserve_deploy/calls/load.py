@@ -41,7 +41,7 @@ class Loaded:
 
 
 def load_endpoint(send: Send, requests: Sequence[Request], clients: int, seconds: float, stop: Stop) -> Loaded:
-    """Calls the endpoint from so many threads, each one call after another, with the requests in turn.
+    """Calls the endpoint from so many threads, each one call after another and at least one, with the requests in turn.
 
     Calls that run at the end are waited for. Raises InvocationFailed when none was answered, what `send` raises where
     no call would do better, and Stopped.
@@ -50,16 +50,18 @@ def load_endpoint(send: Send, requests: Sequence[Request], clients: int, seconds
     began = time.perf_counter()
 
     def call_on() -> None:
-        while time.perf_counter() - began < seconds and not stop.is_set:
+        while not stop.is_set:
             body, headers = next(turns)
             at = time.perf_counter()
             try:
                 answer, _ = send(body, headers)
             except InvocationFailed as failure:
                 load.failures.append(failure.message)
-                continue
-            load.seconds.append(time.perf_counter() - at)
-            load.answers.append(len(answer))
+            else:
+                load.seconds.append(time.perf_counter() - at)
+                load.answers.append(len(answer))
+            if time.perf_counter() - began >= seconds:
+                return
 
     with ThreadPoolExecutor(clients, thread_name_prefix="client") as pool:
         for caller in [pool.submit(call_on) for _ in range(clients)]:

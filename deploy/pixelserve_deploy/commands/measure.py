@@ -106,7 +106,7 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
                 stop,
                 anew=bool(arguments.weights),
             )
-        warm = load_endpoint(send, requests, 1, 0.001, stop)
+        warm = load_endpoint(send, requests, 1, 0, stop)
         if session and found and not arguments.yes:
             question = _ask(found, warm, requests[0][0], arguments, session.region)
             if not console.confirm(question, stop):

@@ -286,7 +286,7 @@ def _explain_weights(local: LocalRuntime, source: Source) -> Iterator[str]:
     networks = local.endpoints[source.name].networks()
     for network in networks:
         yield f"{source.name} serves {network}"
-    if not networks and source.model_dir is not None:
+    if not networks and source.model_dir not in (None, source.folder):
         yield f"{source.name} has its weights from {source.model_dir}"
     known, folder = find_feature(source), download.find_weights_folder()
     for entry in [entry for entry in manifest() if known and entry.feature == known.name]:
