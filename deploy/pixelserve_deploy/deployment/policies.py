@@ -16,7 +16,6 @@ from pixelserve.errors import BadRequest
 from pixelserve_deploy.aws import find_partition
 from pixelserve_deploy.deployment.facts import Facts
 from pixelserve_deploy.deployment.logs import list_groups
-from pixelserve_deploy.deployment.preflight import IMAGE, split_image
 from pixelserve_deploy.deployment.spec import EndpointSpec, Mode
 from pixelserve_deploy.deployment.templates import (
     BUCKET_LETTERS,
@@ -33,6 +32,7 @@ from pixelserve_deploy.deployment.templates import (
     split_s3,
 )
 
+IMAGE = re.compile(r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/(?P<name>[^:@]+)")
 REPOSITORY = re.compile(r"(?P<owner>[\w.-]+)(@(?P<owner_id>\d+))?/(?P<name>[\w.-]+)(@(?P<id>\d+))?")
 PROVIDER = "token.actions.githubusercontent.com"
 AUDIENCES = {"aws": "sts.amazonaws.com", "aws-cn": "sts.amazonaws.com.cn"}
@@ -115,7 +115,7 @@ def make_policies(spec: EndpointSpec, repository: str, environment: str = "produ
     `repository` is OWNER/NAME, or OWNER@ID/NAME@ID with GitHub's numbers; jobs of its `environment` may deploy. Raises
     BadRequest for what is no repository, and for an image that is not in Amazon ECR.
     """
-    image = IMAGE.fullmatch(spec.image)
+    image = IMAGE.match(spec.image)
     if image is None:
         raise BadRequest(f"{spec.image} is not in Amazon ECR: the policies take account and region from it.")
     place = Place(spec, image["account"], spec.region or image["region"])
@@ -260,8 +260,7 @@ class Place:
         return arns[kind]
 
     def _find_repository(self, image: re.Match[str]) -> str:
-        repository = split_image(image["rest"])[0]
-        return self.arn("ecr", f"repository/{repository}", region=image["region"], account=image["account"])
+        return self.arn("ecr", f"repository/{image['name']}", region=image["region"], account=image["account"])
 
     def _stack(self) -> str:
         return self.arn("cloudformation", f"stack/{self._spec.stack}/*")
