@@ -467,10 +467,11 @@ def test_invoke_prints_the_bytes_of_an_answer(invoke):
 
 
 def test_invoke_says_what_answered(invoke, photo):
-    code, printed, said = invoke("alike", "photo.jpg", photo.read_bytes(), "--verbose")
-    assert code == 0
+    as_json = ("--accept", "application/json")
+    code, printed, said = invoke("alike", "photo.jpg", photo.read_bytes(), "--verbose", *as_json)
+    assert code == 0, said
     assert said.decode().splitlines() == ["weights: embedded", "runtime: OpenCV", "type: float32"]
-    assert invoke("alike", "photo.jpg", photo.read_bytes()) == (0, printed, b"")
+    assert invoke("alike", "photo.jpg", photo.read_bytes(), *as_json) == (0, printed, b"")
 
 
 def test_invoke_starts_an_endpoint_with_other_weights(invoke, echo, tmp_path):
