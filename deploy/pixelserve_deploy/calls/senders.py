@@ -114,7 +114,7 @@ def send_realtime(
 ) -> Send:
     """Sends to an endpoint on AWS, of several models to the `target`.
 
-    An invocation is repeated only among many, on so many `connections`. `told` gets the custom attributes of each answer.
+    An invocation is repeated only among many, on so many `connections`. `told` gets each answer's custom attributes.
     """
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
