@@ -463,6 +463,14 @@ def test_invoke_prints_the_bytes_of_an_answer(invoke):
     assert printed.startswith(b'\xff{"body": 1')
 
 
+def test_invoke_says_what_answered(invoke, photo):
+    as_json = ("--accept", "application/json")
+    code, printed, said = invoke("alike", "photo.jpg", photo.read_bytes(), "--verbose", *as_json)
+    assert code == 0, said
+    assert said.decode().splitlines() == ["weights: embedded", "runtime: OpenCV", "type: float32"]
+    assert invoke("alike", "photo.jpg", photo.read_bytes(), *as_json) == (0, printed, b"")
+
+
 def test_invoke_starts_an_endpoint_with_other_weights(invoke, echo, tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "weights.txt").write_text("others")
