@@ -52,7 +52,7 @@ VALUES: dict[str, tuple[list[str], list[str], list[str]]] = {
     "--memory": (["--cpu-seconds", "1"], ["--memory", "2048"], ["--memory", "3072"]),
     "--utilisation": (BASE, ["--utilisation", "70%"], ["--utilisation", "20%"]),
     "--instances": (BASE, ["--instances", "4"], ["--instances", "8"]),
-    "--starts-a-day": (BASE, ["--starts-a-day", "8"], ["--starts-a-day", "9"]),
+    "--starts-a-day": (["--cpu-seconds", "4"], ["--starts-a-day", "8"], ["--starts-a-day", "9"]),
     "--region": (BASE, ["--region", "us-east-2"], ["--region", "ap-northeast-1"]),
     "--book": (BASE, ["--book", "aws-2026-11"], ["--book", "aws-2022-06"]),
     "--price": (BASE, [], ["--price", "AWSDataTransfer/out=1"]),

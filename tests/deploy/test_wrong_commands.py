@@ -62,7 +62,7 @@ WRONG: list[tuple[str, int, str]] = [
     ("invoke image-similarity photo.png --scale 3", 2, "argument --scale: invalid choice: 3"),
     ("invoke image-similarity photo.png --region x", 2, "go with --aws"),
     ("invoke image-similarity photo.png --weights a --aws", 2, "--weights goes with an endpoint that is started here"),
-    ("invoke image-similarity photo.png --way batch", 2, "--way and --s3 go with folders"),
+    ("invoke image-similarity photo.png --way batch", 2, "give -o FOLDER for the answers"),
     ("invoke image-similarity photo.png --json -o -", 2, "--json or -o -, not both"),
     ("invoke image-similarity photo.png --concurrency 0", 2, "write a number of 1 or more"),
     ("invoke image-similarity photo.png photo.png --content-type image/png", 2, "--content-type goes with one file"),

@@ -82,7 +82,9 @@ def _count_hours(profile: UsageProfile, name: str, scaling: Scaling) -> Decimal:
         return max(driven, period * (scaling.instances or 1))
     starts = Decimal(1) if name == "batch" else scaling.starts_a_day
     around = min(starts * period / 24, profile.requests) * scaling.start_hours
-    return min((profile.busy_hours if name == "batch" else driven) + around, period * needed)
+    if name == "batch":
+        return profile.busy_hours + around
+    return max(driven, min(driven + around, period))  # one instance's load and more never lets it sleep
 
 
 def find_obstacles(profile: UsageProfile, scaling: Scaling) -> list[str]:
