@@ -423,6 +423,7 @@ def _jpeg_cells() -> Iterator[tuple[str, Cell]]:
     yield "jpeg-cmyk-adobe", partial(_jpeg_plain, "cmyk", {"transform": 0})
     yield "jpeg-cmyk", partial(_jpeg_plain, "cmyk", {})
     yield "jpeg-ycck-adobe", partial(_jpeg_plain, "ycck", {"transform": 2})
+    yield "jpeg-ycck-adobe-other", partial(_jpeg_plain, "ycck", {"transform": 1})
     for luma in ((2, 1), (2, 2), (1, 2), (4, 1), (1, 4)):
         yield f"jpeg-sampling-{luma[0]}x{luma[1]}", partial(_jpeg_sampled, [luma, (1, 1), (1, 1)])
     for chroma in ((1, 2), (2, 1)):
@@ -496,8 +497,15 @@ def _jpeg_without_height(rng: Random, width: int, height: int) -> File:
 
 
 def _webp_cells() -> Iterator[tuple[str, Cell]]:
+    yield "webp-RGBA-extended-unsaid", _webp_without_flag
     for mode, exif in itertools.product(("RGB", "RGBA"), (False, True)):
         yield f"webp-{mode}{'-extended' * exif}", partial(_webp, mode, exif)
+
+
+def _webp_without_flag(rng: Random, width: int, height: int) -> File:
+    """VP8X says nothing of alpha, VP8L does."""
+    data, pixels, *_ = _webp("RGBA", True, rng, width, height)
+    return File(data[:20] + bytes([data[20] & ~0x10]) + data[21:], pixels)
 
 
 def _webp(mode: str, extended: bool, rng: Random, width: int, height: int) -> File:

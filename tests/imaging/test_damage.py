@@ -195,6 +195,15 @@ def test_a_tiff_whose_strips_are_short_or_outside(method: int, tile: tuple[int, 
             decode(bytes(broken), SETTINGS)
 
 
+def test_a_tiff_that_leaves_out_strips_or_its_colours() -> None:
+    data = tiff.write_tiff(RNG.integers(0, 256, (9, 8, 1)), 8, tiff.BLACK_IS_ZERO)
+    for tag, number, said in ((279, 0, "has strips or tiles without any bytes"), (262, 40_000, "does not say what")):
+        at = data.index(struct.pack("<HH", tag, 4 if tag == 279 else 3))
+        changed = struct.pack("<H", number or tag) + data[at + 2 : at + 8] + bytes(4)
+        with pytest.raises(InvalidImage, match=said):
+            decode(data[:at] + changed + data[at + 12 :], SETTINGS)
+
+
 def test_a_jpeg_in_a_tiff_is_read_strictly() -> None:
     blocks = RNG.integers(0, 256, (16, 16), np.uint8)
 

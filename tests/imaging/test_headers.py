@@ -6,6 +6,7 @@ import io
 
 import numpy as np
 import pytest
+import tiff_files as tiff
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -48,6 +49,13 @@ def test_webp_with_alpha_and_bmp_from_the_top() -> None:
     assert read_size(bytes(bmp)) == (5, 7)
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_bigtiff(order: str) -> None:
+    file = tiff.write_tiff(np.zeros((3, 300, 1), int), 8, tiff.BLACK_IS_ZERO, order=order, big=True)
+    assert read_size(file) == (300, 3)
+    assert {read_size(file[:length]) for length in range(len(file))} <= {None, (300, 3)}
+
+
 @pytest.mark.parametrize("options", FILES.values(), ids=FILES)
 def test_a_file_that_is_cut_off_has_its_size_or_none(options: dict[str, object]) -> None:
     file = file_of(40, 30, options)
@@ -55,7 +63,9 @@ def test_a_file_that_is_cut_off_has_its_size_or_none(options: dict[str, object])
 
 
 @given(
-    st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"RIFF", b"II*\0", b"MM\0*"]),
+    st.sampled_from(
+        [b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"RIFF", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"]
+    ),
     st.binary(max_size=200),
 )
 def test_no_bytes_raise(start: bytes, rest: bytes) -> None:

@@ -17,6 +17,7 @@ from bmp_files import V5, rows_of, write_bmp
 from jpeg_files import Jpeg
 from PIL import Image as Pillow
 
+from pixelserve.errors import UnsupportedMediaType
 from pixelserve.imaging import decode
 from pixelserve.models.inputs import as_rgb
 from pixelserve.settings import Settings
@@ -159,6 +160,19 @@ def test_a_profile_that_does_not_fit_is_dropped_and_logged(
     assert found.icc is None
     assert np.array_equal(found.pixels, pixels)
     assert "a profile is dropped" in caplog.text
+
+
+@pytest.mark.parametrize("colors", [b"\1\r\0\1", b"\1\1\0\1", b"\6\6\0\1", b"\2\2\0\1", b"\x09\x10"])
+def test_cicp_of_srgb_and_of_video_changes_nothing(colors: bytes) -> None:
+    data = png.write_png(PIXELS, 8, png.RGB, before=[png.chunk(b"cICP", colors)])
+    assert np.array_equal(decode(data, SETTINGS).pixels, PIXELS)
+
+
+@pytest.mark.parametrize("colors", [b"\x09\x10\0\1", b"\x0c\r\0\1", b"\1\x08\0\1", b"\x09\x12\0\1"])
+def test_other_colours_that_cicp_tells_are_refused(colors: bytes) -> None:
+    """HDR, Display P3, linear."""
+    with pytest.raises(UnsupportedMediaType, match=f"other colours than sRGB .cICP {colors[0]}, {colors[1]}"):
+        decode(png.write_png(PIXELS, 8, png.RGB, before=[png.chunk(b"cICP", colors)]), SETTINGS)
 
 
 def test_profiles_that_are_too_large_are_dropped_and_none_is_kept_for_long(caplog: pytest.LogCaptureFixture) -> None:

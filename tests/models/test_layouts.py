@@ -200,6 +200,10 @@ LOADED: dict[str, tuple[Network, Write]] = {
 HTML = b"\n<!DOCTYPE html><html><head><title>Not found"
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4fa0d3\nsize 67040989\n"
 REFUSED: dict[str, tuple[Network, Write, str]] = {
+    "two networks": (
+        SRVGG, pth(lambda state: prefixed("netG_A.")(state) | prefixed("netG_B.")(state)),
+        r"holds more than one network, netG_A\. and netG_B\."
+    ),
     "in a sub-folder": (SRVGG, raw("weights/net.pth", stored), r"can be used here: weights/net\.pth"),
     "beside the code": (SRVGG, raw("code/net.pth", stored), r"can be used here: code/net\.pth"),
     "in a folder that is linked": (

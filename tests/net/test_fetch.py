@@ -126,6 +126,7 @@ def test_refused(url: str) -> None:
         ("http://xn--a/x", "The URL is not valid: it needs a host, without spaces."),
         ("http://u:p@example.com/", "URLs with a user name or password are not fetched."),
         ("http://" + "a" * 10_000, "The URL is longer than 8,192 characters."),
+        ("S3://pictures/a.png", "The bucket 'pictures' is not in PIXELSERVE_S3_BUCKETS."),
         ("s3://" + "a" * 10_000, "The S3 URL is too long or holds characters that no key has."),
     ],
 )

@@ -1,7 +1,7 @@
 """The size that an image file announces, read from its first bytes. Needs no libraries, so that a gateway can ask.
 
 Where the numbers stand: W3C PNG, section 11.2.2; ITU-T T.81, B.2.2; BITMAPINFOHEADER; RFC 9649, sections 2.5 to 2.7;
-TIFF 6.0, section 2.
+TIFF 6.0, section 2; AWARE Systems' description of BigTIFF.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Start of frame: all of SOF0 to SOF15 but DHT, JPG and DAC."""
 _STANDALONE = frozenset(range(0xD0, 0xD9)) | {0x01}
 _MOST_PARTS = 5_000
-_TIFF_WIDTH, _TIFF_LENGTH, _TIFF_SHORT = 256, 257, 3
+_TIFF_WIDTH, _TIFF_LENGTH = 256, 257
+_TIFF_NUMBERS = {3: "H", 4: "I", 16: "Q"}
 
 
 def read_size(data: bytes) -> tuple[int, int] | None:
@@ -25,7 +26,7 @@ def read_size(data: bytes) -> tuple[int, int] | None:
         if data.startswith(start):
             try:
                 width, height = read(data)
-            except (struct.error, IndexError, ValueError, StopIteration):
+            except (struct.error, IndexError, ValueError, OverflowError, StopIteration):
                 return None
             return (width, height) if width > 0 and height > 0 else None
     return None
@@ -80,13 +81,17 @@ def _webp(data: bytes) -> tuple[int, int]:
 
 def _tiff(data: bytes) -> tuple[int, int]:
     order = "<" if data.startswith(b"II") else ">"
-    directory = struct.unpack_from(f"{order}I", data, 4)[0]
+    if data[2:4] in (b"+\0", b"\0+"):  # BigTIFF
+        (directory,), count, entry, place = struct.unpack_from(f"{order}Q", data, 8), "Q", 20, 12
+    else:
+        (directory,), count, entry, place = struct.unpack_from(f"{order}I", data, 4), "H", 12, 8
+    number = min(struct.unpack_from(f"{order}{count}", data, directory)[0], _MOST_PARTS)
     sizes: dict[int, int] = {}
-    for number in range(struct.unpack_from(f"{order}H", data, directory)[0]):
-        tag, kind = struct.unpack_from(f"{order}HH", data, directory + 2 + 12 * number)
+    start = directory + struct.calcsize(count)
+    for at in range(start, start + number * entry, entry):
+        tag, kind = struct.unpack_from(f"{order}HH", data, at)
         if tag in (_TIFF_WIDTH, _TIFF_LENGTH):
-            field = f"{order}H" if kind == _TIFF_SHORT else f"{order}I"
-            sizes[tag] = struct.unpack_from(field, data, directory + 10 + 12 * number)[0]
+            sizes[tag] = struct.unpack_from(f"{order}{_TIFF_NUMBERS.get(kind, 'I')}", data, at + place)[0]
     return sizes.get(_TIFF_WIDTH, 0), sizes.get(_TIFF_LENGTH, 0)
 
 
@@ -97,4 +102,6 @@ _READERS: dict[bytes, Callable[[bytes], tuple[int, int]]] = {
     b"RIFF": _webp,
     b"II*\0": _tiff,
     b"MM\0*": _tiff,
+    b"II+\0": _tiff,
+    b"MM\0+": _tiff,
 }

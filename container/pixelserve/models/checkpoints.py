@@ -75,12 +75,16 @@ def _opened(loaded: object) -> object:
 def without_prefix(state: StateDict, first: Collection[str]) -> StateDict:
     """The tensors of the network of which a tensor is called one of `first`, less the prefix that all of it has.
 
-    Of several the averaged one (`ema`) is taken; what lies beside it, such as a discriminator, is left out.
+    Of several the averaged one (`ema`) is taken; what lies beside it, such as a discriminator, is left out. Raises
+    Unfit where none goes before the others.
     """
     prefixes = {name.removesuffix(last) for name in state for last in first if f".{name}".endswith(f".{last}")}
     if not prefixes:
         return state
-    prefix = min(prefixes, key=lambda prefix: ("ema" not in prefix, len(prefix)))
+    ranks = {prefix: ("ema" not in prefix, len(prefix)) for prefix in sorted(prefixes)}
+    prefix, *others = (prefix for prefix, rank in ranks.items() if rank == min(ranks.values()))
+    if others:
+        raise Unfit(f"holds more than one network, {prefix} and {others[0]}: leave one of them in it")
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 

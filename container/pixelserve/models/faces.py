@@ -146,10 +146,11 @@ def load_detector(path: Path) -> Callable[[Pixels], list[Face]]:
 def load_network(path: Path, settings: Settings) -> Restore:
     """GFPGAN of a file, in float32 unless the settings force a type. Raises CheckpointError."""
     device, wanted = pick_device(settings.device), TYPES.get(settings.dtype, torch.float32)
-    state = without_prefix(read_state_dict(path), ["stylegan_decoder.constant_input.weight"])
+    state = read_state_dict(path)
     with torch.device("meta"):
         network = GFPGANv1Clean()
     try:
+        state = without_prefix(state, ["stylegan_decoder.constant_input.weight"])
         check_tensors(network, state)
     except Unfit as error:
         raise CheckpointError(f"{path.name} {error}. GFPGAN 1.3 and 1.4 fit, as its authors publish them.") from None

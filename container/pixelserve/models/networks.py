@@ -57,9 +57,9 @@ class NetworkInfo:
 def load_network(path: Path) -> tuple[nn.Module, NetworkInfo]:
     """The network of a file, float32 on the CPU, for inference. Raises CheckpointError for files that do not fit."""
     graph = Graph.from_files(path) if path.suffix.lower() == ".param" else None
-    state = without_prefix(graph.state_dict() if graph else read_state_dict(path), FIRST)
+    state = graph.state_dict() if graph else read_state_dict(path)
     try:
-        state = _renamed(state)
+        state = _renamed(without_prefix(state, FIRST))
         network, info = _build_rrdbnet(state) if "conv_first.weight" in state else _build_srvgg(state)
         check_tensors(network, state)
     except Unfit as error:

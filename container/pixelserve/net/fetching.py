@@ -20,6 +20,7 @@ from pixelserve.settings import Settings
 
 LONGEST_URL = 8_192
 _BLOCK = 1 << 16
+_S3 = "s3://"
 _MOST_CODINGS = 2
 _NO_CODINGS = ("", "identity", "aws-chunked")
 _DEFLATED = ("gzip", "x-gzip", "deflate")
@@ -48,7 +49,7 @@ def fetch(
         if not settings.fetch:
             raise FetchRefused("This endpoint fetches no URLs. Send the image as the body, or in Base64 as img.")
         with WAITING.get()() as check:
-            if url.startswith("s3://"):
+            if url[: len(_S3)].lower() == _S3:
                 return _fetch_s3(url, settings, check)
             return _fetch_http(url, settings, resolve, ssl_context or _system_trust(), check)
     except (FetchRefused, FetchFailed, FetchTooLarge) as error:
@@ -217,7 +218,7 @@ def _explained(host: str, seconds: float) -> Iterator[None]:
 def _fetch_s3(url: str, settings: Settings, check: Check) -> bytes:
     if len(url) > LONGEST_URL or not url.isprintable():
         raise FetchRefused("The S3 URL is too long or holds characters that no key has.")
-    bucket, _, key = url.removeprefix("s3://").partition("/")
+    bucket, _, key = url[len(_S3) :].partition("/")
     if bucket not in settings.s3_buckets:
         raise FetchRefused(f"The bucket {bucket!r} is not in PIXELSERVE_S3_BUCKETS.")
     if not key:

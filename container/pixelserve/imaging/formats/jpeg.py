@@ -130,7 +130,7 @@ class _File:
         if len(self.factors) == 1:
             return 0
         if len(self.factors) == 4:
-            return 2 if self.adobe == 2 else 0
+            return 0 if self.adobe in (None, 0) else 2
         if self.has_jfif:
             return 1
         if self.adobe is not None:

@@ -25,7 +25,9 @@ _BITS = {_GREY: (1, 2, 4, 8, 16), _RGB: (8, 16), _PALETTE: (1, 2, 4, 8), _GREY_A
 _SAMPLES = {_GREY: 1, _RGB: 3, _PALETTE: 1, _GREY_ALPHA: 2, _RGBA: 4}
 _NEEDED = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS")
 """Chunks that pixels depend on. A wrong checksum is damage in these, and drops any other."""
-_METADATA = (b"iCCP", b"eXIf")
+_METADATA = (b"iCCP", b"eXIf", b"cICP")
+_PRIMARIES, _CURVES = (1, 2, 5, 6), (1, 2, 6, 13)
+"""Of cICP (ITU-T H.273): sRGB's, unknown ones, and those of video, whose frames are shown as if they were sRGB."""
 
 
 @dataclass
@@ -110,10 +112,18 @@ def _note(file: _File, kind: bytes, chunk: memoryview) -> None:
         file.transparent = bytes(content)
     elif kind == b"IDAT":
         file.pixels.append(chunk)
+    elif kind == b"cICP":
+        _check_colors(bytes(content))
     elif kind == b"eXIf":
         file.exif = bytes(content)
     elif kind == b"iCCP":
         file.profile = _inflate_profile(bytes(content))
+
+
+def _check_colors(content: bytes) -> None:
+    """Raises UnsupportedMediaType for colours, such as those of HDR, that are far from sRGB."""
+    if len(content) == 4 and (content[0] not in _PRIMARIES or content[1] not in _CURVES):
+        raise unsupported(f"PNG in other colours than sRGB (cICP {content[0]}, {content[1]})")
 
 
 def _inflate_profile(content: bytes) -> bytes:

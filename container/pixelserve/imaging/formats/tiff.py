@@ -96,7 +96,9 @@ def _read_kind(tags: Tags) -> _File:
     samples = tags.one(tags_of.SAMPLES, 1)
     _check_kind(tags)
     photometric = tags.one(tags_of.PHOTOMETRIC, _MISSING)
-    if width < 1 or height < 1 or samples < 1 or samples < _SAMPLES.get(photometric, samples + 1):
+    if photometric == _MISSING:
+        raise damaged("TIFF", "does not say what its samples are")
+    if width < 1 or height < 1 or samples < _SAMPLES[photometric]:
         raise damaged("TIFF")
     extra = tags.all(tags_of.EXTRA_SAMPLES).tolist() or [_UNASSOCIATED] * (photometric == _RGB and samples == 4)
     alpha = next((i for i, kind in enumerate(extra) if kind in (_ASSOCIATED, _UNASSOCIATED)), -1)
@@ -207,6 +209,8 @@ def _find_parts(file: _File, count: int, length: int) -> tuple[Values, Values]:
         raise damaged("TIFF")
     if file.compression == PLAIN:  # whose sizes follow from those of the picture
         sizes = np.minimum(sizes, length - offsets)
+    if not sizes.all():
+        raise damaged("TIFF", "has strips or tiles without any bytes")
     if offsets.min() < 0 or sizes.min() < 1 or (offsets + sizes).max() > length:
         raise damaged("TIFF", "is cut off")
     if file.compression != PLAIN and sizes.sum() > max(_MOST_OVERLAP * length, _SMALL_BYTES):

@@ -14,7 +14,8 @@ from pixelserve.imaging.formats.header import Header, Source, damaged
 from pixelserve.imaging.headers import read_size
 from pixelserve.imaging.image import Pixels
 
-_HAS_ALPHA, _LOSSLESS_ALPHA_BYTE = 0x10, 4
+_HAS_ALPHA, _ALPHA_BYTES = 0x10, {b"VP8X": 0, b"VP8L": 4}
+"""The bit that tells of alpha, and in which byte of a chunk it is. Some writers set only the one of VP8L."""
 _MOST_CHUNKS = 5_000
 
 
@@ -24,11 +25,8 @@ def read(data: bytes) -> Source:
     if size is None:
         raise damaged("WebP")
     chunks = dict(reversed(list(_chunks(data))))
-    if b"VP8X" in chunks:
-        has_alpha = bool(chunks[b"VP8X"][0] & _HAS_ALPHA)
-    else:
-        has_alpha = b"VP8L" in chunks and bool(chunks[b"VP8L"][_LOSSLESS_ALPHA_BYTE] & _HAS_ALPHA)
-    channels = 4 if has_alpha else 3
+    flags = (chunks[name][at] for name, at in _ALPHA_BYTES.items() if name in chunks)
+    channels = 4 if any(flag & _HAS_ALPHA for flag in flags) else 3
     header = Header(
         "webp", *size, channels, 8 * channels, orientation=read_orientation(chunks.get(b"EXIF")),
         profile=chunks.get(b"ICCP"),
