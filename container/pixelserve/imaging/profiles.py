@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageCms
 
-from pixelserve.imaging.formats.header import MOST_PROFILE_BYTES
+from pixelserve.imaging.formats import MOST_PROFILE_BYTES
 from pixelserve.imaging.image import Pixels
 
 logger = logging.getLogger("pixelserve.imaging")

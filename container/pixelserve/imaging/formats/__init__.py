@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING
 from pixelserve.lazy import exports
 
 if TYPE_CHECKING:
-    from pixelserve.imaging.formats.header import Header, Source, damaged
+    from pixelserve.imaging.formats.header import MOST_PROFILE_BYTES, Header, Source, damaged
     from pixelserve.imaging.formats.kinds import check_label, read_source
 else:
-    __getattr__ = exports(__name__, {".header": "Header Source damaged", ".kinds": "check_label read_source"})
+    __getattr__ = exports(
+        __name__, {".header": "MOST_PROFILE_BYTES Header Source damaged", ".kinds": "check_label read_source"}
+    )
 
-__all__ = ["Header", "Source", "check_label", "damaged", "read_source"]
+__all__ = ["MOST_PROFILE_BYTES", "Header", "Source", "check_label", "damaged", "read_source"]
