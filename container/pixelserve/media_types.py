@@ -85,6 +85,8 @@ def content_type_of(data: bytes, name: str = "") -> str:
         return by_name
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "image/webp"
+    if data[128:132] == b"DICM":
+        return "application/dicom"
     if data[4:8] == b"ftyp":
         return _of_brands(data)
     if _XML.match(data):

@@ -57,6 +57,7 @@ OTHERS = {
     "an image in Base64": base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(20)),
     "an image in Base64, a data: URL": b"data:image/png;base64,iVBORw0KGgo",
     "PSD": b"8BPS\0\1" + bytes(20),
+    "DICOM": bytes(128) + b"DICM" + bytes(20),
     "PDF": b"%PDF-1.7",
     "a web page": b"\n<!-- page -->\n<!DOCTYPE HTML><html></html>",
     "a web page, XHTML": b'<?xml version="1.0"?>\n<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN" "x">',

@@ -38,6 +38,7 @@ _NAMES = {
     "image/vnd.zbrush.pcx": "PCX",
     "video/webm": "a video",
     "application/postscript": "PostScript",
+    "application/dicom": "DICOM",
     "application/pdf": "PDF",
     "application/xml": "XML",
     "application/zip": "a ZIP archive",
