@@ -83,6 +83,7 @@ def run_step(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str
     return act
 
 
+@pytest.mark.timeout(600)  # four processes that import the SageMaker SDK
 @pytest.mark.skipif(shutil.which("jq") is None, reason="jq, which GitHub's runners have, is not installed")
 def test_the_workflow_takes_one_image_from_a_plan_to_production(
     aws: Callable[[str], Any],
