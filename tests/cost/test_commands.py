@@ -18,6 +18,7 @@ from playwright.sync_api import sync_playwright
 
 from pixelserve_deploy import cli
 from pixelserve_deploy.commands.cost import ACTIONS
+from pixelserve_deploy.cost import MONTH_HOURS
 from pixelserve_deploy.options import parse_number, parse_part, parse_size
 from pixelserve_deploy.reports.charts import choose_ticks
 
@@ -87,7 +88,7 @@ def test_seconds_can_come_from_a_benchmark(capsys) -> None:
         printed = run(capsys, *words, "--scale", str(scale))
         rate = max(row["images_per_second"] for row in rows if row["scale"] == scale)
         seconds = 1 / rate * 4_000_000 / 512**2
-        assert f"{1e6 * seconds / 3600 + 30.4375 / 6:,.2f} h ml.c6i.xlarge" in printed
+        assert f"{1e6 * seconds / 3600 + float(MONTH_HOURS) / 24 / 6:,.2f} h ml.c6i.xlarge" in printed
     assert "in proportion to the pixels." in printed
     assert "! unverified" in printed
 

@@ -6,11 +6,13 @@ import importlib.util
 import json
 from pathlib import Path
 
+import jsonschema
 import pytest
 import torch
 from drawing import picture
 from torch import nn
 
+from pixelserve import models
 from pixelserve.errors import CheckpointError
 from pixelserve.imaging import Image
 from pixelserve.models import devices, runtimes
@@ -156,6 +158,19 @@ def test_tiles_keep_within_memory_and_the_fastest_is_taken(monkeypatch: pytest.M
     calls: list[int] = []
     upscaler.upscale(Image(picture(192, 400)), 2, progress=lambda done, total: calls.append(done))
     assert len(calls) == 3
+
+
+def test_what_tuning_prints_as_json_is_in_its_schema(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "net.pth"
+    torch.save(small().state_dict(), path)
+    monkeypatch.setattr(models, "tune", lambda _: ({EXACT: 0.25}, {256: 2e-6}))
+    assert cli.main(["weights", "tune", str(path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    schema = json.loads((Path(__file__).parents[2] / "docs" / "scripts.schema.json").read_text())
+    jsonschema.validate(told, {**schema, "$ref": "#/$defs/weights"})
+    assert told["weights"][0]["tiles"] == [{"tile": 256, "seconds_a_megapixel": pytest.approx(2)}]
 
 
 def test_tuning_measures_what_can_run_and_writes_the_fastest(
