@@ -19,6 +19,8 @@ from pixelserve_gateway.errors import Unauthorized
 ALGORITHM = "AWS4-HMAC-SHA256"
 SKEW_SECONDS = 900
 """A signature holds for so long before and after its time."""
+MOST_SIGNED = 50
+"""Headers in a signature; SDKs sign about five."""
 _PART = re.compile(r"(Credential|SignedHeaders|Signature)=([^,\s]+)")
 
 
@@ -52,7 +54,7 @@ def verify(request: SignedRequest, secret: str) -> None:
     _key_id, _, scope = parts["Credential"].partition("/")
     date, region, service, _ending = [*scope.split("/"), "", "", "", ""][:4]
     stamp = request.headers.get("x-amz-date", "")
-    canonical = _canonical(request, parts["SignedHeaders"].split(";"))
+    canonical = _canonical(request, _read_signed(parts["SignedHeaders"], request.headers))
     text = "\n".join([ALGORITHM, stamp, scope, hashlib.sha256(canonical.encode()).hexdigest()])
     key = f"AWS4{secret}".encode()
     for part in (date, region, service, "aws4_request"):
@@ -78,9 +80,20 @@ def _check_time(stamp: str, date: str, now: float) -> None:
         raise Unauthorized("The signature is not of this time. Set the clock, and sign each request anew.")
 
 
+def _read_signed(text: str, headers: Mapping[str, str]) -> list[str]:
+    """The names of the signed headers. Raises Unauthorized unless they are few, and each is there and named once.
+
+    What is made of them is then no larger than the head of the request.
+    """
+    names = text.split(";")
+    if len(names) > MOST_SIGNED or len(names) != len(set(names)) or not all(name in headers for name in names):
+        raise Unauthorized(f"SignedHeaders must name headers of the request, each once, at most {MOST_SIGNED}.")
+    return names
+
+
 def _canonical(request: SignedRequest, signed: list[str]) -> str:
     query = sorted((_quote(name), _quote(value)) for name, value in parse_qsl(request.query, keep_blank_values=True))
-    lines = [f"{name}:{' '.join(request.headers.get(name, '').split())}" for name in signed]
+    lines = [f"{name}:{' '.join(request.headers[name].split())}" for name in signed]
     path = quote(request.path or "/", safe="/-_.~")  # encoded once more, as for every service but S3
     parts = [request.method, path, "&".join(f"{name}={value}" for name, value in query), *lines, ""]
     body_hash = request.headers.get("x-amz-content-sha256", request.body_hash)

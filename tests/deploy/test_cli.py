@@ -114,7 +114,10 @@ def test_every_command_explains_itself_with_examples(command, capsys):
         (["invoke", "a", "b.png", "--set", "scale"], "--set scale: write KEY=VALUE"),
         (["invoke", "a", "b.png", "-o", "./b.png"], "-o b.png is the input; choose another name"),
         (["invoke", "a", __file__, "--set", "prompt=é"], "--set with letters beyond ASCII"),
-        (["invoke", "a", "b.png", "--region", "x"], "--region, --profile, --way and --s3 go with --aws"),
+        (
+            ["invoke", "a", "b.png", "--region", "x"],
+            "--region, --profile, --target-model, --way and --s3 go with --aws",
+        ),
         (["invoke", "a", "b.png", "--scale", "3"], "invalid choice"),
         (["up", "--async-input", "x"], "--async-input goes with --async-output"),
         (["transform", "a", "b", "b/c"], "/b/c lies in the input"),

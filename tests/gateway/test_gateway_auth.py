@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -163,6 +164,19 @@ def test_a_signature_opens_what_its_key_opens(guarded: Guarded) -> None:
     for path in (PATH, "/my%20stage/image_similarity", f"{PATH}?normalize=true&b=%2F&a="):
         answer = guarded.call(path, **_signed(guarded, told, path=path))
         assert answer.status_code == (400 if "?" in path else 200), answer.text  # 400: JSON takes no query
+
+
+@pytest.mark.parametrize(
+    "names", [";".join(["x-long"] * 2000), "host;x-nowhere", ";".join(f"x-{n}" for n in range(51))]
+)
+def test_what_a_signature_covers_is_no_more_than_the_head(names: str, guarded: Guarded) -> None:
+    """A header of 30 kB, named 2,000 times, would be 60 MB, three times over."""
+    _, told = guarded.make("mallory")
+    headers = _signed(guarded, told)
+    headers["Authorization"] = re.sub("SignedHeaders=[^,]+", f"SignedHeaders={names}", headers["Authorization"])
+    answer = guarded.call(**headers, x_long="x" * 30_000, **{f"x_{n}": "1" for n in range(51)})
+    assert answer.status_code == 401
+    assert "SignedHeaders must name headers of the request" in answer.text
 
 
 def test_a_signature_of_something_else_opens_nothing(guarded: Guarded) -> None:
