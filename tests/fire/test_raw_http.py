@@ -41,6 +41,10 @@ REQUESTS: dict[str, tuple[bytes, tuple[int, ...]]] = {
     "a tab before the length's colon": (POST + J + b"content-length\t: 2\r\n\r\n{}" + HIDDEN, BAD),
     "a length with blanks around": (POST + J + b"content-length: \t 2 \t \r\nconnection: close\r\n\r\n{}" + HIDDEN, OK),
     "a length with leading zeros": (POST + J + b"content-length: 0002\r\nconnection: close\r\n\r\n{}" + HIDDEN, OK),
+    "a length with 5,000 zeros": (
+        POST + J + b"content-length: " + b"0" * 5000 + b"2\r\nconnection: close\r\n\r\n{}" + HIDDEN,
+        OK,
+    ),
     "a length above the limit": (POST + J + b"content-length: 999999999\r\n\r\n{}", (413,)),
     "a body of a GET": (GET + H + b"content-length: 2\r\nconnection: close\r\n\r\n{}" + HIDDEN, OK),
     # 2 transfer encodings
