@@ -202,6 +202,19 @@ def test_it_is_read_in_one_way_or_refused(host: Host, name: str) -> None:
         assert answer["Message"] if "Message" in answer else answer["error"]["code"]
 
 
+@pytest.mark.parametrize("host", HOSTS, indirect=True)
+def test_offers_to_upgrade_in_a_row_are_declined_one_by_one(host: Host) -> None:
+    """400 in one piece: more than an interpreter's stack would have frames for. A host may answer the first alone."""
+    offer = GET + H + b"connection: upgrade\r\nupgrade: h2c\r\n\r\n"
+    received = b""
+    with socket.create_connection(("127.0.0.1", host.port), timeout=HANG_SECONDS) as connection:
+        connection.sendall(_for(host, offer * 400 + GET + H + b"connection: close\r\n\r\n"))
+        while piece := connection.recv(65_536):
+            received += piece
+    assert 1 <= received.count(b"HTTP/1.1 ") == received.count(b"HTTP/1.1 %d " % host.healthy), received[-500:]
+    assert b"connection: close" in received[received.rindex(b"HTTP/1.1 ") :].lower()
+
+
 def _for(host: Host, request: bytes) -> bytes:
     """With the host's paths in place of a worker's."""
     in_percent = f"/%{ord(host.health[1]):x}{host.health[2:]}"

@@ -112,7 +112,7 @@ FORM = b'--x\r\nContent-Disposition: form-data; name="\\ud800"\r\n\r\n1\r\n--x--
          "bad_request", None),
         ("/v1/super-resolution", JSON_TYPE, b'{"\\ud800": 1}', "*/*", 400, "bad_request", None),
         ("/v1/super-resolution", JSON_TYPE, b'{"\xed\xa0\x80": 1}', "*/*", 400, "bad_request", None),
-        ("/v1/jobs", JSON_TYPE, b'{"feature": "\\uDFff", "input": {}}', "*/*", 400, "bad_request", None),
+        ("/v1/jobs", JSON_TYPE, b'{"feature": "\\uDFff", "input": {}}', "*/*", 400, "bad_request", "feature"),
         ("/v1/nothing/at/all", JSON_TYPE, b"{}", "*/*", 404, "not_found", None),
         ("/health", JSON_TYPE, b"{}", "*/*", 405, "method_not_allowed", None),
     ],

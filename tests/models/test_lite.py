@@ -17,6 +17,7 @@ from tflite_files import Operation, write
 from pixelserve.errors import CheckpointError
 from pixelserve.models.lite import UnsupportedOperation, read_graph
 from pixelserve.models.portable import Descriptor, load
+from pixelserve.settings import Settings
 
 RNG = np.random.default_rng(11)
 SAME, VALID = tflite.Padding.SAME, tflite.Padding.VALID
@@ -151,13 +152,13 @@ def test_anything_else_is_refused_by_name(operation: Operation, message: str, tm
 def test_what_openvino_reads_is_left_to_it(tmp_path: Path) -> None:
     operation = Operation(BuiltinOperator.TANH, [0], 1)
     path = write(tmp_path / "a.tflite", [(1, 8, 8, 3), (1, 8, 8, 3)], [operation])
-    run = load(path, Descriptor(width=8, height=8, layout="nhwc"), 0)
+    run = load(path, Descriptor(width=8, height=8, layout="nhwc"), Settings())
     batch = floats(1, 8, 8, 3)
     assert np.abs(run(batch) - np.tanh(batch)).max() < 1e-5
     operation = Operation("MaxUnpooling2D", [0], 1)
     path = write(tmp_path / "b.tflite", [(1, 8, 8, 3), (1, 8, 8, 3)], [operation])
     with pytest.raises(CheckpointError, match=r"MaxUnpooling2D is not read here.*OpenVINO, which reads more, does not"):
-        load(path, Descriptor(width=8, height=8, layout="nhwc"), 0)
+        load(path, Descriptor(width=8, height=8, layout="nhwc"), Settings())
 
 
 def test_another_kind_of_file_is_told(tmp_path: Path) -> None:

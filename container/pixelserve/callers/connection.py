@@ -87,9 +87,8 @@ class Connection(HttpToolsProtocol):
         self._unparsed += len(data)
         self._unset_keepalive_if_required()
         try:
-            self.parser.feed_data(data)
-        except HttpParserUpgrade as upgrade:
-            self._decline_upgrade(data[upgrade.args[0] :])
+            while data:
+                data = self._parse(data)
         except HttpParserError:
             self._refuse(BadRequest("This is no request of HTTP/1.1."))
         if self.transport.is_closing():
@@ -99,8 +98,17 @@ class Connection(HttpToolsProtocol):
         elif self.is_idle and self._head_timer is None:
             self._await_head()
 
-    def _decline_upgrade(self, rest: bytes) -> None:
-        """Reads the request again without its offer; `rest` is what came after its head."""
+    def _parse(self, data: bytes) -> bytes:
+        """Parses it. Of what is left at an offer to upgrade, the request without its offer and what came after."""
+        try:
+            self.parser.feed_data(data)
+        except HttpParserUpgrade as upgrade:
+            if not self.transport.is_closing():
+                return self._decline_upgrade() + data[upgrade.args[0] :]
+        return b""
+
+    def _decline_upgrade(self) -> bytes:
+        """The head of the request without its offer, for a new parser."""
         kept = [(name, value) for name, value in self.headers if name not in _UPGRADE]
         if any(name == b"connection" and b"close" in value.lower() for name, value in self.headers):
             kept.append((b"connection", b"close"))
@@ -109,7 +117,7 @@ class Connection(HttpToolsProtocol):
         lines += [b"%s: %s" % field for field in kept]
         self.parser = HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
-        self.data_received(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
+        return b"\r\n".join(lines) + b"\r\n\r\n"
 
     @property
     def is_idle(self) -> bool:
