@@ -152,7 +152,7 @@ def test_anything_else_is_refused_by_name(operation: Operation, message: str, tm
 def test_what_openvino_reads_is_left_to_it(tmp_path: Path) -> None:
     operation = Operation(BuiltinOperator.TANH, [0], 1)
     path = write(tmp_path / "a.tflite", [(1, 8, 8, 3), (1, 8, 8, 3)], [operation])
-    run = load(path, Descriptor(width=8, height=8, layout="nhwc"), Settings())
+    run, _ = load(path, Descriptor(width=8, height=8, layout="nhwc"), Settings())
     batch = floats(1, 8, 8, 3)
     assert np.abs(run(batch) - np.tanh(batch)).max() < 1e-5
     operation = Operation("MaxUnpooling2D", [0], 1)
