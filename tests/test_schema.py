@@ -88,6 +88,12 @@ def test_opaque_attributes_are_left_alone(attributes: str) -> None:
     assert parse_attributes(SuperResolutionRequest, f"{attributes};scale=4").scale == 4
 
 
+def test_attributes_are_no_longer_than_the_services() -> None:
+    assert parse_attributes(SuperResolutionRequest, f"scale=4;{'x' * 1016}").scale == 4
+    with pytest.raises(BadRequest, match="have 64,000 characters; SageMaker takes 1,024"):
+        parse_attributes(SuperResolutionRequest, ";" * 64_000)
+
+
 def test_a_long_value_is_not_repeated() -> None:
     with pytest.raises(BadRequest) as caught:
         parse_json(SuperResolutionRequest, b'{"quality": "' + b"x" * 10_000 + b'"}')

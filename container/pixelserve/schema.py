@@ -32,6 +32,8 @@ _MISSPELT = 0.8
 """How alike (difflib's ratio) a word and a field's name are from which on the one is taken for the other."""
 MOST_VALUES = 100_000
 """Of a JSON body, at least; no request has so many."""
+MOST_ATTRIBUTES = 1024
+"""Characters of CustomAttributes (SageMaker Runtime's API reference, InvokeEndpoint)."""
 _LONGEST_SHOWN = 40
 """Characters of a caller's text that an error repeats."""
 
@@ -123,8 +125,10 @@ def parse_attributes(model: type[R], attributes: str) -> R:
     """The options of a raw body from X-Amzn-SageMaker-Custom-Attributes, `scale=4;format=jpeg`, as a request.
 
     Attributes are opaque to SageMaker, and may carry a trace id: what names no field of the request is left alone.
-    Raises BadRequest as `parse_json` does, also for what is likely a misspelt field.
+    Raises BadRequest as `parse_json` does, also for what is likely a misspelt field, and for more than SageMaker takes.
     """
+    if len(attributes) > MOST_ATTRIBUTES:
+        raise BadRequest(f"Custom attributes have {len(attributes):,} characters; SageMaker takes {MOST_ATTRIBUTES:,}.")
     values: dict[str, Any] = {}
     for part in attributes.replace(",", ";").split(";"):
         key, equals, value = (text.strip() for text in part.partition("="))
