@@ -103,7 +103,7 @@ def test_a_package_that_is_missing_is_told() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr == "pixelserve build needs docker: in a clone, pip install '.[deploy]'\n"
+    assert ended.stderr == "pixelserve build: needs docker: in a clone, pip install '.[deploy]'\n"
 
 
 def test_a_question_is_asked_on_a_terminal_and_ctrl_c_answers_it() -> None:
