@@ -7,7 +7,6 @@ import http.client
 import itertools
 import json
 import os
-import resource
 import signal
 import time
 from collections import Counter
@@ -44,18 +43,6 @@ def test_a_killed_worker_costs_its_requests_only(serve: Callable[..., Server]) -
     assert lost.json()["error"]["code"] == "worker_lost"
     assert lost.headers["retry-after"] == "1"
     wait_for(lambda: len(server.workers()) == 2 and victim not in server.workers())
-    assert server.ready().invoke("{}").status_code == 200
-
-
-def test_a_worker_that_cannot_be_started_is_tried_again(serve: Callable[..., Server]) -> None:
-    """The system has no descriptor left when the worker dies, and has some later."""
-    server = serve(BUSY).ready()
-    limits = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
-    lowest = min(set(range(1000)) - {int(name) for name in os.listdir(f"/proc/{server.process.pid}/fd")})
-    resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (lowest, limits[1]))
-    os.kill(server.workers()[0], signal.SIGKILL)
-    wait_for(lambda: "cannot be started" in server.log_text())
-    resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, limits)
     assert server.ready().invoke("{}").status_code == 200
 
 

@@ -36,8 +36,6 @@ from pixelserve.settings import Settings
 logger = logging.getLogger("pixelserve.supervisor")
 
 LONGEST_PAUSE = 30.0
-PAUSE_WITHOUT_MEANS = 2.0
-"""Until a process is tried again for which the system had no memory, descriptor or number."""
 """Seconds between two attempts at starting a worker that keeps failing."""
 
 
@@ -167,13 +165,8 @@ class Supervisor:
         self._loop.call_later(pause, self._restart, worker.index)
 
     def _restart(self, index: int) -> None:
-        if self._draining:
-            return
-        try:
+        if not self._draining:
             self._start(index)
-        except OSError as error:
-            logger.error("worker %d cannot be started: %s; again in %g s", index, error, PAUSE_WITHOUT_MEANS)
-            self._loop.call_later(PAUSE_WITHOUT_MEANS, self._restart, index)
 
     def _why(self) -> Unavailable | None:
         """Why no worker is ready; None when one is. It is final only when all workers have failed."""
