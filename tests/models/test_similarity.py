@@ -118,6 +118,7 @@ def test_another_network_of_torch_is_told(tmp_path: Path) -> None:
         Embedder.load(str(tmp_path), SETTINGS)
 
 
+@pytest.mark.soak
 def test_fitting_gives_the_same_bytes_again(tmp_path: Path) -> None:
     pictures = [drawn(number, size=64) for number in range(540)]
     for name in ("first", "second"):
