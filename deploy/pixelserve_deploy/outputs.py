@@ -21,11 +21,7 @@ def check_output(path: Path, needed: int = LEAST_FREE) -> None:
     if not folder.is_dir():
         raise BadRequest(f"Cannot write {path}: there is no folder {folder}. Make it, or choose another.")
     written = path if path.exists() and not path.is_file() else folder  # a device or pipe is written itself
-    if not os.access(written, os.W_OK):
-        raise BadRequest(f"Cannot write {path}: {written} is not yours to write. Choose another folder.")
-    free = shutil.disk_usage(folder).free
-    if written is folder and free < needed:
-        raise BadRequest(f"Cannot write {path}: its disk has {free:,} bytes free, of {needed:,} needed. Make room.")
+    _check_place(written, f"Cannot write {path}", needed if written is folder else 0)
 
 
 def check_folder(path: Path, needed: int = LEAST_FREE) -> None:
@@ -33,11 +29,16 @@ def check_folder(path: Path, needed: int = LEAST_FREE) -> None:
     standing = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
     if not standing.is_dir():
         raise BadRequest(f"Cannot write to {path}: {standing} is a file. Choose another folder.")
-    if not os.access(standing, os.W_OK):
-        raise BadRequest(f"Cannot write to {path}: {standing} is not yours to write. Choose another folder.")
-    free = shutil.disk_usage(standing).free
+    _check_place(standing, f"Cannot write to {path}", needed)
+
+
+def _check_place(place: Path, wrong: str, needed: int) -> None:
+    """Permission and room; `wrong` begins what is said."""
+    if not os.access(place, os.W_OK):
+        raise BadRequest(f"{wrong}: {place} is not yours to write. Choose another folder.")
+    free = shutil.disk_usage(place).free
     if free < needed:
-        raise BadRequest(f"Cannot write to {path}: its disk has {free:,} bytes free, of {needed:,} needed. Make room.")
+        raise BadRequest(f"{wrong}: its disk has {free:,} bytes free, of {needed:,} needed. Make room.")
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -42,6 +42,7 @@ def find_networks(model_dir: str, suffixes: Collection[str], others: Collection[
     if found:
         left = [path for path in left if path.suffix.lower() in WEIGHTS]
     else:
+        left = [path for path in left if path.name != ARCHIVE or not _is_unpacked(path)]
         left += [path for path in sorted(folder.glob("code/*")) if path.suffix.lower() in suffixes]
     if left:
         names = ", ".join(str(path.relative_to(folder)) for path in left[:MOST_NAMED])
@@ -64,7 +65,7 @@ def _files(folder: str) -> Iterator[Path]:
         links = [name for name in folders if Path(parent, name).is_symlink()]
         for name in names + links:
             path = Path(parent, name)
-            if not _is_beside_weights(path) and not (name == ARCHIVE and _is_unpacked(path)):
+            if not _is_beside_weights(path):
                 yield path
 
 
@@ -77,9 +78,9 @@ def _is_beside_weights(path: Path) -> bool:
     """Whether a file is a note, code or hidden, by its name."""
     name = path.name.lower()
     *others, last = ["", *(suffix.lower() for suffix in path.suffixes)]
-    is_note = last in NOTES and not any(suffix in WEIGHTS for suffix in others)
-    is_note = is_note or (name.startswith(NO_WEIGHTS) and last not in WEIGHTS)
-    return is_note or name.startswith(".") or last in (".py", ".pyc")
+    if last in NOTES and not any(suffix in WEIGHTS for suffix in others):
+        return True
+    return name.startswith(".") or last in (".py", ".pyc") or (name.startswith(NO_WEIGHTS) and last not in WEIGHTS)
 
 
 def _is_unpacked(archive: Path) -> bool:

@@ -35,7 +35,7 @@ from pixelserve_deploy.calls import (
     send_here,
     send_realtime,
 )
-from pixelserve_deploy.cost import SCHEMA, CostError, find_newest_book, format_money
+from pixelserve_deploy.cost import SCALE, SCHEMA, SUPER_RESOLUTION, CostError, find_newest_book, format_money
 from pixelserve_deploy.errors import UsageError
 from pixelserve_deploy.options import (
     add_request_fields,
@@ -57,7 +57,6 @@ EXAMPLES = """\
 """
 LONGEST = 3600
 """Seconds."""
-SUPER_RESOLUTION = "image-super-resolution"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -178,7 +177,7 @@ def _make_row(
         sizes["pixels"] = sum(header.width * header.height for header in headers) // len(headers)
     return {
         "endpoint": arguments.endpoint,
-        **({"scale": fields.get("scale", 2)} if enlarges else {}),
+        **({"scale": fields.get("scale", SCALE)} if enlarges else {}),
         "connections": arguments.clients,
         "images_per_second" if are_pictures else "requests_per_second": round(loaded.rate, 4),
         "failures": len(loaded.failures),

@@ -50,7 +50,7 @@ from pixelserve_deploy.cost.sensitivity import measure_effects
 from pixelserve_deploy.cost.sharing import Sharing, share_instances
 from pixelserve_deploy.cost.simulation import Fleet, SimulationResult, advise, simulate
 from pixelserve_deploy.cost.traces import MOST_DAYS, Trace, make_bursty, make_diurnal, read_trace
-from pixelserve_deploy.cost.workload import P99, Workload
+from pixelserve_deploy.cost.workload import P99, SCALE, SUPER_RESOLUTION, Workload
 
 __getattr__ = exports(
     __name__,
@@ -78,7 +78,9 @@ __all__ = [
     "PERCENTILES",
     "POLICIES",
     "RAW",
+    "SCALE",
     "SCHEMA",
+    "SUPER_RESOLUTION",
     "Benchmark",
     "Bill",
     "BreakEven",

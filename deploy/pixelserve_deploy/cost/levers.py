@@ -12,8 +12,7 @@ from pixelserve_deploy.cost.modes import Scaling, apply_mode
 from pixelserve_deploy.cost.policy import AS_DOCUMENTED, DOCUMENTED_CORRECTED, EXACT
 from pixelserve_deploy.cost.pricebook import PriceBook
 from pixelserve_deploy.cost.profile import LINK, RAW, UsageProfile
-
-SCALE = 2
+from pixelserve_deploy.cost.workload import SCALE
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,7 @@ from pixelserve_deploy.cost.modes import INSTANCE, MEMORY, MODES, Scaling, apply
 from pixelserve_deploy.cost.policy import Policy, find_policy
 from pixelserve_deploy.cost.pricebook import PriceBook, name_price
 from pixelserve_deploy.cost.profile import LINK, RAW, RESPONSE, UsageProfile
-from pixelserve_deploy.cost.workload import P99, SUPER_RESOLUTION, Workload
-
-SCALE = 2
-"""Of super-resolution, where none is given."""
+from pixelserve_deploy.cost.workload import P99, SCALE, SUPER_RESOLUTION, Workload
 
 
 @dataclass(frozen=True)

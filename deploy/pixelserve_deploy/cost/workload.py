@@ -13,6 +13,8 @@ from pixelserve_deploy.cost.policy import EXACT, find_policy
 from pixelserve_deploy.cost.profile import RAW
 
 SUPER_RESOLUTION = "image-super-resolution"
+SCALE = 2
+"""Of super-resolution, where none is given."""
 P99 = "p99"
 EXCLUSIVE = (
     ("request_bytes", "megapixels"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pixelserve_deploy.cost import SUPER_RESOLUTION
 from pixelserve_deploy.deployment.facts import Facts
 from pixelserve_deploy.deployment.spec import EndpointSpec, Mode, Update, count_in_update, has_gpu
 from pixelserve_deploy.deployment.templates import choose_update, has_urls
@@ -13,8 +14,6 @@ ONLY_TRITON = (
 """`Custom containers contract for multi-model endpoints`, SageMaker developer guide."""
 
 METRICS = "CloudWatch bills some hundred metrics of an instance besides; observability = false leaves them out."
-SUPER_RESOLUTION = "image-super-resolution"
-"""Whose documents advise 400 x 400 pixels for Lambda."""
 
 
 def list_notes(spec: EndpointSpec, facts: Facts) -> list[str]:
