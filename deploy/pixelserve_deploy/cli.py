@@ -62,6 +62,8 @@ WITH_STOP = (
 )
 ONLY_SERVERS = ("up", "transform")
 """Those that do nothing without a server of their own."""
+WITH_ACTIONS = ("cost", "stack")
+"""Those whose actions have options of their own; with all others, names may stand between options."""
 EXIT_FAILED, EXIT_USAGE, EXIT_SIGNAL = 1, 2, 128
 """To the second the number of the signal is added, as shells do."""
 
@@ -145,7 +147,8 @@ def _run(name: str, words: list[str], stop: Stop) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_arguments(parser)
-    arguments = parser.parse_args(words, argparse.Namespace(words=(name, *words)))
+    parse = parser.parse_args if name in WITH_ACTIONS else parser.parse_intermixed_args
+    arguments = parse(words, argparse.Namespace(words=(name, *words)))
     if name in WITH_STOP:
         return int(command.run(arguments, stop))
     return int(stop.run_aside(lambda: command.run(arguments)))

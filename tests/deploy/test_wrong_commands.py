@@ -93,6 +93,7 @@ WRONG: list[tuple[str, int, str]] = [
     ("weights list --offline", 2, "--offline goes with fetch"),
     ("weights verify u2net-human-seg", 1, "u2net-human-seg"),
     ("weights tune", 2, "name the files to tune"),
+    ("weights tune --to DIR none.pth", 1, "none.pth cannot be read"),  # names may stand after options
     ("weights list --recommended", 2, "--recommended goes with fetch"),
     # measure
     ("measure handler", 2, "the following arguments are required: --body"),

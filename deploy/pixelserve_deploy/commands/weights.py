@@ -36,7 +36,11 @@ Told = dict[str, Any]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("list", "fetch", "verify", "tune"))
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help="as `list` shows them; to tune, files of networks for super-resolution"
+        "names",
+        nargs="*",
+        default=[],
+        metavar="NAME",
+        help="as `list` shows them; to tune, files of networks for super-resolution",
     )
     parser.add_argument("--recommended", action="store_true", help="fetch: those that features should run with")
     parser.add_argument("--to", type=Path, metavar="DIR", help="folder of the weights (default: the user's cache)")
