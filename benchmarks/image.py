@@ -152,10 +152,12 @@ def main() -> None:
     parser.add_argument(
         "--gateway", action="store_true", help="measure the gateway's image alone, into results of its own"
     )
-    if parser.parse_args().gateway:
-        report.write("image-gateway", [measure_gateway(connect())])
-    else:
-        report.write("image", measure_servers(connect()))
+    gateway = parser.parse_args().gateway
+    with connect() as client:
+        if gateway:
+            report.write("image-gateway", [measure_gateway(client)])
+        else:
+            report.write("image", measure_servers(client))
 
 
 def measure_gateway(client: docker.DockerClient) -> dict[str, Any]:

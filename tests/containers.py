@@ -25,12 +25,15 @@ PUBLISHED = "http://127.0.0.1:8080"
 """Where the printed line of `docker run` serves."""
 
 
-def engine_or_skip() -> docker.DockerClient:
+@contextlib.contextmanager
+def engine_or_skip() -> Iterator[docker.DockerClient]:
     """The Docker Engine; the test is skipped where none answers."""
-    try:
-        return connect()
-    except Unavailable as error:
-        pytest.skip(error.message)
+    with contextlib.ExitStack() as stack:
+        try:
+            engine = stack.enter_context(connect())
+        except Unavailable as error:
+            pytest.skip(error.message)
+        yield engine
 
 
 def recipe(**fields: Any) -> Recipe:

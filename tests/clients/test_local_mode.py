@@ -49,6 +49,12 @@ def session(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> LocalSession:
     return LocalSession(boto3.Session(region_name="us-east-2"), default_bucket="not-used")
 
 
+@pytest.fixture(scope="module")
+def image() -> str:
+    with engine_or_skip() as client:
+        return built(client)
+
+
 def archive(path: Path, **files: str) -> str:
     """model.tar.gz as a URL."""
     with tarfile.open(path, "w:gz") as tar:
@@ -59,9 +65,9 @@ def archive(path: Path, **files: str) -> str:
     return f"file://{path}"
 
 
-def test_the_images_own_feature(session: LocalSession, tmp_path: Path) -> None:
+def test_the_images_own_feature(session: LocalSession, image: str, tmp_path: Path) -> None:
     data = archive(tmp_path / "model.tar.gz", **{"notes.md": "no weights: the embedded ones"})
-    model = Model(built(engine_or_skip()), data, ROLE, predictor_cls=Predictor, sagemaker_session=session)
+    model = Model(image, data, ROLE, predictor_cls=Predictor, sagemaker_session=session)
     predictor = model.deploy(
         1, "local", serializer=IdentitySerializer("image/png"), deserializer=BytesDeserializer("image/png")
     )
@@ -72,9 +78,9 @@ def test_the_images_own_feature(session: LocalSession, tmp_path: Path) -> None:
         predictor.delete_endpoint()
 
 
-def test_a_handler_in_the_model_archive(session: LocalSession, tmp_path: Path) -> None:
+def test_a_handler_in_the_model_archive(session: LocalSession, image: str, tmp_path: Path) -> None:
     data = archive(tmp_path / "model.tar.gz", **{"weights.txt": "w", "code/inference.py": HANDLER})
-    model = Model(built(engine_or_skip()), data, ROLE, predictor_cls=Predictor, sagemaker_session=session)
+    model = Model(image, data, ROLE, predictor_cls=Predictor, sagemaker_session=session)
     predictor = model.deploy(1, "local", serializer=JSONSerializer(), deserializer=JSONDeserializer())
     try:
         assert predictor.predict({"x": 1}) == {"weights": "w", "data": {"x": 1}}

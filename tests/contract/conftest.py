@@ -49,8 +49,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 @pytest.fixture(scope="session")
-def client() -> docker.DockerClient:
-    return engine_or_skip()
+def client() -> Iterator[docker.DockerClient]:
+    with engine_or_skip() as client:
+        yield client
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import docker
@@ -15,8 +16,9 @@ EMULATOR = "samcli/local/rapid/aws-lambda-rie-x86_64"
 
 
 @pytest.fixture(scope="session")
-def client() -> docker.DockerClient:
-    return engine_or_skip()
+def client() -> Iterator[docker.DockerClient]:
+    with engine_or_skip() as client:
+        yield client
 
 
 @pytest.fixture(scope="session")

@@ -92,14 +92,14 @@ def _build(recipe: Recipe, arguments: argparse.Namespace) -> None:
     """Builds, and prints what came of it."""
     from pixelserve_deploy.image import build, connect
 
-    client = connect()
-    started = time.monotonic()
-    if arguments.quiet:
-        tag = build(client, recipe, lambda line: None)
-    else:
-        with console.show_lines(f"Building {recipe.tag}") as show:
-            tag = build(client, recipe, show)
-    seconds, size = time.monotonic() - started, client.images.get(tag).attrs["Size"]
+    with connect() as client:
+        started = time.monotonic()
+        if arguments.quiet:
+            tag = build(client, recipe, lambda line: None)
+        else:
+            with console.show_lines(f"Building {recipe.tag}") as show:
+                tag = build(client, recipe, show)
+        seconds, size = time.monotonic() - started, client.images.get(tag).attrs["Size"]
     if arguments.json:
         print(json.dumps({"tag": tag, "bytes": size, "seconds": round(seconds, 1)}))
         return

@@ -109,7 +109,8 @@ def _check_image(arguments: argparse.Namespace, stop: Stop) -> Iterator[Finding]
         {name: value for name, _, value in pairs},
         float(arguments.start_seconds or Trial.start_seconds),
     )
-    yield from check_image(connect(), trial, stop)
+    with connect() as client:
+        yield from check_image(client, trial, stop)
 
 
 def _tell(name: str, findings: Iterable[Finding], as_json: bool) -> int:

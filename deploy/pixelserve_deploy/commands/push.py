@@ -50,13 +50,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _push(registry: Registry, repository: str, uri: str | None, tag: str, version: str) -> str:
     """The reference of the image in the registry, pushed unless it is there, and checked."""
-    client = connect()
-    find_local(client, tag)
-    uri = uri or registry.create(repository)
-    auth = registry.login()
-    if registry.has(repository, version):
-        print(f"{uri}:{version} is there already; tags are immutable.", file=sys.stderr)
-        check_deployable(client, f"{uri}:{version}", auth)
-        return f"{uri}:{version}"
-    with console.show_lines(f"Pushing {uri}:{version}") as show:
-        return push(client, tag, uri, auth, show)
+    with connect() as client:
+        find_local(client, tag)
+        uri = uri or registry.create(repository)
+        auth = registry.login()
+        if registry.has(repository, version):
+            print(f"{uri}:{version} is there already; tags are immutable.", file=sys.stderr)
+            check_deployable(client, f"{uri}:{version}", auth)
+            return f"{uri}:{version}"
+        with console.show_lines(f"Pushing {uri}:{version}") as show:
+            return push(client, tag, uri, auth, show)

@@ -26,17 +26,18 @@ class ImageError(PixelserveError):
     code = "image_error"
 
 
-def connect() -> docker.DockerClient:
-    """The Docker Engine of DOCKER_HOST. Raises Unavailable saying how to get one."""
+@contextlib.contextmanager
+def connect() -> Iterator[docker.DockerClient]:
+    """The Docker Engine of DOCKER_HOST, until the end of the block. Raises Unavailable saying how to get one."""
     host = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
     if host.startswith("unix://") and not Path(host.removeprefix("unix://")).exists():
         raise Unavailable(f"No Docker Engine listens on {host}. Start Docker, or point DOCKER_HOST to one.")
     try:
         client = docker.from_env(timeout=600)
-        client.ping()
     except DockerException as error:
         raise Unavailable(f"No Docker Engine answers ({error}). Start Docker, or point DOCKER_HOST to one.") from None
-    return client
+    with contextlib.closing(client):
+        yield client
 
 
 def find_local(client: docker.DockerClient, tag: str) -> Any:
@@ -59,15 +60,19 @@ def translate_errors(failure: str, passing: type[Exception] = ImageError) -> Ite
 
 
 def follow_events(events: Iterable[dict[str, Any]], show: ShowLine, failure: str) -> None:
-    """Shows the engine's messages. Raises ImageError for the first that is an error."""
+    """Shows the engine's messages. Raises ImageError for the first that is an error, once the engine has said all: its
+    connection would stay open else.
+    """
     last: list[str] = []
+    problem = ""
     for event in events:
         if "error" in event:
-            raise ImageError("\n".join([f"{failure}: {harmless(str(event['error']).strip())}", *last[-10:]]))
-        line = _read_event(event)
-        if line:
+            problem = problem or "\n".join([f"{failure}: {harmless(str(event['error']).strip())}", *last[-10:]])
+        elif line := _read_event(event):
             last.append(line)
             show(line)
+    if problem:
+        raise ImageError(problem)
 
 
 def _read_event(event: Mapping[str, Any]) -> str:
