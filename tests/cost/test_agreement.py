@@ -1,10 +1,11 @@
-"""What must hold of bills beside each other: no option is idle, break-evens are even, all ways to one bill agree."""
+"""What must hold of bills beside each other: break-evens are even, all ways to one bill agree, and say the same."""
 
 from __future__ import annotations
 
 import argparse
 import csv
 import json
+import re
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,98 +15,17 @@ from hypothesis import strategies as st
 
 from pixelserve_deploy import cli
 from pixelserve_deploy.commands.cost import estimate
-from pixelserve_deploy.cost import MODES, MONTH_HOURS, CostError, Workload, build_question, compare, find_break_evens
+from pixelserve_deploy.cost import MONTH_HOURS, Workload, build_question, compare, find_break_evens
 from pixelserve_deploy.cost.comparison import count_capacity, price_whole
-from pixelserve_deploy.errors import UsageError
 from pixelserve_deploy.options import read_question
 
 PIPELINE = str(Path(__file__).parents[2] / "benchmarks" / "results" / "pipeline.json")
-MEASURED = ["--measured", PIPELINE, "--instance", "ml.c6i.xlarge", "--megapixels", "0.25"]
-BASE = ["--requests", "5M", "--cpu-seconds", "4"]
-"""A load that needs several instances, and the second tier of traffic."""
-VALUES: dict[str, tuple[list[str], list[str], list[str]]] = {
-    "--model": ([], [], ["--model", "human-image-segmentation", "--seconds", "1"]),
-    "--requests": (["--cpu-seconds", "4"], ["--requests", "1M"], ["--requests", "2M"]),
-    "--request-bytes": (BASE, ["--request-bytes", "1MB"], ["--request-bytes", "2MB"]),
-    "--megapixels": (BASE, ["--megapixels", "1"], ["--megapixels", "2"]),
-    "--response-bytes": (BASE, ["--response-bytes", "1MB"], ["--response-bytes", "2MB"]),
-    "--codec": (BASE, ["--codec", "jpeg"], ["--codec", "webp"]),
-    "--scale": (BASE, ["--scale", "2"], ["--scale", "4"]),
-    "--encoding": (BASE, ["--encoding", "raw"], ["--encoding", "base64"]),
-    "--request-encoding": (
-        [*BASE, "--request-bytes", "5MB", "--response-bytes", "1MB"],
-        ["--request-encoding", "raw"],
-        ["--request-encoding", "base64"],
-    ),
-    "--log-bytes": (BASE, ["--log-bytes", "1KB"], ["--log-bytes", "2KB"]),
-    "--link": (BASE, [], ["--link"]),
-    "--in-region": (BASE, [], ["--in-region"]),
-    "--gateway": (BASE, [], ["--gateway"]),
-    "--documented": (BASE, [], ["--documented"]),
-    "--instance": ([*BASE, "--seconds", "1"], ["--instance", "ml.g4dn.2xlarge"], ["--instance", "ml.g5.xlarge"]),
-    "--seconds": (BASE, ["--seconds", "1"], ["--seconds", "2"]),
-    "--measured": ([*BASE, *MEASURED[2:]], ["--seconds", "1"], MEASURED[:2]),
-    "--latency": ([*BASE, *MEASURED], ["--latency", "3"], ["--latency", "1"]),
-    "--percentile": ([*BASE, *MEASURED, "--latency", "1.5"], ["--percentile", "p50"], ["--percentile", "max"]),
-    "--concurrency": (BASE, ["--concurrency", "1"], ["--concurrency", "4"]),
-    "--cpu-seconds": ([], ["--cpu-seconds", "1"], ["--cpu-seconds", "2"]),
-    "--memory": (["--cpu-seconds", "1"], ["--memory", "2048"], ["--memory", "3072"]),
-    "--utilisation": (BASE, ["--utilisation", "70%"], ["--utilisation", "20%"]),
-    "--instances": (BASE, ["--instances", "4"], ["--instances", "8"]),
-    "--starts-a-day": (["--cpu-seconds", "4"], ["--starts-a-day", "8"], ["--starts-a-day", "9"]),
-    "--region": (BASE, ["--region", "us-east-2"], ["--region", "ap-northeast-1"]),
-    "--book": (BASE, ["--book", "aws-2026-11"], ["--book", "aws-2022-06"]),
-    "--price": (BASE, [], ["--price", "AWSDataTransfer/out=1"]),
-    "--policy": (BASE, ["--policy", "exact"], ["--policy", "documented-corrected"]),
-    "--no-tiers": (BASE, [], ["--no-tiers"]),
-    "--free-tier": (BASE, [], ["--free-tier"]),
-}  # fmt: skip
-"""Of every option of a job: what stands beside it, and two values of it."""
-OF_THE_REPORT = {"--mode", "--swing", "--explain", "--what-if", "--format", "--output", "--help"}
 
 
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser()
     estimate.add_arguments(parser)
     return parser
-
-
-def price(mode: str, words: list[str]) -> dict[str, Decimal] | None:
-    """The bill's lines; None for a refusal."""
-    arguments = make_parser().parse_args(words)
-    try:
-        _, question = read_question(arguments, mode)
-        question.require_mode(mode)
-        return {line.key: line.amount for line in question.estimate(mode).lines}
-    except (CostError, UsageError):
-        return None
-
-
-def drop_idle(mode: str, words: list[str]) -> list[str]:
-    """Without seconds that the mode does not heed, which stand beside other options for the sake of other modes."""
-    idle = {"--cpu-seconds"} if MODES[mode].machine == "instance" else {"--seconds", "--instance", "--measured"}
-    return [word for at, word in enumerate(words) if not {word, *words[max(at - 1, 0) : at]} & idle]
-
-
-def test_every_option_of_a_job_is_tried() -> None:
-    options = {action.option_strings[-1] for action in make_parser()._actions}
-    assert options == VALUES.keys() | OF_THE_REPORT
-
-
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("option", VALUES)
-def test_no_option_is_without_effect(option: str, mode: str) -> None:
-    beside, one, other = VALUES[option]
-    beside = drop_idle(mode, beside)
-    bills = [price(mode, [*beside, *words]) for words in (one, other)]
-    assert None in bills or bills[0] != bills[1]
-
-
-@pytest.mark.parametrize("option", sorted(VALUES.keys() - {"--measured", "--latency", "--percentile"}))
-def test_every_option_has_a_mode_in_which_it_makes_two_bills(option: str) -> None:
-    beside, one, other = VALUES[option]
-    pairs = [[price(mode, [*drop_idle(mode, beside), *words]) for words in (one, other)] for mode in MODES]
-    assert any(None not in pair and pair[0] != pair[1] for pair in pairs)
 
 
 workloads = st.builds(
@@ -210,12 +130,68 @@ def test_a_comparison_without_all_prices_says_which_and_fails(capsys) -> None:
 def test_assumptions_are_said_with_every_bill(capsys) -> None:
     said = run(capsys, "estimate", "--gateway", "--encoding", "base64", "--utilisation", "50%")["assumptions"]
     assert said["called"] == "through API Gateway"
-    assert said["answer"] == "4 MB, base64: 5.33 MB on the wire"
-    assert "driven at 50 % at most" in said["instances"]
+    assert said["requests"] == "1,000,000 a month"
+    assert "starts" not in said
+    assert said["answer"] == "4 MB, base64: 5.333 MB on the wire"
+    assert said["instances"] == "ml.g4dn.xlarge, always on: as many as the load needs, driven at 50 % at most"
     assert said["command"].startswith("pixelserve cost estimate --gateway --encoding base64 --utilisation 50%")
     assert said["prices"].startswith("aws-2026-11")
     other = run(capsys, "simulate", "--generate", "diurnal", "--days", "1")["assumptions"]
-    assert other["called"] == "the endpoint itself, without API Gateway"
+    assert other["called"] == "directly, without API Gateway"
+
+
+def test_assumptions_are_those_of_the_mode_that_is_billed(capsys) -> None:
+    queued = run(capsys, "estimate", "--mode", "async", "--starts-a-day", "4", "--request-bytes", "50")
+    said = queued["assumptions"]
+    assert any(row["usage"].endswith("h ml.g4dn.2xlarge") for row in queued["rows"])
+    assert said["instances"] == "ml.g4dn.2xlarge: as many as the load needs, none without any, driven at 70 % at most"
+    assert said["seconds"].startswith(
+        "0.00005 on ml.g4dn.2xlarge, as documented for 1 MB at x2, in proportion to the size"
+    )
+    assert said["seconds"].endswith("; those of ml.g4dn.xlarge")
+    assert (said["starts"], said["request"], said["answer"]) == (
+        "4 a day, of 10 min each",
+        "50 B, raw",
+        "200 B, read from S3",
+    )
+    function = run(capsys, "estimate", "--mode", "lambda", "--cpu-seconds", "9", "--free-tier", "--no-tiers")[
+        "assumptions"
+    ]
+    assert function["seconds"] == "9 on a CPU with 4096 MB, given"
+    assert not {"instances", "starts", "requests at a time"} & function.keys()
+    assert (function["free tier"], function["tiers"]) == ("taken off", "the price of the first for all")
+    compared = run(capsys, "compare", "--cpu-seconds", "9")["assumptions"]
+    assert compared["starts"] == {"batch": "1 a day, of 10 min each", "async": "8 a day, of 10 min each"}
+    assert compared["seconds"]["lambda"] == compared["seconds"]["serverless"] == "9 on a CPU with 4096 MB, given"
+
+
+def test_assumptions_of_a_simulation_are_its_limits(capsys) -> None:
+    words = ["simulate", "--generate", "bursty", "--days", "1", "--requests", "100k", "--max", "1", "--late-after", "7"]
+    told = run(capsys, *words)
+    said = told["assumptions"]
+    assert said["instances"] == "ml.g4dn.xlarge: 1 to 1, scaled so that they are driven at 70 %"
+    assert said["patience"] == "late after 7 s, failed after 60 s of waiting"
+    assert "works 300 s after its order" in said["starts"]
+    assert said["requests"] == f"100,000 in 24 h, {told['served_in_time'] + told['late']:,} of them answered"
+
+
+def test_every_report_says_where_when_and_by_which_command(capsys) -> None:
+    for words in (["estimate", "--what-if"], ["from-benchmark", PIPELINE, "--instance", "ml.c6i.xlarge"]):
+        said = run(capsys, *words)["assumptions"]
+        assert said["command"].startswith(f"pixelserve cost {words[0]}")
+        assert {"region", "prices", "price source", "reckoned on", "instances"} <= said.keys()
+
+
+@pytest.mark.parametrize("job", [[], ["--seconds", "12"], ["--seconds", "2", "--instances", "3", "--requests", "2M"]])
+def test_the_week_of_an_estimate_is_the_simulation_that_it_names(job, capsys) -> None:
+    assert cli.main(["cost", "estimate", *job]) == 0
+    told = capsys.readouterr().out
+    (words,) = re.findall("`pixelserve cost (simulate [^`]*)`", told)
+    (cost,) = re.findall(r"Cost of the period +(\S+)", told)
+    heeded = job[:2] if job else []  # --instances and --requests are the words' --min and --requests
+    assert cli.main(["cost", *words.split(), *heeded]) == 0
+    assert re.findall(r"Cost of the period +(\S+)", capsys.readouterr().out) == [cost]
+    assert not {"--late-after", "--time-out", "--cold-start"} & set(told.split())
 
 
 @pytest.mark.parametrize(

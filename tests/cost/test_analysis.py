@@ -15,22 +15,49 @@ from pixelserve_deploy.cost.documented import load_cases
 from pixelserve_deploy.cost.engine import estimate
 from pixelserve_deploy.cost.errors import CostError, CurrencyMismatch
 from pixelserve_deploy.cost.levers import Measurement, pull_levers
-from pixelserve_deploy.cost.modes import Scaling, apply_mode
+from pixelserve_deploy.cost.modes import INSTANCE, MEMORY, Scaling, apply_mode
 from pixelserve_deploy.cost.policy import EXACT
+from pixelserve_deploy.cost.question import Question
 from pixelserve_deploy.cost.sensitivity import measure_effects
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+
+
+def make_question(instances: int | None = None, **changes) -> Question:
+    seconds = {INSTANCE: Decimal(1), MEMORY: None}
+    return Question(profile(**changes), seconds, BOOK, EXACT, Scaling(instances=instances))
+
+
+def test_sensitivity_has_no_bill_of_what_cannot_run() -> None:
+    """One instance at 70 % serves 1,839,600 requests of a second; API Gateway carries 10 MB."""
+    full = make_question(1, requests=Decimal(1_700_000), response_bytes=Decimal(9 * 10**6))
+    found = {effect.what: effect for effect in measure_effects(full, "realtime", Decimal("0.2"))}
+    for what, reason in (
+        ("requests", "serve 1,839,600 requests a month, not 2,040,000: take 2"),
+        ("seconds per image", "serve 1,533,000 requests a month, not 1,700,000: take 2"),
+        ("size of an answer", "takes 10 MB; the answer has 10.8 MB"),
+    ):
+        assert found[what].high is None
+        assert found[what].low is not None
+        assert reason in found[what].remark
+    assert found["size of a request"].high is not None
+    assert found["requests"].span == full.estimate("realtime").total - found["requests"].low
+
+
+def test_levers_have_no_row_of_instances_that_cannot_serve_the_job() -> None:
+    with pytest.raises(CostError, match=r"driven at 30 % serve 788,400 requests a month, not 1,000,000: take 2"):
+        pull_levers(load_cases()[0], BOOK, Scaling(Decimal("0.3"), 1), None)
 
 
 def test_sensitivity_is_the_bill_made_again() -> None:
     def bill(job):
         return estimate(apply_mode(job, "realtime", Scaling()), BOOK, EXACT)
 
-    found = {effect.what: effect for effect in measure_effects(profile(), bill, Decimal("0.5"))}
+    found = {effect.what: effect for effect in measure_effects(make_question(), "realtime", Decimal("0.5"))}
     assert found["size of an answer"].low == bill(profile(response_bytes=Decimal(2 * 10**6))).total
     assert found["requests"].high == bill(profile(requests=Decimal(1_500_000))).total
     assert found["price of the instance"].span == 730 * Decimal("0.7364")
-    spans = [effect.span for effect in measure_effects(profile(), bill, Decimal("0.5"))]
+    spans = [effect.span for effect in found.values()]
     assert spans == sorted(spans, reverse=True)
 
 

@@ -24,7 +24,7 @@ from pixelserve_deploy.reports.charts import choose_ticks
 
 CHROMIUM = shutil.which("chromium")
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
-PIPELINE = str(RESULTS / "pipeline.json")
+PIPELINE, SIMILARITY = str(RESULTS / "pipeline.json"), str(RESULTS / "similarity.json")
 
 
 def run(capsys, *words: str, code: int = 0) -> str:
@@ -154,6 +154,11 @@ def test_a_benchmark_becomes_dollars(capsys) -> None:
     row = data["rows"][0]
     assert float(row["per_thousand"]) == pytest.approx(1000 / 3600 * 0.204 / float(row["images_per_second"]))
     assert Decimal(row["low"]) < Decimal(row["per_thousand"]) < Decimal(row["high"])
+    assert data["counted"] == "the instance alone"
+    price = ["--price", "AmazonSageMaker/hosting/ml.c6i.xlarge=0.408"]
+    dearer = json.loads(run(capsys, *words, *price, "--format", "json"))
+    assert float(dearer["rows"][0]["per_thousand"]) == pytest.approx(2 * float(row["per_thousand"]))
+    assert dearer["status"] == "given"
     assert "! derived" in run(capsys, *words)
 
 
@@ -183,8 +188,7 @@ def test_simulate_has_no_options_that_it_does_not_heed(option, capsys) -> None:
 def test_the_page_on_costs_has_the_table_that_is_printed(capsys) -> None:
     """But for the last row, which follows a benchmark's result."""
     printed = run(capsys, "estimate", "--what-if", "--format", "markdown")
-    rows = [line for line in printed.splitlines() if line.startswith("|")]
-    assert len(rows) == 13
+    rows = [line for line in printed.splitlines() if line.startswith("|")][:13]
     assert "\n".join(rows) in (RESULTS.parents[1] / "docs" / "cost.md").read_text()
 
 
@@ -403,6 +407,26 @@ def test_csv_has_one_line_for_each_of_the_bill(capsys) -> None:
             ["from-benchmark", PIPELINE, "--instance", "ml.zz.xlarge"],
             1,
             "no price of AmazonSageMaker hosting ml.zz.xlarge",
+        ),
+        (
+            ["from-benchmark", PIPELINE, "--instance", "ml.c6i.xlarge", "--price", "AWSDataTransfer/out=1"],
+            1,
+            "--price AWSDataTransfer/out: no line of the bill has it. It has AmazonSageMaker/hosting/ml.c6i.xlarge",
+        ),
+        (
+            ["from-benchmark", SIMILARITY, "--instance", "ml.c6i.xlarge", "--scale", "4"],
+            2,
+            "--scale 4: nothing in similarity has a scale, leave it out",
+        ),
+        (
+            ["estimate", "--what-if", "--memory", "2048", "--no-tiers"],
+            2,
+            "does not heed --memory, --no-tiers",
+        ),
+        (
+            ["estimate", "--what-if", "--instances", "1", "--utilisation", "30%"],
+            1,
+            "driven at 30 % serve 788,400 requests a month, not 1,000,000: take 2",
         ),
         (["refresh", "--region", "us-east-2", "--book", "aws-cn-2026-11"], 1, "us-east-2 is in aws"),
         (["refresh", "--region", "us-east-2", "--service-code", "X"], 2, "write SERVICE=CODE"),

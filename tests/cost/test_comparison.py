@@ -91,6 +91,8 @@ def test_china_has_no_prices_of_instances() -> None:
         ("realtime", {"seconds": Decimal(30)}, "ends after 29 s; a request takes 30 s"),
         ("serverless", {"request_bytes": Decimal(5 * 10**6)}, "takes 4 MB; the request has 5 MB"),
         ("lambda", {"response_bytes": Decimal(5 * 10**6), "response_encoding": "base64"}, "the answer has 6.666668 MB"),
+        ("lambda", {"response_bytes": Decimal(5 * 10**6)}, "the answer has 6.666668 MB, in Base64 as Lambda carries"),
+        ("lambda", {"request_bytes": Decimal(5 * 10**6)}, "the request has 6.666668 MB, in Base64 as Lambda carries"),
         ("lambda", {"memory_mb": 20_000}, "has 10240 MB at most"),
         ("async", {"response_bytes": Decimal(2 * 10**9)}, "takes 1,000 MB"),
         ("batch", {"seconds": Decimal(4000)}, "ends after 3600 s"),
@@ -99,6 +101,11 @@ def test_china_has_no_prices_of_instances() -> None:
 def test_limits_are_told_with_a_way_out(mode, changes, expected) -> None:
     found = find_obstacles(apply_mode(profile(**changes), mode, Scaling()), Scaling())
     assert expected.replace("1,000 MB", "1000 MB") in " ".join(found)
+
+
+def test_json_is_not_in_base64_in_lambda() -> None:
+    large = profile(response_bytes=Decimal(5 * 10**6), answers_pictures=False)
+    assert find_obstacles(apply_mode(large, "lambda", Scaling()), Scaling()) == []
 
 
 def test_large_answers_go_by_links() -> None:

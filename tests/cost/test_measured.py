@@ -57,6 +57,26 @@ def test_a_thousand_images_cost_their_part_of_the_hour(result) -> None:
     assert row.pixels == 512 * 512
 
 
+def test_instances_that_answered_together_are_priced_together(result) -> None:
+    """10 images a second of four instances are 2.5 of one."""
+    fields = json.loads(result.read_text())
+    one = select_within(read_benchmark(result), None, "p99")[0]
+    result.write_text(
+        json.dumps(fields | {"machine": {**fields["machine"], "instance": "ml.g5.xlarge", "instances": 4}})
+    )
+    four = read_benchmark(result)
+    row = select_within(four, None, "p99")[0]
+    assert (four.machine, four.instance, four.instances) == ("4 x ml.g5.xlarge", "ml.g5.xlarge", 4)
+    assert row.rate == Decimal("2.5")
+    hour, part = Decimal("3.6"), Decimal("0.5")
+    assert price_thousand(row, hour, part).amount == 4 * price_thousand(one, hour, part).amount
+    assert row.times == one.times
+    for wrong in (0, 1.5, "2", True):
+        result.write_text(json.dumps(fields | {"machine": {**fields["machine"], "instances": wrong}}))
+        with pytest.raises(CostError, match=r"machine\.instances is"):
+            read_benchmark(result)
+
+
 def test_rows_are_those_of_the_job(tmp_path) -> None:
     """Neither another scale nor another server nor an echo is the answer, however fast."""
     path = tmp_path / "result.json"

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pixelserve_deploy.cost import CostError, Workload, WorkloadError, build_question
+from pixelserve_deploy.batch import forecast_jobs, make_order
+from pixelserve_deploy.calls import load_of
+from pixelserve_deploy.cost import CostError, Scaling, Workload, WorkloadError, build_question
+from pixelserve_deploy.cost.modes import MEMORY
 
 PIPELINE = Path(__file__).parents[2] / "benchmarks" / "results" / "pipeline.json"
 
@@ -25,6 +28,24 @@ def test_what_is_left_open_is_the_models() -> None:
     assert question.book.partition == "aws"
     assert question.apply_mode("realtime").seconds == 1
     assert build_question(Workload(model="image_similarity", memory_mb=2048)).profile.memory_mb == 2048
+
+
+def test_the_documents_second_grows_with_the_picture_wherever_it_is_told() -> None:
+    """In estimates, in a plan of batch jobs and in the choice of a way; a second is that of 1 MB."""
+    size = Decimal(4 * 10**6)
+    asked = {"model": "image-super-resolution", "request_bytes": size}
+    assert build_question(Workload(**asked)).apply_mode("batch").seconds == 4
+    assert load_of([int(size)] * 3, "image-super-resolution", None).mean_seconds == 4
+    sizes = {f"{number}.jpg": int(size) for number in range(6)}
+    plan = forecast_jobs(make_order(sizes, [], int(size), 2), "image-super-resolution", "us-east-2", "ml.g4dn.xlarge")
+    assert plan.bill is not None
+    assert (plan.bill.profile.seconds, plan.bill.profile.busy_hours) == (4, Decimal(24) / 3600)
+    assert plan.bill.profile.hours == Decimal(24) / 3600 + 3 * Scaling.start_hours
+    nothing = make_order(sizes, [f"{name}.out" for name in sizes], int(size), 2)
+    told = forecast_jobs(nothing, "image-super-resolution", "us-east-2", "ml.g4dn.xlarge").list_lines()
+    assert told == ["0 images in 0 jobs, 6 there already."]
+    assert build_question(Workload(model="human-image-segmentation", request_bytes=size)).seconds[MEMORY] == 4
+    assert build_question(Workload(**asked, seconds=Decimal(1))).apply_mode("batch").seconds == 1
 
 
 def test_measured_seconds_are_those_of_the_fastest_load() -> None:

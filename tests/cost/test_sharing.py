@@ -24,7 +24,7 @@ FEATURES = tuple(load_models())
 def share(requests: int, seconds: Decimal | None = Decimal("0.5")) -> tuple[list[Estimate], list[Estimate], int]:
     workloads = {name: Workload(model=name, requests=Decimal(requests), seconds=seconds) for name in FEATURES}
     found = share_instances({name: build_question(workload) for name, workload in workloads.items()})
-    return [*found.apart.values()], [*found.together.values()], found.instances
+    return [*found.apart.bills.values()], [*found.together.bills.values()], found.instances
 
 
 def sum_up(bills: list[Estimate], key: str) -> Decimal:
@@ -49,11 +49,45 @@ def test_as_many_are_shared_as_the_load_of_all_needs() -> None:
         share(1000, None)
 
 
+def tell(capsys: pytest.CaptureFixture[str], *words: str) -> dict:
+    features = ["--features", ",".join(FEATURES), "--seconds", "0.5"]
+    assert cli.main(["cost", "compare", *features, *words, "--format", "json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_an_account_has_its_tiers_and_what_is_free_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """Free are 100 GB of traffic at $0.09 and 5 GB of logs at $0.50; the second tier, $0.085, begins at 10 TB."""
+    paid, less = tell(capsys, "--requests", "200k"), tell(capsys, "--requests", "200k", "--free-tier")
+    for column in ("apart", "together"):
+        alone = sum(Decimal(feature[column]) for feature in paid["features"])
+        assert round(Decimal(paid["in_all"][column]["total"]), 9) == round(alone, 9)
+        assert round(Decimal(less["in_all"][column]["total"]), 9) == round(alone, 9) - Decimal("11.50")
+    tiers = tell(capsys, "--requests", "4M")["in_all"]["apart"]
+    small = Decimal(4 * 10**6) * (100_000 + 10_000) / 10**9  # GB of the two features that stay in the first tier
+    saved = Decimal(tiers["alone"]) - Decimal(tiers["total"])
+    assert round(saved, 9) == small * (Decimal("0.09") - Decimal("0.085"))
+
+
+def test_a_feature_named_twice_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["cost", "compare", "--features", f"{FEATURES[0]},{FEATURES[2]},{FEATURES[0]}", "--seconds", "1"]
+    assert cli.main(words) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("2 features in us-east-2")
+    assert "Tiers and free tier" not in told
+    assert cli.main([*words, "--price", "AmazonS3/storage=1"]) == 1
+    assert "AmazonS3/storage: no line of the bill has it" in capsys.readouterr().err
+
+
 def test_the_command_prices_them(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["cost", "compare", "--features", ",".join(FEATURES), "--seconds", "0.5", "--requests", "200k"]
     assert cli.main([*words, "--format", "json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert [feature["feature"] for feature in told["features"]] == list(FEATURES)
+    assert told["assumptions"]["answer"] == {
+        FEATURES[0]: "4 MB, raw",
+        FEATURES[1]: "100 KB, raw",
+        FEATURES[2]: "10 KB, raw",
+    }
     assert cli.main(words) == 0
     assert "With a GPU, AWS supports it with its NVIDIA Triton container only" in capsys.readouterr().out
     with pytest.raises(SystemExit):

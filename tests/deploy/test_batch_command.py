@@ -146,7 +146,7 @@ def test_a_prefix_goes_through_jobs_with_a_model_of_the_spec(
     words = ["batch", "upscaler", f"s3://{BUCKET}/in/", f"s3://{BUCKET}/out", *SPEC]
     assert cli.main([*words, "--plan"]) == 10
     told = capsys.readouterr().out
-    assert told.startswith("3 images in 2 jobs.\nAbout 12 min and $")
+    assert told.startswith("3 images in 2 jobs.\nAbout 20 min and $")
     assert aws("sagemaker").list_models()["Models"] == []
     assert simulated == []
 
@@ -229,7 +229,7 @@ def test_a_folder_is_uploaded_and_an_endpoint_lends_its_model(
     assert cli.main([*asked, "--seconds", "2000", "--yes"]) == 0
     told = capsys.readouterr().err
     assert "Batch: 3 images, 0.0 MB, about 1.7 h on one instance; the longest takes about 2,000 s" in told
-    assert "3 images in 1 job.\nAbout 1.8 h and $1.3" in told
+    assert "3 images in 1 job.\nAbout 1.8 h and $1.4" in told
     assert read_all(out) == {f"{number}/000{number}.csv.png": "large" for number in range(3)}
 
 

@@ -10,27 +10,26 @@ from typing import Any
 from pixelserve_deploy.batch.shards import Order
 from pixelserve_deploy.calls import describe_hours
 from pixelserve_deploy.cost import (
-    EXACT,
     CostError,
     Estimate,
     PriceMissing,
+    Scaling,
     Workload,
     build_question,
-    estimate,
-    find_model,
+    format_measure,
     format_money,
     format_plain,
     format_short,
 )
 
 DEFAULT = Workload.model
-START_HOURS = Decimal(1) / 10
-"""What is billed before a job's first image: the image is pulled and the weights are loaded. Not measured on AWS."""
+START_HOURS = Scaling.start_hours
+"""What is billed around a job, as estimates have it."""
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """Of an order: `hours` by the clock and the bill; without them `obstacle` says why they are not known."""
+    """Of an order: `hours` by the clock and the bill; without them `obstacle` says why, "" where nothing is to do."""
 
     order: Order
     hours: Decimal = Decimal(0)
@@ -51,7 +50,7 @@ class Forecast:
         return [
             f"{', '.join(parts)}.",
             f"About {describe_hours(self.hours)} and {format_money(self.bill.total, self.bill.currency)}: "
-            f"{format_short(profile.hours)} h of {profile.instance}, {format_short(profile.seconds)} s an image and "
+            f"{format_short(profile.hours)} h of {profile.instance}, {format_measure(profile.seconds)} s an image and "
             f"{START_HOURS * 60:.0f} min for the start of a job; neither was measured on AWS.",
         ]
 
@@ -83,9 +82,11 @@ def forecast_jobs(
 ) -> Forecast:
     """For the order's jobs on `count` instances each.
 
-    Seconds of one image are given, or measured, or those of the documents in proportion to its bytes. A model of one's
+    Seconds of one image are given, or measured, or those of the documents as estimates have them. A model of one's
     own ("") has the sizes of answers that super-resolution has.
     """
+    if not order.shards:
+        return Forecast(order)
     try:
         return _forecast(order, feature, region, instance, count, seconds, measured)
     except (CostError, PriceMissing) as error:
@@ -98,16 +99,11 @@ def _forecast(
     if not feature and seconds is None and measured is None:
         raise CostError("how long an image takes: give --seconds")
     images = Decimal(len(order.sizes))
-    mean = Decimal(sum(order.sizes)) / max(images, Decimal(1))
-    known = find_model(feature or DEFAULT)
-    workload = Workload(model=known.name, instance=instance, region=region, requests=images, request_bytes=mean,
-                        response_bytes=known.response_bytes * mean / known.request_bytes, seconds=seconds,
-                        measured=measured, in_region=True, link=True)  # fmt: skip
+    mean = Decimal(sum(order.sizes)) / images
+    workload = Workload(model=feature or DEFAULT, instance=instance, region=region, requests=images,
+                        request_bytes=mean, seconds=seconds, measured=measured, in_region=True, link=True)  # fmt: skip
     question = build_question(workload)
     profile = question.apply_mode("batch")
-    if seconds is None and measured is None:
-        profile = replace(profile, seconds=profile.seconds * mean / known.request_bytes)
     starts = len(order.shards) * START_HOURS
     profile = replace(profile, hours=profile.busy_hours + count * starts)
-    bill = estimate(profile, question.book, EXACT, name="batch")
-    return Forecast(order, profile.busy_hours / count + starts, bill)
+    return Forecast(order, profile.busy_hours / count + starts, question.price(profile, "batch"))

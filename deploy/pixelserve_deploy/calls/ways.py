@@ -1,6 +1,6 @@
 """Which way many images go: in real time, asynchronously or as a batch job, by their predicted sizes and seconds.
 
-Limits are those of `cost.modes`. How long an image takes is in proportion to its bytes, from what is known of a model.
+Limits are those of `cost.modes`, and how long an image takes is what estimates suppose of a model.
 """
 
 from __future__ import annotations
@@ -11,7 +11,14 @@ from decimal import Decimal
 from enum import StrEnum
 
 from pixelserve.errors import BadRequest
-from pixelserve_deploy.cost import MODES, PriceMissing, find_newest_book, format_money, load_models
+from pixelserve_deploy.cost import (
+    MODES,
+    PriceMissing,
+    estimate_documented_seconds,
+    find_newest_book,
+    format_money,
+    load_models,
+)
 from pixelserve_deploy.deployment import Mode
 
 MB = 1_000_000
@@ -48,15 +55,16 @@ class Choice:
 
 
 def load_of(sizes: Sequence[int], feature: str, seconds: float | None) -> Load:
-    """Of images of these sizes; `seconds` of one are given, or those known of the feature, in proportion."""
+    """Of images of these sizes; `seconds` of one are given, or those of the feature's document for such an image."""
     total, largest, count = sum(sizes), max(sizes), len(sizes)
     known = load_models().get(feature)
     if seconds is not None:
         return Load(count, total, largest, seconds, seconds * largest * count / total)
-    if known is None or known.seconds is None:
+    mean = estimate_documented_seconds(known, Decimal(total) / count) if known else None
+    longest = estimate_documented_seconds(known, Decimal(largest)) if known else None
+    if mean is None or longest is None:
         return Load(count, total, largest, None, None)
-    each = float(known.seconds / known.request_bytes)
-    return Load(count, total, largest, each * total / count, each * largest)
+    return Load(count, total, largest, float(mean), float(longest))
 
 
 def choose_way(load: Load, mode: Mode, *, has_store: bool) -> Choice:

@@ -33,6 +33,11 @@ def format_short(value: Decimal) -> str:
     return format_grouped(round_half_up(value, 2 if value >= 1 else 4))
 
 
+def format_measure(value: Decimal) -> str:
+    """A size or time, with its first four digits: 5.333, 0.00005."""
+    return format_plain(Decimal(f"{value:.4g}"))
+
+
 def format_percent(part: Decimal) -> str:
     """A part as a percentage: 70 %."""
     return f"{format_grouped(100 * part)} %"

@@ -1,80 +1,222 @@
-"""What a bill supposes, said beside it: how the endpoint is called, sizes, seconds, instances, prices and the day."""
+"""What bills suppose, said beside them: what is called and how, sizes, seconds, instances, prices and the day."""
 
 from __future__ import annotations
 
 import datetime
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
 
-from pixelserve_deploy.cost.amounts import format_grouped, format_percent, format_short
-from pixelserve_deploy.cost.defaults import find_model
-from pixelserve_deploy.cost.modes import INSTANCE, MODES
-from pixelserve_deploy.cost.profile import LINK, MONTH_HOURS, UsageProfile, encode_size
+from pixelserve_deploy.cost.amounts import format_grouped, format_measure, format_percent, round_half_up
+from pixelserve_deploy.cost.defaults import SCALE, find_model
+from pixelserve_deploy.cost.documented import DocumentedCase
+from pixelserve_deploy.cost.modes import INSTANCE, MODES, Scaling, find_starts
+from pixelserve_deploy.cost.policy import AS_DOCUMENTED, DOCUMENTED_CORRECTED, EXACT
+from pixelserve_deploy.cost.pricebook import PriceBook, name_price
+from pixelserve_deploy.cost.profile import LINK, MONTH_HOURS, RAW, UsageProfile, encode_size
 from pixelserve_deploy.cost.question import Question
-from pixelserve_deploy.cost.usage import MILLION
+from pixelserve_deploy.cost.simulation import Fleet
+from pixelserve_deploy.cost.usage import format_size
 from pixelserve_deploy.cost.workload import Workload
 from pixelserve_deploy.reports import Section, Table
 
 
-def list_assumptions(workload: Workload, question: Question, command: Sequence[str]) -> dict[str, str]:
-    """By what they are about, as a person reads them; `command` is the command line that asked."""
-    profile = question.profile
-    book = question.book
-    given = ", ".join(f"{name} {format_grouped(amount)}" for name, amount in workload.prices)
-    return {
-        "called": "through API Gateway" if profile.gateway else "the endpoint itself, without API Gateway",
-        "callers": "outside AWS" if profile.egress else f"in {profile.region}: nothing is billed for what leaves",
-        "request": _describe_size(profile, "request"),
-        "answer": _describe_answer(profile),
-        "seconds": _describe_seconds(workload, question),
-        "instances": _describe_instances(question),
+@dataclass(frozen=True)
+class Basis:
+    """What one bill rests on; `profile` is the bill's own, in its mode."""
+
+    workload: Workload
+    question: Question
+    profile: UsageProfile
+
+
+Describe = Callable[[Basis], str | None]
+Assumptions = dict[str, str | dict[str, str]]
+"""By what they are about, as a person reads them; by the names of bills where these differ."""
+
+
+def list_assumptions(
+    bases: Mapping[str, Basis], question: Question, command: Sequence[str], fleet: Fleet | None = None
+) -> Assumptions:
+    """Only what the bills of `bases`, by their names, count with. `command` is the command line that asked.
+
+    With a `fleet` the instances are those of its simulation.
+    """
+    aspects: dict[str, Describe] = {
+        "requests": _describe_requests,
+        "called": _describe_call,
+        "callers": _describe_callers,
+        "request": _describe_request,
+        "answer": _describe_answer,
+        "logs": lambda basis: f"{format_size(basis.profile.log_bytes)} a request",
+        "registry": lambda basis: f"an image of {format_grouped(basis.profile.image_gb)} GB",
+        "seconds": _describe_seconds,
+        "instances": _describe_instances if fleet is None else lambda basis: _describe_fleet(basis, fleet),
+        "requests at a time": _describe_concurrency,
+        "starts": _describe_starts if fleet is None else lambda _: _describe_scaling(fleet),
+    }
+    said: Assumptions = {}
+    for about, describe in aspects.items():
+        texts = {name: text for name, basis in bases.items() if (text := describe(basis))}
+        said[about] = texts if len(set(texts.values())) > 1 else next(iter(texts.values()), "")
+    if fleet is not None:
+        said["patience"] = f"late after {fleet.late_after:g} s, failed after {fleet.time_out:g} s of waiting"
+    policy = question.policy
+    said |= {
         "month": f"{MONTH_HOURS} h",
-        "region": profile.region,
+        "policy": policy.name,
+        "tiers": "each at its own price" if policy.tiers else "the price of the first for all",
+        "free tier": "taken off" if question.free_tier else "not taken off",
+        **list_circumstances(question.book, question.profile.region, command),
+    }
+    return {about: text for about, text in said.items() if text}
+
+
+def list_lever_assumptions(job: DocumentedCase, question: Question, command: Sequence[str]) -> Assumptions:
+    """The same of the documents' job with each lever pulled: what its rows have in common."""
+    profile, scaling = job.profile, question.scaling
+    count = "as many as the load needs" if scaling.instances is None else str(scaling.instances)
+    return {
+        "job": f"{job.id}: {format_grouped(profile.requests)} requests a month of "
+        f"{format_size(profile.request_bytes)}, {format_measure(profile.seconds)} s each on {profile.instance}",
+        "called": "through API Gateway; by a job in batch transform",
+        "instances": f"{count}, driven at {format_percent(scaling.utilisation)} at most from the row on that has them "
+        "on all month; those of batch transform at 100 %",
+        "starts": {mode: text for mode in MODES if (text := _name_starts(mode, scaling))},
+        "month": f"{MONTH_HOURS} h",
+        "policy": f"{AS_DOCUMENTED.name}, {DOCUMENTED_CORRECTED.name}, and {EXACT.name} for the rest",
+        **list_circumstances(question.book, profile.region, command),
+    }
+
+
+def list_circumstances(book: PriceBook, region: str, command: Sequence[str]) -> dict[str, str]:
+    """Where, when and with which prices was reckoned, and by which command."""
+    prices = [book.price(service, region, dimension) for service, dimension in sorted(book.given)]
+    given = ", ".join(f"{name_price(price.service, price.dimension)} {format_grouped(price.first)}" for price in prices)
+    return {
+        "region": region,
         "prices": f"{book.id} of {book.effective_from}{f'; given: {given}' if given else ''}",
         "price source": book.source,
-        "policy": question.policy.name,
         "reckoned on": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "command": shlex.join(["pixelserve", *command]),
     }
 
 
-def build_assumptions_section(said: dict[str, str]) -> Section:
-    """Them as a table."""
-    return Section("What this supposes", Table(("About", "Supposed"), tuple(said.items())))
+def build_assumptions_section(said: Mapping[str, str | dict[str, str]]) -> Section:
+    """Them as a table; what differs has a row for each text, with the names of the bills that have it."""
+    rows = []
+    for about, supposed in said.items():
+        if isinstance(supposed, str):
+            rows.append((about, supposed))
+        else:
+            for text in dict.fromkeys(supposed.values()):
+                names = (name for name in supposed if supposed[name] == text)
+                rows.append((f"{about} ({', '.join(names)})", text))
+    return Section("What this supposes", Table(("About", "Supposed"), tuple(rows)))
 
 
-def _describe_size(profile: UsageProfile, part: str) -> str:
-    size, encoding = getattr(profile, f"{part}_bytes"), getattr(profile, f"{part}_encoding")
-    wire = encode_size(size, encoding)
-    text = f"{format_short(size / MILLION)} MB, {encoding}"
-    return text if wire == size else f"{text}: {format_short(wire / MILLION)} MB on the wire"
+def _name_starts(mode: str, scaling: Scaling) -> str | None:
+    """How often instances start, and what is billed around it; None where they are always there."""
+    starts = find_starts(mode, scaling)
+    if starts is None:
+        return None
+    return f"{format_grouped(starts)} a day, of {format_grouped(60 * scaling.start_hours)} min each"
 
 
-def _describe_answer(profile: UsageProfile) -> str:
+def _describe_requests(basis: Basis) -> str:
+    profile = basis.profile
+    number = format_grouped(profile.requests)
+    if profile.months == 1:
+        return f"{number} a month"
+    hours = format_grouped(round_half_up(profile.months * MONTH_HOURS, 2))
+    return f"{number} in {hours} h, {format_grouped(profile.answered)} of them answered"
+
+
+def _describe_call(basis: Basis) -> str | None:
+    profile = basis.profile
+    if profile.mode == "batch":
+        return "by a job" if profile.gateway else None
+    return "through API Gateway" if profile.gateway else "directly, without API Gateway"
+
+
+def _describe_callers(basis: Basis) -> str:
+    profile = basis.profile
+    return "outside AWS" if profile.egress else f"in {profile.region}: nothing is billed for what leaves"
+
+
+def _describe_request(basis: Basis) -> str:
+    profile = basis.profile
+    return _describe_size(profile.request_bytes, profile.request_encoding if MODES[profile.mode].waits else RAW)
+
+
+def _describe_answer(basis: Basis) -> str:
+    profile = basis.profile
     if profile.delivery == LINK:
-        return f"{format_short(profile.response_bytes / MILLION)} MB in S3, by a link"
-    return _describe_size(profile, "response")
+        return f"{format_size(profile.response_bytes)}, read from S3"
+    return _describe_size(profile.response_bytes, profile.response_encoding)
 
 
-def _describe_seconds(workload: Workload, question: Question) -> str:
-    known = find_model(workload.model)
-    documented = f"as documented for {format_short(known.request_bytes / MILLION)} MB"
-    parts = []
-    for machine, where, given in (
-        (INSTANCE, question.profile.instance, workload.seconds or workload.measured),
-        ("memory", f"Lambda or serverless with {question.profile.memory_mb} MB", workload.cpu_seconds),
-    ):
-        seconds = question.seconds[machine]
-        if seconds is not None:
-            source = "measured" if given is workload.measured and given is not None else "given"
-            parts.append(f"{format_short(seconds)} on {where}, {source if given is not None else documented}")
-    return "; ".join(parts) or "not known"
+def _describe_size(size: Decimal, encoding: str) -> str:
+    wire = encode_size(size, encoding)
+    text = f"{format_size(size)}, {encoding}"
+    return text if wire == size else f"{text}: {format_size(wire)} on the wire"
 
 
-def _describe_instances(question: Question) -> str:
-    scaling = question.scaling
-    count = "as many as the load needs" if scaling.instances is None else f"{scaling.instances}"
+def _describe_seconds(basis: Basis) -> str:
+    workload, profile = basis.workload, basis.profile
+    seconds = f"{format_measure(profile.seconds)} on"
+    if MODES[profile.mode].machine != INSTANCE:
+        source = _cite_document(basis) if workload.cpu_seconds is None else "given"
+        return f"{seconds} a CPU with {profile.memory_mb} MB, {source}"
+    source = "measured" if workload.measured else "given" if workload.seconds else _cite_document(basis)
+    asked = basis.question.profile.instance
+    return f"{seconds} {profile.instance}, {source}{'' if profile.instance == asked else f'; those of {asked}'}"
+
+
+def _cite_document(basis: Basis) -> str:
+    """What the documents' seconds are of."""
+    known, size = find_model(basis.workload.model), basis.profile.request_bytes
+    source = f"as documented for {format_size(known.request_bytes)}"
+    if not known.enlarges:
+        return source
+    scaled = "" if size == known.request_bytes else ", in proportion to the size"
+    return f"{source} at x{SCALE}{scaled}"
+
+
+def _describe_instances(basis: Basis) -> str | None:
+    profile, scaling = basis.profile, basis.question.scaling
+    driven = f"driven at {format_percent(scaling.utilisation)} at most"
+    count = scaling.instances
+    if profile.mode == "realtime":
+        number = "as many as the load needs" if count is None else str(count)
+        return f"{profile.instance}, always on: {number}, {driven}"
+    return {
+        "autoscaled": f"{profile.instance}: as many as the load needs, {count or 1} or more, {driven}",
+        "async": f"{profile.instance}: as many as the load needs, none without any, {driven}",
+        "batch": f"{profile.instance}: as long as a job works, at 100 %",
+    }.get(profile.mode)
+
+
+def _describe_fleet(basis: Basis, fleet: Fleet) -> str:
+    aim = format_percent(Decimal(str(fleet.utilisation)))
+    return f"{basis.profile.instance}: {fleet.least} to {fleet.most}, scaled so that they are driven at {aim}"
+
+
+def _describe_scaling(fleet: Fleet) -> str:
     return (
-        f"{question.profile.instance}, {count}, driven at {format_percent(scaling.utilisation)} at most "
-        f"({MODES['batch'].title} at 100 %), {question.profile.concurrency} at a time"
+        f"an instance works {fleet.cold_start:g} s after its order and is billed from then on; {fleet.cool_out:g} s "
+        f"between scale-outs, {fleet.cool_in:g} s of calm before a scale-in"
     )
+
+
+def _describe_concurrency(basis: Basis) -> str | None:
+    if MODES[basis.profile.mode].machine != INSTANCE:
+        return None
+    if basis.workload.measured:
+        return "as many an instance as when it was measured"
+    return f"{basis.profile.concurrency} an instance"
+
+
+def _describe_starts(basis: Basis) -> str | None:
+    return _name_starts(basis.profile.mode, basis.question.scaling)

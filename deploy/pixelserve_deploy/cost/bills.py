@@ -168,7 +168,7 @@ def build_estimate_section(bill: Estimate, explain: bool) -> Section:
     marked = sorted({line.status for line in bill.lines if line.marked})
     if marked:
         notes.append(f"Lines marked ! have {' and '.join(marked)} prices: --explain names their sources.")
-    notes += [_free(line.key, line.allowance) for line in bill.lines if line.allowance is not None]
+    notes += list_allowances(bill.lines)
     if explain:
         notes += explain_lines(bill.lines)
     title = f"{bill.id} ({bill.policy.name}, {currency}, prices {bill.book})"
@@ -176,7 +176,12 @@ def build_estimate_section(bill: Estimate, explain: bool) -> Section:
     return Section(title, table, tuple(notes), chart_bill(bill))
 
 
-def _free(key: str, allowance: Allowance) -> str:
+def list_allowances(lines: Sequence[LineItem]) -> list[str]:
+    """What was taken off as free, as sentences."""
+    return [_describe_allowance(line.key, line.allowance) for line in lines if line.allowance is not None]
+
+
+def _describe_allowance(key: str, allowance: Allowance) -> str:
     mark = "! " if allowance.marked else ""
     return f"{mark}Free of {key}: {format_plain(allowance.amount)} {allowance.unit} a month ({allowance.status})."
 

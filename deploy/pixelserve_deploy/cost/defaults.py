@@ -11,6 +11,9 @@ from pixelserve_deploy.cost.errors import CostError
 from pixelserve_deploy.cost.files import load_data
 
 CODECS = ("jpeg", "webp", "png")
+SUPER_RESOLUTION = "image-super-resolution"
+SCALE = 2
+"""Of super-resolution, where none is given, and in its document."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,11 @@ class ModelDefaults:
     source: str
     answers_pictures: bool
     """An answer grows with the picture that was sent."""
+
+    @property
+    def enlarges(self) -> bool:
+        """Whether the network sees every pixel, so that its time grows with the picture; the others see one size."""
+        return self.name == SUPER_RESOLUTION
 
 
 @functools.cache
@@ -64,6 +72,13 @@ def estimate_documented_answer(known: ModelDefaults, request_bytes: Decimal) -> 
     if not known.answers_pictures:
         return known.response_bytes
     return known.response_bytes * request_bytes / known.request_bytes
+
+
+def estimate_documented_seconds(known: ModelDefaults, request_bytes: Decimal) -> Decimal | None:
+    """The document's seconds on the instance, in proportion to the request where the network sees every pixel."""
+    if known.seconds is None or not known.enlarges:
+        return known.seconds
+    return known.seconds * request_bytes / known.request_bytes
 
 
 def estimate_picture_bytes(megapixels: Decimal) -> Decimal:

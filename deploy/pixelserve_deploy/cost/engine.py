@@ -98,6 +98,19 @@ def estimate(
     return Estimate(name, book.currency, policy, book.id, profile, tuple(lines))
 
 
+def list_account_lines(bills: Sequence[Estimate], book: PriceBook, *, free_tier: bool) -> tuple[LineItem, ...]:
+    """What one account pays for bills of one region, period and policy: tiers and what is free count once.
+
+    Raises PriceMissing for what the book does not have.
+    """
+    profile, policy = bills[0].profile, bills[0].policy
+    usages: dict[tuple[str, str], Usage] = {}
+    for bill in bills:
+        for usage in list_usages(bill.profile, policy):
+            usages[usage.price] = usages[usage.price].plus(usage) if usage.price in usages else usage
+    return tuple(_line(usage, profile, book, policy, free_tier, None) for usage in usages.values())
+
+
 def _line(
     usage: Usage, profile: UsageProfile, book: PriceBook, policy: Policy, free_tier: bool, erratum: Erratum | None
 ) -> LineItem:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -31,6 +31,14 @@ def choose_book(name: str | None, region: str, prices: Sequence[tuple[str, Decim
         prices={**book.prices, **{(price.service, region, price.dimension): price for price in found}},
         given=frozenset((price.service, price.dimension) for price in found),
     )
+
+
+def require_given_used(book: PriceBook, used: Iterable[Price]) -> None:
+    """Raises CostError for a price of the caller's that is not among those that were counted with."""
+    names = {name_price(price.service, price.dimension) for price in used}
+    idle = sorted({name_price(*pair) for pair in book.given} - names)
+    if idle:
+        raise CostError(f"--price {', '.join(idle)}: no line of the bill has it. It has {', '.join(sorted(names))}.")
 
 
 def _make_price(name: str, amount: Decimal, region: str) -> Price:

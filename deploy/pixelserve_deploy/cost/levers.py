@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from pixelserve_deploy.cost.defaults import estimate_answer_bytes
+from pixelserve_deploy.cost.defaults import SCALE, estimate_answer_bytes
 from pixelserve_deploy.cost.documented import DocumentedCase
 from pixelserve_deploy.cost.engine import Estimate, estimate
-from pixelserve_deploy.cost.modes import Scaling, apply_mode
+from pixelserve_deploy.cost.modes import Scaling, apply_mode, require_possible
 from pixelserve_deploy.cost.policy import AS_DOCUMENTED, DOCUMENTED_CORRECTED, EXACT
 from pixelserve_deploy.cost.pricebook import PriceBook
 from pixelserve_deploy.cost.profile import LINK, RAW, UsageProfile
-from pixelserve_deploy.cost.workload import SCALE
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,10 @@ class Measurement:
 
 
 def pull_levers(case: DocumentedCase, book: PriceBook, scaling: Scaling, measured: Measurement | None) -> list[Lever]:
-    """The bills, from the printed one on; those from the third on have the prices of `book`."""
+    """The bills, from the printed one on; those from the third on have the prices of `book`.
+
+    Raises CostError where the instances of `scaling` cannot serve the job.
+    """
     exact = case.profile
     month = apply_mode(exact, "realtime", scaling)
     jpeg, webp = (_answers(month, codec) for codec in ("jpeg", "webp"))
@@ -51,6 +53,8 @@ def pull_levers(case: DocumentedCase, book: PriceBook, scaling: Scaling, measure
     if measured is not None:
         faster = replace(inside, instance=measured.instance, seconds=measured.seconds)
         rows[f"the same, at measured speed on {measured.instance}"] = apply_mode(faster, "batch", scaling)
+    for profile in (month, *rows.values()):
+        require_possible(profile, scaling)
     return [
         Lever("as the document prints it", case.estimate(AS_DOCUMENTED)),
         Lever("with its error corrected", case.estimate(DOCUMENTED_CORRECTED)),

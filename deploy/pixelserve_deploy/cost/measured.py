@@ -32,7 +32,7 @@ class Row:
 
     label: str
     rate: Decimal
-    """Images per second."""
+    """Images per second of one instance."""
     mean: Decimal
     times: Mapping[str, Decimal]
     """Seconds by `PERCENTILES`."""
@@ -74,6 +74,8 @@ class Benchmark:
     rows: tuple[Row, ...]
     instance: str | None = None
     """Of SageMaker, where it was measured on one."""
+    instances: int = 1
+    """Of them, which answered together."""
 
 
 @dataclass(frozen=True)
@@ -95,10 +97,17 @@ def read_benchmark(path: Path) -> Benchmark:
     if not isinstance(fields, dict) or fields.get("schema") != SCHEMA:
         raise CostError(f'{path} is no result of a benchmark: it lacks "schema": "{SCHEMA}". See docs/benchmarks.md.')
     try:
-        rows = tuple(_row(row) for row in fields["rows"] if _has_times(row))
         machine = fields["machine"]
-        about = machine.get("instance") or f"{machine['gpu'] or machine['cpu']}, {machine['cores']} cores"
-        benchmark = Benchmark(fields["name"], fields["date"], about, rows, machine.get("instance"))
+        instances = _count_instances(machine)
+        rows = tuple(_row(row, instances) for row in fields["rows"] if _has_times(row))
+        benchmark = Benchmark(
+            fields["name"],
+            fields["date"],
+            _name_machine(machine, instances),
+            rows,
+            machine.get("instance"),
+            instances,
+        )
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise CostError(f"{path} is not in the form of docs/benchmarks.md: {error!r}.") from None
     if not rows:
@@ -133,7 +142,7 @@ def select_within(benchmark: Benchmark, latency: Decimal | None, percentile: str
 
 
 def price_thousand(row: Row, hourly: Decimal, utilisation: Decimal) -> Price1000:
-    """The instance's price for a thousand images at the row's rate, with the part of its time that it works."""
+    """The instance's price alone for a thousand images at the row's rate, with the part of its time that it works."""
     amount = hourly / 3600 / row.rate / utilisation * 1000
     return Price1000(row, amount, amount * max(1 - row.error, Decimal(0)), amount * (1 + row.error))
 
@@ -142,7 +151,20 @@ def _has_times(row: Any) -> bool:
     return isinstance(row, dict) and "count" in row.get("seconds", {})
 
 
-def _row(fields: Mapping[str, Any]) -> Row:
+def _count_instances(machine: Mapping[str, Any]) -> int:
+    """How many answered; a result that does not say has one."""
+    count = machine.get("instances", 1)
+    if type(count) is not int or count < 1:
+        raise ValueError(f"machine.instances is {count!r}, and no number from 1 on")
+    return count
+
+
+def _name_machine(machine: Mapping[str, Any], instances: int) -> str:
+    name = machine.get("instance") or f"{machine['gpu'] or machine['cpu']}, {machine['cores']} cores"
+    return name if instances == 1 else f"{instances} x {name}"
+
+
+def _row(fields: Mapping[str, Any], instances: int) -> Row:
     seconds = fields["seconds"]
     mean = Decimal(str(seconds["mean"]))
     rate = next((Decimal(str(fields[name])) for name in RATES if name in fields), 1 / mean)
@@ -158,7 +180,7 @@ def _row(fields: Mapping[str, Any]) -> Row:
     pixels = sizes["width"] * sizes["height"] if "width" in sizes else sizes.get("pixels")
     return Row(
         label,
-        rate,
+        rate / instances,
         mean,
         times,
         int(seconds["count"]),

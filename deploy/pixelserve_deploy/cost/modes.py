@@ -6,15 +6,16 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from pixelserve_deploy.cost.amounts import format_grouped, format_percent, round_half_up, round_up
-from pixelserve_deploy.cost.policy import EXACT
-from pixelserve_deploy.cost.profile import LINK, MONTH_HOURS, RESPONSE, UsageProfile, encode_size
-from pixelserve_deploy.cost.usage import LINK_BYTES, measure_answer
+from pixelserve_deploy.cost.errors import CostError
+from pixelserve_deploy.cost.profile import BASE64, LINK, MONTH_HOURS, UsageProfile, encode_size
+from pixelserve_deploy.cost.usage import LINK_BYTES
 
 MB = Decimal(10**6)
 INSTANCE, MEMORY = "instance", "memory"
 ASYNC_INSTEAD = {"ml.g4dn.xlarge": "ml.g4dn.2xlarge"}
 """Instances that the price list does not offer for asynchronous endpoints, and the next that it does."""
 GATEWAY_MB, GATEWAY_SECONDS = 10, 29
+BATCH_STARTS_A_DAY = Decimal(1)
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Scaling:
     starts_a_day: Decimal = Decimal(8)
     """How often an asynchronous endpoint wakes from zero."""
     start_hours: Decimal = Decimal(10) / 60
-    """What is billed around a start: loading, and waiting for the scale-in."""
+    """What is billed around a start, of a batch job too: loading, and the end. Not measured on AWS."""
 
 
 def apply_mode(profile: UsageProfile, name: str, scaling: Scaling) -> UsageProfile:
@@ -80,30 +81,30 @@ def _count_hours(profile: UsageProfile, name: str, scaling: Scaling) -> Decimal:
         return period * (needed if scaling.instances is None else scaling.instances)
     if name == "autoscaled":
         return max(driven, period * (scaling.instances or 1))
-    starts = Decimal(1) if name == "batch" else scaling.starts_a_day
-    around = min(starts * period / 24, profile.requests) * scaling.start_hours
+    around = min((find_starts(name, scaling) or 0) * period / 24, profile.requests) * scaling.start_hours
     if name == "batch":
         return profile.busy_hours + around
     return max(driven, min(driven + around, period))  # one instance's load and more never lets it sleep
+
+
+def find_starts(mode: str, scaling: Scaling) -> Decimal | None:
+    """How often a day instances start from none; None where they are always there."""
+    return {"async": scaling.starts_a_day, "batch": BATCH_STARTS_A_DAY}.get(mode)
 
 
 def find_obstacles(profile: UsageProfile, scaling: Scaling) -> list[str]:
     """Why a profile cannot run in its mode so scaled; empty when it can."""
     mode = MODES[profile.mode]
     found = []
-    sizes = {
-        "request": encode_size(profile.request_bytes, profile.request_encoding),
-        "answer": _measure_carried(profile),
-    }
     limit_mb, limit_s = mode.payload_mb, mode.seconds
     through = profile.gateway and mode.waits
     if through:
         limit_mb, limit_s = min(limit_mb, GATEWAY_MB), min(limit_s, GATEWAY_SECONDS)
     where = f"{mode.title}{' behind API Gateway' if through else ''}"
     found += [
-        f"{where} takes {limit_mb} MB; the {name} has {format_grouped(size / MB)} MB: "
+        f"{where} takes {limit_mb} MB; the {name} has {format_grouped(size / MB)} MB{_name_carrier(profile)}: "
         "send JPEG or WebP, or a link to S3"
-        for name, size in sizes.items()
+        for name, size in _measure_carried(profile).items()
         if size > limit_mb * MB
     ]
     longest = max(profile.seconds, profile.waits or profile.seconds)
@@ -114,6 +115,14 @@ def find_obstacles(profile: UsageProfile, scaling: Scaling) -> list[str]:
     if profile.mode == "realtime" and scaling.instances is not None:
         found += _find_overload(profile, scaling, scaling.instances)
     return found
+
+
+def require_possible(profile: UsageProfile, scaling: Scaling) -> None:
+    """Raises CostError with the reasons why a profile cannot run in its mode so scaled."""
+    obstacles = find_obstacles(profile, scaling)
+    if obstacles:
+        title = MODES[profile.mode].title
+        raise CostError(f"{title}: {'; '.join(obstacles)}. `pixelserve cost compare` shows what can.")
 
 
 def count_served(profile: UsageProfile, scaling: Scaling) -> Decimal:
@@ -142,8 +151,20 @@ def describe_change(asked: UsageProfile, given: UsageProfile) -> str | None:
     return None
 
 
-def _measure_carried(profile: UsageProfile) -> Decimal:
-    """Bytes of the answer on the connection to the mode itself."""
-    if profile.delivery == RESPONSE:
-        return measure_answer(profile, EXACT)
-    return profile.response_bytes if profile.mode in ("async", "batch") else LINK_BYTES
+def _measure_carried(profile: UsageProfile) -> dict[str, Decimal]:
+    """Bytes of the request and the answer on the connection to the mode itself.
+
+    Our function sends pictures as Lambda's events have them, in Base64, and takes them so.
+    """
+    is_lambda = profile.mode == "lambda"
+    request = BASE64 if is_lambda else profile.request_encoding
+    answer = BASE64 if is_lambda and profile.answers_pictures else profile.response_encoding
+    answered = encode_size(profile.response_bytes, answer)
+    if profile.delivery == LINK:
+        answered = LINK_BYTES if MODES[profile.mode].waits else profile.response_bytes
+    return {"request": encode_size(profile.request_bytes, request), "answer": answered}
+
+
+def _name_carrier(profile: UsageProfile) -> str:
+    """Why a size is not that of the picture."""
+    return ", in Base64 as Lambda carries pictures" if profile.mode == "lambda" else ""

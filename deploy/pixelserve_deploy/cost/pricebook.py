@@ -279,12 +279,17 @@ def find_book(name: str) -> PriceBook:
         raise CostError(f"Cannot read {name}: {error}.") from None
 
 
+def find_partition_book(partition: str) -> PriceBook:
+    """The newest book of a partition."""
+    return [book for book in load_books().values() if book.partition == partition][-1]
+
+
 def find_newest_book(region: str, *, filled: bool = False) -> PriceBook:
     """The newest book of the region's partition. Raises PriceMissing listing the regions when it has none of it.
 
     With `filled` the caller has the region's prices.
     """
-    book = [book for book in load_books().values() if book.partition == find_partition(region)][-1]
+    book = find_partition_book(find_partition(region))
     if region not in book.regions and not filled:
         known = sorted({name for other in load_books().values() for name in other.regions})
         raise PriceMissing(

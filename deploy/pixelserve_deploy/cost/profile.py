@@ -29,6 +29,8 @@ class UsageProfile:
     response_bytes: Decimal
     request_encoding: str = RAW
     response_encoding: str = RAW
+    answers_pictures: bool = True
+    """Lambda carries them in Base64, whatever the encoding."""
     delivery: str = RESPONSE
     """`response`, or `s3`: the answer is a link and the picture lies in S3."""
     egress: bool = True

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from pixelserve_deploy.cost.defaults import (
+    SCALE,
     ModelDefaults,
     estimate_answer_bytes,
     estimate_documented_answer,
+    estimate_documented_seconds,
     estimate_picture_bytes,
     estimate_pixels,
     find_model,
 )
 from pixelserve_deploy.cost.engine import Estimate, estimate
 from pixelserve_deploy.cost.errors import CostError, WorkloadError
-from pixelserve_deploy.cost.given import choose_book
+from pixelserve_deploy.cost.given import choose_book, require_given_used
 from pixelserve_deploy.cost.measured import Benchmark, Row, read_benchmark, select_images, select_within
-from pixelserve_deploy.cost.modes import INSTANCE, MEMORY, MODES, Scaling, apply_mode, find_obstacles
+from pixelserve_deploy.cost.modes import INSTANCE, MEMORY, MODES, Scaling, apply_mode, require_possible
 from pixelserve_deploy.cost.policy import Policy, find_policy
-from pixelserve_deploy.cost.pricebook import PriceBook, name_price
+from pixelserve_deploy.cost.pricebook import PriceBook
 from pixelserve_deploy.cost.profile import LINK, RAW, RESPONSE, UsageProfile
-from pixelserve_deploy.cost.workload import P99, SCALE, SUPER_RESOLUTION, Workload
+from pixelserve_deploy.cost.workload import P99, Workload
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,11 @@ class Question:
 
     def estimate(self, mode: str, requests: Decimal | None = None) -> Estimate:
         """The bill of a mode. Raises CostError without its seconds, PriceMissing without a price."""
-        return estimate(self.apply_mode(mode, requests), self.book, self.policy, free_tier=self.free_tier, name=mode)
+        return self.price(self.apply_mode(mode, requests), mode)
+
+    def price(self, profile: UsageProfile, name: str = "estimate") -> Estimate:
+        """The bill of a profile, with the question's prices. Raises PriceMissing."""
+        return estimate(profile, self.book, self.policy, free_tier=self.free_tier, name=name)
 
     def apply_mode(self, mode: str, requests: Decimal | None = None) -> UsageProfile:
         """The profile in a mode, for other requests if given. Raises CostError without the mode's seconds."""
@@ -63,17 +69,12 @@ class Question:
     def require_mode(self, mode: str) -> UsageProfile:
         """The profile in a mode. Raises CostError with the reasons why it cannot run there."""
         profile = self.apply_mode(mode)
-        obstacles = find_obstacles(profile, self.scaling)
-        if obstacles:
-            raise CostError(f"{MODES[mode].title}: {'; '.join(obstacles)}. `pixelserve cost compare` shows what can.")
+        require_possible(profile, self.scaling)
         return profile
 
-    def require_prices_used(self, bills: Sequence[Estimate]) -> None:
+    def require_prices_used(self, bills: Iterable[Estimate]) -> None:
         """Raises CostError for a price that was given and that none of the bills counts with."""
-        used = {name_price(line.price.service, line.price.dimension) for bill in bills for line in bill.lines}
-        idle = sorted({name_price(service, dimension) for service, dimension in self.book.given} - used)
-        if idle:
-            raise CostError(f"--price {', '.join(idle)}: no line of the bill has it. It has {', '.join(sorted(used))}.")
+        require_given_used(self.book, [line.price for bill in bills for line in bill.lines])
 
 
 def build_question(workload: Workload) -> Question:
@@ -90,7 +91,7 @@ def build_question(workload: Workload) -> Question:
     return Question(
         profile=profile,
         seconds={
-            INSTANCE: row.seconds if row else workload.seconds or _recall_seconds(workload, known),
+            INSTANCE: row.seconds if row else workload.seconds or _recall_seconds(workload, known, profile),
             MEMORY: workload.cpu_seconds or _recall_cpu_seconds(workload, known),
         },
         book=book,
@@ -100,9 +101,11 @@ def build_question(workload: Workload) -> Question:
     )
 
 
-def _recall_seconds(workload: Workload, known: ModelDefaults) -> Decimal | None:
+def _recall_seconds(workload: Workload, known: ModelDefaults, profile: UsageProfile) -> Decimal | None:
     """The documents' seconds, which are those of their instance only."""
-    return known.seconds if workload.instance in (None, known.instance) else None
+    if workload.instance not in (None, known.instance):
+        return None
+    return estimate_documented_seconds(known, profile.request_bytes)
 
 
 def _recall_cpu_seconds(workload: Workload, known: ModelDefaults) -> Decimal | None:
@@ -114,10 +117,10 @@ def find_measured_row(workload: Workload, request_bytes: Decimal) -> Row | None:
     """The load of `measured` that counts: the fastest within the latency, its times in proportion to the pixels."""
     if workload.measured is None:
         return None
-    enlarges = find_model(workload.model).name == SUPER_RESOLUTION
+    enlarges = find_model(workload.model).enlarges
     scale = (workload.scale or SCALE) if enlarges else None
     benchmark = select_images(_read_measured(workload), scale)
-    if enlarges:  # the other networks see one size, whatever the picture's
+    if enlarges:
         benchmark = replace(benchmark, rows=tuple(row.at(estimate_pixels(request_bytes)) for row in benchmark.rows))
     return select_within(benchmark, workload.latency, workload.percentile or P99)[0]
 
@@ -144,7 +147,7 @@ def cite_measurement(workload: Workload, request_bytes: Decimal) -> str | None:
     row = find_measured_row(workload, request_bytes)
     if workload.measured is None or row is None:
         return None
-    is_scaled = row.pixels and find_model(workload.model).name == SUPER_RESOLUTION
+    is_scaled = row.pixels and find_model(workload.model).enlarges
     scaled = ", in proportion to the pixels" if is_scaled else ""
     benchmark = read_benchmark(workload.measured)
     marked = "" if benchmark.instance else f", which is no {workload.instance} unless you measured on one"
@@ -172,6 +175,7 @@ def _build_profile(workload: Workload, known: ModelDefaults) -> UsageProfile:
         response_bytes=answered,
         request_encoding=workload.request_encoding,
         response_encoding=workload.encoding or documented,
+        answers_pictures=known.answers_pictures,
         delivery=LINK if workload.link else RESPONSE,
         egress=not workload.in_region,
         gateway=workload.gateway or workload.documented,

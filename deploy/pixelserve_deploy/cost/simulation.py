@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from pixelserve_deploy.cost.errors import CostError
+from pixelserve_deploy.cost.modes import Scaling
 
 MINUTE = 60.0
 YEAR = 366 * 24 * 60 * MINUTE
@@ -33,7 +34,7 @@ class Fleet:
     concurrency: int = 1
     least: int = 1
     most: int = 10
-    utilisation: float = 0.7
+    utilisation: float = float(Scaling.utilisation)
     """What scaling aims at."""
     cold_start: float = 300.0
     cool_out: float = 60.0

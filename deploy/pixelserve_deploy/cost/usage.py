@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from pixelserve_deploy.cost.amounts import format_grouped, format_short, round_up
+from pixelserve_deploy.cost.amounts import format_grouped, format_measure, format_short, round_up
 from pixelserve_deploy.cost.errors import CostError
 from pixelserve_deploy.cost.policy import Policy
 from pixelserve_deploy.cost.profile import LINK, MONTH_HOURS, RESPONSE, UsageProfile, encode_size
@@ -44,6 +44,10 @@ class Usage:
         """The unit that the price has to have."""
         return self.unit if self.factor is None else GB_SECOND
 
+    def plus(self, other: Usage) -> Usage:
+        """Both of one price, as one."""
+        return replace(self, quantity=self.quantity + other.quantity, formula=f"{self.formula} + {other.formula}")
+
     def counted(self, amount: Decimal) -> Decimal:
         """An amount in the price's unit, in this one."""
         return amount if self.factor is None else amount / self.factor
@@ -66,7 +70,7 @@ def meter_calls(key: str, service: str, price: tuple[str, str]) -> Meter:
 def count_bytes(key: str, service: str, text: str, price: tuple[str, str], size: Decimal, requests: Decimal) -> Usage:
     """Bytes of every request, in GB."""
     formula = f"{format_grouped(requests)} x {format_grouped(size)} B / 1e9"
-    return Usage(key, service, f"{_size(size)} {text} per call", price, requests * size / GB, "GB", formula)
+    return Usage(key, service, f"{format_size(size)} {text} per call", price, requests * size / GB, "GB", formula)
 
 
 def meter_lambda_duration(profile: UsageProfile, policy: Policy) -> Usage:
@@ -193,7 +197,13 @@ def meter_storage(size: Callable[[UsageProfile], Decimal], images: Callable[[Usa
         formula = f"{format_grouped(images(profile))} x {format_grouped(held)} B / 1e9 x {days} x 24 / {MONTH_HOURS} h"
         quantity = images(profile) * held / GB * profile.kept_days * 24 / MONTH_HOURS
         usage = Usage(
-            "s3-storage", S3, f"pictures kept for {days} days", ("AmazonS3", "storage"), quantity, "GB-month", formula
+            "s3-storage",
+            S3,
+            f"pictures kept for {days} day{'s' * (profile.kept_days != 1)}",
+            ("AmazonS3", "storage"),
+            quantity,
+            "GB-month",
+            formula,
         )
         return usage if held else None
 
@@ -254,8 +264,9 @@ def list_usages(profile: UsageProfile, policy: Policy) -> list[Usage]:
     return [usage for usage in found if usage is not None]
 
 
-def _size(size: Decimal) -> str:
+def format_size(size: Decimal) -> str:
+    """Bytes in the unit that fits: 4 MB, 50 B."""
     for unit, step in (("GB", GB), ("MB", MILLION), ("KB", THOUSAND)):
         if size >= step:
-            return f"{size / step:.4g} {unit}"
+            return f"{format_measure(size / step)} {unit}"
     return f"{format_grouped(size)} B"

@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from pixelserve_deploy.cost.amounts import format_grouped, format_money, format_percent, format_short, round_half_up
+from pixelserve_deploy.cost.amounts import (
+    format_grouped,
+    format_measure,
+    format_money,
+    format_percent,
+    format_plain,
+    format_short,
+    round_half_up,
+)
+from pixelserve_deploy.cost.bills import list_allowances
 from pixelserve_deploy.cost.comparison import BreakEven, Option, count_capacity, price_whole
 from pixelserve_deploy.cost.engine import Estimate
 from pixelserve_deploy.cost.levers import Lever
 from pixelserve_deploy.cost.measured import Benchmark, Price1000
 from pixelserve_deploy.cost.modes import MODES
+from pixelserve_deploy.cost.profile import MONTH_HOURS
 from pixelserve_deploy.cost.question import Question
 from pixelserve_deploy.cost.sensitivity import Effect
 from pixelserve_deploy.cost.sharing import Sharing
@@ -28,8 +38,10 @@ from pixelserve_deploy.reports import (
 )
 
 CURVE_STEPS = 32
+EXACT_PLACES = 10
+"""Sums that differ in later ones are the same, added in another order."""
 COMPARISON_COLUMNS = ("Mode", "A month", "A million", "Marked prices", "Notes")
-NEVER = "never"
+NEVER, IMPOSSIBLE = "never", "not possible"
 
 
 def build_comparison_table(options: Sequence[Option]) -> Table:
@@ -38,9 +50,7 @@ def build_comparison_table(options: Sequence[Option]) -> Table:
     for option in options:
         bill = option.bill
         if bill is None:
-            rows.append(
-                (MODES[option.mode].title, "-", "-", "", "no price known" if option.missing else "not possible")
-            )
+            rows.append((MODES[option.mode].title, "-", "-", "", "no price known" if option.missing else IMPOSSIBLE))
             continue
         million = bill.per_million
         rows.append(
@@ -72,7 +82,7 @@ def _note(bill: Estimate, option: Option) -> str:
     hours = bill.profile.hours
     words = [f"{format_short(hours)} h {bill.profile.instance}"] if hours is not None else []
     if hours is None:
-        words.append(f"{bill.profile.memory_mb} MB, {format_short(bill.profile.seconds)} s")
+        words.append(f"{bill.profile.memory_mb} MB, {format_measure(bill.profile.seconds)} s")
     return "; ".join([*words, *([option.remark] if option.remark else [])])
 
 
@@ -129,46 +139,51 @@ def _draw_break_even(question: Question, options: Sequence[Option], found: Seque
 def build_sharing_section(title: str, sharing: Sharing) -> Section:
     """What the features cost with an endpoint each, and on the instances that they share."""
     headers = ("Feature", "An endpoint each", "One multi-model endpoint")
-    currency = next(iter(sharing.apart.values())).currency
-    columns = [(*bills.values(),) for bills in (sharing.apart, sharing.together)]
-    rows = [
-        (name, *(format_money(bill.total, currency) for bill in pair))
-        for name, *pair in zip(sharing.apart, *columns, strict=True)
-    ]
-    sums = (format_money(sum((bill.total for bill in column), Decimal(0)), currency) for column in columns)
-    profile = columns[1][0].profile
+    columns = (sharing.apart, sharing.together)
+    first = next(iter(sharing.apart.bills.values()))
+    profile, currency = first.profile, first.currency
+    amounts = {name: [column.bills[name].total for column in columns] for name in sharing.apart.bills}
+    less = [round_half_up(column.total - column.alone, EXACT_PLACES) for column in columns]
+    if any(less):
+        amounts["Tiers and free tier, once"] = less
+    amounts["In all"] = [column.total for column in columns]
+    marked = sorted({line.key for column in columns for line in column.lines if line.marked})
     notes = (
-        f"{sharing.instances} x {profile.instance} for all of them, always on; {len(rows)} at least with one each.",
+        *((f"! Derived or unverified prices: {', '.join(marked)}.",) if marked else ()),
+        *list_allowances(sharing.together.lines),
+        f"{sharing.instances} x {profile.instance} for all of them, always on; "
+        f"{format_grouped(sum(bill.profile.hours or 0 for bill in sharing.apart.bills.values()) / MONTH_HOURS)} apart.",
         "SageMaker loads a model when it is first asked for, and all must fit into the memory together.",
         "A multi-model endpoint does not scale, and is called with TargetModel.",
         "With a GPU, AWS supports it with its NVIDIA Triton container only, by its guide: ours was not seen there.",
     )
-    table = Table(headers, (*rows, ("In all", *sums)), frozenset(headers[1:]), total=True)
-    return Section(title, table, notes)
+    rows = tuple((name, *(format_money(amount, currency) for amount in pair)) for name, pair in amounts.items())
+    return Section(title, Table(headers, rows, frozenset(headers[1:]), total=True), notes)
 
 
 def build_sensitivity_section(base: Decimal, effects: Sequence[Effect], swing: Decimal, currency: str) -> Section:
     """What moves the total, the most first."""
     percent = format_percent(swing)
     headers = ("What", f"{percent} less", f"{percent} more")
-    rows = tuple(
-        (effect.what, format_money(effect.low, currency), format_money(effect.high, currency)) for effect in effects
-    )
-    swings = [
-        Swing(
-            effect.what,
-            float(effect.low),
-            float(effect.high),
-            *(format_money(end, currency) for end in (effect.low, effect.high)),
-        )
-        for effect in effects
-    ]
+    rows, swings = [], []
+    for effect in effects:
+        ends = (effect.low, effect.high)
+        low, high = (float(base if end is None else end) for end in ends)
+        texts = [IMPOSSIBLE if end is None else format_money(end, currency) for end in ends]
+        rows.append((effect.what, *texts))
+        swings.append(Swing(effect.what, low, high, *texts))
     return Section(
         f"Sensitivity: the total when one thing is {percent} less or more",
-        Table(headers, rows, frozenset(headers[1:])),
+        Table(headers, tuple(rows), frozenset(headers[1:])),
         tuple(effect.remark for effect in effects if effect.remark),
         lambda: draw_tornado(swings, float(base), format_money(base, currency)),
     )
+
+
+def describe_effect(effect: Effect) -> dict[str, str | None]:
+    """The JSON of one; null is not possible."""
+    ends = {"low": effect.low, "high": effect.high}
+    return {"what": effect.what, **{name: None if end is None else format_plain(end) for name, end in ends.items()}}
 
 
 def build_levers_section(levers: Sequence[Lever], notes: tuple[str, ...]) -> Section:
@@ -188,9 +203,9 @@ def build_levers_section(levers: Sequence[Lever], notes: tuple[str, ...]) -> Sec
 
 
 def build_simulation_section(
-    title: str, trace: Sequence[int], outcome: SimulationResult, bill: Estimate, advice: Sequence[str] = ()
+    title: str, trace: Sequence[int], outcome: SimulationResult, bill: Estimate, notes: Sequence[str] = ()
 ) -> Section:
-    """What became of the traffic, what it cost, and what would help those who failed."""
+    """What became of the traffic, and what it cost."""
     minutes = len(outcome.billed)
     offered = max(outcome.offered, 1)
     parts = {"In time": outcome.served, "Late": outcome.late, "Failed": outcome.failed}
@@ -211,7 +226,7 @@ def build_simulation_section(
     return Section(
         f"{title}: {hours:,.0f} h by the minute",
         Table(headers, tuple(rows), frozenset(headers[1:])),
-        tuple(advice),
+        tuple(notes),
         lambda: draw_timeline(panels, "hours", hours),
     )
 

@@ -6,15 +6,12 @@ from dataclasses import dataclass, fields
 from decimal import Decimal
 from pathlib import Path
 
-from pixelserve_deploy.cost.defaults import find_model
+from pixelserve_deploy.cost.defaults import SUPER_RESOLUTION, find_model
 from pixelserve_deploy.cost.errors import WorkloadError
 from pixelserve_deploy.cost.modes import INSTANCE, MEMORY, MODES, Scaling
 from pixelserve_deploy.cost.policy import EXACT, find_policy
 from pixelserve_deploy.cost.profile import RAW
 
-SUPER_RESOLUTION = "image-super-resolution"
-SCALE = 2
-"""Of super-resolution, where none is given."""
 P99 = "p99"
 EXCLUSIVE = (
     ("request_bytes", "megapixels"),
@@ -34,7 +31,8 @@ WAITED_FOR = frozenset(mode for mode in MODES if MODES[mode].waits)
 HEEDED_BY = {
     **dict.fromkeys(("instance", "seconds", "measured", "latency", "percentile", "concurrency"), ON_INSTANCES),
     **dict.fromkeys(("cpu_seconds", "memory_mb"), ON_MEMORY),
-    **dict.fromkeys(("encoding", "request_encoding", "link", "documented"), WAITED_FOR),
+    **dict.fromkeys(("encoding", "link", "documented"), WAITED_FOR),
+    "request_encoding": WAITED_FOR - {"lambda"},
     "gateway": frozenset(MODES) - {"batch"},
     "utilisation": ON_INSTANCES - {"batch"},
     "instances": frozenset({"realtime", "autoscaled"}),
@@ -125,7 +123,7 @@ class Workload:
         self._check_policy()
 
     def _check_model(self) -> None:
-        enlarges = find_model(self.model).name == SUPER_RESOLUTION
+        enlarges = find_model(self.model).enlarges
         if self.codec and not enlarges:
             raise WorkloadError("{} knows the answers of image-super-resolution; give {}", "codec", "response_bytes")
         if self.scale is not None and not enlarges:

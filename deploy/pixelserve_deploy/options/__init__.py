@@ -23,8 +23,11 @@ if TYPE_CHECKING:
         is_published,
     )
     from pixelserve_deploy.options.workload import (
+        add_prices,
         add_simulated_workload,
+        add_utilisation,
         add_workload,
+        name_option,
         naming_options,
         read_question,
         read_workload,
@@ -41,7 +44,8 @@ else:
             ".report": "add_report check_report save_text write_report",
             ".site": "add_site parse_duration",
             ".weights": "EMBEDDED add_weights choose_all_weights choose_weights find_feature is_published",
-            ".workload": "add_simulated_workload add_workload naming_options read_question read_workload tell_prices",
+            ".workload": "add_prices add_simulated_workload add_utilisation add_workload name_option naming_options "
+            "read_question read_workload tell_prices",
         },
     )
 
@@ -51,10 +55,12 @@ __all__ = [
     "add_api",
     "add_endpoint",
     "add_fields",
+    "add_prices",
     "add_report",
     "add_request_fields",
     "add_simulated_workload",
     "add_site",
+    "add_utilisation",
     "add_weights",
     "add_workload",
     "check_media_type",
@@ -64,6 +70,7 @@ __all__ = [
     "find_feature",
     "find_table",
     "is_published",
+    "name_option",
     "naming_options",
     "parse_count",
     "parse_duration",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from decimal import Decimal
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from pixelserve_deploy.errors import UsageError
 from pixelserve_deploy.options.numbers import parse_number, parse_part, parse_size
 
 DEFAULTS = Workload()
-OPTIONS = {"memory_mb": "--memory", "tiers": "--no-tiers"}
+OPTIONS = {"memory_mb": "--memory", "tiers": "--no-tiers", "prices": "--price"}
 """Options that are not called as their fields."""
 
 
@@ -33,7 +34,7 @@ def add_workload(parser: argparse.ArgumentParser) -> None:
     add_simulated_workload(parser, "a month (default 1M)")
     modes = parser.add_argument_group("the modes")
     modes.add_argument("--cpu-seconds", type=parse_number, metavar="S", help="of one request on Lambda or serverless")
-    modes.add_argument("--memory", type=int, metavar="MB", help="of Lambda and serverless")
+    modes.add_argument("--memory", dest="memory_mb", type=int, metavar="MB", help="of Lambda and serverless")
     modes.add_argument("--instances", type=int, metavar="N", help="always on (default: as many as the load needs)")
     modes.add_argument("--starts-a-day", type=parse_number, default=DEFAULTS.starts_a_day, metavar="N",
                        help="how often an asynchronous endpoint wakes from zero (default 8)")  # fmt: skip
@@ -41,7 +42,7 @@ def add_workload(parser: argparse.ArgumentParser) -> None:
 
 def add_simulated_workload(parser: argparse.ArgumentParser, requests: str) -> None:
     """The options of a job on instances that a simulation scales; `requests` explains --requests."""
-    parser.set_defaults(cpu_seconds=None, memory=None, instances=None, starts_a_day=DEFAULTS.starts_a_day)
+    parser.set_defaults(cpu_seconds=None, memory_mb=None, instances=None, starts_a_day=DEFAULTS.starts_a_day)
     job = parser.add_argument_group("the job")
     job.add_argument("--model", default=DEFAULTS.model, metavar="NAME",
                      help=f"whose sizes and seconds to begin with: {', '.join(load_models())}")  # fmt: skip
@@ -83,54 +84,33 @@ def add_simulated_workload(parser: argparse.ArgumentParser, requests: str) -> No
     machine.add_argument(
         "--concurrency", type=int, default=DEFAULTS.concurrency, metavar="N", help="requests at a time (default 1)"
     )
-    machine.add_argument("--utilisation", type=parse_part, default=DEFAULTS.utilisation, metavar="PART",
-                         help="how full instances are driven (default 70%%)")  # fmt: skip
+    add_utilisation(machine)
     prices = parser.add_argument_group("the prices")
-    prices.add_argument("--region", default=DEFAULTS.region, help="default us-east-2")
-    prices.add_argument("--book", metavar="ID", help="a price book's id or file (default: the newest of the region)")
-    prices.add_argument("--price", action="append", default=[], type=parse_price, metavar="NAME=AMOUNT",
-                        help="such as AmazonSageMaker/hosting/ml.g5.xlarge=1.2")  # fmt: skip
+    add_prices(prices)
     prices.add_argument("--policy", default=DEFAULTS.policy, help=f"{', '.join(POLICIES)} (default {DEFAULTS.policy})")
-    prices.add_argument("--no-tiers", action="store_true", help="the first tier's price for all")
+    prices.add_argument("--no-tiers", dest="tiers", action="store_false", help="the first tier's price for all")
     prices.add_argument("--free-tier", action="store_true", help="take off what every month has free")
+
+
+def add_utilisation(parser: argparse._ActionsContainer) -> None:
+    """--utilisation, as every bill has it."""
+    parser.add_argument("--utilisation", type=parse_part, default=DEFAULTS.utilisation, metavar="PART",
+                        help="how full instances are driven (default 70%%)")  # fmt: skip
+
+
+def add_prices(parser: argparse._ActionsContainer) -> None:
+    """--region, --book and --price."""
+    parser.add_argument("--region", default=DEFAULTS.region, help=f"default {DEFAULTS.region}")
+    parser.add_argument("--book", metavar="ID", help="a price book's id or file (default: the newest of the region)")
+    parser.add_argument("--price", dest="prices", action="append", default=[], type=parse_price, metavar="NAME=AMOUNT",
+                        help="such as AmazonSageMaker/hosting/ml.g5.xlarge=1.2")  # fmt: skip
 
 
 def read_workload(arguments: argparse.Namespace) -> Workload:
     """The workload of the options. Raises UsageError for options that contradict each other."""
     with naming_options():
-        return Workload(
-            model=arguments.model,
-            requests=arguments.requests,
-            request_bytes=arguments.request_bytes,
-            megapixels=arguments.megapixels,
-            response_bytes=arguments.response_bytes,
-            codec=arguments.codec,
-            scale=arguments.scale,
-            encoding=arguments.encoding,
-            request_encoding=arguments.request_encoding,
-            log_bytes=arguments.log_bytes,
-            link=arguments.link,
-            in_region=arguments.in_region,
-            gateway=arguments.gateway,
-            documented=arguments.documented,
-            instance=arguments.instance,
-            seconds=arguments.seconds,
-            measured=arguments.measured,
-            latency=arguments.latency,
-            percentile=arguments.percentile,
-            concurrency=arguments.concurrency,
-            cpu_seconds=arguments.cpu_seconds,
-            memory_mb=arguments.memory,
-            utilisation=arguments.utilisation,
-            instances=arguments.instances,
-            starts_a_day=arguments.starts_a_day,
-            region=arguments.region,
-            book=arguments.book,
-            prices=tuple(arguments.price),
-            policy=arguments.policy,
-            tiers=not arguments.no_tiers,
-            free_tier=arguments.free_tier,
-        )
+        given = {field.name: getattr(arguments, field.name) for field in fields(Workload)}
+        return Workload(**{**given, "prices": tuple(arguments.prices)})
 
 
 def read_question(arguments: argparse.Namespace, mode: str | None = None) -> tuple[Workload, Question]:
@@ -148,8 +128,12 @@ def naming_options() -> Iterator[None]:
     try:
         yield
     except WorkloadError as error:
-        options = (OPTIONS.get(name, f"--{name.replace('_', '-')}") for name in error.fields)
-        raise UsageError(error.sentence.format(*options)) from None
+        raise UsageError(error.sentence.format(*map(name_option, error.fields))) from None
+
+
+def name_option(field: str) -> str:
+    """The option that sets a field."""
+    return OPTIONS.get(field, f"--{field.replace('_', '-')}")
 
 
 def parse_price(text: str) -> tuple[str, Decimal]:

@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         return int(arguments.run_action(arguments))
     except PriceMissing as error:
-        if not hasattr(arguments, "price") or not error.names:
+        if not hasattr(arguments, "prices") or not error.names:
             raise
         raise CostError(f"{error.message} {tell_prices(error.names)}") from None
     except (InvalidOperation, Overflow):

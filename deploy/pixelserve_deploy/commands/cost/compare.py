@@ -11,7 +11,9 @@ from dataclasses import replace
 
 from pixelserve_deploy import console
 from pixelserve_deploy.cost import (
+    Basis,
     BreakEven,
+    Column,
     Option,
     Workload,
     WorkloadError,
@@ -62,7 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
     found = find_break_evens(question, options)
     table = views.build_comparison_table(options)
     title = f"{arguments.model.replace('_', '-')} in {arguments.region}, prices {question.book.id}"
-    said = list_assumptions(workload, question, arguments.words)
+    bases = {option.mode: Basis(workload, question, option.bill.profile) for option in options if option.bill}
+    said = list_assumptions(bases, question, arguments.words)
     sections = [Section(title, table, views.list_refusals(options, arguments.region)), build_assumptions_section(said)]
     if found:
         sections.append(views.build_break_even_section(question, options, found))
@@ -82,8 +85,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _share(arguments: argparse.Namespace) -> Report:
     """The features on one instance beside an endpoint each."""
-    names = [name.strip().replace("_", "-") for name in arguments.features.split(",") if name.strip()]
-    if len(set(names)) < 2:
+    words = (name.strip().replace("_", "-") for name in arguments.features.split(","))
+    names = list(dict.fromkeys(filter(None, words)))
+    if len(names) < 2:
         raise UsageError("--features: name two or more, separated by commas")
     if arguments.model != Workload.model:
         raise UsageError("--features or --model, not both")
@@ -92,19 +96,31 @@ def _share(arguments: argparse.Namespace) -> Report:
         workload.require_heeded("realtime")
         if workload.instances is not None:
             raise WorkloadError("{} changes nothing of --features: it is as many as the load needs", "instances")
-        questions = {name: build_question(replace(workload, model=name)) for name in names}
+        workloads = {name: replace(workload, model=name) for name in names}
+        questions = {name: build_question(asked) for name, asked in workloads.items()}
     sharing = share_instances(questions)
+    bases = {name: Basis(workloads[name], questions[name], bill.profile) for name, bill in sharing.apart.bills.items()}
+    said = list_assumptions(bases, questions[names[0]], arguments.words)
     title = f"{len(names)} features in {arguments.region}, {format_grouped(workload.requests)} requests a month each"
     rows = tuple(
-        (name, bill.currency, format_plain(bill.total), format_plain(sharing.together[name].total))
-        for name, bill in sharing.apart.items()
+        (name, bill.currency, format_plain(bill.total), format_plain(sharing.together.bills[name].total))
+        for name, bill in sharing.apart.bills.items()
     )
     table = Table(("feature", "currency", "apart", "together"), rows)
     data = {
         "instances": sharing.instances,
         "features": [dict(zip(table.headers, row, strict=True)) for row in rows],
+        "in_all": {"apart": _column(sharing.apart), "together": _column(sharing.together)},
+        "assumptions": said,
     }
-    return Report("Features on one instance", (views.build_sharing_section(title, sharing),), data, table)
+    sections = (views.build_sharing_section(title, sharing), build_assumptions_section(said))
+    return Report("Features on one instance", sections, data, table)
+
+
+def _column(column: Column) -> dict[str, object]:
+    """What an account pays, with tiers and what is free once; `alone` is the sum of the features' bills."""
+    marked = sorted({line.key for line in column.lines if line.marked})
+    return {"total": format_plain(column.total), "alone": format_plain(column.alone), "marked_prices": marked}
 
 
 def _flat(options: Sequence[Option]) -> Table:

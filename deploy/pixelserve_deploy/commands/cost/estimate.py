@@ -13,35 +13,34 @@ from pixelserve_deploy.cost import (
     INSTANCE,
     MODES,
     MONTH_HOURS,
+    Basis,
     Estimate,
     Fleet,
     Measurement,
     Question,
-    UsageProfile,
     Workload,
-    advise,
-    apply_mode,
     bills,
     build_assumptions_section,
     cite_answer_sizes,
     cite_measurement,
     compare,
     describe_change,
-    estimate,
     find_break_evens,
     find_measured_row,
     find_model,
     format_plain,
     list_assumptions,
+    list_lever_assumptions,
     load_cases,
     make_diurnal,
     measure_effects,
+    price_period,
     pull_levers,
     simulate,
     views,
 )
 from pixelserve_deploy.errors import UsageError
-from pixelserve_deploy.options import add_report, add_workload, parse_part, read_question, write_report
+from pixelserve_deploy.options import add_report, add_workload, name_option, parse_part, read_question, write_report
 from pixelserve_deploy.reports import Report, Section, Table
 
 EXAMPLES = """\
@@ -57,7 +56,7 @@ WEEK = 7
 WEEK_MONTHS = Decimal(WEEK * 24) / MONTH_HOURS
 OF_WHAT_IF = frozenset({
     "what_if", "format", "output", "explain", "book", "utilisation", "instances", "starts_a_day", "measured", "latency",
-    "percentile", "instance", "price",
+    "percentile", "instance", "prices",
 })  # fmt: skip
 """The options that --what-if heeds."""
 
@@ -87,14 +86,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _estimate(arguments: argparse.Namespace, workload: Workload, question: Question) -> Report:
     profile = question.require_mode(arguments.mode)
     name = f"{arguments.model.replace('_', '-')}, {MODES[arguments.mode].title}, {arguments.region}"
-
-    def price(varied: UsageProfile) -> Estimate:
-        hours_anew = apply_mode(varied, arguments.mode, question.scaling)
-        return estimate(hours_anew, question.book, question.policy, free_tier=question.free_tier, name=name)
-
-    bill = price(profile)
+    bill = question.price(profile, name)
     question.require_prices_used([bill])
-    found = measure_effects(profile, price, arguments.swing)
+    found = measure_effects(question, arguments.mode, arguments.swing)
     section = bills.build_estimate_section(bill, arguments.explain)
     notes = [f"{changed}."] if (changed := describe_change(question.profile, bill.profile)) else []
     if note := cite_measurement(workload, question.profile.request_bytes):
@@ -102,7 +96,7 @@ def _estimate(arguments: argparse.Namespace, workload: Workload, question: Quest
     if arguments.explain:
         notes.append(f"Sizes and seconds that are not given: {find_model(arguments.model).source}.")
     section = replace(section, notes=(*section.notes, *notes))
-    said = list_assumptions(workload, question, arguments.words)
+    said = list_assumptions({arguments.mode: Basis(workload, question, profile)}, question, arguments.words)
     sections = [
         section,
         build_assumptions_section(said),
@@ -112,7 +106,10 @@ def _estimate(arguments: argparse.Namespace, workload: Workload, question: Quest
         sections += _find_break_even(question)
     if arguments.mode in ("realtime", "autoscaled"):
         sections.append(_simulate_week(question, bill))
-    data = bills.build_estimate_data(bill, arguments.explain) | {"assumptions": said}
+    data = bills.build_estimate_data(bill, arguments.explain) | {
+        "sensitivity": [views.describe_effect(effect) for effect in found],
+        "assumptions": said,
+    }
     return Report(
         "Cost estimate", tuple(sections), [data], Table(bills.BILL_COLUMNS, tuple(bills.flatten_bill(data, bill)))
     )
@@ -134,11 +131,13 @@ def _simulate_week(question: Question, bill: Estimate) -> Section:
         float(profile.seconds), profile.concurrency, least, most=least, utilisation=float(question.scaling.utilisation)
     ).reaching(max(trace))
     outcome = simulate(trace, fleet)
-    hours = Decimal(str(outcome.instance_hours))
-    week = replace(profile, mode="autoscaled", requests=Decimal(requests), hours=hours, months=WEEK_MONTHS)
-    cost = estimate(week, question.book, question.policy, free_tier=question.free_tier)
-    advice = advise(trace, fleet, outcome)
-    return views.build_simulation_section("A week, autoscaled", trace, outcome, cost, advice)
+    cost = price_period(question, "autoscaled", outcome)
+    notes = [
+        f"Late after {fleet.late_after:g} s, failed after {fleet.time_out:g} s of waiting. `pixelserve cost "
+        f"simulate --generate diurnal --days {WEEK} --requests {requests} --min {least} --max {fleet.most}` with the "
+        "job's other options says the same, and takes other limits."
+    ]
+    return views.build_simulation_section("A week, autoscaled", trace, outcome, cost, notes)
 
 
 def _refuse_idle_options(arguments: argparse.Namespace) -> None:
@@ -149,7 +148,7 @@ def _refuse_idle_options(arguments: argparse.Namespace) -> None:
     unmeasured = {"instance"} if arguments.measured is None else set()
     idle = given - (OF_WHAT_IF - unmeasured)
     if idle:
-        names = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(idle))
+        names = ", ".join(map(name_option, sorted(idle)))
         raise UsageError(
             f"--what-if is about the documents' job and does not heed {names}"
             f"{' without --measured' if idle == {'instance'} else ''}: leave it out, or leave out --what-if"
@@ -166,10 +165,14 @@ def _pull_levers(arguments: argparse.Namespace, workload: Workload, question: Qu
         notes.append(note)
     found = pull_levers(job, question.book, question.scaling, measured)
     question.require_prices_used([lever.bill for lever in found])
-    section = views.build_levers_section(found, tuple(notes))
-    data = [bills.build_estimate_data(lever.bill, arguments.explain) | {"id": lever.what} for lever in found]
+    said = list_lever_assumptions(job, question, arguments.words)
+    sections = (views.build_levers_section(found, tuple(notes)), build_assumptions_section(said))
+    data = [
+        bills.build_estimate_data(lever.bill, arguments.explain) | {"id": lever.what, "assumptions": said}
+        for lever in found
+    ]
     flat = [
         (lever.what, lever.bill.currency, format_plain(lever.bill.total), " ".join(lever.bill.marked))
         for lever in found
     ]
-    return Report("What if", (section,), data, Table(("id", "currency", "total", "marked"), tuple(flat)))
+    return Report("What if", sections, data, Table(("id", "currency", "total", "marked"), tuple(flat)))

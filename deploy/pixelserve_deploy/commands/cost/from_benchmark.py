@@ -1,50 +1,54 @@
-"""What a thousand images cost at the speed of a benchmark, within a latency, with a 95 % interval.
+"""What a thousand images cost at the speed of a benchmark, within a latency, with a 95 % interval: the instance alone.
 
-Every load of pictures in the file that meets the target is listed, the fastest first: that one is the answer.
+Every load of pictures in the file that meets the target is listed, the fastest first: that one is the answer. Data,
+traffic and logs are in `pixelserve cost estimate --measured RESULT`.
 """
 
 from __future__ import annotations
 
 import argparse
-from decimal import Decimal
+import shlex
 from pathlib import Path
 
 from pixelserve_deploy.cost import (
     P99,
     PERCENTILES,
+    SCALE,
     Benchmark,
     Price1000,
-    find_book,
-    find_newest_book,
-    format_grouped,
+    build_assumptions_section,
+    choose_book,
+    format_percent,
     format_plain,
+    list_circumstances,
     price_thousand,
     read_benchmark,
+    require_given_used,
     select_images,
     select_within,
     views,
 )
 from pixelserve_deploy.errors import UsageError
-from pixelserve_deploy.options import add_report, parse_number, parse_part, write_report
+from pixelserve_deploy.options import add_prices, add_report, add_utilisation, parse_number, write_report
 from pixelserve_deploy.reports import Report, Table
 
 EXAMPLES = """\
   pixelserve cost from-benchmark benchmarks/results/pipeline.json --instance ml.c6i.xlarge
   pixelserve cost from-benchmark benchmarks/results/pipeline.json --instance ml.c6i.xlarge --scale 4 --latency 5
 """
+COUNTED = "the instance alone"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("result", type=Path, metavar="RESULT", help="a result of docs/benchmarks.md")
     parser.add_argument("--instance", metavar="TYPE",
                         help="what the machine is priced as (default: that which was measured on)")  # fmt: skip
-    parser.add_argument("--scale", type=int, choices=(2, 4), default=2, help="of super-resolution (default 2)")
+    parser.add_argument("--scale", type=int, choices=(2, 4),
+                        help="of super-resolution (default: what was measured; 2 of several)")  # fmt: skip
     parser.add_argument("--latency", type=parse_number, metavar="S", help="the most that is accepted (default: any)")
     parser.add_argument("--percentile", choices=PERCENTILES, help="of the latency (default p99)")
-    parser.add_argument("--utilisation", type=parse_part, default=Decimal("0.7"), metavar="PART",
-                        help="how full instances are driven (default 70%%)")  # fmt: skip
-    parser.add_argument("--region", default="us-east-2", help="default us-east-2")
-    parser.add_argument("--book", metavar="ID", help="a price book's id or file (default: the newest of the region)")
+    add_utilisation(parser)
+    add_prices(parser)
     add_report(parser)
 
 
@@ -53,18 +57,28 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--utilisation is above 0 and at most 100%")
     if arguments.percentile and arguments.latency is None:
         raise UsageError("--percentile goes with --latency")
-    book = find_book(arguments.book) if arguments.book else find_newest_book(arguments.region)
-    benchmark = select_images(read_benchmark(arguments.result), arguments.scale)
+    book = choose_book(arguments.book, arguments.region, arguments.prices)
+    whole = read_benchmark(arguments.result)
+    benchmark = select_images(whole, _choose_scale(arguments.scale, whole))
     instance = _choose_instance(arguments.instance, benchmark)
     hour = book.price("AmazonSageMaker", arguments.region, f"hosting {instance}")
+    require_given_used(book, [hour])
     rows = select_within(benchmark, arguments.latency, arguments.percentile or P99)
     prices = [price_thousand(row, hour.first, arguments.utilisation) for row in rows]
     status = f"! {hour.status}" if hour.marked else hour.status
     notes = (
-        f"{instance} at {format_plain(hour.first)} {book.currency} an hour ({hour.as_of}), "
-        f"working {format_grouped(100 * arguments.utilisation)} % of its time.",
+        f"A thousand images are {COUNTED}; data, traffic and logs too: pixelserve cost estimate --measured "
+        f"{shlex.quote(str(arguments.result))}",
         *(() if benchmark.instance else ("The machine measured is not that instance unless you measured there.",)),
     )
+    said = {
+        "counted": COUNTED,
+        "instances": f"{instance} at {format_plain(hour.first)} {book.currency} an hour ({hour.as_of}), driven at "
+        f"{format_percent(arguments.utilisation)}",
+        "measured on": benchmark.machine,
+        "pictures": "as they were measured",
+        **list_circumstances(book, arguments.region, arguments.words),
+    }
     section = views.build_benchmark_section(benchmark, prices, book.currency, instance, status, notes)
     rows_of = [_fields(price) for price in prices]
     data = {
@@ -73,12 +87,25 @@ def run(arguments: argparse.Namespace) -> int:
         "currency": book.currency,
         "instance": instance,
         "status": hour.status,
+        "counted": COUNTED,
         "rows": rows_of,
+        "assumptions": said,
     }
     head = {"instance": instance, "currency": book.currency, "status": hour.status}
     flat = Table((*head, *rows_of[0]), tuple((*head.values(), *row.values()) for row in rows_of))
-    write_report(Report("Cost from a benchmark", (section,), data, flat), arguments)
+    sections = (section, build_assumptions_section(said))
+    write_report(Report("Cost from a benchmark", sections, data, flat), arguments)
     return 0
+
+
+def _choose_scale(given: int | None, benchmark: Benchmark) -> int | None:
+    """The scale to price: of a file with one that one. Raises UsageError where no row has any."""
+    scales = {row.scale for row in benchmark.rows if row.scale is not None}
+    if given is not None and not scales:
+        raise UsageError(f"--scale {given}: nothing in {benchmark.name} has a scale, leave it out")
+    if given is not None or not scales:
+        return given
+    return scales.pop() if len(scales) == 1 else SCALE
 
 
 def _choose_instance(given: str | None, benchmark: Benchmark) -> str:

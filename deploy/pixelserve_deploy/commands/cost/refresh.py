@@ -19,9 +19,9 @@ from pixelserve_deploy.cost import (
     Price,
     PriceBook,
     find_book,
+    find_partition_book,
     format_book,
     format_plain,
-    load_books,
     name_book,
     pricelist,
     refresh_book,
@@ -86,11 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _find_old_book(arguments: argparse.Namespace) -> PriceBook:
     """The book to begin with. Raises CostError for one of another partition."""
     partition = find_partition(arguments.region)
-    book = (
-        find_book(arguments.book)
-        if arguments.book
-        else [b for b in load_books().values() if b.partition == partition][-1]
-    )
+    book = find_book(arguments.book) if arguments.book else find_partition_book(partition)
     if book.partition != partition:
         raise CostError(f"{book.id} is of the partition {book.partition}; {arguments.region} is in {partition}.")
     return book

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import replace
-from decimal import Decimal
 from pathlib import Path
 
 from pixelserve_deploy.cost import (
-    MONTH_HOURS,
     MOST_DAYS,
-    Estimate,
+    Basis,
     Fleet,
     Question,
-    SimulationResult,
     Trace,
     Workload,
     advise,
     bills,
     build_assumptions_section,
-    estimate,
     format_plain,
     list_assumptions,
     make_bursty,
     make_diurnal,
+    price_period,
     read_trace,
     simulate,
     views,
@@ -82,12 +78,13 @@ def run(arguments: argparse.Namespace) -> int:
     workload, question = read_question(arguments, arguments.mode)
     fleet = _build_fleet(arguments, question)
     outcome = simulate(trace, fleet)
-    bill = _price_period(question, arguments.mode, outcome)
+    bill = price_period(question, arguments.mode, outcome)
     question.require_prices_used([bill])
     parts = bills.build_estimate_section(bill, arguments.explain)
     advice = advise(trace, fleet, outcome)
     section = views.build_simulation_section(f"Simulated, {arguments.mode}", trace, outcome, bill, advice)
-    said = list_assumptions(workload, question, arguments.words)
+    basis = Basis(workload, question, bill.profile)
+    said = list_assumptions({arguments.mode: basis}, question, arguments.words, fleet)
     data = {
         "minutes": len(outcome.billed),
         "offered": outcome.offered,
@@ -143,16 +140,3 @@ def _build_fleet(arguments: argparse.Namespace, question: Question) -> Fleet:
         cool_in=arguments.cool_in,
         **patience,
     )
-
-
-def _price_period(question: Question, mode: str, outcome: SimulationResult) -> Estimate:
-    """The period's bill: the hours as simulated, all requests, and the answers of those that did not fail."""
-    requests = Decimal(outcome.offered)
-    months = Decimal(len(outcome.billed)) / 60 / MONTH_HOURS
-    profile = replace(
-        question.apply_mode(mode, requests),
-        answers=requests - outcome.failed,
-        hours=Decimal(str(outcome.instance_hours)),
-        months=months,
-    )
-    return estimate(profile, question.book, question.policy, free_tier=question.free_tier, name=f"simulated, {mode}")
