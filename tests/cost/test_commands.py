@@ -416,7 +416,7 @@ def test_csv_has_one_line_for_each_of_the_bill(capsys) -> None:
         (
             ["from-benchmark", SIMILARITY, "--instance", "ml.c6i.xlarge", "--scale", "4"],
             2,
-            "--scale 4: nothing in similarity has a scale, leave it out",
+            "--scale 4: no row of similarity has a scale, so leave it out",
         ),
         (
             ["estimate", "--what-if", "--memory", "2048", "--no-tiers"],

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--instance", metavar="TYPE",
                         help="what the machine is priced as (default: that which was measured on)")  # fmt: skip
     parser.add_argument("--scale", type=int, choices=(2, 4),
-                        help="of super-resolution (default: what was measured; 2 of several)")  # fmt: skip
+                        help=f"of super-resolution (default: the rows' own, of several {SCALE})")  # fmt: skip
     parser.add_argument("--latency", type=parse_number, metavar="S", help="the most that is accepted (default: any)")
     parser.add_argument("--percentile", choices=PERCENTILES, help="of the latency (default p99)")
     add_utilisation(parser)
@@ -58,8 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.percentile and arguments.latency is None:
         raise UsageError("--percentile goes with --latency")
     book = choose_book(arguments.book, arguments.region, arguments.prices)
-    whole = read_benchmark(arguments.result)
-    benchmark = select_images(whole, _choose_scale(arguments.scale, whole))
+    measured = read_benchmark(arguments.result)
+    benchmark = select_images(measured, _choose_scale(arguments.scale, measured))
     instance = _choose_instance(arguments.instance, benchmark)
     hour = book.price("AmazonSageMaker", arguments.region, f"hosting {instance}")
     require_given_used(book, [hour])
@@ -98,14 +98,12 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _choose_scale(given: int | None, benchmark: Benchmark) -> int | None:
-    """The scale to price: of a file with one that one. Raises UsageError where no row has any."""
-    scales = {row.scale for row in benchmark.rows if row.scale is not None}
-    if given is not None and not scales:
-        raise UsageError(f"--scale {given}: nothing in {benchmark.name} has a scale, leave it out")
-    if given is not None or not scales:
-        return given
-    return scales.pop() if len(scales) == 1 else SCALE
+def _choose_scale(given: int | None, benchmark: Benchmark) -> int:
+    """The scale of the rows that count. Raises UsageError for one that is given where no row has any."""
+    scales = {row.scale for row in benchmark.rows if row.image and row.scale}
+    if given and not scales:
+        raise UsageError(f"--scale {given}: no row of {benchmark.name} has a scale, so leave it out")
+    return given or (scales.pop() if len(scales) == 1 else SCALE)
 
 
 def _choose_instance(given: str | None, benchmark: Benchmark) -> str:
