@@ -69,6 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     notes = (
         f"A thousand images are {COUNTED}; data, traffic and logs too: pixelserve cost estimate --measured "
         f"{shlex.quote(str(arguments.result))}",
+        *(("Images/s are one instance's, of all that answered together.",) if benchmark.instances > 1 else ()),
         *(() if benchmark.instance else ("The machine measured is not that instance unless you measured there.",)),
     )
     said = {
