@@ -26,6 +26,12 @@ LIMITS = {
     "PIXELSERVE_ARRIVAL_RATE": str(RATE),
     "PIXELSERVE_MAX_BODY_BYTES": str(MOST_BYTES),
 }
+OF_GATEWAY = {
+    "PIXELSERVE_SILENCE_SECONDS": "PIXELSERVE_GATEWAY_ARRIVAL_SECONDS",
+    "PIXELSERVE_ARRIVAL_RATE": "PIXELSERVE_GATEWAY_ARRIVAL_RATE",
+    "PIXELSERVE_MAX_BODY_BYTES": "PIXELSERVE_GATEWAY_MAX_BODY_BYTES",
+}
+"""What the gateway calls the same limits."""
 
 
 Note = Callable[..., None]
@@ -75,15 +81,15 @@ def _busy(path: str) -> bytes:
 
 
 @contextlib.contextmanager
-def _worker(folder: Path) -> Iterator[Host]:
-    with contextlib.closing(Server(folder, BUSY, **LIMITS)) as server:
+def _worker(folder: Path, limits: Mapping[str, str] = LIMITS, within: Sequence[str] = ()) -> Iterator[Host]:
+    with contextlib.closing(Server(folder, BUSY, within=within, **limits)) as server:
         server.ready()
         yield _of(server, "worker", large=_busy("/invocations"))
 
 
 @contextlib.contextmanager
-def _lobby(folder: Path) -> Iterator[Host]:
-    with contextlib.closing(Server(folder, SLOW_TO_LOAD.format(seconds=600), **LIMITS)) as server:
+def _lobby(folder: Path, limits: Mapping[str, str] = LIMITS, within: Sequence[str] = ()) -> Iterator[Host]:
+    with contextlib.closing(Server(folder, SLOW_TO_LOAD.format(seconds=600), within=within, **limits)) as server:
         wait_for(server.ping)
         yield _of(server, "lobby", status=503)
 
@@ -129,26 +135,23 @@ def _runtime(folder: Path, limits: Mapping[str, str] = LIMITS, within: Sequence[
 
 
 @contextlib.contextmanager
-def _gateway(folder: Path) -> Iterator[Host]:
+def _gateway(folder: Path, limits: Mapping[str, str] = LIMITS, within: Sequence[str] = ()) -> Iterator[Host]:
     given = {
+        **{OF_GATEWAY[name]: value for name, value in limits.items()},
         "PIXELSERVE_GATEWAY_RUNTIME": "http://127.0.0.1:9",
         "PIXELSERVE_GATEWAY_STATE": str(folder / "state"),
-        "PIXELSERVE_GATEWAY_ARRIVAL_SECONDS": SECONDS,
-        "PIXELSERVE_GATEWAY_ARRIVAL_RATE": str(RATE),
-        "PIXELSERVE_GATEWAY_MAX_BODY_BYTES": str(MOST_BYTES),
         "PIXELSERVE_GATEWAY_ENDPOINTS": "super-resolution=image-super-resolution",
     }
-    with gateway_running(folder, given) as gateway:
+    with gateway_running(folder, given, within) as gateway:
         large = b"GET /page/swagger/swagger-ui-bundle.js HTTP/1.1\r\nhost: localhost\r\n\r\n"
         yield Host("gateway", gateway.port, gateway.pid, "/health", "/v1/jobs", large * 40, posted=400, pipelined=large)
 
 
-PROXIES: dict[str, Callable[..., AbstractContextManager[Host]]] = {"front": _front, "runtime": _runtime}
-"""Those of other limits, run by a command such as `prlimit`."""
-HOSTS: dict[str, Callable[[Path], AbstractContextManager[Host]]] = {
+HOSTS: dict[str, Callable[..., AbstractContextManager[Host]]] = {
     "worker": _worker,
     "lobby": _lobby,
     "front": _front,
     "runtime": _runtime,
     "gateway": _gateway,
 }
+"""Each takes a folder of its own, other limits, and a command that runs it, such as `prlimit`."""

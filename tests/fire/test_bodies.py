@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import select
@@ -53,6 +54,26 @@ def test_bodies_that_arrive_at_once_are_bounded(serve: Callable[..., Server]) ->
             ((status, answer),) = read_answers(refused, 1)
             assert (status, answer["error"]["code"], answer["error"]["retry_after"]) == (429, "queue_full", 1)
             assert server.invoke("{}").status_code == 200
+
+
+def test_callers_who_stop_in_a_full_room_make_room(serve: Callable[..., Server]) -> None:
+    """64 bodies of the limit less a byte, sent fast, fill it but for 64 bytes: no whole body is refused for them."""
+    server = serve(ECHO, PIXELSERVE_QUEUE_LENGTH="64", PIXELSERVE_MAX_BODY_BYTES="1000000").ready()
+    stopped = post(b"[" + b" " * 999_998, length=1_000_000)
+    small = "[" + " " * 500 + "]"
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(connected(server, stopped)) for _ in range(64)]
+
+        def is_one_refused() -> bool:
+            assert server.invoke(small).status_code == 200
+            return bool(select.select(held, [], [], 0)[0])
+
+        wait_for(is_one_refused)
+        for _ in range(10):
+            assert server.invoke(small).status_code == 200
+        (refused,) = select.select(held, [], [], 0)[0]
+        ((status, answer),) = read_answers(refused, 1)
+        assert (status, answer["error"]["code"]) == (429, "queue_full")
 
 
 def _npz() -> bytes:

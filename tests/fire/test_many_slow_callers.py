@@ -1,21 +1,28 @@
-"""All connections but one are held by slow callers, of each kind: the one is enough for everybody else."""
+"""All connections but one are held by slow callers, of each kind: the one is enough for everybody else.
+
+Those who are silent may hold all of them: who has waited longest makes room.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
+import select
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
-from fire_hosts import PROXIES
+from fire_hosts import HOSTS, Host
 from handlers import BUSY
-from raw_http import connected, post
+from raw_http import connected, post, read_answers
 from servers import Server, wait_for
 
+from pixelserve.callers import IDLE_SECONDS
+
 FILES = 180
+LIMITED = ["prlimit", f"--nofile={FILES}"]
 SLOTS = FILES // 3
 SECONDS = 2.0
 """In which `/ping` and a small request are answered on a quiet machine."""
@@ -35,7 +42,7 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_last_slot_serves(serve: Callable[..., Server], kind: str) -> None:
-    server = serve(BUSY, within=["prlimit", f"--nofile={FILES}"], PIXELSERVE_DRAIN_SECONDS="1").ready()
+    server = serve(BUSY, within=LIMITED, PIXELSERVE_DRAIN_SECONDS="1").ready()
     with contextlib.ExitStack() as stack:
         for _ in range(SLOTS - 1):
             stack.enter_context(connected(server, KINDS[kind]))
@@ -49,18 +56,47 @@ def test_the_last_slot_serves(serve: Callable[..., Server], kind: str) -> None:
             assert time.monotonic() - began < 10 * SECONDS
 
 
-@pytest.mark.parametrize("name", PROXIES)
+@pytest.mark.parametrize("name", ["front", "runtime"])
 def test_the_last_slot_of_a_proxy_serves(tmp_path: Path, name: str) -> None:
     """Slow callers of all kinds have the others."""
-    with PROXIES[name](tmp_path, {}, ["prlimit", f"--nofile={FILES}"]) as host, contextlib.ExitStack() as stack:
+    with HOSTS[name](tmp_path, {}, LIMITED) as host, contextlib.ExitStack() as stack:
         for kind in itertools.islice(itertools.cycle(KINDS), SLOTS - 1):
             stack.enter_context(connected(host, KINDS[kind].replace(b"/invocations", host.post.encode())))
         for _ in range(3):
             began = time.monotonic()
             assert host.get().status_code == 200
-            small = httpx.post(f"http://127.0.0.1:{host.port}{host.post}", json={}, trust_env=False, timeout=60)
+            small = _post_small(host)
             assert small.status_code == 200, small.text
             assert time.monotonic() - began < 10 * SECONDS
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [*itertools.product(["worker", "front", "gateway"], ["silent", "idle"]), ("lobby", "silent")],
+)
+def test_who_is_silent_makes_room(tmp_path: Path, name: str, kind: str) -> None:
+    """No slot is free, and the time that a silent caller has is far from over. A lobby's answers end connections."""
+    with HOSTS[name](tmp_path, {}, LIMITED) as host, contextlib.ExitStack() as stack:
+        held = []
+        for _ in range(SLOTS):
+            held.append(stack.enter_context(connected(host)))
+            if kind == "idle":
+                held[-1].sendall(host.head("content-length: 2") + b"\r\n{}")
+                ((status, _),) = read_answers(held[-1], 1)
+                assert status == host.posted
+        time.sleep(IDLE_SECONDS)
+        for _ in range(3):
+            began = time.monotonic()
+            assert host.get().status_code == host.healthy
+            assert _post_small(host).status_code == host.posted
+            assert time.monotonic() - began < 10 * SECONDS
+        ended = select.select(held, [], [], 0)[0]
+        assert 1 <= len(ended) <= SLOTS / 2
+        assert held[-1] not in ended
+
+
+def _post_small(host: Host) -> httpx.Response:
+    return httpx.post(f"http://127.0.0.1:{host.port}{host.post}", json={}, trust_env=False, timeout=60)
 
 
 def test_a_name_server_that_never_answers_holds_up_no_good_url(serve: Callable[..., Server], tmp_path: Path) -> None:

@@ -155,6 +155,15 @@ REQUESTS: dict[str, tuple[bytes, tuple[int, ...]]] = {
     # 10 size
     "many headers": (GET + H + b"a: b\r\n" * 12_000, (431,)),
     "a long target": (b"GET /" + b"x" * 70_000, (431,)),
+    "many headers that end": (GET + H + b"a: b\r\n" * 12_000 + b"\r\n" + HIDDEN, (431,)),
+    "a long header that ends": (GET + H + b"a: " + b"b" * 200_000 + b"\r\n\r\n" + HIDDEN, (431,)),
+    "a long name that ends": (GET + H + b"a" * 70_000 + b": b\r\n\r\n" + HIDDEN, (431,)),
+    "a long target that ends": (b"GET /ping?" + b"x" * 70_000 + b" HTTP/1.1\r\n" + H + b"\r\n" + HIDDEN, (431,)),
+    "a long head and a body": (
+        POST + J + b"a: " + b"b" * 70_000 + b"\r\ncontent-length: 2\r\n\r\n{}" + HIDDEN,
+        (431,),
+    ),
+    "a head of almost 64 KiB": (GET + H + b"a: " + b"b" * 65_000 + b"\r\nconnection: close\r\n\r\n" + HIDDEN, OK),
 }
 
 

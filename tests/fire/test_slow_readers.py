@@ -66,6 +66,18 @@ def test_unread_answers_are_bounded_and_the_longest_waiting_goes(serve: Callable
         assert server.invoke("{}").status_code == 200
 
 
+def test_answers_that_begin_together_are_bounded_though_none_follows(serve: Callable[..., Server]) -> None:
+    server = serve(
+        BUSY, PIXELSERVE_MAX_BODY_BYTES="1000000", PIXELSERVE_QUEUE_LENGTH="10", PIXELSERVE_SILENCE_SECONDS="600"
+    ).ready()
+    worker = psutil.Process(server.workers()[0])
+    large = post(b'{"bytes": 9000000}', extra="accept: application/octet-stream\r\nconnection: close\r\n")
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(_reader(server, large)) for _ in range(5)]
+        wait_for(lambda: len(worker.net_connections("tcp")) <= 1)
+        assert [_read(reader).count(b"x") >= 9 * MB for reader in held] == [False] * 4 + [True]
+
+
 def test_a_large_stream_that_is_not_read_holds_the_handler_up_for_seconds(serve: Callable[..., Server]) -> None:
     server = serve(STREAMS, PIXELSERVE_SILENCE_SECONDS="600").ready()
     with _reader(server, post(b"100")):

@@ -6,12 +6,16 @@ from pixelserve.lazy import exports
 
 if TYPE_CHECKING:
     from pixelserve.callers.arrivals import Arrivals, ArrivalsMiddleware
-    from pixelserve.callers.connection import Connection
+    from pixelserve.callers.connection import IDLE_SECONDS, Connection, end_longest_idle
     from pixelserve.callers.unread import Unread
 else:
     __getattr__ = exports(
         __name__,
-        {".arrivals": "Arrivals ArrivalsMiddleware", ".connection": "Connection", ".unread": "Unread"},
+        {
+            ".arrivals": "Arrivals ArrivalsMiddleware",
+            ".connection": "IDLE_SECONDS Connection end_longest_idle",
+            ".unread": "Unread",
+        },
     )
 
-__all__ = ["Arrivals", "ArrivalsMiddleware", "Connection", "Unread"]
+__all__ = ["IDLE_SECONDS", "Arrivals", "ArrivalsMiddleware", "Connection", "Unread", "end_longest_idle"]

@@ -10,6 +10,8 @@ from typing import Any
 from pixelserve.errors import PixelserveError, RequestTimeout
 
 _RETRY_SECONDS = 1
+_HALF_LIFE = 0.5
+"""Seconds after which what has come counts half in a body's pace, so that little is left of it after a few."""
 
 
 class Arrivals:
@@ -17,7 +19,7 @@ class Arrivals:
 
     A body has `seconds`, and a second more for each `rate` bytes that are there; else its reader gets RequestTimeout.
     What has arrived counts while it is held, up to `most` bytes of each, since no more is kept. Beyond `room` bytes the
-    slowest on its way is refused with `no_room`.
+    slowest on its way of late is refused with `no_room`; a whole body, only where no other is on its way.
     """
 
     def __init__(self, seconds: float, rate: int, most: int, room: int, no_room: type[PixelserveError]) -> None:
@@ -41,17 +43,17 @@ class Arrivals:
 
     def make_room(self, body: Arriving) -> None:
         """Counts what has arrived of a body. Raises the refusal where it is the slowest and there is no room."""
+        if body.is_whole:
+            self._arriving.discard(body)
         self._held += body.count_news()
         while self._held > self._room:
-            slowest = min(self._arriving, key=Arriving.pace)
+            slowest = min((other for other in self._arriving if other.held), key=Arriving.pace, default=body)
             self._release(slowest)
             slowest.refuse(
                 self._no_room("There is no room for the body now. Try again in a moment.", retry_after=_RETRY_SECONDS)
             )
         if body.refusal is not None:
             raise body.refusal
-        if body.is_whole:
-            self._arriving.discard(body)
 
     def _release(self, body: Arriving) -> None:
         self._arriving.discard(body)
@@ -92,6 +94,8 @@ class Arriving:
         self._loop = asyncio.get_running_loop()
         self._began: float | None = None
         self._size = 0
+        self._recent = 0.0
+        self._recent_at = 0.0
         self._timeout: asyncio.Timeout | None = None
         self.held = 0
         self.is_whole = False
@@ -111,8 +115,11 @@ class Arriving:
             raise self.refusal or RequestTimeout(
                 f"The body came too slowly: {self._size:,} bytes in {seconds:.0f} s. Send it again, or a smaller one."
             ) from None
-        self._size += len(message.get("body", b""))
+        size = len(message.get("body", b""))
+        self._size += size
         self.is_whole = message["type"] == "http.disconnect" or not message.get("more_body", False)
+        if not self.is_whole:
+            self._count_recent(size)
         self._arrivals.make_room(self)
         return message
 
@@ -124,10 +131,15 @@ class Arriving:
         return self.held - before
 
     def pace(self) -> float:
-        """Bytes a second; nothing yet is not slow."""
-        if self._began is None or not self._size:
-            return float("inf")
-        return self._size / max(self._loop.time() - self._began, 0.001)
+        """Bytes a second of late, once some have come; of one that has stopped they are fewer every moment."""
+        assert self._began is not None
+        self._count_recent(0)
+        return self._recent / min(max(self._recent_at - self._began, 0.001), _HALF_LIFE)
+
+    def _count_recent(self, size: int) -> None:
+        now = self._loop.time()
+        self._recent = self._recent * 0.5 ** ((now - self._recent_at) / _HALF_LIFE) + size
+        self._recent_at = now
 
     def refuse(self, error: PixelserveError) -> None:
         """Makes the wait for the next message end with the error."""

@@ -10,12 +10,14 @@ import logging
 import socket
 import struct
 import uuid
+from collections.abc import Iterable
 from typing import Any, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from pixelserve.callers.reader import Reader
 from pixelserve.callers.unread import Unread
 from pixelserve.errors import BadRequest, HeadTooLarge, PixelserveError, RequestTimeout, Unavailable
 from pixelserve.wire import HEAD_BYTES, closing_answer
@@ -24,16 +26,19 @@ logger = logging.getLogger("pixelserve.callers")
 
 LINGER_SECONDS = 5.0
 """For reading and dropping what a caller still sends after its answer: a connection closed before would lose that."""
+IDLE_SECONDS = 1.0
+"""Nobody who has waited for less makes room for others: a caller may be slow to begin."""
 _RETRY_SECONDS = 1
 _AT_ONCE = struct.pack("ii", 1, 0)
 """Of SO_LINGER: the kernel keeps nothing of an answer either."""
 _VERSIONS = ("1.1", "1.0")
+_FIELD_BYTES = len(b": \r\n")
 _UPGRADE = (b"connection", b"upgrade", b"http2-settings")
 """Headers that ask for another protocol."""
 
 
 class Connection(HttpToolsProtocol):
-    """One of at most `most`. A further one takes the place of one that is idle; else as many get 503, and more nothing.
+    """One of at most `most`. A further one takes the place of one that waits; else as many get 503, and more nothing.
 
     A head must be there within `seconds`, and an answer be read at `rate` bytes a second, looked at so often. `unread`
     counts what waits for slow readers. Offers of another protocol are declined by going on with this one (RFC 9110,
@@ -49,33 +54,27 @@ class Connection(HttpToolsProtocol):
         self._working: RequestResponseCycle | None = None
         self._in_head = False
         self._unparsed = 0
+        self.idle_since = self.loop.time()
         self._head_timer: asyncio.TimerHandle | None = None
-        self._reader_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._lingering = _LingeringTransport(transport, self)
+        self._reader = Reader(self._lingering, self._seconds, self._least_read, self.cut_off)
         super().connection_made(cast("asyncio.Transport", self._lingering))
         self.flow = _Flow(self)
         if len(self.connections) > 2 * self._most:
             self.transport.abort()
-        elif len(self.connections) > self._most and not self._close_idle():
+        elif len(self.connections) > self._most and not end_longest_idle(self.connections):
             self._refuse(Unavailable("Too many connections are open here. Try again.", retry_after=_RETRY_SECONDS))
         else:
             self._await_head()
-
-    def _close_idle(self) -> bool:
-        """Closes a connection between two requests; False where there is none."""
-        others = (cast("Connection", other) for other in self.connections if other is not self)
-        idle = next((other for other in others if other.is_kept and not other.transport.is_closing()), None)
-        if idle is not None:
-            idle.transport.close()
-        return idle is not None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_work()
         self._unread.ends(self)
         super().connection_lost(exc)
-        for timer in (self._head_timer, self._reader_timer, self._lingering.timer):
+        self._reader.leave()
+        for timer in (self._head_timer, self._lingering.timer):
             if timer is not None:
                 timer.cancel()
 
@@ -89,12 +88,14 @@ class Connection(HttpToolsProtocol):
         try:
             while data:
                 data = self._parse(data)
-        except HttpParserError:
-            self._refuse(BadRequest("This is no request of HTTP/1.1."))
+        except HttpParserError as error:
+            raised = error.__context__  # by one of the methods below
+            garbage = BadRequest("This is no request of HTTP/1.1.")
+            self._refuse(raised if isinstance(raised, PixelserveError) else garbage)
         if self.transport.is_closing():
             return
         if self._unparsed > HEAD_BYTES:
-            self._refuse(HeadTooLarge(f"The request line and headers are larger than {HEAD_BYTES:,} bytes."))
+            self._refuse(_head_too_large())
         elif self.is_idle and self._head_timer is None:
             self._await_head()
 
@@ -125,9 +126,9 @@ class Connection(HttpToolsProtocol):
         return self._working is None or self._working.response_complete
 
     @property
-    def is_kept(self) -> bool:
-        """Whether it has been answered, and nothing of another request is there."""
-        return self._working is not None and self._working.response_complete and not self._unparsed
+    def is_waiting(self) -> bool:
+        """Whether nothing of a request, or of the next one, is there."""
+        return self.is_idle and not self._unparsed and not self.transport.is_closing()
 
     @property
     def is_body_coming(self) -> bool:
@@ -160,7 +161,12 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if self.parser.get_http_version() not in _VERSIONS:
             raise ValueError("another version")  # the parser refuses the request then
-        hosts = sum(name == b"host" for name, _ in self.headers)
+        size, hosts = len(self.url), 0
+        for name, value in self.headers:
+            size += len(name) + len(value) + _FIELD_BYTES
+            hosts += name == b"host"
+        if size > HEAD_BYTES:  # it ends within one read, of which nothing has been counted yet
+            raise _head_too_large()
         if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
             raise ValueError("no host, or several (RFC 9112, 3.2)")
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
@@ -191,17 +197,22 @@ class Connection(HttpToolsProtocol):
             self.transport.abort()
             return
         self._end_work()
+        self.refused(error.status)
         self.transport.write(closing_answer(error, request_id))
         self._lingering.linger()
+
+    def refused(self, status: int) -> None:
+        """Called with the status of an answer that no application makes."""
 
     # Writing
 
     def on_response_complete(self) -> None:
         if self.pipeline:
             self._working = self.pipeline[-1][0]
+        self.idle_since = self.loop.time()
         super().on_response_complete()
-        if self._reader_timer is None and self.transport.get_write_buffer_size():
-            self._watch_reader()  # the end of an answer that is too short for a pause
+        if not self._reader.is_watched and self.transport.get_write_buffer_size():
+            self._reader.watch()  # the end of an answer that is too short for a pause
         if self._in_head and self.is_idle and self._head_timer is None:
             self._await_head()  # a head that has begun meanwhile
 
@@ -218,27 +229,26 @@ class Connection(HttpToolsProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         self._unread.begins(self)
-        if self._reader_timer is None:
-            self._watch_reader()
+        self._reader.watch()
 
     def resume_writing(self) -> None:
         super().resume_writing()
         self._unread.ends(self)
-        if self._reader_timer is not None:
-            self._reader_timer.cancel()
-            self._reader_timer = None
+        self._reader.leave()
 
-    def _watch_reader(self) -> None:
-        unsent = self.transport.get_write_buffer_size()
-        self._reader_timer = self.loop.call_later(self._seconds, self._check_reader, unsent)
 
-    def _check_reader(self, before: int) -> None:
-        self._reader_timer = None
-        unsent = self.transport.get_write_buffer_size()
-        if unsent and before - unsent < self._least_read:
-            self.cut_off()
-        elif unsent:
-            self._watch_reader()
+def end_longest_idle(connections: Iterable[Any]) -> bool:
+    """Closes the connection that has waited longest for a request to begin; False where there is none."""
+    waiting: Iterable[Connection] = (connection for connection in connections if connection.is_waiting)
+    longest = min(waiting, key=lambda connection: connection.idle_since, default=None)
+    if longest is None or longest.loop.time() - longest.idle_since < IDLE_SECONDS:
+        return False
+    longest.transport.close()
+    return True
+
+
+def _head_too_large() -> HeadTooLarge:
+    return HeadTooLarge(f"The request line and headers are larger than {HEAD_BYTES:,} bytes.")
 
 
 class _Flow(FlowControl):
@@ -259,11 +269,16 @@ class _LingeringTransport:
     def __init__(self, under: asyncio.Transport, connection: Connection) -> None:
         self._under = under
         self._connection = connection
-        self.write = under.write
+        self.get_write_buffer_size = under.get_write_buffer_size
+        self.written = 0
         self.timer: asyncio.TimerHandle | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._under, name)
+
+    def write(self, data: bytes | memoryview) -> None:
+        self.written += len(data)
+        self._under.write(data)
 
     def is_closing(self) -> bool:
         return self.timer is not None or self._under.is_closing()

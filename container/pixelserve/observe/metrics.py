@@ -71,11 +71,15 @@ class Metrics:
 
     def request(self, status: int, seconds: float) -> None:
         """Counts an answered request."""
+        self.answered(status)
+        self._seconds.observe(seconds)
+
+    def answered(self, status: int) -> None:
+        """Counts an answer, whose request may not have come whole."""
         counter = self._by_status.get(status)
         if counter is None:
             counter = self._by_status[status] = self._requests.labels(str(status))
         counter.inc()
-        self._seconds.observe(seconds)
 
 
 def render() -> bytes:

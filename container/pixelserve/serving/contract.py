@@ -100,6 +100,10 @@ class Contract(ABC):
         """Whether requests to `path` are a model's, which have spans."""
         return path == "/invocations"
 
+    def refused(self, status: int) -> None:
+        """Counts an answer that was made before a request came here, or in place of this process."""
+        self._metrics.answered(status)
+
     def flush_log(self) -> None:
         """Writes the lines of the access log that still wait."""
         self._access_log.flush()

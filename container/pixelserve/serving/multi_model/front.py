@@ -273,7 +273,7 @@ async def _serve(config: Settings, listener: socket.socket, sockets: Path, stop:
     tracing.configure()
     loop = asyncio.get_running_loop()
     models = Models(config, metrics.Metrics(), sockets)
-    acceptor = Acceptor(listener, lambda connection, slot: host.adopt(connection, slot))
+    acceptor = Acceptor(listener, lambda connection, slot: host.adopt(connection, slot), lambda: host.end_idle())
     host = Host(models, config, Board.create(acceptor.slots), acceptor.release)
     reaping = loop.create_task(reap_orphans(models.pids)) if os.getpid() == 1 else None
     await stop.wait_async()

@@ -14,17 +14,26 @@ from pixelserve.settings import Settings
 logger = logging.getLogger("pixelserve.server")
 
 MOST_CONNECTIONS = 4096
+LOOK_SECONDS = 0.1
+"""Between two looks for an idle connection while no slot is free."""
 
 
 class Acceptor:
-    """Passes each connection on as `taken(connection, slot)`; a slot is free again after `release`."""
+    """Passes each connection on as `taken(connection, slot)`; a slot is free again after `release`.
 
-    def __init__(self, listener: socket.socket, taken: Callable[[socket.socket, int], None]) -> None:
+    While no slot is free, `end_idle()` is called now and then: it ends a connection that waits for a request.
+    """
+
+    def __init__(
+        self, listener: socket.socket, taken: Callable[[socket.socket, int], None], end_idle: Callable[[], object]
+    ) -> None:
         self.slots = min(
             MOST_CONNECTIONS, machine.raise_file_limit() // 3
         )  # two each, and what the process itself opens
         self._listener = listener
         self._taken = taken
+        self._end_idle = end_idle
+        self._looking: asyncio.TimerHandle | None = None
         self._free = deque(range(self.slots))
         self._closed = False
         self._loop = asyncio.get_running_loop()
@@ -40,6 +49,15 @@ class Acceptor:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._taken(connection, self._free.popleft())
         self._loop.remove_reader(self._listener)  # until a connection closes
+        self._make_room()
+
+    def _make_room(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
+        if not self._free and not self._closed:
+            self._looking = self._loop.call_later(LOOK_SECONDS, self._make_room)
+            self._end_idle()
 
     def release(self, slot: int) -> None:
         """The connection of this slot has ended."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from uvicorn.config import Config
 from uvicorn.server import ServerState
@@ -29,7 +29,15 @@ cannot."""
 JOINED_BYTES = 16_384
 """A larger body is not copied to be written together with its head."""
 
-App = Callable[["Connection", Any, Any, Any], Awaitable[None]]
+
+class App(Protocol):
+    """What answers the requests of a connection."""
+
+    async def __call__(self, caller: Connection, scope: Any, receive: Any, send: Any) -> None:
+        """As ASGI."""
+
+    def refused(self, status: int) -> None:
+        """Called with the status of an answer that it has not made."""
 
 
 class Host:
@@ -79,6 +87,10 @@ class Host:
         adoption = self._loop.create_task(self._loop.connect_accepted_socket(lambda: Connection(self, slot), accepted))
         self._adoptions.add(adoption)
         adoption.add_done_callback(self._adoptions.discard)
+
+    def end_idle(self) -> None:
+        """Ends the connection that has waited longest for a request."""
+        callers.end_longest_idle(self.state.connections)
 
     async def drain(self, seconds: float, linger: float = 1.0) -> None:
         """Lets every request in work be answered, and those that idle connections still send within `linger` seconds.
@@ -179,6 +191,9 @@ class Connection(callers.Connection):
     def on_message_complete(self) -> None:
         self._in_request = False
         super().on_message_complete()
+
+    def refused(self, status: int) -> None:
+        self.host.app.refused(status)
 
     def _refuse(self, error: PixelserveError) -> None:
         self.host.board[self.slot] = ANSWERING

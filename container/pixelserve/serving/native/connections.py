@@ -52,8 +52,8 @@ class Connections:
     ) -> None:
         self._settings = settings
         self._workers = workers
-        self._acceptor = Acceptor(listener, self._wait)
         self._waiting = WaitingConnections(self._begin, self._end)
+        self._acceptor = Acceptor(listener, self._wait, self._waiting.end_longest)
         self._sockets: dict[int, socket.socket] = {}
         self._answering: set[asyncio.Task[None]] = set()
         self._is_closed = False
@@ -172,6 +172,7 @@ class Connections:
         return self.board.seconds_since_beat(worker.index) > self._settings.timeout + PULSE_SECONDS
 
     def _answer_instead(self, slot: int, error: PixelserveError) -> None:
+        self.lobby.app.refused(error.status)
         answer = self._loop.create_task(answer_instead(self._sockets.pop(slot), error))
         self._answering.add(answer)
         answer.add_done_callback(self._answering.discard)

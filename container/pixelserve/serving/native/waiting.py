@@ -7,6 +7,8 @@ import contextlib
 import socket
 from collections.abc import Callable
 
+from pixelserve.callers import IDLE_SECONDS
+
 PING = b"GET /ping"
 _EMPTY_LINES = b"\r\n"
 """They mean nothing before a request (RFC 9112, 2.2), and nobody waits longer for what comes after them."""
@@ -26,17 +28,18 @@ class WaitingConnections:
     ) -> None:
         self._arrived = arrived
         self._gone = gone
-        self._held: dict[int, tuple[socket.socket, float]] = {}
+        self._held: dict[int, tuple[socket.socket, float, float]] = {}
         self._loop = asyncio.get_running_loop()
         self._sweep()
 
     def add(self, connection: socket.socket, slot: int, seconds: float) -> None:
         """Waits for its next request, at most `seconds`."""
-        self._held[slot] = connection, self._loop.time() + seconds
+        now = self._loop.time()
+        self._held[slot] = connection, now, now + seconds
         self._loop.add_reader(connection, self._look, slot)
 
     def _look(self, slot: int) -> None:
-        connection, _until = self._held[slot]
+        connection, *_ = self._held[slot]
         first = first_bytes(connection)
         if first is None:  # a wake-up for nothing
             return
@@ -51,15 +54,25 @@ class WaitingConnections:
             self._gone(self._take(slot), slot)
 
     def _take(self, slot: int) -> socket.socket:
-        connection, _until = self._held.pop(slot)
+        connection, *_ = self._held.pop(slot)
         self._loop.remove_reader(connection)
         return connection
 
     def _sweep(self) -> None:
         now = self._loop.time()
-        for slot in [slot for slot, (_, until) in self._held.items() if until < now]:
+        for slot in [slot for slot, (_, _, until) in self._held.items() if until < now]:
             self._gone(self._take(slot), slot)
         self._loop.call_later(_SWEEP_SECONDS, self._sweep)
+
+    def end_longest(self) -> None:
+        """Ends the one that has waited longest, if it is idle for a while."""
+        latest = self._loop.time() - IDLE_SECONDS
+        for slot, (connection, since, _) in self._held.items():
+            if since > latest:
+                return
+            if first_bytes(connection) is None:
+                self._gone(self._take(slot), slot)
+                return
 
     def take_all(self) -> list[tuple[socket.socket, int]]:
         """All of them; nobody waits for them any more."""
