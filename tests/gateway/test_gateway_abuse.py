@@ -26,6 +26,7 @@ from gateway_servers import Gateway, gateway_running, png
 from raw_http import connected, read_all
 from servers import wait_for
 
+from pixelserve.callers import IDLE_SECONDS
 from pixelserve.local import LocalRuntime, Source, running
 from pixelserve.storage import Folder
 from pixelserve_gateway.jobs import ApiKeys, SQLiteStore, access_key_id, kept_secret, secret_access_key
@@ -370,18 +371,19 @@ def test_many_slow_callers_hold_nobody_up(endpoint: LocalRuntime, tmp_path: Path
             tmp_path,
             PIXELSERVE_GATEWAY_RUNTIME=endpoint.url,
             PIXELSERVE_GATEWAY_ARRIVAL_SECONDS="60",
-            PIXELSERVE_GATEWAY_CONNECTIONS="41",
+            PIXELSERVE_GATEWAY_CONNECTIONS="31",
         ) as fortress,
         contextlib.ExitStack() as stack,
     ):
         gateway = fortress.gateway
-        slow = (b"", b"G", fortress.head("/v1/jobs", "content-length: 9"), head("/", method="GET")[:-2])
+        slow = (b"G", fortress.head("/v1/jobs", "content-length: 9"), head("/", method="GET")[:-2])
         held = [stack.enter_context(connected(gateway, data)) for data in slow * 10]
         wait_for(lambda: len(_callers(gateway)) == len(held))
         with fortress.client(fortress.key) as client:
             assert client.get("/health").status_code == 200
             answer = client.post("/v1/super-resolution", json={"img": _text(png(8, 8)), "scale": 2})
             assert answer.status_code == 200
+            time.sleep(IDLE_SECONDS)
             stack.enter_context(connected(gateway, b"G"))  # in the place of the client's connection, which is idle
             status, refused, answer_head = abuse(gateway, b"")
         assert (status, refused["error"]["code"]) == (503, "unavailable")
@@ -411,6 +413,38 @@ def test_bodies_are_bounded_and_the_slowest_goes_first(tmp_path: Path) -> None:
             form = client.post("/v1/uploads").json()
             assert client.post(form["url"], files={"file": png(400, 400)}).status_code == 204
         assert psutil.Process(fortress.gateway.pid).memory_info().rss - before < 4 * room
+
+
+def test_callers_who_stop_in_a_full_room_make_room(endpoint: LocalRuntime, tmp_path: Path) -> None:
+    """Bodies of the limit less a byte, sent fast, fill it but for some bytes: no whole body is refused for them."""
+    room = 64 * (MOST_BYTES - 1) + 100
+    with (
+        fortress_running(
+            tmp_path,
+            PIXELSERVE_GATEWAY_RUNTIME=endpoint.url,
+            PIXELSERVE_GATEWAY_ARRIVAL_SECONDS="60",
+            PIXELSERVE_GATEWAY_BODY_ROOM=str(room),
+        ) as fortress,
+        fortress.client(fortress.key) as client,
+        contextlib.ExitStack() as stack,
+    ):
+        stopped = fortress.head("/v1/super-resolution", f"content-length: {MOST_BYTES}") + b"x" * (MOST_BYTES - 1)
+        held = [stack.enter_context(connected(fortress.gateway, stopped)) for _ in range(64)]
+
+        def is_one_refused() -> bool:
+            _ask_small(client)
+            return bool(select.select(held, [], [], 0)[0])
+
+        wait_for(is_one_refused)
+        for _ in range(10):
+            _ask_small(client)
+        (refused,) = select.select(held, [], [], 0)[0]
+        assert refused.recv(65_536).startswith(b"HTTP/1.1 503")
+
+
+def _ask_small(client: httpx.Client) -> None:
+    answer = client.post("/v1/super-resolution", json={"img": _text(png(8, 8)), "scale": 2})
+    assert answer.status_code == 200, answer.text
 
 
 LARGE = """
