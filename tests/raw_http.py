@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import time
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -28,6 +29,17 @@ def post(body: bytes, length: int | None = None, extra: str = "") -> bytes:
     """An invocation; `length` is what it claims to be long, `extra` further header lines."""
     head = f"POST /invocations HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n{extra}"
     return f"{head}content-length: {len(body) if length is None else length}\r\n\r\n".encode() + body
+
+
+def after_a_moment(body: bytes) -> dict[str, Any]:
+    """What httpx sends as a JSON body that comes whole, a moment after its head."""
+
+    def pieces() -> Iterator[bytes]:
+        time.sleep(0.1)
+        yield body
+
+    headers = {"content-type": "application/json", "content-length": str(len(body))}
+    return {"content": pieces(), "headers": headers}
 
 
 def read_all(connection: socket.socket) -> bytes:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pytest
 from handlers import ECHO
-from raw_http import connected, post, read_all, read_answers
+from raw_http import after_a_moment, connected, post, read_all, read_answers
 from servers import Server, wait_for
 
 
@@ -60,17 +60,20 @@ def test_callers_who_stop_in_a_full_room_make_room(serve: Callable[..., Server])
     """64 bodies of the limit less a byte, sent fast, fill it but for 64 bytes: no whole body is refused for them."""
     server = serve(ECHO, PIXELSERVE_QUEUE_LENGTH="64", PIXELSERVE_MAX_BODY_BYTES="1000000").ready()
     stopped = post(b"[" + b" " * 999_998, length=1_000_000)
-    small = "[" + " " * 500 + "]"
     with contextlib.ExitStack() as stack:
         held = [stack.enter_context(connected(server, stopped)) for _ in range(64)]
 
+        def ask_small() -> None:
+            answer = server.client.post("/invocations", **after_a_moment(b"[" + b" " * 500 + b"]"))
+            assert answer.status_code == 200
+
         def is_one_refused() -> bool:
-            assert server.invoke(small).status_code == 200
+            ask_small()
             return bool(select.select(held, [], [], 0)[0])
 
         wait_for(is_one_refused)
         for _ in range(10):
-            assert server.invoke(small).status_code == 200
+            ask_small()
         (refused,) = select.select(held, [], [], 0)[0]
         ((status, answer),) = read_answers(refused, 1)
         assert (status, answer["error"]["code"]) == (429, "queue_full")

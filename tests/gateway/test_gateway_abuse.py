@@ -23,7 +23,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from gateway_servers import Gateway, gateway_running, png
-from raw_http import connected, read_all
+from raw_http import after_a_moment, connected, read_all
 from servers import wait_for
 
 from pixelserve.callers import IDLE_SECONDS
@@ -443,7 +443,8 @@ def test_callers_who_stop_in_a_full_room_make_room(endpoint: LocalRuntime, tmp_p
 
 
 def _ask_small(client: httpx.Client) -> None:
-    answer = client.post("/v1/super-resolution", json={"img": _text(png(8, 8)), "scale": 2})
+    body = json.dumps({"img": _text(png(8, 8)), "scale": 2}).encode()
+    answer = client.post("/v1/super-resolution", **after_a_moment(body))
     assert answer.status_code == 200, answer.text
 
 
