@@ -35,7 +35,7 @@ def after_a_moment(body: bytes) -> dict[str, Any]:
     """What httpx sends as a JSON body that comes whole, a moment after its head."""
 
     def pieces() -> Iterator[bytes]:
-        time.sleep(0.1)
+        time.sleep(0.5)
         yield body
 
     headers = {"content-type": "application/json", "content-length": str(len(body))}

@@ -72,7 +72,7 @@ def test_callers_who_stop_in_a_full_room_make_room(serve: Callable[..., Server])
             return bool(select.select(held, [], [], 0)[0])
 
         wait_for(is_one_refused)
-        for _ in range(10):
+        for _ in range(3):
             ask_small()
         (refused,) = select.select(held, [], [], 0)[0]
         ((status, answer),) = read_answers(refused, 1)

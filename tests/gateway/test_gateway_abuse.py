@@ -436,7 +436,7 @@ def test_callers_who_stop_in_a_full_room_make_room(endpoint: LocalRuntime, tmp_p
             return bool(select.select(held, [], [], 0)[0])
 
         wait_for(is_one_refused)
-        for _ in range(10):
+        for _ in range(3):
             _ask_small(client)
         (refused,) = select.select(held, [], [], 0)[0]
         assert refused.recv(65_536).startswith(b"HTTP/1.1 503")
