@@ -30,6 +30,14 @@ def post(body: bytes, length: int | None = None, extra: str = "") -> bytes:
     return f"{head}content-length: {len(body) if length is None else length}\r\n\r\n".encode() + body
 
 
+def request(method: str, path: str, body: Any = None, *lines: str) -> bytes:
+    """A request, with `body` as its JSON unless it is None."""
+    content = b"" if body is None else json.dumps(body).encode()
+    length = [] if body is None else ["content-type: application/json", f"content-length: {len(content)}"]
+    head = [f"{method} {path} HTTP/1.1", "host: 127.0.0.1", *lines, *length, "", ""]
+    return "\r\n".join(head).encode() + content
+
+
 def read_all(connection: socket.socket) -> bytes:
     """Until the other side closes."""
     received = b""
