@@ -257,8 +257,8 @@ def test_trailers_are_no_headers(fortress: Fortress) -> None:
 def test_a_long_path_is_logged_in_part(fortress: Fortress) -> None:
     with fortress.client(fortress.key) as client:
         assert client.get("/long" + "%00" * 10_000).status_code == 404
-    lines = map(json.loads, fortress.gateway.log_text().splitlines())
-    (path,) = [line["path"] for line in lines if line.get("path", "").startswith("/long")]
+    log = wait_for(lambda: "/long" in (text := fortress.gateway.log_text()) and text)  # it comes after the answer
+    (path,) = [path for line in log.splitlines() if (path := json.loads(line).get("path", "")).startswith("/long")]
     assert path == "/long" + "\0" * 195
 
 
