@@ -42,6 +42,14 @@ def after_a_moment(body: bytes) -> dict[str, Any]:
     return {"content": pieces(), "headers": headers}
 
 
+def request(method: str, path: str, body: Any = None, *lines: str) -> bytes:
+    """A request, with `body` as its JSON unless it is None."""
+    content = b"" if body is None else json.dumps(body).encode()
+    length = [] if body is None else ["content-type: application/json", f"content-length: {len(content)}"]
+    head = [f"{method} {path} HTTP/1.1", "host: 127.0.0.1", *lines, *length, "", ""]
+    return "\r\n".join(head).encode() + content
+
+
 def read_all(connection: socket.socket) -> bytes:
     """Until the other side closes."""
     received = b""

@@ -43,7 +43,7 @@ def main() -> int:
         Connection,
         settings.arrival_seconds,
         settings.arrival_rate,
-        min(settings.connections, raise_file_limit() // 3),  # a call to an endpoint takes one too
+        min(settings.connections, raise_file_limit() // 3),  # a caller's call to an endpoint, which ends with it, too
         Unread(settings.body_room),
     )
     arrivals = Arrivals(

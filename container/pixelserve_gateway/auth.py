@@ -101,11 +101,10 @@ class Auth:
         return key
 
     def _find_signer(self, request: Request) -> ApiKey:
-        claimed = sigv4.signer_of(request.headers, self._clock())
-        for key in self._keys.list_keys():
-            if access_key_id(key) == claimed and key.revoked is None:
-                return key
-        raise Unauthorized("The access key is not known here. `pixelserve keys make` prints one.")
+        key = self._keys.find_signer(sigv4.signer_of(request.headers, self._clock()))
+        if key is None:
+            raise Unauthorized("The access key is not known here. `pixelserve keys make` prints one.")
+        return key
 
     def _check_signature(self, request: Request, key: ApiKey, body: bytes) -> None:
         scope = request.scope

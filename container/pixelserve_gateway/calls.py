@@ -33,6 +33,9 @@ _SAMPLE_BYTES = {"png": 0.3, "jpeg": 0.04, "webp": 0.02, "npy": 1.0}
 """Bytes of an enlarged photograph's file for each of its samples, about: PNG has 0.15 to 0.5 with our networks."""
 _CHANNELS = 3
 _IMAGE_FIELDS = ("url", "img", "url_1", "img_1", "url_2", "img_2")
+_NO_FILES: Mapping[str, bytes] = {}
+_A_FILE = "a file"
+"""Stands in a request's field for bytes that are not in Base64."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +52,17 @@ class Call:
     accept: str = JSON
 
     @classmethod
-    def from_fields(cls, feature: str, fields: Mapping[str, Any], accept: str = JSON) -> Self:
-        """A call of a JSON request's fields (`pixelserve.schema`), images in Base64 or as URLs.
+    def from_fields(
+        cls, feature: str, fields: Mapping[str, Any], accept: str = JSON, files: Mapping[str, bytes] = _NO_FILES
+    ) -> Self:
+        """A call of a JSON request's fields (`pixelserve.schema`), images in Base64 or as URLs, or in `files` by field.
 
         `accept` is an Accept header, of which the first type that can be answered is chosen.
         Raises BadRequest naming the field, NotFound for the feature, NotAcceptable for `accept`.
         """
         known = features.feature(feature)
-        return cls._of_request(known, parse(_request_type(known), dict(fields)), accept)
+        told = {name: _A_FILE if data else "" for name, data in files.items()}
+        return cls._of_request(known, parse(_request_type(known), {**fields, **told}), accept, files)
 
     @classmethod
     def from_image(cls, feature: str, image: bytes, options: Mapping[str, Any], accept: str = JSON) -> Self:
@@ -78,7 +84,7 @@ class Call:
         """
         known = features.feature(feature)
         if is_json(content_type):
-            return cls._of_request(known, parse_json(_request_type(known), body), accept)
+            return cls._of_request(known, parse_json(_request_type(known), body), accept, _NO_FILES)
         return cls.from_image(feature, body, _options(parse_attributes(_request_type(known), attributes)), accept)
 
     @classmethod
@@ -96,8 +102,9 @@ class Call:
         }
 
     @classmethod
-    def _of_request(cls, feature: Feature, request: ImageRequest, accept: str) -> Self:
-        return cls(feature, _options(request), _read_images(request), _chosen_type(feature, accept, JSON, request))
+    def _of_request(cls, feature: Feature, request: ImageRequest, accept: str, files: Mapping[str, bytes]) -> Self:
+        images = _read_images(request, files)
+        return cls(feature, _options(request), images, _chosen_type(feature, accept, JSON, request))
 
     @property
     def is_raw(self) -> bool:
@@ -158,6 +165,11 @@ class Calls:
         self._limits = limits or container_settings()
 
     @property
+    def most_bytes(self) -> int:
+        """Of a request that an endpoint takes."""
+        return self._limits.max_body_bytes
+
+    @property
     def served(self) -> tuple[Feature, ...]:
         """The features that have an endpoint or a function, in the registry's order."""
         return tuple(known for known in features.FEATURES if self._settings.serves(known))
@@ -175,16 +187,20 @@ class Calls:
         """
         if as_job and not self.is_asynchronous(call.feature):
             self._find(call.feature)
-        if len(call.body) > self._limits.max_body_bytes:
-            raise BodyTooLarge(
-                f"The request would have {len(call.body):,} bytes; an endpoint takes {self._limits.max_body_bytes:,}. "
-                "Shrink the image, or send its URL."
-            )
+        self.check_size(len(call.body))
         for image in call.images:
             size = read_size(image) if isinstance(image, bytes) else None
             if size is not None:
                 check_input(*size, self._limits)
                 self._check_answer(call, *size, as_job)
+
+    def check_size(self, size: int) -> None:
+        """Raises BodyTooLarge for more bytes than an endpoint takes."""
+        if size > self.most_bytes:
+            raise BodyTooLarge(
+                f"The request would have {size:,} bytes; an endpoint takes {self.most_bytes:,}. Shrink the image, or "
+                "send its URL."
+            )
 
     def fit(self, call: Call) -> Call:
         """The call of a picture as a job: as it is, or with a JPEG where what it accepts could not be passed on.
@@ -275,13 +291,13 @@ def _options(request: ImageRequest) -> dict[str, Any]:
     return request.model_dump(include=request.model_fields_set.difference(_IMAGE_FIELDS), exclude_none=True)
 
 
-def _read_images(request: ImageRequest) -> tuple[bytes | str, ...]:
+def _read_images(request: ImageRequest, files: Mapping[str, bytes]) -> tuple[bytes | str, ...]:
     """The request's images. Raises BadRequest for none, two in one place, or what is no Base64."""
     suffixes = ("_1", "_2") if getattr(request, "is_pair", False) else ("",)
-    return tuple(_read_image(request, suffix) for suffix in suffixes)
+    return tuple(_read_image(request, suffix, files) for suffix in suffixes)
 
 
-def _read_image(request: ImageRequest, suffix: str) -> bytes | str:
+def _read_image(request: ImageRequest, suffix: str, files: Mapping[str, bytes]) -> bytes | str:
     url, img = getattr(request, f"url{suffix}"), getattr(request, f"img{suffix}")
     if url is not None and img is not None:
         raise BadRequest(f"url{suffix} and img{suffix} are both given: give one of them.", param=f"img{suffix}")
@@ -289,7 +305,7 @@ def _read_image(request: ImageRequest, suffix: str) -> bytes | str:
         return str(url)
     if img is None:
         raise BadRequest("No image is given. Give its address as url, or its bytes in Base64 as img.", param="url")
-    return read_base64(img, f"img{suffix}")
+    return files.get(f"img{suffix}") or read_base64(img, f"img{suffix}")
 
 
 def _chosen_type(feature: Feature, accept: str, content_type: str, request: ImageRequest) -> str:

@@ -10,12 +10,12 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import pybase64
 from fastapi import Request
 
 from pixelserve.errors import BadRequest, NotFound
 from pixelserve_gateway.auth import Auth
 from pixelserve_gateway.calls import Call, Calls, Result
+from pixelserve_gateway.edge import while_there
 from pixelserve_gateway.jobs import (
     Job,
     JobState,
@@ -27,9 +27,13 @@ from pixelserve_gateway.jobs import (
     kept_secret,
     webhook_secret,
 )
+from pixelserve_gateway.results import StoredObject
+from pixelserve_gateway.room import Room
 from pixelserve_gateway.seals import Seals
 from pixelserve_gateway.settings import GatewaySettings
 
+_SHARE = 4
+"""What requests name has a quarter of the room that bodies have."""
 DIRECT_SECONDS = 300
 """For which S3 gives a result by itself, from the opening of its link."""
 
@@ -71,11 +75,12 @@ class Desk:
         self._ticker = jobs.ticker
         self._results = jobs.results
         self._threads = jobs.service.threads
+        self._room = Room(max(settings.body_room // _SHARE, calls.most_bytes))
 
     async def invoke(self, request: Request, call: Call) -> Result:
-        """The call's answer, now. Raises the endpoint's errors as ours."""
+        """The call's answer, now. Raises the endpoint's errors as ours, ClientGone."""
         state = request.state
-        return await self.calls.invoke(call, request_id=state.request_id, trace=state.trace)
+        return await while_there(request, self.calls.invoke(call, request_id=state.request_id, trace=state.trace))
 
     async def submit(self, request: Request, tenant: str, call: Call, wish: JobWish) -> Job:
         """The accepted job. Raises what does not fit before anything is kept, Conflict for a key used otherwise."""
@@ -94,6 +99,10 @@ class Desk:
         await self._ticker.start(job)
         return job
 
+    async def wait(self, request: Request, tenant: str, job_id: str, seconds: float) -> Job:
+        """`JobService.wait`, for as long as the caller does. Raises NotFound, ClientGone."""
+        return await while_there(request, self.jobs.wait(tenant, job_id, seconds))
+
     def base_url(self, request: Request) -> str:
         """What absolute links begin with, without a slash at its end."""
         return (self.settings.public_url or str(request.base_url)).rstrip("/")
@@ -104,16 +113,14 @@ class Desk:
         expires = min(self.jobs.clock() + self.settings.link_seconds, job.expires)
         return f"{job.data['base']}{self._results.link(job.result.name, expires)}"
 
-    async def read_result(self, job: Job) -> bytes:
-        """The bytes of a finished job's result. Raises NotFound when it was removed."""
-        assert job.result is not None
-        content, _ = await self._threads.run(self._results.read, job.result.name)
-        return content
+    async def find_upload(self, tenant: str, upload_id: str) -> StoredObject:
+        """`Uploads.find` on a thread."""
+        return await self._threads.run(self.uploads.find, tenant, upload_id)
 
-    async def read_image(self, tenant: str, image_id: str) -> bytes:
-        """The bytes of the tenant's upload of that id, or of the result of the job. Raises NotFound, BadRequest."""
+    async def find_image(self, tenant: str, image_id: str) -> StoredObject:
+        """The tenant's upload of that id, or the result of the job. Raises NotFound, BadRequest."""
         try:
-            return await self.read_upload(tenant, image_id)
+            return await self.find_upload(tenant, image_id)
         except NotFound as error:
             not_uploaded = error
         try:
@@ -122,7 +129,25 @@ class Desk:
             raise not_uploaded from None
         if job.state is not JobState.SUCCEEDED:
             raise BadRequest(f"Job {job.id} has no result that could be an input: it is {job.state}.")
-        return await self.read_result(job)
+        assert job.result is not None
+        return await self._threads.run(self._results.find, job.result.name)
+
+    @contextlib.asynccontextmanager
+    async def reading(self, request: Request, *found: StoredObject) -> AsyncIterator[list[bytes]]:
+        """The bytes of the stored images of one call, for which there is room until the block ends.
+
+        Raises BodyTooLarge for more than an endpoint takes, Unavailable where no room gets free, NotFound, ClientGone.
+        """
+        if not found:
+            yield []
+            return
+        size = sum(image.size for image in found)
+        self.calls.check_size(size)
+        await while_there(request, self._room.take(size))
+        try:
+            yield [await self._threads.run(self._results.read_found, image) for image in found]
+        finally:
+            self._room.give_back(size)
 
     async def open_link(self, request: Request) -> Download | str:
         """The object of a link to a result, or the URL at which S3 gives it.
@@ -155,11 +180,3 @@ class Desk:
     async def store_upload(self, tenant: str, upload_id: str, content: bytes) -> None:
         """`Uploads.write` on a thread."""
         await self._threads.run(self.uploads.write, tenant, upload_id, content)
-
-    async def read_upload(self, tenant: str, upload_id: str) -> bytes:
-        """`Uploads.read` on a thread."""
-        return await self._threads.run(self.uploads.read, tenant, upload_id)
-
-    async def read_upload_text(self, tenant: str, upload_id: str) -> str:
-        """The same in Base64, as a request's field."""
-        return pybase64.b64encode_as_string(await self.read_upload(tenant, upload_id))

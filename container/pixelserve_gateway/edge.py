@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
 import uuid
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypeVar
 
 from fastapi import Request
 from starlette.datastructures import MutableHeaders
@@ -26,9 +27,12 @@ ALLOWED_HEADERS = (
 ALLOWED_METHODS = "GET, POST, PUT, DELETE, OPTIONS"
 EXPOSED_HEADERS = "Location, Retry-After, X-Request-Id"
 _PREFLIGHT_SECONDS = 600
+_LOGGED_PATH = 200
+"""Characters of a path; the rest of it is not logged."""
 _REQUEST_ID = re.compile(r"[!-~]{1,64}")
 """What SageMaker takes for an InferenceId."""
 
+T = TypeVar("T")
 Phrase = Callable[[Request, PixelserveError], JSONResponse]
 """Makes the answer of an error."""
 
@@ -85,7 +89,7 @@ class Edge:
         except ClientGone:
             exchange.status = ClientGone.status
         except Exception as error:  # noqa: BLE001 - a caller gets an answer whatever fails
-            log_failure(error, request_id, f"{scope['method']} {scope['path']}")
+            log_failure(error, request_id, f"{scope['method']} {logged_path(scope)}")
             if not exchange.status:
                 failure = PixelserveError("The gateway failed. Its log has the details under this request id.")
                 await error_response(failure, request_id)(scope, receive, exchange.send)
@@ -148,6 +152,25 @@ async def read_request_body(request: Request, limit: int) -> bytes:
         ) from None
 
 
+async def while_there(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """What `work` makes, or ClientGone: it is canceled when its caller goes. The body has been read before."""
+    working, going = asyncio.ensure_future(work), asyncio.ensure_future(request.receive())
+    try:
+        await asyncio.wait((working, going), return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise ClientGone("The client closed the connection before its answer was there.")
+    finally:
+        working.cancel()
+        going.cancel()
+        await asyncio.gather(working, going, return_exceptions=True)
+
+
+def logged_path(scope: Any) -> str:
+    """The path as it is logged."""
+    return str(scope["path"][:_LOGGED_PATH])
+
+
 def _request_id(headers: Mapping[str, str]) -> str:
     given = headers.get(REQUEST_ID, "")
     return given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
@@ -156,7 +179,7 @@ def _request_id(headers: Mapping[str, str]) -> str:
 def _span(scope: Any) -> Span:
     attributes = {
         "http.request.method": scope["method"],
-        "url.path": scope["path"],
+        "url.path": logged_path(scope),
         "url.scheme": scope["scheme"],
     }
     return tracing.span(scope["method"], Trace.of_request(scope["headers"]), "server", attributes)
@@ -167,7 +190,7 @@ def _log(scope: Any, state: Mapping[str, Any], status: int, seconds: float) -> N
         "request_id": state["request_id"],
         "traceparent": state["trace"].parent,
         "method": scope["method"],
-        "path": scope["path"],
+        "path": logged_path(scope),
         "status": status,
         "ms": round(1000 * seconds, 1),
     }

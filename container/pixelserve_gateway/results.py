@@ -8,6 +8,7 @@ import hmac
 import io
 import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from urllib.parse import parse_qs, quote, unquote, urlencode
 
@@ -19,6 +20,14 @@ PATH = "/results/"
 """Links are below it."""
 PIECE_BYTES = 640_000
 """What a reader has to take within the seconds that the settings give it, as they are by default."""
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object by its name, and how many bytes it has."""
+
+    name: str
+    size: int
 
 
 class Results:
@@ -41,6 +50,16 @@ class Results:
         with _explained():
             content, media_type = self._place.read(name, self._most_bytes)
         return content, media_type or content_type_of(content)
+
+    def find(self, name: str) -> StoredObject:
+        """The object, of which nothing is read. Raises NotFound."""
+        with _explained(), self._place.open(name) as (_, size, _):
+            return StoredObject(name, size)
+
+    def read_found(self, found: StoredObject) -> bytes:
+        """What `find` found. Raises NotFound, BodyTooLarge where the object has become larger since."""
+        with _explained():
+            return self._place.read(found.name, found.size)[0]
 
     @contextlib.contextmanager
     def open(self, name: str) -> Iterator[tuple[Iterator[bytes], int, str]]:

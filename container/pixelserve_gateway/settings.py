@@ -70,7 +70,7 @@ class GatewaySettings:
         "PIXELSERVE_GATEWAY_BODY_ROOM",
         256_000_000,
         "Bytes of all bodies held at once, as far as they have arrived; beyond it the slowest gets 503. As many of "
-        "answers wait for slow readers.",
+        "answers wait for slow readers, and a quarter of it is for images that requests name.",
         least=1,
     )
     connections: int = variable(

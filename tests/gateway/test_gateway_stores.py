@@ -29,6 +29,7 @@ from pixelserve_gateway.jobs import (
     SQLiteStore,
     StoredResult,
     Webhook,
+    access_key_id,
     kept_secret,
     take_token,
 )
@@ -295,6 +296,17 @@ def test_a_key_opens_until_it_is_revoked(store: JobStore) -> None:
     for unknown in ("", "nothing", key.id[:4]):
         with pytest.raises(NotFound, match="List the keys"):
             keys.revoke(unknown, NOW)
+
+
+def test_who_signs_is_found_without_a_list(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = ApiKeys(store)
+    _, key = keys.make("ours", [], NOW)
+    _, revoked = keys.make("theirs", [], NOW)
+    keys.revoke(revoked.id, NOW)
+    monkeypatch.setattr(store, "records", None)
+    assert keys.find_signer(access_key_id(key)) == key
+    for unknown in (access_key_id(revoked), "PS0123456789AB", access_key_id(key).lower(), "", "PS", "P" * 60_000):
+        assert keys.find_signer(unknown) is None
 
 
 def test_a_bucket_empties_and_fills(store: JobStore) -> None:

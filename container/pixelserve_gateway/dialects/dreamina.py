@@ -26,6 +26,7 @@ from pixelserve_gateway.auth import check_scope
 from pixelserve_gateway.calls import Call
 from pixelserve_gateway.desk import Desk, JobWish
 from pixelserve_gateway.dialects.dreamina_drafts import CUTOUT, STORE, as_list, image_id, read_draft
+from pixelserve_gateway.edge import logged_path
 from pixelserve_gateway.errors import RateLimited, Unauthorized
 from pixelserve_gateway.jobs import Job, JobState
 
@@ -69,12 +70,12 @@ def build_router(desk: Desk) -> APIRouter:
         feature = "human_image_segmentation" if draft.ability == CUTOUT else "image_super_resolution"
         check_scope(request, feature)
         submit_id = str(asked.get("submit_id") or uuid.uuid4())
-        image = await desk.read_image(tenant, image_id(draft.image))
         options = {"type": "foreground"} if draft.ability == CUTOUT else {"target": draft.target}
-        call = desk.calls.fit(Call.from_image(feature, image, options, MEDIA_TYPES["png"]))
         same = json.dumps([draft.ability, draft.image, draft.target]).encode()
         wish = JobWish(DIALECT, same, key=_key(submit_id), data={"submit_id": submit_id})
-        job = await desk.submit(request, tenant, call, wish)
+        async with desk.reading(request, await desk.find_image(tenant, image_id(draft.image))) as (image,):
+            call = desk.calls.fit(Call.from_image(feature, image, options, MEDIA_TYPES["png"]))
+            job = await desk.submit(request, tenant, call, wish)
         return {"aigc_data": _phrase_draft(job)}
 
     async def history(request: Request) -> Any:
@@ -129,7 +130,7 @@ def answering(desk: Desk, make: Answer) -> Any:
         except PixelserveError as error:
             return phrase_error(request, error)
         except Exception as error:  # noqa: BLE001 - clients of this dialect take nothing but HTTP 200
-            log_failure(error, request.state.request_id, f"{request.method} {request.url.path}")
+            log_failure(error, request.state.request_id, f"{request.method} {logged_path(request.scope)}")
             return phrase_error(request, PixelserveError("The gateway failed. Its log has the details."))
 
     return route

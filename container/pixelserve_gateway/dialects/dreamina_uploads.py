@@ -167,18 +167,18 @@ async def _commit(desk: Desk, request: Request, tenant: str, body: bytes) -> dic
     if fields["tenant"] != tenant:
         raise Unauthorized("SessionKey is another caller's.")
     uri = f"{STORE}/{fields['id']}"
-    content = await desk.read_upload(tenant, image_id(uri))
-    width, height = read_size(content) or (0, 0)
-    told = {
-        "FileName": uri,
-        "ImageUri": uri,
-        "SourceUri": uri,
-        "ImageWidth": width,
-        "ImageHeight": height,
-        "ImageFormat": content_type_of(content).removeprefix("image/"),
-        "ImageSize": len(content),
-        "FrameCnt": 1,
-    }
+    async with desk.reading(request, await desk.find_upload(tenant, image_id(uri))) as (content,):
+        width, height = read_size(content) or (0, 0)
+        told = {
+            "FileName": uri,
+            "ImageUri": uri,
+            "SourceUri": uri,
+            "ImageWidth": width,
+            "ImageHeight": height,
+            "ImageFormat": content_type_of(content).removeprefix("image/"),
+            "ImageSize": len(content),
+            "FrameCnt": 1,
+        }
     return {
         "Results": [{"Uri": uri, "UriStatus": _DONE}],
         "PluginResult": [told],

@@ -6,7 +6,6 @@ import asyncio
 import json
 from typing import Any
 
-import pybase64
 from fastapi import APIRouter, Request, Response
 from starlette.datastructures import Headers
 
@@ -106,8 +105,7 @@ async def _read_form(feature: Feature, headers: Headers, body: bytes, accept: st
     images = {_FILE_FIELDS.get(name, name): data for name, data in files.items()}
     if set(images) == {"img"}:
         return Call.from_image(feature.name, images["img"], fields, accept)
-    encoded = {name: pybase64.b64encode_as_string(data) for name, data in images.items()}
-    return Call.from_fields(feature.name, fields | encoded, accept)
+    return Call.from_fields(feature.name, fields, accept, images)
 
 
 def _request_body(feature: Feature) -> dict[str, Any]:

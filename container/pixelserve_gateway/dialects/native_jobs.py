@@ -87,19 +87,17 @@ def build_router(desk: Desk) -> APIRouter:
         wanted = parse_json(JobRequest, body)
         feature = features.feature(wanted.feature)
         check_scope(request, feature.name)
-        fields = await _with_uploads(desk, tenant, wanted.input)
-        call = Call.from_fields(feature.name, fields, wanted.accept)
         key = request.headers.get("idempotency-key")
-        job = await desk.submit(request, tenant, call, JobWish(DIALECT, body, key=key, notify=wanted.webhook))
+        job = await _submit(desk, request, tenant, wanted, JobWish(DIALECT, body, key=key, notify=wanted.webhook))
         seconds = _wait_seconds(request)
         if seconds:
-            job = await desk.jobs.wait(tenant, job.id, seconds)
+            job = await desk.wait(request, tenant, job.id, seconds)
         return _answer(desk, job, 202)
 
     async def get(request: Request, job_id: str) -> Response:
-        tenant = await desk.auth.admit(request)
+        tenant, _ = await desk.auth.admit_body(request, limit)  # where one is sent, a caller who goes is seen after it
         seconds = _wait_seconds(request)
-        job = await (desk.jobs.wait(tenant, job_id, seconds) if seconds else desk.jobs.get(tenant, job_id))
+        job = await (desk.wait(request, tenant, job_id, seconds) if seconds else desk.jobs.get(tenant, job_id))
         return _answer(desk, job, 200)
 
     async def list_jobs(
@@ -270,15 +268,17 @@ def _wait_seconds(request: Request) -> float:
     return float(found[1]) if found else 0
 
 
-async def _with_uploads(desk: Desk, tenant: str, fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields, images in place of the uploads that they name. Raises BadRequest, NotFound."""
-    given = dict(fields)
+async def _submit(desk: Desk, request: Request, tenant: str, wanted: JobRequest, wish: JobWish) -> Job:
+    """The accepted job. Raises what `Desk.submit` raises, and BadRequest, NotFound for uploads."""
+    fields, uploads = dict(wanted.input), {}
     for name, field in _UPLOAD_FIELDS.items():
-        if name in given:
-            if field in given:
+        if name in fields:
+            if field in fields:
                 raise BadRequest(f"{name} and {field} are both given. Send one.", param=name)
-            given[field] = await desk.read_upload_text(tenant, str(given.pop(name)))
-    return given
+            uploads[field] = await desk.find_upload(tenant, str(fields.pop(name)))
+    async with desk.reading(request, *uploads.values()) as images:
+        call = Call.from_fields(wanted.feature, fields, wanted.accept, dict(zip(uploads, images, strict=True)))
+        return await desk.submit(request, tenant, call, wish)
 
 
 async def _file_of(request: Request, body: bytes) -> bytes:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import math
+import re
 import secrets
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
@@ -16,9 +17,10 @@ from pixelserve_gateway.errors import RateLimited
 from pixelserve_gateway.jobs.secret import kept_secret
 from pixelserve_gateway.jobs.store import JobStore
 
-_KEY, _BUCKET = "api-key", "bucket"
+_KEY, _SIGNER, _BUCKET = "api-key", "access-key", "bucket"
 _PREFIX = "ps_"
 _ID_LENGTH = 12
+_SIGNER_NAME = re.compile(r"PS[0-9A-F]{12}")
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class ApiKeys:
         text = _PREFIX + secrets.token_urlsafe(32)
         name = _hash(text)
         key = ApiKey(name[:_ID_LENGTH], tenant, tuple(sorted(scopes)), now, limit)
+        self._store.write(_SIGNER, access_key_id(key), {"key": name}, 0)
         self._store.write(_KEY, name, asdict(key), 0)
         return text, key
 
@@ -68,7 +71,15 @@ class ApiKeys:
 
     def find(self, text: str) -> ApiKey | None:
         """The key of that text, unless there is none or it was revoked. Found by its hash, so time tells nothing."""
-        record = self._store.read(_KEY, _hash(text))
+        return self._open(_hash(text))
+
+    def find_signer(self, name: str) -> ApiKey | None:
+        """The key of that AccessKeyId, unless there is none or it was revoked."""
+        record = self._store.read(_SIGNER, name) if _SIGNER_NAME.fullmatch(name) else None
+        return self._open(record.body["key"]) if record else None
+
+    def _open(self, name: str) -> ApiKey | None:
+        record = self._store.read(_KEY, name)
         key = record and _read(record.body)
         return key if key and key.revoked is None else None
 

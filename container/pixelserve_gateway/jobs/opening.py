@@ -63,7 +63,8 @@ def open_jobs(settings: GatewaySettings, calls: Calls, phrases: Mapping[str, Phr
         kept_secret(store, "links"),
         most_bytes=settings.max_result_bytes,
     )
-    uploads = Uploads(results, most_bytes=settings.max_body_bytes, seconds=settings.upload_seconds)
+    most_bytes = min(settings.max_body_bytes, calls.most_bytes)
+    uploads = Uploads(results, most_bytes=most_bytes, seconds=settings.upload_seconds)
     rules = Rules(unfinished=settings.job_seconds, kept=settings.kept_seconds, calls=settings.job_calls)
     service = JobService(store, JobFiles(results), rules, Threads())
     outputs = place(settings.async_outputs) if settings.async_outputs else None

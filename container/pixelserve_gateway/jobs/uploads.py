@@ -11,7 +11,7 @@ from pixelserve.errors import BodyTooLarge, InvalidImage, NotFound
 from pixelserve.imaging import read_size
 from pixelserve.media_types import content_type_of
 from pixelserve_gateway.jobs.job import is_id, new_id, time_of
-from pixelserve_gateway.results import Results
+from pixelserve_gateway.results import Results, StoredObject
 
 PREFIX = "uploads/"
 FORM_SECONDS = 900
@@ -56,12 +56,12 @@ class Uploads:
             raise InvalidImage("The file is no image that is read here. Send JPEG, PNG, BMP, WebP or TIFF.")
         self._results.write(_name(tenant, upload_id), content, content_type_of(content))
 
-    def read(self, tenant: str, upload_id: str) -> bytes:
-        """The bytes. Raises NotFound for what was never sent, is gone, or is another tenant's."""
+    def find(self, tenant: str, upload_id: str) -> StoredObject:
+        """Where the file lies. Raises NotFound for what was never sent, is gone, or is another tenant's."""
         if not self._is_younger(upload_id, self.seconds):
             raise _missing(upload_id)
         try:
-            return self._results.read(_name(tenant, upload_id))[0]
+            return self._results.find(_name(tenant, upload_id))
         except NotFound:
             raise _missing(upload_id) from None
 
