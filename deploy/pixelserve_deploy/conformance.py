@@ -17,6 +17,7 @@ from typing import Any
 
 import docker
 import httpx
+from docker.errors import APIError
 
 from pixelserve.processes import Stop
 from pixelserve.wire import ATTRIBUTES
@@ -24,7 +25,6 @@ from pixelserve_deploy.handlers import Finding
 from pixelserve_deploy.image import find_local, translate_errors
 
 PORT, OTHER_PORT = 8080, 8099
-PING_SECONDS = 2.0
 STOP_SECONDS = 30
 CALLS_AT_ONCE = 8
 LARGEST = 25_000_000
@@ -47,14 +47,16 @@ class Trial:
     """Lies read-only at /opt/ml/model."""
     environment: Mapping[str, str] = field(default_factory=dict)
     start_seconds: float = 300.0
+    ping_seconds: float = 2.0
+    """The most that a /ping may take: SageMaker's own."""
 
 
 def check_image(client: docker.DockerClient, trial: Trial, stop: Stop) -> Iterator[Finding]:
     """Yields what each line of the contract comes to. Raises ImageError for an image that is not here, and Stopped."""
     labels = find_local(client, trial.image).labels
     began = time.monotonic()
-    with _run(client, trial, PORT) as (container, caller):
-        yield (started := _wait_until_healthy(container, caller, trial, stop))
+    with _create(client, trial, PORT) as container, _make_caller() as caller:
+        yield (started := _start(container, caller, PORT, trial, stop))
         if started.kind != "ok":
             return
         took = time.monotonic() - began
@@ -65,32 +67,44 @@ def check_image(client: docker.DockerClient, trial: Trial, stop: Stop) -> Iterat
     if labels.get(BIND_LABEL) != "true":
         yield Finding("note", "bind to port", f"no label {BIND_LABEL}=true: it cannot be one of several containers")
         return
-    with _run(client, trial, OTHER_PORT) as (container, caller):
+    with _create(client, trial, OTHER_PORT) as container, _make_caller() as caller:
         again = replace(trial, start_seconds=ROOM_TO_START + 2 * took)
-        moved = _wait_until_healthy(container, caller, again, stop)
+        moved = _start(container, caller, OTHER_PORT, again, stop)
         text = f"SAGEMAKER_BIND_TO_PORT={OTHER_PORT} moves it" if moved.kind == "ok" else moved.text
         yield Finding(moved.kind, "bind to port", text)
 
 
 @contextlib.contextmanager
-def _run(client: docker.DockerClient, trial: Trial, port: int) -> Iterator[tuple[Any, httpx.Client]]:
-    """`docker run IMAGE serve`, and a client of its port; the container is gone in the end."""
+def _create(client: docker.DockerClient, trial: Trial, port: int) -> Iterator[Any]:
+    """The container of `docker run IMAGE serve`, not started; it is gone in the end."""
     environment = dict(trial.environment)
     if port != PORT:
         environment["SAGEMAKER_BIND_TO_PORT"] = str(port)
     volumes = {str(trial.model_dir): {"bind": "/opt/ml/model", "mode": "ro"}} if trial.model_dir else {}
     with translate_errors(f"{trial.image} could not be run"):
-        container = client.containers.run(
-            trial.image, "serve", detach=True, environment=environment, volumes=volumes,
-            ports={f"{port}/tcp": ("127.0.0.1", None)},
-        )  # fmt: skip
+        container = client.containers.create(
+            trial.image, "serve", environment=environment, volumes=volumes, ports={f"{port}/tcp": ("127.0.0.1", None)}
+        )
     try:
-        container.reload()
-        bound = (container.attrs["NetworkSettings"]["Ports"].get(f"{port}/tcp") or [{"HostPort": "0"}])[0]
-        with httpx.Client(base_url=f"http://127.0.0.1:{bound['HostPort']}", timeout=60, trust_env=False) as caller:
-            yield container, caller
+        yield container
     finally:
         container.remove(force=True)
+
+
+def _make_caller() -> httpx.Client:
+    return httpx.Client(timeout=60, trust_env=False)
+
+
+def _start(container: Any, caller: httpx.Client, port: int, trial: Trial, stop: Stop) -> Finding:
+    """Starts the container and points the caller at its port; whether it became healthy."""
+    try:
+        container.start()
+    except APIError as error:
+        return Finding("problem", "serve", f"`docker run IMAGE serve` cannot start: {error.explanation}")
+    container.reload()
+    bound = (container.attrs["NetworkSettings"]["Ports"].get(f"{port}/tcp") or [{"HostPort": "0"}])[0]
+    caller.base_url = httpx.URL(f"http://127.0.0.1:{bound['HostPort']}")
+    return _wait_until_healthy(container, caller, trial, stop)
 
 
 def _wait_until_healthy(container: Any, caller: httpx.Client, trial: Trial, stop: Stop) -> Finding:
@@ -104,7 +118,7 @@ def _wait_until_healthy(container: Any, caller: httpx.Client, trial: Trial, stop
                 "problem", "serve", f"`docker run IMAGE serve` ended with exit code {code}: {_tail(container)}"
             )
         with contextlib.suppress(httpx.TransportError):
-            answer = caller.get("/ping", timeout=PING_SECONDS)
+            answer = caller.get("/ping", timeout=trial.ping_seconds)
             if answer.status_code == 200:
                 return Finding("ok", "serve", f"/ping is 200 after {time.monotonic() - began:.1f} s")
             seen = f"/ping is {answer.status_code}: {answer.text[:200]}"
@@ -131,11 +145,11 @@ def _post(caller: httpx.Client, body: bytes, headers: Mapping[str, str]) -> http
     return caller.post("/invocations", content=body, headers=dict(headers))
 
 
-def _ping(caller: httpx.Client, _trial: Trial) -> Finding:
+def _ping(caller: httpx.Client, trial: Trial) -> Finding:
     seconds = caller.get("/ping").elapsed.total_seconds()
-    if seconds > PING_SECONDS:
-        return Finding("problem", "ping", f"took {seconds:.1f} s; SageMaker waits for {PING_SECONDS:g} s")
-    return Finding("ok", "ping", f"within {PING_SECONDS:g} s")
+    if seconds > trial.ping_seconds:
+        return Finding("problem", "ping", f"took {seconds:.1f} s; SageMaker waits for {trial.ping_seconds:g} s")
+    return Finding("ok", "ping", f"within {trial.ping_seconds:g} s")
 
 
 def _invoke(caller: httpx.Client, trial: Trial) -> Finding:
@@ -179,6 +193,9 @@ def _take_large(caller: httpx.Client, trial: Trial) -> Finding:
     answer = _post(caller, bytes(LARGEST), trial.headers)
     if answer.status_code == 413:
         return Finding("problem", "large body", f"{LARGEST / 1e6:g} MB are refused; SageMaker passes on so much")
+    if answer.is_server_error:
+        said = f"{LARGEST / 1e6:g} MB of zeros are answered {answer.status_code}; what makes no sense is a 4xx"
+        return Finding("problem", "large body", said)
     return Finding("ok", "large body", f"{LARGEST / 1e6:g} MB are read: {answer.status_code}")
 
 
@@ -186,9 +203,10 @@ def _ping_when_busy(caller: httpx.Client, trial: Trial) -> Finding:
     with ThreadPoolExecutor(CALLS_AT_ONCE) as pool:
         calls = [pool.submit(_post, caller, trial.body or b"{}", trial.headers) for _ in range(CALLS_AT_ONCE)]
         try:
-            status = caller.get("/ping", timeout=PING_SECONDS).status_code
+            status = caller.get("/ping", timeout=trial.ping_seconds).status_code
         except httpx.TimeoutException:
-            return Finding("problem", "ping when busy", f"no /ping in {PING_SECONDS:g} s beside {CALLS_AT_ONCE} calls")
+            said = f"no /ping in {trial.ping_seconds:g} s beside {CALLS_AT_ONCE} calls"
+            return Finding("problem", "ping when busy", said)
         answers = [call.result().status_code for call in calls]
     if status != 200:
         return Finding("problem", "ping when busy", f"/ping is {status} beside {CALLS_AT_ONCE} calls")

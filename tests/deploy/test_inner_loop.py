@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import jsonschema
 import pytest
 from servers import wait_for
+from told import read_told
 
 from pixelserve_deploy import cli
 from pixelserve_deploy.cost import read_benchmark
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "scripts.schema.json").read_text())
 HANDLER = """
 def model_fn(model_dir):
     return 1
@@ -48,7 +47,7 @@ def up(*arguments: str) -> Iterator[tuple[dict[str, Any], subprocess.Popen[str]]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            yield json.loads(process.stdout.readline()), process
+            yield read_told(process.stdout.readline(), "up"), process
         finally:
             process.send_signal(signal.SIGINT)
             process.communicate()
@@ -76,7 +75,6 @@ def find_server(name: str) -> set[int]:
 
 def test_an_endpoint_is_restarted_when_its_folder_changes_and_the_others_stay(folder: Path) -> None:
     with up("first", "other", "--reload") as (served, _):
-        jsonschema.validate(served, {**SCHEMA, "$ref": "#/$defs/up"})
         assert ask(served) == {"version": 1, "data": {"x": 1}}
         others = find_server("other")
         (folder / "first" / "inference.py").write_text(f"VERSION = 2\n{HANDLER}")
@@ -118,8 +116,7 @@ def test_what_is_measured_is_priced(folder: Path, capsys: pytest.CaptureFixture[
     with up("first", "--no-gateway"):
         words = ["measure", "first", "--body", "request.json", "--clients", "3", "--seconds", "2"]
         assert cli.main([*words, "--json"]) == 0
-        told = json.loads(capsys.readouterr().out)
-        jsonschema.validate(told, {**SCHEMA, "$ref": "#/$defs/measure"})
+        told = read_told(capsys.readouterr().out, "measure")
         (row,) = told["rows"]
         assert row["failures"] == 0
         assert row["seconds"]["p50"] <= row["seconds"]["p90"] <= row["seconds"]["p99"] <= row["seconds"]["max"]
@@ -133,6 +130,9 @@ def test_what_is_measured_is_priced(folder: Path, capsys: pytest.CaptureFixture[
     with pytest.raises(SystemExit):
         cli.main(priced)
     assert "give --instance" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main([*priced, "--instance", "ml.c6i.xlarge", "--scale", "4"])
+    assert "--scale 4: no row of measure first has a scale" in capsys.readouterr().err
 
 
 def test_seconds_of_one_instance_price_no_other(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -163,20 +163,17 @@ def test_results_have_real_endings_and_failures_are_told_once(folder: Path, caps
     assert told.count("bad.json: ") == 1
     assert [path.name for path in (folder / "out").iterdir()] == ["good.json.json"]
     assert cli.main([*words, "--json"]) == 1
-    summary = json.loads(capsys.readouterr().out)
-    jsonschema.validate(summary, {**SCHEMA, "$ref": "#/$defs/transform"})
+    summary = read_told(capsys.readouterr().out, "transform")
     assert (summary["skipped"], list(summary["failures"])) == (1, ["bad.json"])
 
 
 def test_an_answer_is_told_to_scripts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with up("first", "--no-gateway"):
         assert cli.main(["invoke", "first", "request.json", "--json"]) == 0
-        told = json.loads(capsys.readouterr().out)
-        jsonschema.validate(told, {**SCHEMA, "$ref": "#/$defs/invoke"})
+        told = read_told(capsys.readouterr().out, "invoke")
         assert told["answer"] == {"version": 1, "data": {"x": 1}}
         assert cli.main(["invoke", "first", "request.json", "--json", "-o", "a.json"]) == 0
-        told = json.loads(capsys.readouterr().out)
-        jsonschema.validate(told, {**SCHEMA, "$ref": "#/$defs/invoke"})
+        told = read_told(capsys.readouterr().out, "invoke")
         assert json.loads((folder / told["output"]).read_text())["version"] == 1
         assert cli.main(["invoke", "frist", "request.json"]) == 1
         assert "A running `pixelserve up` has first." in capsys.readouterr().err

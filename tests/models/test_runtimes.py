@@ -6,10 +6,10 @@ import importlib.util
 import json
 from pathlib import Path
 
-import jsonschema
 import pytest
 import torch
 from drawing import picture
+from told import read_told
 from torch import nn
 
 from pixelserve import models
@@ -167,9 +167,7 @@ def test_what_tuning_prints_as_json_is_in_its_schema(
     torch.save(small().state_dict(), path)
     monkeypatch.setattr(models, "tune", lambda _: ({EXACT: 0.25}, {256: 2e-6}))
     assert cli.main(["weights", "tune", str(path), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    schema = json.loads((Path(__file__).parents[2] / "docs" / "scripts.schema.json").read_text())
-    jsonschema.validate(told, {**schema, "$ref": "#/$defs/weights"})
+    told = read_told(capsys.readouterr().out, "weights")
     assert told["weights"][0]["tiles"] == [{"tile": 256, "seconds_a_megapixel": pytest.approx(2)}]
 
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from pixelserve.local.asynchronous import AsyncPlaces
     from pixelserve.local.endpoints import Endpoint, started, wait_until_ready
     from pixelserve.local.runtime import LocalRuntime, running
-    from pixelserve.local.sources import Source, check_name, open_source
+    from pixelserve.local.sources import Source, check_name, find_archive, open_source
     from pixelserve.local.transform import Job, JobReport, Outcome, job_environment, run_job
 else:
     __getattr__ = exports(
@@ -18,7 +18,7 @@ else:
             ".asynchronous": "AsyncPlaces",
             ".endpoints": "Endpoint started wait_until_ready",
             ".runtime": "LocalRuntime running",
-            ".sources": "Source check_name open_source",
+            ".sources": "Source check_name find_archive open_source",
             ".state": "",
             ".transform": "Job JobReport Outcome job_environment run_job",
         },
@@ -37,6 +37,7 @@ __all__ = [
     "Outcome",
     "Source",
     "check_name",
+    "find_archive",
     "job_environment",
     "open_source",
     "run_job",

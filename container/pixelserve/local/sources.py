@@ -70,13 +70,11 @@ def open_source(text: str) -> Iterator[Source]:
 
     Raises what `Source.parse` and `unpack` raise.
     """
-    name, equals, rest = text.partition("=")
-    path = Path(rest if equals else text).expanduser().resolve()
-    with _explained(path):
-        is_archive = path.is_file() and features.find(rest if equals else text) is None
-    if not is_archive:
+    path = find_archive(text)
+    if path is None:
         yield Source.parse(text)
         return
+    name, equals, _ = text.partition("=")
     endpoint = check_name(name if equals else _name_of(path))
     with tempfile.TemporaryDirectory(prefix="pixelserve-model-") as scratch:
         folder = Path(scratch).resolve()
@@ -85,6 +83,15 @@ def open_source(text: str) -> Iterator[Source]:
         if source is None:
             raise NotFound(f"There is neither code/inference.py nor inference.py in {path}. Put the handler there.")
         yield replace(source, model_dir=folder)
+
+
+def find_archive(text: str) -> Path | None:
+    """The file that `open_source` would unpack; None where it takes a folder or a feature. Raises BadRequest."""
+    name, equals, rest = text.partition("=")
+    place = rest if equals else name
+    path = Path(place).expanduser().resolve()
+    with _explained(path):
+        return path if path.is_file() and features.find(place) is None else None
 
 
 def unpack(archive: Path, folder: Path) -> None:

@@ -22,7 +22,9 @@ from pixelserve_deploy.batch.jobs import POLL_SECONDS, JobGoesOn, Jobs, Machines
 from pixelserve_deploy.batch.pricing import forecast_jobs
 from pixelserve_deploy.batch.store import Prefix, open_prefix
 from pixelserve_deploy.calls import (
+    AT_ONCE,
     ENDINGS,
+    TRIES,
     Choice,
     Choose,
     Described,
@@ -65,7 +67,7 @@ def send_files(arguments: argparse.Namespace, options: Mapping[str, Any], choose
         return build_body([data], kind, options, accept, as_it_is=bool(arguments.content_type))
 
     undone = stop.run_aside(lambda: select_undone(items, target, ending, overwrite=arguments.overwrite))
-    errand = Errand(undone, target, ending, build, arguments.concurrency)
+    errand = Errand(undone, target, ending, build, arguments.concurrency or AT_ONCE)
     report = JobReport()
     if undone and session and found:
         try:
@@ -107,6 +109,7 @@ def _send_to_aws(
             arguments.region,
             arguments.profile,
             connections=errand.concurrency,
+            tries=TRIES,
             target=arguments.target_model,
         )
         return send_each(errand, send, stop)

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 from pixelserve.lazy import exports
 
 if TYPE_CHECKING:
-    from pixelserve_deploy.calls.folders import Item, list_items, select_undone, send_items
+    from pixelserve_deploy.calls.folders import AT_ONCE, Item, list_items, select_undone, send_items
     from pixelserve_deploy.calls.load import Loaded, load_endpoint
     from pixelserve_deploy.calls.lookup import Described, describe_choice, describe_endpoint, look_up
     from pixelserve_deploy.calls.record import RECORD, write_record, writer_of
     from pixelserve_deploy.calls.request import ACCEPTS, ENDINGS, accept_of, build_body, choose_accept, choose_type
-    from pixelserve_deploy.calls.senders import Choose, ModelAnswer, Send, send_async, send_here, send_realtime
+    from pixelserve_deploy.calls.senders import TRIES, Choose, ModelAnswer, Send, send_async, send_here, send_realtime
     from pixelserve_deploy.calls.ways import (
         Choice,
         Load,
@@ -25,20 +25,22 @@ else:
     __getattr__ = exports(
         __name__,
         {
-            ".folders": "Item list_items select_undone send_items",
+            ".folders": "AT_ONCE Item list_items select_undone send_items",
             ".load": "Loaded load_endpoint",
             ".lookup": "Described describe_choice describe_endpoint look_up",
             ".record": "RECORD write_record writer_of",
             ".request": "ACCEPTS ENDINGS accept_of build_body choose_accept choose_type",
-            ".senders": "Choose ModelAnswer Send send_async send_here send_realtime",
+            ".senders": "TRIES Choose ModelAnswer Send send_async send_here send_realtime",
             ".ways": "Choice Load Way choose_way describe_hours describe_load describe_price load_of",
         },
     )
 
 __all__ = [
     "ACCEPTS",
+    "AT_ONCE",
     "ENDINGS",
     "RECORD",
+    "TRIES",
     "Choice",
     "Choose",
     "Described",

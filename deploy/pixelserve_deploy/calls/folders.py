@@ -19,6 +19,8 @@ from pixelserve.storage import Place
 from pixelserve_deploy.artifact import list_files
 from pixelserve_deploy.calls.senders import InvocationFailed, ModelAnswer
 
+AT_ONCE = 4
+"""Requests, where nobody says."""
 AHEAD = 4
 """Answers that may wait for an earlier one, for each request in work."""
 

@@ -9,7 +9,7 @@ from typing import Any
 from pixelserve.local import check_name
 from pixelserve_deploy.aws import TRIES, AwsError, Session
 from pixelserve_deploy.calls.ways import Choice, describe_price
-from pixelserve_deploy.deployment import Mode, find_mode
+from pixelserve_deploy.deployment import Mode, count_machines, find_mode
 
 LOOKS = 2
 """Tries of a look that a call can do without."""
@@ -28,6 +28,8 @@ class Described:
     model: str
     feature: str
     obstacle: str = ""
+    machines: tuple[tuple[str, int], ...] = ()
+    """Instance types and how many there are now, for each variant and each of its pools."""
 
 
 def look_up(session: Session, endpoint: str, say: Callable[[str], None], target: str = "") -> Described:
@@ -68,6 +70,7 @@ def describe_endpoint(session: Session, name: str, tries: int = TRIES) -> Descri
         str(variant["ModelName"]),
         feature,
         _find_obstacle(name, container),
+        count_machines(endpoint, config),
     )
 
 

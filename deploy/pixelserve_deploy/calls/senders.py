@@ -108,20 +108,22 @@ def send_realtime(
     region: str | None,
     profile: str | None,
     *,
-    connections: int | None = None,
+    connections: int = 1,
+    tries: int = 1,
     target: str = "",
     told: Told = lambda attributes: None,
 ) -> Send:
     """Sends to an endpoint on AWS, of several models to the `target`.
 
-    An invocation is repeated only among many, on so many `connections`. `told` gets each answer's custom attributes.
+    An invocation is sent on one of so many `connections`, and up to `tries` times where it is throttled or AWS is busy.
+    `told` gets each answer's custom attributes.
     """
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
     endpoint = check_name(name.replace("_", "-"))
-    retries = {"mode": "standard", "total_max_attempts": TRIES if connections else 1}
-    config = Config(read_timeout=SECONDS, retries=retries, max_pool_connections=connections or 1)
+    retries = {"mode": "standard", "total_max_attempts": tries}
+    config = Config(read_timeout=SECONDS, retries=retries, max_pool_connections=connections)
     client = make_client("sagemaker-runtime", region, profile, config)
     fixed = {"EndpointName": endpoint, **({"TargetModel": target} if target else {})}
 

@@ -117,8 +117,8 @@ def _find_obstacle(load: Load, mode: str) -> str | None:
     return None
 
 
-def describe_price(mode: Mode, instance: str, region: str) -> str:
-    """What an endpoint's way costs, in a sentence; "" where no price is known."""
+def describe_price(mode: Mode, instance: str, region: str, count: int = 1) -> str:
+    """What an endpoint's way costs on so many instances, in a sentence; "" where no price is known."""
     if not instance:
         return "Billed by the memory and the seconds of each request."
     kind = "async" if mode is Mode.ASYNC else "hosting"
@@ -127,6 +127,7 @@ def describe_price(mode: Mode, instance: str, region: str) -> str:
         price = book.price("AmazonSageMaker", region, f"{kind} {instance}")
     except PriceMissing:
         return ""
-    hourly = format_money(price.first, book.currency, 3)
+    hourly = format_money(count * price.first, book.currency, 3)
     while_up = "while it is up" if mode is Mode.ASYNC else "whether it is called or not"
-    return f"An instance, {instance}, costs {hourly} an hour {while_up}."
+    what = f"An instance, {instance}, costs" if count == 1 else f"Its {count} instances, {instance}, cost"
+    return f"{what} {hourly} an hour {while_up}."

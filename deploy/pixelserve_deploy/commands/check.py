@@ -69,6 +69,8 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
         raise UsageError("give a handler's FOLDER, or --image IMAGE")
     if arguments.image is None and (arguments.env or arguments.start_seconds is not None):
         raise UsageError("--env and --start-seconds go with --image")
+    if arguments.start_seconds == 0:
+        raise UsageError("--start-seconds is above 0")
     with _open_findings(arguments, stop) as (name, findings):
         return _tell(name, findings, arguments.json)
 

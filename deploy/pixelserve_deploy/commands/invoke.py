@@ -29,6 +29,7 @@ from pixelserve_deploy import batch, console
 from pixelserve_deploy.aws import Session
 from pixelserve_deploy.calls import (
     ACCEPTS,
+    AT_ONCE,
     ENDINGS,
     Described,
     Way,
@@ -46,6 +47,7 @@ from pixelserve_deploy.calls import (
 from pixelserve_deploy.errors import UsageError
 from pixelserve_deploy.options import (
     add_request_fields,
+    add_site,
     add_weights,
     check_media_type,
     choose_weights,
@@ -89,12 +91,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_weights(parser)
     many = parser.add_argument_group("many files")
-    many.add_argument("--concurrency", type=parse_count, default=4, metavar="N", help="requests at once (default 4)")
+    many.add_argument("--concurrency", type=parse_count, metavar="N",
+                      help=f"requests at once (default {AT_ONCE})")  # fmt: skip
     many.add_argument("--overwrite", action="store_true", help="send again what has its answer already")
-    site = parser.add_argument_group("AWS")
+    site = add_site(parser)
     site.add_argument("--aws", action="store_true", help="call the endpoint on AWS")
-    site.add_argument("--region", help="its region")
-    site.add_argument("--profile", help="profile of your AWS configuration")
     site.add_argument("--way", choices=("realtime", "async", "batch"),
                       help="default: by the sizes of the files and the seconds they take")  # fmt: skip
     site.add_argument("--target-model", default="", metavar="NAME",
@@ -185,15 +186,15 @@ def _read_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """The request's fields beside the file's. Raises UsageError where the command line contradicts itself."""
     if _is_many(arguments):
         _check_many(arguments)
-    elif len(arguments.files) == 2 and arguments.content_type:
-        raise UsageError("--content-type goes with one file")
+    else:
+        _check_one(arguments)
     if arguments.weights and arguments.aws:
         raise UsageError("--weights goes with an endpoint that is started here")
     for header in filter(None, (arguments.content_type, arguments.accept)):
         check_media_type(header)
     of_aws = (arguments.region, arguments.profile, arguments.target_model, arguments.way, arguments.s3)
-    if any(of_aws) and not arguments.aws:
-        raise UsageError("--region, --profile, --target-model, --way and --s3 go with --aws")
+    if not arguments.aws and any((*of_aws, arguments.seconds, arguments.poll, arguments.yes)):
+        raise UsageError("--region, --profile, --target-model, --way, --s3, --seconds and --yes go with --aws")
     if arguments.json and arguments.output == STANDARD_OUTPUT:
         raise UsageError("--json or -o -, not both: each is what is printed")
     if arguments.output and arguments.output.resolve() in [path.resolve() for path in arguments.files]:
@@ -201,11 +202,23 @@ def _read_options(arguments: argparse.Namespace) -> dict[str, Any]:
     return read_request_fields(arguments)
 
 
+def _check_one(arguments: argparse.Namespace) -> None:
+    """Raises UsageError for options of many files, and of a way that one does not go."""
+    if len(arguments.files) == 2 and arguments.content_type:
+        raise UsageError("--content-type goes with one file")
+    if arguments.concurrency or arguments.overwrite:
+        raise UsageError("--concurrency and --overwrite go with many files: a folder, or more than two")
+    if arguments.yes and arguments.aws:
+        raise UsageError("--yes goes with what may be a batch job: many files, --way or --s3")
+
+
 def _check_many(arguments: argparse.Namespace) -> None:
     """Raises UsageError unless the answers have a folder, apart from the images'."""
     output = arguments.output
     if output is None or output == STANDARD_OUTPUT or (output.suffix in ACCEPTS and not output.is_dir()):
         raise UsageError("folders, more than two files, --way and --s3: give -o FOLDER for the answers")
+    if arguments.verbose:
+        raise UsageError("--verbose goes with one file")
     inside = [path for path in arguments.files if path.is_dir() and output.resolve().is_relative_to(path.resolve())]
     if inside:
         raise UsageError(f"-o {output} lies in {inside[0]}: the answers would be sent the next time. Choose another")

@@ -1,7 +1,8 @@
 """Load an endpoint, and write what it serves as the JSON that `pixelserve cost from-benchmark` reads.
 
 It goes to a running `pixelserve up` that has the endpoint; without one the endpoint is started for it. One call before
-warms the endpoint up, and is not counted. On AWS, with --aws, you are asked after that call, with what the rest costs.
+warms the endpoint up, and is not counted. On AWS, with --aws, you are asked before anything is called, with what it
+costs. There it takes real-time endpoints with one variant; what is throttled counts as failed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from typing import Any
 import pixelserve
 from pixelserve import features, machine
 from pixelserve.errors import BadRequest
+from pixelserve.media_types import is_json
 from pixelserve.processes import Stop
+from pixelserve.wire import ATTRIBUTES
 from pixelserve_deploy import console
 from pixelserve_deploy.aws import Session
 from pixelserve_deploy.calls import (
@@ -36,9 +39,11 @@ from pixelserve_deploy.calls import (
     send_realtime,
 )
 from pixelserve_deploy.cost import SCALE, SCHEMA, SUPER_RESOLUTION, CostError, find_newest_book, format_money
+from pixelserve_deploy.deployment import Mode
 from pixelserve_deploy.errors import UsageError
 from pixelserve_deploy.options import (
     add_request_fields,
+    add_site,
     add_weights,
     check_media_type,
     choose_weights,
@@ -57,6 +62,10 @@ EXAMPLES = """\
 """
 LONGEST = 3600
 """Seconds."""
+NOT_REALTIME = {
+    Mode.ASYNC: "asynchronous: its requests wait in a queue",
+    Mode.SERVERLESS: "serverless: it has no instances",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,10 +81,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="the JSON to write (default measured.json)")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print it as well, in place of the figures")
     add_weights(parser)
-    site = parser.add_argument_group("AWS")
+    site = add_site(parser)
     site.add_argument("--aws", action="store_true", help="load the real-time endpoint of that name on AWS")
-    site.add_argument("--region", help="its region")
-    site.add_argument("--profile", help="profile of your AWS configuration")
     site.add_argument("--yes", action="store_true", help="do not ask")
 
 
@@ -84,7 +91,7 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
     check_output(arguments.output)
     bodies = [read_input(path) for path in arguments.body]
     session = Session(arguments.region, arguments.profile) if arguments.aws else None
-    found = describe_endpoint(session, arguments.endpoint) if session else None
+    found = _find_measurable(session, arguments.endpoint) if session else None
     kinds = [
         choose_type(arguments.content_type, body, path.name) for body, path in zip(bodies, arguments.body, strict=True)
     ]
@@ -94,8 +101,11 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
         build_body([body], kind, fields, accept, as_it_is=bool(arguments.content_type))
         for body, kind in zip(bodies, kinds, strict=True)
     ]
+    scale = _find_scale(feature, requests)
     with ExitStack() as stack:
-        if arguments.aws:
+        if session and found:
+            if not arguments.yes and not console.confirm(_ask(found, arguments, session.region), stop):
+                raise BadRequest("The answer was no; nothing was called.")
             send = send_realtime(arguments.endpoint, arguments.region, arguments.profile, connections=arguments.clients)
         else:
             send = send_here(
@@ -105,13 +115,11 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
                 stop,
                 anew=bool(arguments.weights),
             )
-        warm = load_endpoint(send, requests, 1, 0, stop)
-        if session and found and not arguments.yes:
-            question = _ask(found, warm, requests[0][0], arguments, session.region)
-            if not console.confirm(question, stop):
-                raise BadRequest("The answer was no; nothing more was called.")
+        load_endpoint(send, requests, 1, 0, stop)
         loaded = load_endpoint(send, requests, arguments.clients, float(arguments.seconds), stop)
-    row = _make_row(arguments, feature, fields, bodies, kinds, loaded)
+    if session and found:
+        _check_machines(found, _find_measurable(session, arguments.endpoint))
+    row = _make_row(arguments, scale, bodies, kinds, loaded)
     result = {
         "schema": SCHEMA,
         "name": f"measure {arguments.endpoint}",
@@ -138,34 +146,85 @@ def _read_fields(arguments: argparse.Namespace) -> dict[str, Any]:
     return read_request_fields(arguments)
 
 
-def _ask(found: Described, warm: Loaded, body: bytes, arguments: argparse.Namespace, region: str) -> str:
-    """What the load is and costs, by the call that warmed the endpoint up."""
-    calls = int(arguments.clients * float(arguments.seconds) / warm.seconds[0])
-    said = f"About {calls:,} calls in {arguments.seconds} s. {describe_price(found.mode, found.instance, region)}"
+def _find_measurable(session: Session, name: str) -> Described:
+    """The endpoint on AWS, whose rate is that of instances of one type. Raises BadRequest for any other."""
+    found = describe_endpoint(session, name)
+    if found.mode is not Mode.REALTIME:
+        raise BadRequest(
+            f"{name} is {NOT_REALTIME[found.mode]}, so a load says nothing of an instance. Measure a real-time "
+            "endpoint of the same model, or the model on this machine, without --aws."
+        )
+    if len(found.machines) != 1 or not found.machines[0][1]:
+        listed = ", ".join(f"{count} x {kind}" for kind, count in found.machines) or "nothing"
+        raise BadRequest(f"{name} runs on {listed}. Measure an endpoint with one variant and one type of instance.")
+    return found
+
+
+def _check_machines(before: Described, after: Described) -> None:
+    """Raises BadRequest where the endpoint was scaled while it was measured."""
+    (kind, first), (_, last) = *before.machines, *after.machines
+    if before.machines != after.machines:
+        raise BadRequest(
+            f"{before.name} had {first} x {kind} at the start and {last} at the end, so the rate is neither's; nothing "
+            "was written. Measure again now, or with as few --clients as start no scaling."
+        )
+
+
+def _ask(found: Described, arguments: argparse.Namespace, region: str) -> str:
+    """What the load is and costs."""
+    ((instance, count),) = found.machines
+    said = f"{arguments.clients} clients call {found.name} for {arguments.seconds} s and once before."
+    price = describe_price(found.mode, instance, region, count)
+    said += f" {price or f'What its instances cost, {count} x {instance}, is not known here.'}"
     try:
         book = find_newest_book(region)
-        prices = [book.price("AmazonSageMaker", region, name).first for name in ("data-in", "data-out")]
-        prices[1] += book.price("AWSDataTransfer", region, "out").first
-        sizes = (len(body), warm.answers[0])
-        amount = sum(calls * size * price / 10**9 for size, price in zip(sizes, prices, strict=True))
-        said += f" What is sent and answered costs about {format_money(Decimal(amount), book.currency)} more."
+        sent, answered = (book.price("AmazonSageMaker", region, name).first for name in ("data-in", "data-out"))
+        answered += book.price("AWSDataTransfer", region, "out").first
+        each = (format_money(amount, book.currency, 3) for amount in (sent, answered))
+        said += " Besides, a GB sent costs {}, and one answered {}.".format(*each)
     except CostError:
         said += " What is sent and answered is billed too; its price is not known here."
     return f"{said} Start?"
 
 
+def _find_scale(feature: str, requests: list[tuple[bytes, dict[str, str]]]) -> int | None:
+    """The factor that requests of super-resolution ask for; None of others, and where a `target` chooses it.
+
+    Raises UsageError where they ask for several, whose mean seconds are no scale's.
+    """
+    known = features.find(feature)
+    if known is None or known.endpoint != SUPER_RESOLUTION:
+        return None
+    asked = {_read_scale(body, headers) for body, headers in requests}
+    if len(asked) > 1:
+        raise UsageError("the bodies ask for several scales: measure each by itself")
+    return asked.pop()
+
+
+def _read_scale(body: bytes, headers: dict[str, str]) -> int | None:
+    """The scale of a request, in its JSON or its attributes; None where there is none to read."""
+    if is_json(headers["Content-Type"]):
+        try:
+            fields = json.loads(body)
+        except ValueError:
+            return None
+    else:
+        fields = dict(pair.split("=", 1) for pair in headers.get(ATTRIBUTES, "").split(";") if pair)
+    if not isinstance(fields, dict) or fields.get("target"):
+        return None
+    scale = str(fields.get("scale", SCALE))
+    return int(scale) if scale.isdecimal() else None
+
+
 def _make_row(
     arguments: argparse.Namespace,
-    feature: str,
-    fields: dict[str, Any],
+    scale: int | None,
     bodies: list[bytes],
     kinds: list[str],
     loaded: Loaded,
 ) -> dict[str, Any]:
     """The result's row, in the form of docs/benchmarks.md."""
     are_pictures = all(kind.startswith("image/") for kind in kinds)
-    known = features.find(feature)
-    enlarges = known is not None and known.endpoint == SUPER_RESOLUTION
     sizes: dict[str, Any] = {
         "request": sum(map(len, bodies)) // len(bodies),
         "answer": sum(loaded.answers) // len(loaded.answers),
@@ -177,7 +236,7 @@ def _make_row(
         sizes["pixels"] = sum(header.width * header.height for header in headers) // len(headers)
     return {
         "endpoint": arguments.endpoint,
-        **({"scale": fields.get("scale", SCALE)} if enlarges else {}),
+        **({} if scale is None else {"scale": scale}),
         "connections": arguments.clients,
         "images_per_second" if are_pictures else "requests_per_second": round(loaded.rate, 4),
         "failures": len(loaded.failures),
@@ -189,7 +248,8 @@ def _make_row(
 def _describe_machine(found: Described | None) -> dict[str, Any]:
     """What was measured on: this machine, or the instance on AWS."""
     if found is not None:
-        return {"cpu": found.instance or "serverless", "cores": None, "gpu": None, "instance": found.instance or None}
+        ((instance, count),) = found.machines
+        return {"cpu": instance, "cores": None, "gpu": None, "instance": instance, "instances": count}
     return {
         "cpu": machine.name_cpu(),
         "cores": machine.cores(),

@@ -16,7 +16,7 @@ from typing import Any
 
 from pixelserve import features
 from pixelserve.features import Feature
-from pixelserve.local import AsyncPlaces, LocalRuntime, Source, open_source, running, state
+from pixelserve.local import AsyncPlaces, LocalRuntime, Source, find_archive, open_source, running, state
 from pixelserve.models import manifest
 from pixelserve.observe import LogLine
 from pixelserve.processes import ServerFailed, Stop, Stopped
@@ -109,6 +109,9 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
     if arguments.no_gateway and (arguments.gateway_port is not None or arguments.gateway_tls):
         raise UsageError("--no-gateway leaves nothing for --gateway-port and --gateway-tls: leave out one")
     state.check_folder()
+    archive = next(filter(None, map(find_archive, arguments.endpoints)), None)
+    if arguments.reload and archive:
+        raise UsageError(f"--reload watches folders, and {archive} is a file: unpack it, and give its folder")
     names = arguments.endpoints or [feature.endpoint for feature in features.FEATURES]
     with ExitStack() as archives:
         sources = choose_all_weights([archives.enter_context(open_source(name)) for name in names], arguments.weights)

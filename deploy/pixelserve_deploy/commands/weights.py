@@ -26,6 +26,7 @@ EXAMPLES = """\
   pixelserve weights verify                     all that are there
   pixelserve weights tune weights/x4.pth        measures what runs it fastest, beside it in x4.tuning.json
 """
+MIRROR = "PIXELSERVE_WEIGHTS_MIRROR"
 COLUMNS = ("NAME", "MB", "FETCHED", "FEATURE", "ABOUT", "LICENCE")
 
 
@@ -46,12 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", type=Path, metavar="DIR", help="folder of the weights (default: the user's cache)")
     parser.add_argument(
         "--mirror",
-        default=os.environ.get("PIXELSERVE_WEIGHTS_MIRROR"),
         metavar="URL",
-        help="a folder with the same files (default: PIXELSERVE_WEIGHTS_MIRROR)",
+        help=f"fetch: a folder with the same files (default: {MIRROR})",
     )
     parser.add_argument(
-        "--offline", action="store_true", help="fetch nothing; say what is missing and where it belongs"
+        "--offline", action="store_true", help="fetch: bring nothing; say what is missing and where it belongs"
     )
     parser.add_argument("--json", action="store_true", help="print what came of it as JSON (docs/scripts.md)")
 
@@ -75,8 +75,11 @@ def _check(arguments: argparse.Namespace) -> None:
     """Raises UsageError where the command line contradicts itself."""
     if arguments.recommended and (arguments.action != "fetch" or arguments.names):
         raise UsageError("--recommended goes with fetch, in place of names")
-    if arguments.offline and arguments.action != "fetch":
-        raise UsageError("--offline goes with fetch")
+    for option, value in (("--offline", arguments.offline), ("--mirror", arguments.mirror)):
+        if value and arguments.action != "fetch":
+            raise UsageError(f"{option} goes with fetch")
+    if arguments.to and arguments.action == "tune":
+        raise UsageError("--to goes with list, fetch and verify; a tuning lies beside its file")
     if arguments.action == "list" and arguments.names:
         raise UsageError("list takes no names: it lists all")
     if arguments.action == "tune" and not arguments.names:
@@ -137,8 +140,9 @@ def _show_list(found: list[Told]) -> None:
 
 def _fetch(entry: Weights, folder: Path, arguments: argparse.Namespace) -> Told:
     print(f"{entry.name}: {entry.about}. Licence: {entry.licence}.", file=sys.stderr)
+    mirror = arguments.mirror or os.environ.get(MIRROR)
     with console.show_bytes(entry.name) as show:
-        place = download.fetch_weights(entry, folder, mirror=arguments.mirror, offline=arguments.offline, progress=show)
+        place = download.fetch_weights(entry, folder, mirror=mirror, offline=arguments.offline, progress=show)
     endpoint = entry.feature.replace("_", "-")
     if entry.recommended and arguments.to is None:
         serve = f"pixelserve up {endpoint}"

@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from pixelserve_deploy.deployment.destroying import Remains
     from pixelserve_deploy.deployment.facts import Facts
     from pixelserve_deploy.deployment.following import POLL_SECONDS, Progress
-    from pixelserve_deploy.deployment.inventory import KEPT, WINDOW, Entry, find_mode, list_entries, select_idle
+    from pixelserve_deploy.deployment.inventory import (
+        KEPT,
+        WINDOW,
+        Entry,
+        count_machines,
+        find_mode,
+        list_entries,
+        select_idle,
+    )
     from pixelserve_deploy.deployment.markdown import write_markdown
     from pixelserve_deploy.deployment.notes import list_notes
     from pixelserve_deploy.deployment.outcome import Outcome, Status
@@ -60,7 +68,7 @@ else:
             ".destroying": "Remains",
             ".facts": "Facts",
             ".following": "POLL_SECONDS Progress",
-            ".inventory": "KEPT WINDOW Entry find_mode list_entries select_idle",
+            ".inventory": "KEPT WINDOW Entry count_machines find_mode list_entries select_idle",
             ".listing": "",
             ".logs": "",
             ".markdown": "write_markdown",
@@ -122,6 +130,7 @@ __all__ = [
     "check_rules",
     "check_template",
     "check_without_aws",
+    "count_machines",
     "destroying",
     "find_end",
     "find_mode",

@@ -96,7 +96,7 @@ def _list_endpoints(session: Session, ours: set[str], parts: Mapping[str, str]) 
             endpoint = client.describe_endpoint(EndpointName=name)
             config = client.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
             mode = find_mode(config)
-            machines = tuple(_count_machines(endpoint, config))
+            machines = count_machines(endpoint, config)
             yield Entry(
                 name,
                 endpoint["EndpointStatus"],
@@ -119,8 +119,12 @@ def find_mode(config: Mapping[str, Any]) -> str:
     return str(Mode.REALTIME)
 
 
-def _count_machines(endpoint: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    """Instance types of the variants and how many there are now."""
+def count_machines(endpoint: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:
+    """Instance types and how many there are now, for each variant and each of its pools."""
+    return tuple(_list_machines(endpoint, config))
+
+
+def _list_machines(endpoint: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
     types = {variant["VariantName"]: variant.get("InstanceType") for variant in config["ProductionVariants"]}
     for variant in endpoint.get("ProductionVariants", []):
         for pool in variant.get("InstancePools", []):
