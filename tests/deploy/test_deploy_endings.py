@@ -464,6 +464,16 @@ def test_a_stack_that_only_has_such_a_name_is_left_alone(
     }  # fmt: skip
 
 
+def test_a_plan_that_aws_does_not_answer_says_how_it_goes_without(
+    aws: Scripted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    invalid = error("InvalidClientTokenId", "The security token included in the request is invalid.", 403)
+    aws.replace("sts", "GetCallerIdentity", invalid)
+    code, printed = deploy(capsys, [*DEPLOY, "--plan"])
+    assert (code, "give --against FILE, or unset the credentials" in printed) == (3, True)
+    assert "--against" not in deploy(capsys)[1]
+
+
 def test_an_execution_that_may_have_begun_is_no_refusal(aws: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
     create(aws)
     busy = error("ServiceUnavailable", "Service Unavailable", 503)

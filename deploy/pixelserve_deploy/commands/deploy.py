@@ -61,6 +61,10 @@ UNBOUNDED = (
     "The role `deploy` makes roles, so whoever runs code in its jobs can make itself administrator of the account. "
     "Give --permissions-boundary, and roles without it are refused; or --role, and none are made."
 )
+PLAN_WITHOUT_AWS = (
+    "Without AWS: give --against FILE, or unset the credentials (those that `up` printed are no account's), and --plan "
+    "works the changes out by itself."
+)
 NO_CREDENTIALS = frozenset({"NoCredentialsError", "PartialCredentialsError"})
 
 
@@ -106,6 +110,8 @@ def _deploy(arguments: argparse.Namespace, stop: Stop, teller: Teller, details: 
     except AwsError as error:
         if arguments.plan and error.reason in NO_CREDENTIALS:
             return _plan_offline(spec.model_copy(update={"region": session.region}), None, teller, details)
+        if arguments.plan:
+            return Outcome(Status.REFUSED, error.message, next=PLAN_WITHOUT_AWS)
         raise
     teller.show_checks(report.checks)
     if report.failures:
