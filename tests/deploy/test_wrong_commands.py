@@ -111,6 +111,7 @@ WRONG: list[tuple[str, int, str]] = [
     ("measure handler --body photo.png --clients 0", 2, "write a number of 1 or more"),
     ("measure handler --body photo.png --seconds 0", 2, "--seconds is above 0 and at most 3600"),
     ("measure handler --body photo.png -o /nowhere/a.json", 1, "there is no folder /nowhere"),
+    ("measure handler --body photo.png -o a.txt", 2, "it is JSON, so name it .json"),
     ("measure handler --body photo.png --yes", 2, "--region, --profile and --yes go with --aws"),
     ("measure image-super-resolution --body photo.png --body four.json", 2, "ask for several scales: measure each"),
     ("measure nothing --body photo.png", 1, "There is no feature nothing."),

@@ -88,6 +88,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, stop: Stop) -> int:
     fields = _read_fields(arguments)
+    if arguments.output.suffix != ".json":
+        raise UsageError(f"-o {arguments.output}: it is JSON, so name it .json")
     check_output(arguments.output)
     bodies = [read_input(path) for path in arguments.body]
     session = Session(arguments.region, arguments.profile) if arguments.aws else None
