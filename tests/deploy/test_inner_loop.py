@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from ci_deploy import draw_picture
 from servers import wait_for
 from told import read_told
 
@@ -26,6 +27,15 @@ def model_fn(model_dir):
 
 def predict_fn(data, model):
     return {"version": VERSION, "data": data}
+"""
+
+
+PICKY = """
+
+def input_fn(body, content_type):
+    if content_type != "image/png":
+        raise ValueError(content_type)
+    return len(body)
 """
 
 
@@ -165,6 +175,19 @@ def test_results_have_real_endings_and_failures_are_told_once(folder: Path, caps
     assert cli.main([*words, "--json"]) == 1
     summary = read_told(capsys.readouterr().out, "transform")
     assert (summary["skipped"], list(summary["failures"])) == (1, ["bad.json"])
+
+
+def test_a_model_that_takes_pictures_alone_is_told_how_to_get_them(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "first" / "inference.py").write_text(f"VERSION = 1\n{HANDLER}{PICKY}")
+    (folder / "photo.png").write_bytes(draw_picture())
+    with up("first", "--no-gateway"):
+        words = ["invoke", "first", "photo.png", "-o", "a.json"]
+        assert cli.main(words) == 1
+        told = capsys.readouterr().err
+        assert "The picture was sent as `img` in JSON; --content-type image/png sends it as it is." in told
+        assert cli.main([*words, "--content-type", "image/png"]) == 0
 
 
 def test_an_answer_is_told_to_scripts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

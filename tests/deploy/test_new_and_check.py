@@ -61,7 +61,11 @@ PASS = "def model_fn(model_dir):\n    return 1\ndef input_fn(body, content_type)
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        ("import no_such_package\n", "import: Import of inference.py failed: ModuleNotFoundError"),
+        (
+            "import no_such_package\n",
+            "import: Import of inference.py failed: ModuleNotFoundError: No module named 'no_such_package'. Install a "
+            "package here with pip, and name it in a requirements.txt beside the handler: `build` installs it",
+        ),
         ("x = 1\n", "model_fn: HandlerError: The handler defines no model_fn(model_dir), and there is not one .pt"),
         ("def model_fn():\n    pass\ndef predict_fn(d, m):\n    pass\n", "import: model_fn takes (); it must take"),
         (PASS, "model_fn: HandlerError: The handler defines no predict_fn(data, model), and its model_fn returned int"),

@@ -6,6 +6,7 @@ import textwrap
 from pathlib import Path
 
 import docker
+import pytest
 from containers import TIME_TO_BUILD, built
 from handlers import ECHO
 from told import read_told
@@ -50,6 +51,16 @@ PATIENT = 60.0
 """Seconds for a /ping where the machine is busy with other tests; SageMaker's 2 s are not what these are about."""
 
 
+REFUSES = """if size > 1_000_000:
+            self.connection.close()
+            return
+        self.rfile.read(size)
+"""
+ANSWERS_502 = """            self.send_error(502)
+            return
+"""
+
+
 def find_kinds(client: docker.DockerClient, trial: Trial) -> dict[str, str]:
     """The kind of each finding by its check."""
     return {finding.check: finding.kind for finding in check_image(client, trial, Stop())}
@@ -84,14 +95,17 @@ def test_another_image_is_told_what_it_breaks(client: docker.DockerClient, tmp_p
     }
 
 
-def test_a_server_that_fails_on_what_is_large_has_a_problem(client: docker.DockerClient, tmp_path: Path) -> None:
-    failing = BREAKER.replace("self.connection.close()", "self.rfile.read(size)\n            self.send_error(502)")
+@pytest.mark.parametrize(("fails", "kind"), [("size > 1_000_000", "problem"), ("body[0] == 0", "note")])
+def test_a_server_that_fails_on_what_is_large_has_a_problem(
+    fails: str, kind: str, client: docker.DockerClient, tmp_path: Path
+) -> None:
+    failing = BREAKER.replace(REFUSES, f"body = self.rfile.read(size)\n        if size and {fails}:\n{ANSWERS_502}")
     assert failing != BREAKER
     (tmp_path / "serve.py").write_text(failing)
     image = build_on(client, tmp_path, 'COPY serve.py /serve.py\nENTRYPOINT ["python", "/serve.py"]')
     found = check_image(client, Trial(image, b'{"x": 1}', JSON_TYPE, ping_seconds=PATIENT), Stop())
     (large,) = [finding for finding in found if finding.check == "large body"]
-    assert (large.kind, "answered 502" in large.text) == ("problem", True)
+    assert (large.kind, "answered 502" in large.text) == (kind, True)
 
 
 def test_an_image_that_ends_at_once_is_told_with_its_last_words(client: docker.DockerClient, tmp_path, capsys) -> None:

@@ -10,7 +10,16 @@ if TYPE_CHECKING:
     from pixelserve_deploy.calls.lookup import Described, describe_choice, describe_endpoint, look_up
     from pixelserve_deploy.calls.record import RECORD, write_record, writer_of
     from pixelserve_deploy.calls.request import ACCEPTS, ENDINGS, accept_of, build_body, choose_accept, choose_type
-    from pixelserve_deploy.calls.senders import TRIES, Choose, ModelAnswer, Send, send_async, send_here, send_realtime
+    from pixelserve_deploy.calls.senders import (
+        TRIES,
+        Choose,
+        InvocationFailed,
+        ModelAnswer,
+        Send,
+        send_async,
+        send_here,
+        send_realtime,
+    )
     from pixelserve_deploy.calls.ways import (
         Choice,
         Load,
@@ -30,7 +39,7 @@ else:
             ".lookup": "Described describe_choice describe_endpoint look_up",
             ".record": "RECORD write_record writer_of",
             ".request": "ACCEPTS ENDINGS accept_of build_body choose_accept choose_type",
-            ".senders": "TRIES Choose ModelAnswer Send send_async send_here send_realtime",
+            ".senders": "TRIES Choose InvocationFailed ModelAnswer Send send_async send_here send_realtime",
             ".ways": "Choice Load Way choose_way describe_hours describe_load describe_price load_of",
         },
     )
@@ -44,6 +53,7 @@ __all__ = [
     "Choice",
     "Choose",
     "Described",
+    "InvocationFailed",
     "Item",
     "Load",
     "Loaded",

@@ -17,11 +17,13 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from pixelserve import features
 from pixelserve.errors import BadRequest, PixelserveError
 from pixelserve.media_types import JSON, essence, is_json
 from pixelserve.processes import Stop
@@ -32,6 +34,7 @@ from pixelserve_deploy.calls import (
     AT_ONCE,
     ENDINGS,
     Described,
+    InvocationFailed,
     Way,
     accept_of,
     build_body,
@@ -136,7 +139,10 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
                 told=tell,
             )
         started = time.perf_counter()
-        answer, answered_type = stop.run_aside(lambda: send(body, headers))
+        try:
+            answer, answered_type = stop.run_aside(lambda: send(body, headers))
+        except InvocationFailed as failure:
+            raise InvocationFailed(failure.message + _explain_wrapping(arguments, content_type, headers)) from None
         seconds = time.perf_counter() - started
     kind = essence(answered_type)
     told: dict[str, Any] = {
@@ -167,6 +173,14 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
     described = " and ".join(map(_describe, arguments.files, files))
     print(f"{described} -> {_describe(output, answer)}, {seconds:.2f} s")
     return 0
+
+
+def _explain_wrapping(arguments: argparse.Namespace, content_type: str, headers: Mapping[str, str]) -> str:
+    """What a model of the caller's own may not have expected: a picture in JSON. "" where none was sent so."""
+    is_own = features.find(arguments.endpoint) is None and len(arguments.files) == 1
+    if not is_own or not content_type.startswith("image/") or not is_json(headers["Content-Type"]):
+        return ""
+    return f" The picture was sent as `img` in JSON; --content-type {content_type} sends it as it is."
 
 
 def _tell_attributes(attributes: str) -> None:

@@ -27,6 +27,9 @@ Record = Callable[[Literal["ok", "note", "problem", "unchecked"], str, str], Non
 INVOCATION_SECONDS = 60.0
 VARIANTS = 5
 """Requests that are made of the one given, to be run beside it."""
+PACKAGES = (
+    ". Install a package here with pip, and name it in a requirements.txt beside the handler: `build` installs it"
+)
 UNKNOWN = "application/x-pixelserve-check"
 """A media type that no handler can know."""
 
@@ -162,7 +165,8 @@ class Probe:
         try:
             found = load(location)
         except HandlerError as error:
-            self._record("problem", "import", error.message)
+            advice = PACKAGES if isinstance(error.__cause__, ModuleNotFoundError) else ""
+            self._record("problem", "import", error.message + advice)
             return None
         self._record("ok", "import", f"defines {', '.join(sorted(found.defined))}; their parameters fit")
         for absent in sorted({"input_fn", "output_fn"} - found.defined):
