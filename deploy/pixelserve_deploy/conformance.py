@@ -98,7 +98,8 @@ def _make_caller() -> httpx.Client:
 def _start(container: Any, caller: httpx.Client, port: int, trial: Trial, stop: Stop) -> Finding:
     """Starts the container and points the caller at its port; whether it became healthy."""
     try:
-        container.start()
+        with translate_errors(f"{trial.image} could not be run", passing=APIError):
+            container.start()
     except APIError as error:
         return Finding("problem", "serve", f"`docker run IMAGE serve` cannot start: {error.explanation}")
     container.reload()
