@@ -103,7 +103,7 @@ WRONG: list[tuple[str, int, str]] = [
     ("weights verify u2net-human-seg", 1, "pixelserve weights fetch u2net-human-seg"),
     ("weights tune x4.pth --to folder.json", 2, "--to goes with list, fetch and verify"),
     ("weights tune", 2, "name the files to tune"),
-    ("weights tune --to DIR none.pth", 1, "none.pth cannot be read"),  # names may stand after options
+    ("weights fetch --to DIR nonsense", 1, "There are no weights nonsense."),  # names may stand after options
     ("weights list --recommended", 2, "--recommended goes with fetch"),
     # measure
     ("measure handler", 2, "the following arguments are required: --body"),
