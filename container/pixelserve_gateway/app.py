@@ -12,18 +12,28 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 import pixelserve
-from pixelserve.errors import BadRequest, MethodNotAllowed, NotFound, PixelserveError
+from pixelserve.errors import BadRequest, MethodNotAllowed, NotFound, PixelserveError, Unavailable
 from pixelserve_gateway.auth import IAM, KEYS, NONE
-from pixelserve_gateway.dialects import ai_solution_kit, dreamina, dreamina_uploads, hidream, native, native_jobs
+from pixelserve_gateway.dialects import (
+    ai_solution_kit,
+    answers,
+    dreamina,
+    dreamina_uploads,
+    hidream,
+    native,
+    native_jobs,
+)
 from pixelserve_gateway.edge import Edge, error_response
-from pixelserve_gateway.jobs import Phrase
-from pixelserve_gateway.opening import open_office
+from pixelserve_gateway.jobs import RETRY_SECONDS, Phrase
+from pixelserve_gateway.opening import Office, open_office
 from pixelserve_gateway.page import Authorization
 from pixelserve_gateway.page import build_router as build_pages
 from pixelserve_gateway.settings import GatewaySettings
 
 SERVICE = "pixelserve-gateway"
 """Its name in traces."""
+SILENT_SECONDS = 5.0
+"""`/health` tells of a store that has not answered for so long."""
 _AUTHORIZATIONS: dict[str, Authorization] = {NONE: "NONE", KEYS: "API_KEY", IAM: "AWS_IAM"}
 """What the pages call the ways of asking who calls."""
 _RAISED = {404: NotFound, 405: MethodNotAllowed}
@@ -59,7 +69,14 @@ def create_app(settings: GatewaySettings, *, is_public: bool = False) -> FastAPI
     app.state.office = office
     app.include_router(native.build_router(desk), tags=["Features"])
     app.include_router(native_jobs.build_router(desk), tags=["Jobs"])
-    app.add_api_route("/health", _health, methods=["GET"], summary="Whether the gateway answers", tags=["Service"])
+    app.add_api_route(
+        "/health",
+        _health,
+        methods=["GET"],
+        summary="Whether gateway and store answer",
+        responses={503: answers.error_responses()[503]},
+        tags=["Service"],
+    )
     app.include_router(dreamina_uploads.build_router(desk))  # before the pages: `/` with an Action is its
     if settings.pages:
         pages = build_pages(
@@ -85,7 +102,13 @@ def create_app(settings: GatewaySettings, *, is_public: bool = False) -> FastAPI
     return app
 
 
-async def _health() -> dict[str, str]:
+async def _health(request: Request) -> dict[str, str]:
+    office: Office = request.app.state.office
+    silence = office.jobs.service.threads.silence
+    if silence >= SILENT_SECONDS:
+        raise Unavailable(
+            f"The store of jobs and keys has not answered for {silence:.0f} s.", retry_after=RETRY_SECONDS
+        )
     return {"status": "ok"}
 
 

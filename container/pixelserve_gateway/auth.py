@@ -59,9 +59,9 @@ class Auth:
             return ANYBODY
         if self.mode == IAM:
             return _caller_of_api_gateway(request)
-        key = await self._threads.run(self._find, request)
+        key = await self._threads.read(self._find, request)
         if _is_signed(request):
-            await self._threads.run(self._check_signature, request, key, b"")
+            await self._threads.read(self._check_signature, request, key, b"")
         return await self._let_in(request, key, feature)
 
     async def admit_body(self, request: Request, limit: int, feature: str = "") -> tuple[str, bytes]:
@@ -73,9 +73,9 @@ class Auth:
         if self.mode != KEYS or not _is_signed(request):
             tenant = await self.admit(request, feature)
             return tenant, await read_request_body(request, limit)
-        key = await self._threads.run(self._find, request)
+        key = await self._threads.read(self._find, request)
         body = await read_request_body(request, limit)
-        await self._threads.run(self._check_signature, request, key, body)
+        await self._threads.read(self._check_signature, request, key, body)
         return await self._let_in(request, key, feature), body
 
     async def _let_in(self, request: Request, key: ApiKey, feature: str) -> str:
@@ -83,7 +83,7 @@ class Auth:
         if feature:
             check_scope(request, feature)
         if key.limit is not None:
-            await self._threads.run(take_token, self._store, f"key/{key.id}", key.limit, self._clock())
+            await self._threads.write_now(take_token, self._store, f"key/{key.id}", key.limit, self._clock())
         return key.tenant
 
     def _find(self, request: Request) -> ApiKey:

@@ -115,7 +115,7 @@ class Desk:
 
     async def find_upload(self, tenant: str, upload_id: str) -> StoredObject:
         """`Uploads.find` on a thread."""
-        return await self._threads.run(self.uploads.find, tenant, upload_id)
+        return await self._threads.files(self.uploads.find, tenant, upload_id)
 
     async def find_image(self, tenant: str, image_id: str) -> StoredObject:
         """The tenant's upload of that id, or the result of the job. Raises NotFound, BadRequest."""
@@ -130,7 +130,7 @@ class Desk:
         if job.state is not JobState.SUCCEEDED:
             raise BadRequest(f"Job {job.id} has no result that could be an input: it is {job.state}.")
         assert job.result is not None
-        return await self._threads.run(self._results.find, job.result.name)
+        return await self._threads.files(self._results.find, job.result.name)
 
     @contextlib.asynccontextmanager
     async def reading(self, request: Request, *found: StoredObject) -> AsyncIterator[list[bytes]]:
@@ -145,7 +145,7 @@ class Desk:
         self.calls.check_size(size)
         await while_there(request, self._room.take(size))
         try:
-            yield [await self._threads.run(self._results.read_found, image) for image in found]
+            yield [await self._threads.files(self._results.read_found, image) for image in found]
         finally:
             self._room.give_back(size)
 
@@ -156,27 +156,27 @@ class Desk:
         """
         path, query = request.scope["raw_path"].decode("ascii"), request.scope["query_string"].decode("latin-1")
         name = self._results.open_link(path, query, self.jobs.clock())
-        direct = await self._threads.run(self._results.direct_url, name, DIRECT_SECONDS)
+        direct = await self._threads.files(self._results.direct_url, name, DIRECT_SECONDS)
         if direct is not None:
             return direct
         opened = contextlib.ExitStack()
-        pieces, size, media_type = await self._threads.run(opened.enter_context, self._results.open(name))
+        pieces, size, media_type = await self._threads.files(opened.enter_context, self._results.open(name))
         return Download(self._read_pieces(opened, pieces), size, media_type)
 
     async def _read_pieces(self, opened: contextlib.ExitStack, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
         with opened:
-            while piece := await self._threads.run(next, pieces, b""):
+            while piece := await self._threads.files(next, pieces, b""):
                 yield piece
 
     async def webhook_secret(self, tenant: str) -> str:
         """What the tenant's webhooks are signed with, as Standard Webhooks writes it."""
-        secret = await self._threads.run(webhook_secret, self.jobs.store, tenant)
+        secret = await self._threads.write_now(webhook_secret, self.jobs.store, tenant)
         return f"whsec_{base64.b64encode(secret).decode()}"
 
     async def begin_upload(self, request: Request, tenant: str, path: str) -> UploadForm:
         """How to send the file of a new upload; `path`, a slash and the upload's id are our own route for it."""
-        return await self._threads.run(self.uploads.form, tenant, f"{self.base_url(request)}{path}")
+        return await self._threads.files(self.uploads.form, tenant, f"{self.base_url(request)}{path}")
 
     async def store_upload(self, tenant: str, upload_id: str, content: bytes) -> None:
         """`Uploads.write` on a thread."""
-        await self._threads.run(self.uploads.write, tenant, upload_id, content)
+        await self._threads.files(self.uploads.write, tenant, upload_id, content)

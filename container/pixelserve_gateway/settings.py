@@ -114,6 +114,12 @@ class GatewaySettings:
     job_calls: int = variable(
         "PIXELSERVE_GATEWAY_JOB_CALLS", 4, "Calls that jobs make at once in this process.", least=1
     )
+    tenant_jobs: int = variable(
+        "PIXELSERVE_GATEWAY_TENANT_JOBS",
+        1_000,
+        "Unfinished jobs that a tenant may have; more are 429 until some have ended.",
+        least=1,
+    )
     webhook_allow_private: bool = variable(
         "PIXELSERVE_GATEWAY_WEBHOOK_ALLOW_PRIVATE", False, "Send webhooks to private addresses too."
     )

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from pixelserve.errors import PixelserveError
 from pixelserve.observe import Trace
 from pixelserve.storage import Folder
 from pixelserve_gateway.jobs import (
+    Cleaner,
     Job,
     JobFiles,
     JobService,
@@ -29,6 +31,7 @@ from pixelserve_gateway.jobs import (
     Sender,
     Threads,
     Ticker,
+    Uploads,
     Webhook,
 )
 from pixelserve_gateway.results import Results
@@ -57,6 +60,7 @@ class Endpoints:
         self.answers: list[bytes | Exception] = [b"answer"]
         self.looks: list[Look | Exception] = [Look()]
         self.calls: list[KeptCall] = []
+        self.tenants: list[str] = []
         self.started: list[str] = []
         self.looked_at: list[OutputPlaces] = []
         self.forgotten: list[OutputPlaces] = []
@@ -69,6 +73,7 @@ class Endpoints:
         return self.asynchronous
 
     async def invoke(self, job: Job, call: KeptCall) -> Output:
+        self.tenants.append(job.tenant)
         return Output(await self._answer(call), "image/png", "ms=1")
 
     async def start(self, job: Job, call: KeptCall, input_url: str) -> OutputPlaces:
@@ -113,8 +118,15 @@ class Gateway:
         self.threads = Threads()
         self.jobs = JobService(store, JobFiles(self.results), Rules(**rules), self.threads, clock=self.clock)
         self.endpoints = Endpoints(asynchronous=asynchronous)
+        self.uploads = Uploads(self.results, most_bytes=1_000_000, seconds=60, clock=self.clock)
+        tests = {"jobs/": partial(self.jobs.files.is_orphan, store), "uploads/": self.uploads.is_old}
+        self.cleaner = Cleaner(self.results, self.threads, tests)
         self.ticker = Ticker(
-            self.jobs, self.endpoints, Sender(allow_private=True), {"native": phrase, "hidream": phrase}
+            self.jobs,
+            self.endpoints,
+            Sender(allow_private=True),
+            {"native": phrase, "hidream": phrase},
+            cleaner=self.cleaner,
         )
 
     def order(self, tenant: str = "ours", *, webhook: str = "", schedule: str = "native", **fields: Any) -> Order:

@@ -213,7 +213,7 @@ class App:
                 if cursor is None:
                     return [self._shown(job) for job in jobs]
         job = await self._jobs.get("tenant", path.removeprefix("/jobs/"))
-        content = await self._jobs.threads.run(self._results.read, job.result.name) if job.result else (b"", "")
+        content = await self._jobs.threads.files(self._results.read, job.result.name) if job.result else (b"", "")
         return self._shown(job) | {"content": content[0].decode()}
 
     def _shown(self, job: Job) -> dict[str, Any]:

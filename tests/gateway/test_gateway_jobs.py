@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from gateway_jobs import NOW, Gateway, event_text, passing, until
 
-from pixelserve.errors import BadRequest, FetchRefused, NotFound
+from pixelserve.errors import BadRequest, FetchRefused, NotFound, QueueFull
 from pixelserve_gateway.errors import Conflict
 from pixelserve_gateway.jobs import (
     JobState,
@@ -196,6 +196,25 @@ def test_a_result_is_removed_with_its_job(play: Callable[..., None]) -> None:
     play(story)
 
 
+def test_a_tenant_has_so_many_unfinished_jobs(play: Callable[..., None]) -> None:
+    async def story(gateway: Gateway) -> None:
+        job, _ = await gateway.submit(key="k"), await gateway.submit()
+        with pytest.raises(QueueFull, match=r"2 unfinished jobs.*Wait.*cancel") as refused:
+            await gateway.submit()
+        assert (refused.value.status, refused.value.retryable, refused.value.retry_after) == (429, True, 10)
+        assert len(gateway.files()) == 2  # the inputs of two jobs
+        assert (await gateway.submit(key="k")).id == job.id
+        await gateway.submit("theirs")
+        await gateway.jobs.cancel("ours", job.id)
+        await gateway.submit()
+        with pytest.raises(QueueFull):
+            await gateway.submit()
+        await gateway.tick()
+        await gateway.submit()
+
+    play(story, open_jobs=2)
+
+
 def test_what_belongs_to_no_job_is_removed_when_the_loop_starts(play: Callable[..., None]) -> None:
     async def story(gateway: Gateway) -> None:
         job = await gateway.submit()
@@ -205,9 +224,9 @@ def test_what_belongs_to_no_job_is_removed_when_the_loop_starts(play: Callable[.
         stop = asyncio.Event()
         loop = asyncio.create_task(gateway.ticker.run(stop))
         assert (await gateway.jobs.wait("ours", job.id, 30)).state is JobState.SUCCEEDED
+        await until(lambda: len(gateway.files()) == 3)  # the result, the young orphan, the upload
         stop.set()
         await loop
-        assert len(gateway.files()) == 3  # the result, the young orphan, the upload
 
     play(story)
 

@@ -175,6 +175,33 @@ def test_what_is_due_is_found_by_lane_longest_due_first(store: JobStore) -> None
     assert store.due(Lane.LOOK, NOW + 500, 10)[-1] == moved
 
 
+def test_what_is_due_is_found_by_tenant(store: JobStore) -> None:
+    ours = [_job(due=NOW + second) for second in (3, 1, 2)]
+    theirs, later = _job("theirs", due=NOW + 5), _job("later", due=NOW + 7)
+    started = _job("theirs", outputs=OutputPlaces("", ""), due=NOW)
+    told = _job("theirs", state=JobState.FAILED, webhook=Webhook("https://example.com", "native", due=NOW), due=NOW)
+    for job in (*ours, theirs, later, started, told, _job("done", state=JobState.FAILED, due=NOW + 1)):
+        store.add(job)
+    assert store.due_by_tenant(Lane.CALL, NOW + 5, 2) == {"ours": [ours[1].id, ours[2].id], "theirs": [theirs.id]}
+    assert store.due_by_tenant(Lane.CALL, NOW + 1, 2) == {"ours": [ours[1].id]}
+    assert store.due_by_tenant(Lane.CALL, NOW, 2) == {}
+    assert store.due_by_tenant(Lane.TELL, NOW, 2) == {"theirs": [told.id]}
+    assert store.due(Lane.LOOK, NOW, 1) == [started]
+    store.replace(dataclasses.replace(told, webhook=None))
+    assert store.due_by_tenant(Lane.TELL, NOW, 2) == {}
+
+
+def test_what_a_tenant_has_unfinished_is_counted(store: JobStore) -> None:
+    jobs = [_job(state=state) for state in JobState]
+    for job in (*jobs, _job(outputs=OutputPlaces("", ""), state=JobState.RUNNING), _job("theirs")):
+        store.add(job)
+    assert [store.count_unfinished("ours", most) for most in (1, 2, 3, 9)] == [1, 2, 3, 3]
+    assert store.count_unfinished("nobody", 9) == 0
+    store.replace(ended(jobs[0], JobState.CANCELED, NOW, 60))
+    store.remove(jobs[1])
+    assert store.count_unfinished("ours", 9) == 1
+
+
 def test_records_are_kept_by_version(store: JobStore) -> None:
     assert store.read("kind", "a") is None
     assert store.write("kind", "a", {"n": 1.5}, 0)
@@ -400,6 +427,8 @@ def test_a_table_that_is_not_there_is_unavailable(dynamodb_url: str, monkeypatch
         lambda: store.add(_job()),
         lambda: store.replace(_job()),
         lambda: store.due(Lane.CALL, NOW, 1),
+        lambda: store.due_by_tenant(Lane.CALL, NOW, 1),
+        lambda: store.count_unfinished("ours", 1),
     ):
         with pytest.raises(Unavailable, match="nothing does not do its work") as raised:
             work()

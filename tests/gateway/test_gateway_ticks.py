@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,9 @@ from gateway_jobs import FEATURE, NOW, Gateway, event_text, passing, until
 from gateway_servers import png
 
 from pixelserve.errors import InvalidImage, NotFound, Unavailable
+from pixelserve.storage import Folder
 from pixelserve_gateway.jobs import (
+    Cleaner,
     Job,
     JobProgress,
     JobState,
@@ -23,10 +26,14 @@ from pixelserve_gateway.jobs import (
     Look,
     Output,
     OutputPlaces,
+    Sender,
+    Threads,
+    Ticker,
     Uploads,
     lambda_handler,
 )
 from pixelserve_gateway.jobs.job import new_id
+from pixelserve_gateway.results import Results
 
 # The queue worker
 
@@ -106,6 +113,17 @@ def test_no_more_calls_are_in_work_than_allowed(play: Callable[..., None]) -> No
         assert {(await gateway.job(job.id)).state for job in jobs} == {JobState.SUCCEEDED}
 
     play(story, calls=2)
+
+
+def test_tenants_take_turns(play: Callable[..., None]) -> None:
+    async def story(gateway: Gateway) -> None:
+        for tenant in ("b", "b", "b", "b", "a", "c", "a"):
+            await gateway.submit(tenant)
+            gateway.clock.now += 1
+        await gateway.tick()
+        assert gateway.endpoints.tenants == ["a", "b", "c", "a", "b", "b", "b"]
+
+    play(story, calls=1)
 
 
 def test_two_processes_never_take_the_same_job(store: JobStore, tmp_path: Path) -> None:
@@ -436,18 +454,67 @@ def test_a_form_ends_before_its_upload(play: Callable[..., None]) -> None:
     play(story)
 
 
+# Cleaning
+
+
 def test_what_is_old_by_its_age_alone_is_removed_now_and_then(play: Callable[..., None]) -> None:
     async def story(gateway: Gateway) -> None:
-        kept = Uploads(gateway.results, most_bytes=1_000_000, seconds=60, clock=gateway.clock)
-        gateway.ticker = gateway_jobs.Ticker(
-            gateway.jobs, gateway.endpoints, gateway_jobs.Sender(allow_private=True), {}, sweep=kept.remove_old
-        )
-        kept.write("ours", kept.new_id(), png(8, 8))
+        gateway.uploads.write("ours", gateway.uploads.new_id(), png(8, 8))
         await gateway.tick()
         assert len(gateway.files()) == 1
         await gateway.tick(after=61)
-        assert len(gateway.files()) == 1, "it looks every ten minutes"
-        await gateway.tick(after=600)
+        assert len(gateway.files()) == 1, "it looks once an hour"
+        await gateway.tick(after=3_600)
         assert gateway.files() == []
 
     play(story)
+
+
+def test_jobs_begin_while_old_objects_are_looked_at(play: Callable[..., None]) -> None:
+    async def story(gateway: Gateway) -> None:
+        gateway.results.write("old/1", b"", "a/b")
+        looking, may_end = threading.Event(), threading.Event()
+
+        def look(name: str, now: float) -> bool:
+            looking.set()
+            return may_end.wait(60)
+
+        cleaner = Cleaner(gateway.results, gateway.threads, {"old/": look})
+        ticker = Ticker(gateway.jobs, gateway.endpoints, Sender(allow_private=True), {}, cleaner=cleaner)
+        stop = asyncio.Event()
+        loop = asyncio.create_task(ticker.run(stop))
+        await until(looking.is_set)
+        job = await gateway.submit()
+        assert (await gateway.jobs.wait("ours", job.id, 30)).state is JobState.SUCCEEDED
+        assert "old/1" in gateway.files()
+        may_end.set()
+        await until(lambda: "old/1" not in gateway.files())
+        stop.set()
+        await loop
+
+    play(story)
+
+
+def test_objects_are_looked_at_in_portions_and_again_after_a_failure(tmp_path: Path) -> None:
+    async def story() -> None:
+        results = Results(Folder(tmp_path), b"secret", most_bytes=1_000)
+        for number in range(450):
+            results.write(f"old/{number}", b"", "a/b")
+        looked_at: list[str] = []
+
+        def look(name: str, now: float) -> bool:
+            looked_at.append(name)
+            if len(looked_at) == 250:
+                raise Unavailable("The store is away.")
+            return True
+
+        cleaner = Cleaner(results, Threads(), {"old/": look})
+        assert await cleaner.clean(NOW)
+        assert len(looked_at) == 200
+        with pytest.raises(Unavailable):
+            await cleaner.clean(NOW)
+        assert await cleaner.clean(NOW)
+        assert not await cleaner.clean(NOW)
+        assert results.names("old/") == []
+
+    asyncio.run(story())

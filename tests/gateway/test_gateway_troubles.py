@@ -68,20 +68,40 @@ def test_a_full_disk_is_503_and_what_was_there_stays(tmp_path: Path) -> None:
         assert "Traceback" not in gateway.log_text()
 
 
-def test_a_store_that_is_locked_holds_up_writers_alone(tmp_path: Path) -> None:
-    with gateway_running(tmp_path, environment(tmp_path)) as gateway, client_of(gateway) as client:
-        begun = client.post("/v1/jobs", json=job(png(8, 8))).json()["id"]
-        with contextlib.closing(sqlite3.connect(tmp_path / "state" / "jobs.sqlite", isolation_level=None)) as other:
+def test_a_store_that_is_locked_holds_up_a_few_writers_alone(tmp_path: Path) -> None:
+    """Twenty writers come beside readers, all with keys: four wait, the others are told to come back."""
+    database = tmp_path / "state" / "jobs.sqlite"
+    with (
+        gateway_running(tmp_path, environment(tmp_path, PIXELSERVE_GATEWAY_AUTHORIZATION="keys")) as gateway,
+        contextlib.closing(SQLiteStore(database)) as store,
+        client_of(gateway) as client,
+    ):
+        client.headers["x-api-key"] = ApiKeys(store).make("tenant", (), time.time())[0]
+        done = client.post("/v1/jobs", json=job(png(8, 8))).json()["id"]
+        client.post(f"/v1/jobs/{done}/cancel")
+
+        def write(number: int) -> httpx.Response:
+            return client.post("/v1/jobs", json=job(png(8, 8, seed=number)))
+
+        with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            with ThreadPoolExecutor(1) as writer:
-                waiting = writer.submit(lambda: client.post("/v1/jobs", json=job(png(8, 8, seed=1))))
-                for _ in range(5):
-                    assert httpx.get(f"{gateway.url}/health", trust_env=False).status_code == 200
-                    assert httpx.get(f"{gateway.url}/v1/jobs/{begun}", trust_env=False).status_code == 200
+            with ThreadPoolExecutor(20) as writers:
+                waiting = [writers.submit(write, number) for number in range(20)]
+                while sum(each.done() for each in waiting) < 16:
+                    assert client.get(f"/v1/jobs/{done}").status_code == 200
                     time.sleep(0.1)
-                assert not waiting.done()
+                wait_for(lambda: client.get("/health").status_code == 503, 60, "word of the silent store")
+                late = write(20)
                 other.execute("ROLLBACK")
-                assert waiting.result().status_code == 202
+        answers = [each.result() for each in waiting]
+        refused = [answer for answer in answers if answer.status_code != 202]
+        assert len(refused) >= 16
+        for answer in (*refused, late):
+            assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
+            assert int(answer.headers["retry-after"]) > 0
+        assert gateway.log_text().count("database is locked") <= 4  # the others never reached it
+        assert write(21).status_code == 202
+        assert client.get("/health").status_code == 200
 
 
 def test_a_store_that_stays_locked_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,22 +136,42 @@ def receiver() -> Iterator[tuple[str, list[str]]]:
         thread.join()
 
 
-def test_receivers_that_never_answer_hold_up_no_other(tmp_path: Path, receiver: tuple[str, list[str]]) -> None:
-    """Each call fails at once, since nobody listens at the endpoint; the end is told all the same."""
+def test_receivers_that_never_answer_hold_up_no_other_tenant(tmp_path: Path, receiver: tuple[str, list[str]]) -> None:
+    """One tenant has 200 webhooks to a black hole, and another is told meanwhile."""
     url, heard = receiver
-    given = environment(tmp_path, PIXELSERVE_GATEWAY_WEBHOOK_ALLOW_PRIVATE="true")
+    given = environment(
+        tmp_path, PIXELSERVE_GATEWAY_WEBHOOK_ALLOW_PRIVATE="true", PIXELSERVE_GATEWAY_AUTHORIZATION="keys"
+    )
     with (
-        socket.create_server(("127.0.0.1", 0), backlog=64) as silent,
+        socket.create_server(("127.0.0.1", 0), backlog=256) as silent,
         gateway_running(tmp_path, given) as gateway,
+        contextlib.closing(SQLiteStore(tmp_path / "state" / "jobs.sqlite")) as store,
         client_of(gateway) as client,
     ):
         hole = f"http://127.0.0.1:{silent.getsockname()[1]}/"
-        slow = [client.post("/v1/jobs", json=job(png(8, 8), webhook=hole)).json()["id"] for _ in range(40)]
-        for each in slow:
-            client.post(f"/v1/jobs/{each}/cancel")
-        good = client.post("/v1/jobs", json=job(png(8, 8), webhook=url)).json()["id"]
-        client.post(f"/v1/jobs/{good}/cancel")
-        wait_for(lambda: good in heard, 60, "the good receiver's webhook")
+        keys = [{"x-api-key": ApiKeys(store).make(tenant, (), time.time())[0]} for tenant in ("theirs", "ours")]
+
+        def end(webhook: str, key: dict[str, str]) -> str:
+            ended: str = client.post("/v1/jobs", json=job(png(8, 8), webhook=webhook), headers=key).json()["id"]
+            client.post(f"/v1/jobs/{ended}/cancel", headers=key)
+            return ended
+
+        with ThreadPoolExecutor(10) as callers:
+            list(callers.map(lambda _: end(hole, keys[0]), range(200)))
+        good = end(url, keys[1])
+        wait_for(lambda: good in heard, 30, "the good receiver's webhook")
+
+
+def test_a_tenant_with_too_many_jobs_is_told_when_to_come_back(tmp_path: Path) -> None:
+    given = environment(tmp_path, PIXELSERVE_GATEWAY_TENANT_JOBS="3")
+    with gateway_running(tmp_path, given) as gateway, client_of(gateway) as client:
+        jobs = [client.post("/v1/jobs", json=job(png(8, 8))).json()["id"] for _ in range(3)]
+        answer = client.post("/v1/jobs", json=job(png(8, 8)))
+        assert (answer.status_code, answer.json()["error"]["code"]) == (429, "queue_full")
+        assert "cancel some" in answer.json()["error"]["message"]
+        assert int(answer.headers["retry-after"]) > 0
+        client.post(f"/v1/jobs/{jobs[0]}/cancel")
+        assert client.post("/v1/jobs", json=job(png(8, 8))).status_code == 202
 
 
 def test_no_tenant_sees_anothers_job_however_many_there_are(tmp_path: Path) -> None:

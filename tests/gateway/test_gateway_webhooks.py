@@ -18,9 +18,20 @@ from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
 from pixelserve.errors import InvalidImage
-from pixelserve_gateway.jobs import Delivery, Job, JobState, JobStore, Sender, SQLiteStore, Webhook, webhook_secret
+from pixelserve_gateway.jobs import (
+    Delivery,
+    Job,
+    JobState,
+    JobStore,
+    Look,
+    Output,
+    Sender,
+    SQLiteStore,
+    Webhook,
+    webhook_secret,
+)
 from pixelserve_gateway.jobs.deliveries import INTERRUPTED
-from pixelserve_gateway.jobs.job import new_id
+from pixelserve_gateway.jobs.job import Lane, new_id
 from pixelserve_gateway.jobs.webhooks import SCHEDULES
 
 SECRET = b"s" * 32
@@ -200,6 +211,36 @@ def test_two_processes_make_one_request(store: JobStore, tmp_path: Path) -> None
                 await several[0].jobs.cancel("ours", job.id)
             await asyncio.gather(*(gateway.tick() for gateway in several))
             assert len(receiver.requests) == 5
+
+    asyncio.run(story())
+
+
+def test_receivers_that_never_answer_hold_up_neither_looks_nor_other_tenants(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SCHEDULES, "native", dataclasses.replace(SCHEDULES["native"], timeout=300.0))
+
+    async def story() -> None:
+        store = SQLiteStore(tmp_path / "jobs.sqlite")
+        gateway = Gateway(store, tmp_path, asynchronous=True, looks=1, tells=2, tells_each=1)
+        gateway.endpoints.looks = [Look(output=Output(b"out", "image/png"))]
+        stop = asyncio.Event()
+        with sites.accepting(sites.be_silent) as port, receiving() as receiver:
+            for _ in range(3):
+                untold = await gateway.submit(webhook=f"http://127.0.0.1:{port}/")
+                await gateway.jobs.cancel("ours", untold.id)
+            loop = asyncio.create_task(gateway.ticker.run(stop))
+            while len(store.due_by_tenant(Lane.TELL, NOW, 3)["ours"]) == 3:  # none is begun
+                await asyncio.sleep(0.01)
+            told = await gateway.submit("theirs", webhook=receiver.url)
+            await gateway.jobs.cancel("theirs", told.id)
+            await gateway_jobs.until(lambda: bool(receiver.requests))
+            job = await gateway.submit()
+            await gateway.ticker.start(job)
+            gateway.clock.now += 2
+            assert (await gateway.jobs.wait("ours", job.id, 30)).state is JobState.SUCCEEDED
+            stop.set()
+            await loop
 
     asyncio.run(story())
 

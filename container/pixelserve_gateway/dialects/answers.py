@@ -26,7 +26,7 @@ _ERRORS = {
     409: "What was asked for contradicts what stands.",
     413: "Something is too large. The message says what to do instead.",
     415: "The content type is not read.",
-    429: "The key's rate limit is reached, or too many requests wait. Try again after Retry-After seconds.",
+    429: "The key's rate limit is reached, or too many requests or jobs wait. Try again after Retry-After seconds.",
     500: "Something failed here.",
     503: "The endpoint is not ready, or there is no room for the body. Try again after Retry-After seconds.",
     504: "The answer took too long.",

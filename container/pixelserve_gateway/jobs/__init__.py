@@ -6,6 +6,7 @@ from pixelserve.lazy import exports
 
 if TYPE_CHECKING:
     from pixelserve_gateway.jobs.calling import Caller, EndpointCaller, KeptCall, Look, Output
+    from pixelserve_gateway.jobs.cleaning import Cleaner
     from pixelserve_gateway.jobs.dynamodb import DynamoDBStore
     from pixelserve_gateway.jobs.events import Queue
     from pixelserve_gateway.jobs.files import JobFiles
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from pixelserve_gateway.jobs.sqlite import SQLiteStore
     from pixelserve_gateway.jobs.store import JobStore
     from pixelserve_gateway.jobs.table import TABLE
-    from pixelserve_gateway.jobs.threads import Threads
+    from pixelserve_gateway.jobs.threads import RETRY_SECONDS, Threads
     from pixelserve_gateway.jobs.tick import Ticker, lambda_handler
     from pixelserve_gateway.jobs.uploads import UploadForm, Uploads
     from pixelserve_gateway.jobs.webhooks import Phrase, Sender
@@ -27,6 +28,7 @@ else:
         __name__,
         {
             ".calling": "Caller EndpointCaller KeptCall Look Output",
+            ".cleaning": "Cleaner",
             ".dynamodb": "DynamoDBStore",
             ".events": "Queue",
             ".files": "JobFiles",
@@ -39,7 +41,7 @@ else:
             ".sqlite": "SQLiteStore",
             ".store": "JobStore",
             ".table": "TABLE",
-            ".threads": "Threads",
+            ".threads": "RETRY_SECONDS Threads",
             ".tick": "Ticker lambda_handler",
             ".uploads": "UploadForm Uploads",
             ".webhooks": "Phrase Sender",
@@ -47,10 +49,12 @@ else:
     )
 
 __all__ = [
+    "RETRY_SECONDS",
     "TABLE",
     "ApiKey",
     "ApiKeys",
     "Caller",
+    "Cleaner",
     "Delivery",
     "DynamoDBStore",
     "EndpointCaller",

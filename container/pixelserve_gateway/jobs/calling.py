@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pixelserve.storage import Place
 from pixelserve.wire import read_error
 from pixelserve_gateway.calls import Call, Calls
 from pixelserve_gateway.jobs.job import Job, OutputPlaces
+from pixelserve_gateway.jobs.threads import Threads
 
 logger = logging.getLogger("pixelserve_gateway")
 
@@ -73,12 +73,13 @@ class Caller(Protocol):
 class EndpointCaller:
     """A Caller that makes `calls`.
 
-    Asynchronous outputs and failures are read from the place `outputs`, up to `most_bytes`.
+    Asynchronous outputs and failures are read from the place `outputs`, up to `most_bytes`, on `threads`.
     """
 
-    def __init__(self, calls: Calls, outputs: Place | None, *, most_bytes: int) -> None:
+    def __init__(self, calls: Calls, outputs: Place | None, threads: Threads, *, most_bytes: int) -> None:
         self._calls = calls
         self._outputs = outputs
+        self._threads = threads
         self._most_bytes = most_bytes
 
     def is_asynchronous(self, feature: str) -> bool:
@@ -95,13 +96,13 @@ class EndpointCaller:
 
     async def look(self, job: Job, places: OutputPlaces) -> Look:
         try:
-            output = await asyncio.to_thread(self._read, places.output, self._most_bytes)
+            output = await self._threads.files(self._read, places.output, self._most_bytes)
         except BodyTooLarge:
             message = f"The result has more than {self._most_bytes:,} bytes. Ask for format jpeg or webp."
             return Look(error=OutputTooLarge(message, param="format"))
         if output is not None:
             return Look(output=output)
-        failure = await asyncio.to_thread(self._read, places.failure, _MOST_FAILURE_BYTES)
+        failure = await self._threads.files(self._read, places.failure, _MOST_FAILURE_BYTES)
         if failure is not None:
             error = read_error(PixelserveError.status, failure.body)
             error.status = status_of(error.code)
@@ -112,7 +113,7 @@ class EndpointCaller:
         names = [self._outputs.name_of(url) for url in (places.output, places.failure)] if self._outputs else []
         for name in names:
             if self._outputs is not None and name:
-                await asyncio.to_thread(self._outputs.remove, name)
+                await self._threads.files(self._outputs.remove, name)
 
     def _read(self, url: str, most_bytes: int) -> Output | None:
         """What lies at the URL; None while nothing does."""

@@ -39,7 +39,7 @@ class Deliveries:
         if begun is None:
             return None
         assert begun.webhook is not None
-        secret = await self._jobs.threads.run(webhook_secret, self._jobs.store, begun.tenant)
+        secret = await self._jobs.threads.write(webhook_secret, self._jobs.store, begun.tenant)
         delivery = await self._sender.send(begun, self._phrases[begun.dialect](begun), secret, self._jobs.clock())
         number = len(begun.webhook.deliveries)
         return await self._jobs.change(job_id, lambda job: self._ended_delivery(job, number, delivery))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import uuid
 from collections.abc import Collection, Iterator, Mapping
@@ -16,26 +17,34 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pixelserve.errors import Unavailable
 from pixelserve_gateway.jobs.job import Job, JobState, Lane, dump, load
 from pixelserve_gateway.jobs.store import Record
-from pixelserve_gateway.jobs.table import BY_DUE, BY_TENANT, TABLE
+from pixelserve_gateway.jobs.table import BY_DUE, BY_TENANT, BY_TURN, TABLE
 
 _Item = dict[str, dict[str, str]]
+_FIRST, _LAST = "#", "~"
+"""Sort before and after all digits."""
 _REFUSED = ("ConditionalCheckFailedException", "TransactionCanceledException", "TransactionConflictException")
 
 
 class DynamoDBStore:
-    """A JobStore in a table of one string key, `pk`, with two indexes.
+    """A JobStore in a table of one string key, `pk`, with three indexes.
 
-        job#ID              tenant, number, state, lane, due, version, body, written (a token of the write)
+        job#ID              tenant, number, state, lane, due, turn, version, body, written (a token of the write)
         key#[TENANT,KEY]    id: the job that the tenant gave this key
         KIND#NAME           lane (the kind), due (0), version, body
 
-    `by_tenant` (tenant, number) lists a tenant's jobs, `by_due` (lane, due) what is due, and records by kind. Indexes
-    follow a moment later; all that decides is read and written at `pk`, read consistently and written on conditions.
+    `by_tenant` (tenant, number) lists a tenant's jobs, `by_due` (lane, due) what is due, and records by kind, `by_turn`
+    (lane, turn: a hash of the tenant, then due) has those that have not ended, or whose webhook waits. Indexes follow a
+    moment later; all that decides is read and written at `pk`, read consistently and written on conditions.
     boto3 honours AWS_ENDPOINT_URL_DYNAMODB and its other variables.
     """
 
     def __init__(self, table: str) -> None:
-        config = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 5, "mode": "standard"})
+        config = Config(
+            connect_timeout=5,
+            read_timeout=10,
+            retries={"total_max_attempts": 5, "mode": "standard"},
+            max_pool_connections=16,  # as many as call at once
+        )
         self._table = table
         self._client: Any = boto3.Session().client("dynamodb", config=config)
 
@@ -108,6 +117,24 @@ class DynamoDBStore:
     def due(self, lane: Lane, now: float, limit: int) -> list[Job]:
         return [load(item["body"]["S"]) for item in self._in_lane(lane, now, limit)]
 
+    def due_by_tenant(self, lane: Lane, now: float, each: int) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        if not self._in_lane(lane, now, 1):
+            return found
+        after = _FIRST
+        while items := self._in_turn(lane, "#turn > :after", {":after": after}, each):
+            tenant = items[0]["tenant"]["S"]
+            latest, after = _turn(tenant, _digits(now)), _turn(tenant, _LAST)
+            own = [item for item in items if item["tenant"]["S"] == tenant and item["turn"]["S"] <= latest]
+            if own:
+                found[tenant] = [item["pk"]["S"].removeprefix("job#") for item in own]
+        return found
+
+    def count_unfinished(self, tenant: str, most: int) -> int:
+        turns = {":first": _turn(tenant, _FIRST), ":last": _turn(tenant, _LAST)}
+        lanes = (Lane.CALL, Lane.LOOK)
+        return min(sum(len(self._in_turn(lane, "#turn BETWEEN :first AND :last", turns, most)) for lane in lanes), most)
+
     def read(self, kind: str, name: str) -> Record | None:
         item = self._item(f"{kind}#{name}")
         return None if item is None else _record(item)
@@ -134,10 +161,21 @@ class DynamoDBStore:
     def _in_lane(self, lane: str, now: float, limit: int | None) -> list[_Item]:
         return self._query(
             limit,
+            **({} if limit is None else {"Limit": limit}),
             IndexName=BY_DUE,
             KeyConditionExpression="#lane = :lane AND #due <= :now",
             ExpressionAttributeNames={"#lane": "lane", "#due": "due"},
             ExpressionAttributeValues={":lane": {"S": lane}, ":now": {"N": repr(now)}},
+        )
+
+    def _in_turn(self, lane: Lane, condition: str, turns: Mapping[str, str], limit: int) -> list[_Item]:
+        return self._query(
+            limit,
+            Limit=limit,
+            IndexName=BY_TURN,
+            KeyConditionExpression=f"#lane = :lane AND {condition}",
+            ExpressionAttributeNames={"#lane": "lane", "#turn": "turn"},
+            ExpressionAttributeValues={":lane": {"S": lane}, **{name: {"S": turn} for name, turn in turns.items()}},
         )
 
     def _query(self, limit: int | None, **options: Any) -> list[_Item]:
@@ -197,7 +235,17 @@ def _key_name(tenant: str, key: str) -> str:
     return f"key#{json.dumps([tenant, key])}"
 
 
+def _turn(tenant: str, due: str) -> str:
+    return hashlib.sha256(tenant.encode()).hexdigest()[:32] + due
+
+
+def _digits(due: float) -> str:
+    """Text that sorts as the times do."""
+    return f"{due:020.6f}"
+
+
 def _job_item(job: Job) -> _Item:
+    is_open = not job.state.is_terminal or job.lane is Lane.TELL
     return {
         "pk": {"S": f"job#{job.id}"},
         "tenant": {"S": job.tenant},
@@ -205,6 +253,7 @@ def _job_item(job: Job) -> _Item:
         "state": {"S": job.state.value},
         "lane": {"S": job.lane.value},
         "due": {"N": repr(job.due)},
+        **({"turn": {"S": _turn(job.tenant, _digits(job.due))}} if is_open else {}),
         "version": {"N": str(job.version)},
         "body": {"S": dump(job)},
         "written": {"S": uuid.uuid4().hex},

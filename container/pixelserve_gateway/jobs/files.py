@@ -8,7 +8,7 @@ from pixelserve_gateway.jobs.job import Job, StoredResult, is_id, time_of
 from pixelserve_gateway.jobs.store import JobStore
 from pixelserve_gateway.results import Results
 
-_PREFIX = "jobs/"
+JOBS = "jobs/"
 _ORPHAN_SECONDS = 3_600.0
 """An object whose job is not there after this belongs to a request that died before it was accepted."""
 
@@ -49,17 +49,15 @@ class JobFiles:
         for attempt in range(1, job.attempts + 1):
             self._results.remove(_result_name(job, attempt))
 
-    def remove_orphans(self, store: JobStore, now: float) -> None:
-        """Removes what belongs to no job."""
-        for name in self._results.names(_PREFIX):
-            job_id = name.removeprefix(_PREFIX).partition("/")[0]
-            if is_id(job_id) and now - time_of(job_id) > _ORPHAN_SECONDS and store.get(job_id) is None:
-                self._results.remove(name)
+    def is_orphan(self, store: JobStore, name: str, now: float) -> bool:
+        """Whether the object of that name belongs to no job."""
+        job_id = name.removeprefix(JOBS).partition("/")[0]
+        return is_id(job_id) and now - time_of(job_id) > _ORPHAN_SECONDS and store.get(job_id) is None
 
 
 def _input_name(job: Job) -> str:
-    return f"{_PREFIX}{job.id}/input"
+    return f"{JOBS}{job.id}/input"
 
 
 def _result_name(job: Job, attempt: int) -> str:
-    return f"{_PREFIX}{job.id}/{attempt}"
+    return f"{JOBS}{job.id}/{attempt}"

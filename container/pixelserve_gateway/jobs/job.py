@@ -35,9 +35,10 @@ class JobState(StrEnum):
 
 
 class Lane(StrEnum):
-    """What a job that is due waits for: CALL, a place among the calls in work; LOOK, only to be looked after."""
+    """What a job that is due waits for: CALL and TELL, a place among the calls and webhooks in work; LOOK, a look."""
 
     CALL = "call"
+    TELL = "tell"
     LOOK = "look"
 
 
@@ -157,6 +158,8 @@ class Job:
 
     @property
     def lane(self) -> Lane:
+        if self.webhook is not None and self.webhook.due is not None:
+            return Lane.TELL
         return Lane.CALL if not self.state.is_terminal and self.outputs is None else Lane.LOOK
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pixelserve.storage import place
 from pixelserve_gateway.calls import Call, Calls
 from pixelserve_gateway.jobs.calling import EndpointCaller, KeptCall
+from pixelserve_gateway.jobs.cleaning import Cleaner
 from pixelserve_gateway.jobs.dynamodb import DynamoDBStore
 from pixelserve_gateway.jobs.events import Queue
-from pixelserve_gateway.jobs.files import JobFiles
+from pixelserve_gateway.jobs.files import JOBS, JobFiles
 from pixelserve_gateway.jobs.rules import Rules
 from pixelserve_gateway.jobs.secret import kept_secret
 from pixelserve_gateway.jobs.service import JobService
@@ -20,7 +22,7 @@ from pixelserve_gateway.jobs.sqlite import SQLiteStore
 from pixelserve_gateway.jobs.store import JobStore
 from pixelserve_gateway.jobs.threads import Threads
 from pixelserve_gateway.jobs.tick import Ticker
-from pixelserve_gateway.jobs.uploads import Uploads
+from pixelserve_gateway.jobs.uploads import UPLOADS, Uploads
 from pixelserve_gateway.jobs.webhooks import Phrase, Sender
 from pixelserve_gateway.results import Results
 from pixelserve_gateway.settings import GatewaySettings
@@ -65,13 +67,20 @@ def open_jobs(settings: GatewaySettings, calls: Calls, phrases: Mapping[str, Phr
     )
     most_bytes = min(settings.max_body_bytes, calls.most_bytes)
     uploads = Uploads(results, most_bytes=most_bytes, seconds=settings.upload_seconds)
-    rules = Rules(unfinished=settings.job_seconds, kept=settings.kept_seconds, calls=settings.job_calls)
-    service = JobService(store, JobFiles(results), rules, Threads())
+    rules = Rules(
+        unfinished=settings.job_seconds,
+        kept=settings.kept_seconds,
+        calls=settings.job_calls,
+        open_jobs=settings.tenant_jobs,
+    )
+    files, threads = JobFiles(results), Threads()
+    service = JobService(store, files, rules, threads)
     outputs = place(settings.async_outputs) if settings.async_outputs else None
-    caller = EndpointCaller(calls, outputs, most_bytes=settings.max_result_bytes)
+    caller = EndpointCaller(calls, outputs, threads, most_bytes=settings.max_result_bytes)
     sender = Sender(allow_private=settings.webhook_allow_private)
     queue = Queue(settings.queue) if settings.queue else None
-    ticker = Ticker(service, caller, sender, phrases, queue, uploads.remove_old)
+    cleaner = Cleaner(results, threads, {JOBS: partial(files.is_orphan, store), UPLOADS: uploads.is_old})
+    ticker = Ticker(service, caller, sender, phrases, queue, cleaner)
     return OpenJobs(store, results, uploads, service, ticker)
 
 

@@ -24,6 +24,8 @@ class Rules:
     typical      what a call takes, for progress that nobody tells
     calls        calls in work at once in this process
     looks        jobs looked after at once in this process
+    tells        webhooks in work at once in this process, and `tells_each` of one tenant
+    open_jobs    unfinished jobs that a tenant may have
     failures     a job that failed so often, each time in a way that may pass, has failed
     """
 
@@ -34,6 +36,9 @@ class Rules:
     typical: float = 10.0
     calls: int = 4
     looks: int = 32
+    tells: int = 128
+    tells_each: int = 8
+    open_jobs: int = 1_000
     failures: int = 5
 
     def pause_after(self, failures: int) -> float:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pixelserve.errors import BadRequest, NotFound, Unavailable
+from pixelserve.errors import BadRequest, NotFound, QueueFull, Unavailable
 from pixelserve.observe import NO_TRACE, Trace
 from pixelserve_gateway.errors import Conflict
 from pixelserve_gateway.jobs.calling import KeptCall
@@ -18,7 +19,7 @@ from pixelserve_gateway.jobs.files import JobFiles
 from pixelserve_gateway.jobs.job import Job, JobState, Webhook, ended, is_id, new_id
 from pixelserve_gateway.jobs.rules import Rules
 from pixelserve_gateway.jobs.store import JobStore, change
-from pixelserve_gateway.jobs.threads import Threads
+from pixelserve_gateway.jobs.threads import Threads, to_the_end
 from pixelserve_gateway.jobs.webhooks import SCHEDULES, check_webhook_url
 
 MOST_LISTED = 100
@@ -77,21 +78,22 @@ class JobService:
         """The accepted job; of a key that the tenant has used, the job that stands.
 
         It is stored before this returns: no death of this process loses it. Raises Conflict for a used key with
-        another body, BadRequest for a key that is too long, FetchRefused for a webhook that cannot be called.
+        another body, BadRequest for a key that is too long, FetchRefused for a webhook that cannot be called, QueueFull
+        for a tenant with as many unfinished jobs as the rules allow.
         """
         _check(order)
-        return await asyncio.shield(self._submit(order))  # a caller who goes away leaves a whole job, or none
+        return await to_the_end(self._submit(order))  # a caller who goes away leaves a whole job, or none
 
     async def get(self, tenant: str, job_id: str) -> Job:
         """The job as it is, its progress up to date. Raises NotFound."""
-        job = await self.threads.run(self.store.get, job_id) if is_id(job_id) else None
+        job = await self.threads.read(self.store.get, job_id) if is_id(job_id) else None
         if job is None or job.tenant != tenant:
             raise NotFound(f"There is no job {job_id[:64]!r}. It may have been deleted, or removed after it expired.")
         return dataclasses.replace(job, progress=self.rules.progress_of(job, self.clock()))
 
     async def find(self, tenant: str, key: str) -> Job | None:
         """The tenant's job of that key."""
-        job = await self.threads.run(self.store.find, tenant, key)
+        job = await self.threads.read(self.store.find, tenant, key)
         return job and dataclasses.replace(job, progress=self.rules.progress_of(job, self.clock()))
 
     async def list_jobs(
@@ -102,7 +104,7 @@ class JobService:
             raise BadRequest(f"limit is a number from 1 to {MOST_LISTED}.", param="limit")
         if cursor is not None and not is_id(cursor):
             raise BadRequest("The cursor is not one that a list answered. Begin without one.", param="cursor")
-        found = await self.threads.run(self.store.jobs, tenant, states, cursor, limit + 1)
+        found = await self.threads.read(self.store.jobs, tenant, states, cursor, limit + 1)
         now = self.clock()
         jobs = [dataclasses.replace(job, progress=self.rules.progress_of(job, now)) for job in found[:limit]]
         return JobPage(jobs, jobs[-1].id if len(found) > limit else None)
@@ -130,10 +132,10 @@ class JobService:
                 raise Conflict(f"The job has {job.state} already. Delete it to remove it.")
             return ended(job, JobState.CANCELED, self.clock(), self.rules.kept)
 
-        canceled = await self.change(job_id, step)
+        canceled = await self.threads.write_now(change, self.store, job_id, step)
         if canceled is None:
             raise NotFound(f"There is no job {job_id!r} any more.")
-        await self.threads.run(self.files.remove_all, canceled)
+        await self.threads.files(self.files.remove_all, canceled)
         return canceled
 
     async def delete(self, tenant: str, job_id: str) -> None:
@@ -145,12 +147,13 @@ class JobService:
 
     async def remove(self, job: Job) -> bool:
         """Removes what belongs to the job, then this version of it. False when another is stored, or none."""
-        await self.threads.run(self.files.remove_all, job)
-        return await self.threads.run(self.store.remove, job)
+        self.threads.check_writers()
+        await self.threads.files(self.files.remove_all, job)
+        return await self.threads.write_now(self.store.remove, job)
 
     async def change(self, job_id: str, step: Callable[[Job], Job | None]) -> Job | None:
-        """`store.change` on a thread."""
-        return await self.threads.run(change, self.store, job_id, step)
+        """`store.change` on a thread, for work outside requests."""
+        return await self.threads.write(change, self.store, job_id, step)
 
     async def wait_for_submission(self, seconds: float) -> None:
         """Returns when a job was submitted to this process since the last time, or after `seconds`."""
@@ -161,19 +164,31 @@ class JobService:
 
     async def _submit(self, order: Order) -> Job:
         if order.key is not None:
-            standing = await self.threads.run(self.store.find, order.tenant, order.key)
+            standing = await self.threads.read(self.store.find, order.tenant, order.key)
             if standing is not None:
                 return _same(standing, order)
+        await self._check_room(order.tenant)
+        self.threads.check_writers()
         for _ in range(_IDS):
             job = self._new_job(order)
-            await self.threads.run(self.files.write_input, job, order.call.body)
-            stored = await self.threads.run(self.store.add, job)
+            await self.threads.files(self.files.write_input, job, order.call.body)
+            stored = await self.threads.write_now(self.store.add, job)
             if stored is None or stored.id != job.id:
-                await self.threads.run(self.files.remove_input, job)
+                await self.threads.files(self.files.remove_input, job)
             if stored is not None:
                 self._submitted.set()
                 return _same(stored, order)
         raise Unavailable("No id for the job was free. Try again.")
+
+    async def _check_room(self, tenant: str) -> None:
+        """Raises QueueFull. Those that come at the same moment do not see each other, and may be a few too many."""
+        most = self.rules.open_jobs
+        if await self.threads.read(self.store.count_unfinished, tenant, most) >= most:
+            raise QueueFull(
+                f"You have {most:,} unfinished jobs, the most that a tenant may have. Wait until some have ended, or "
+                "cancel some.",
+                retry_after=math.ceil(self.rules.typical),
+            )
 
     def _new_job(self, order: Order) -> Job:
         now = self.clock()

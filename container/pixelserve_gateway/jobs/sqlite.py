@@ -27,6 +27,8 @@ CREATE TABLE IF NOT EXISTS jobs (
 CREATE UNIQUE INDEX IF NOT EXISTS jobs_by_key ON jobs (tenant, key) WHERE key IS NOT NULL;
 CREATE INDEX IF NOT EXISTS jobs_by_tenant ON jobs (tenant, id);
 CREATE INDEX IF NOT EXISTS jobs_by_due ON jobs (lane, due);
+CREATE INDEX IF NOT EXISTS jobs_by_turn ON jobs (lane, tenant, due);
+CREATE INDEX IF NOT EXISTS jobs_unfinished ON jobs (tenant) WHERE state IN ('queued', 'running');
 CREATE TABLE IF NOT EXISTS records (
     kind TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (kind, name)
 ) STRICT, WITHOUT ROWID;
@@ -96,6 +98,26 @@ class SQLiteStore:
         query = "SELECT body FROM jobs WHERE lane = ? AND due <= ? ORDER BY due LIMIT ?"
         with self._reading() as connection:
             return [load(body) for (body,) in connection.execute(query, (lane, now, limit))]
+
+    def due_by_tenant(self, lane: Lane, now: float, each: int) -> dict[str, list[str]]:
+        next_tenant = "SELECT min(tenant) FROM jobs WHERE lane = ? AND tenant > ?"
+        its_jobs = "SELECT id FROM jobs WHERE lane = ? AND tenant = ? AND due <= ? ORDER BY due LIMIT ?"
+        found: dict[str, list[str]] = {}
+        tenant = ""
+        with self._reading() as connection:
+            while tenant := connection.execute(next_tenant, (lane, tenant)).fetchone()[0]:
+                ids = [str(number) for (number,) in connection.execute(its_jobs, (lane, tenant, now, each))]
+                if ids:
+                    found[tenant] = ids
+        return found
+
+    def count_unfinished(self, tenant: str, most: int) -> int:
+        query = """
+            SELECT count(*) FROM (
+                SELECT 1 FROM jobs WHERE tenant = ? AND state IN ('queued', 'running') LIMIT ?
+            )"""
+        with self._reading() as connection:
+            return int(connection.execute(query, (tenant, most)).fetchone()[0])
 
     def read(self, kind: str, name: str) -> Record | None:
         query = "SELECT body, version FROM records WHERE kind = ? AND name = ?"

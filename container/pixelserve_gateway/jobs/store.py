@@ -54,6 +54,12 @@ class JobStore(Protocol):
     def due(self, lane: Lane, now: float, limit: int) -> list[Job]:
         """Jobs of a lane that somebody must look at by `now`, longest due first; on DynamoDB perhaps a moment late."""
 
+    def due_by_tenant(self, lane: Lane, now: float, each: int) -> dict[str, list[str]]:
+        """The ids of such jobs of CALL or TELL by their tenants, up to `each` of every one, longest due first."""
+
+    def count_unfinished(self, tenant: str, most: int) -> int:
+        """How many of the tenant's jobs have not ended, up to `most`; on DynamoDB as they were a moment ago."""
+
     def read(self, kind: str, name: str) -> Record | None:
         """The record as it is now."""
 

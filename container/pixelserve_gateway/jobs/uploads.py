@@ -13,7 +13,7 @@ from pixelserve.media_types import content_type_of
 from pixelserve_gateway.jobs.job import is_id, new_id, time_of
 from pixelserve_gateway.results import Results, StoredObject
 
-PREFIX = "uploads/"
+UPLOADS = "uploads/"
 FORM_SECONDS = 900
 """From an upload's id to its file."""
 
@@ -48,7 +48,7 @@ class Uploads:
         Raises NotFound for an id that was not given within FORM_SECONDS, BodyTooLarge, InvalidImage for what is no
         image.
         """
-        if not self._is_younger(upload_id, min(FORM_SECONDS, self.seconds)):
+        if not _is_younger(upload_id, self._clock(), min(FORM_SECONDS, self.seconds)):
             raise _missing(upload_id)
         if len(content) > self.most_bytes:
             raise BodyTooLarge(f"The file is larger than {self.most_bytes:,} bytes. Shrink or compress the image.")
@@ -58,7 +58,7 @@ class Uploads:
 
     def find(self, tenant: str, upload_id: str) -> StoredObject:
         """Where the file lies. Raises NotFound for what was never sent, is gone, or is another tenant's."""
-        if not self._is_younger(upload_id, self.seconds):
+        if not _is_younger(upload_id, self._clock(), self.seconds):
             raise _missing(upload_id)
         try:
             return self._results.find(_name(tenant, upload_id))
@@ -73,16 +73,15 @@ class Uploads:
         url, fields = signed or (f"{own_url}/{upload_id}", {})
         return UploadForm(upload_id, url, fields, expires)
 
-    def remove_old(self) -> None:
-        """Removes those whose time is over."""
-        for name in self._results.names(PREFIX):
-            upload_id = name.rpartition("/")[2]
-            if is_id(upload_id) and not self._is_younger(upload_id, self.seconds):
-                self._results.remove(name)
+    def is_old(self, name: str, now: float) -> bool:
+        """Whether the time of the upload that has that name among the results is over."""
+        upload_id = name.rpartition("/")[2]
+        return is_id(upload_id) and not _is_younger(upload_id, now, self.seconds)
 
-    def _is_younger(self, upload_id: str, seconds: float) -> bool:
-        """Whether the id is of this time. One of the future, which nobody was given, would be kept until then."""
-        return is_id(upload_id) and abs(self._clock() - time_of(upload_id)) < seconds
+
+def _is_younger(upload_id: str, now: float, seconds: float) -> bool:
+    """Whether the id is of this time. One of the future, which nobody was given, would be kept until then."""
+    return is_id(upload_id) and abs(now - time_of(upload_id)) < seconds
 
 
 def _missing(upload_id: str) -> NotFound:
@@ -90,4 +89,4 @@ def _missing(upload_id: str) -> NotFound:
 
 
 def _name(tenant: str, upload_id: str) -> str:
-    return f"{PREFIX}{hashlib.sha256(tenant.encode()).hexdigest()[:16]}/{upload_id}"
+    return f"{UPLOADS}{hashlib.sha256(tenant.encode()).hexdigest()[:16]}/{upload_id}"
