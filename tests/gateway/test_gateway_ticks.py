@@ -449,7 +449,7 @@ def test_a_form_ends_before_its_upload(play: Callable[..., None]) -> None:
         gateway.clock.now = form.expires + 1
         with pytest.raises(NotFound):
             uploads.write("ours", form.id, png(9, 9))
-        assert uploads.read("ours", form.id) == png(8, 8)
+        assert gateway.results.read_found(uploads.find("ours", form.id)) == png(8, 8)
 
     play(story)
 
