@@ -453,7 +453,7 @@ def test_bodies_of_the_largest_size_are_bounded(tmp_path: Path) -> None:
 
 
 def test_results_that_nobody_reads_are_not_held(calm: Fortress) -> None:
-    size, readers, name = 20_000_000, 40, "large"
+    size, readers, name = 20_000_000, 25, "large"
     state = calm.gateway.log.parent / "state"
     folder = Folder(state / "results")
     folder.write(name, io.BytesIO(b"\x89PNG".ljust(size, b"x")), "")
