@@ -21,6 +21,7 @@ from typing import Any, Self
 
 import httpx
 import psutil
+import pytest
 
 ROOT = Path(__file__).parents[1]
 
@@ -41,6 +42,16 @@ def free_port() -> int:
     while True:
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", random.randrange(10_000, 32_000))) as own:
             return int(own.getsockname()[1])
+
+
+def unshared(*kinds: str) -> list[str]:
+    """A command within which others run in namespaces of their own, as root. Skips the test where there may be none."""
+    for user in (["--user", "--map-root-user"], []):
+        command = ["unshare", *user, *kinds]
+        with contextlib.suppress(FileNotFoundError, subprocess.CalledProcessError):
+            subprocess.run([*command, "true"], check=True, capture_output=True)
+            return command
+    pytest.skip("needs namespaces: root, or sysctl kernel.apparmor_restrict_unprivileged_userns=0")
 
 
 def in_threads(count: int, call: Callable[[], object]) -> list[threading.Thread]:
