@@ -100,7 +100,7 @@ class Served(ABC):
 
 
 class Server(Served):
-    """`python -m pixelserve.serving` with its environment; stopped by `close`.
+    """`python -m pixelserve.serving` with its environment, in a session of its own; stopped by `close`.
 
     `files` lie in code/ of its model; `within` is a command that runs it, such as `prlimit --nofile=150`.
     """
@@ -131,7 +131,11 @@ class Server(Served):
         self.log_path = folder / "server.log"
         with self.log_path.open("w") as log:
             self.process = subprocess.Popen(
-                [*within, sys.executable, "-m", "pixelserve.serving"], env=env, stdout=log, stderr=subprocess.STDOUT
+                [*within, sys.executable, "-m", "pixelserve.serving"],
+                env=env,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         self.url = f"http://127.0.0.1:{self.port}"
         self.client = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
@@ -176,11 +180,11 @@ class Server(Served):
         return self.process.wait(seconds)
 
     def close(self) -> None:
-        """Ends it as SageMaker does, with little patience."""
+        """Ends it as SageMaker does, with little patience, and whatever it leaves, as a container's end does."""
         self.client.close()
         self.process.terminate()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(2)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
