@@ -28,7 +28,7 @@ def test_workers_that_die_leave_their_counts_and_no_files(serve: Callable[..., S
     (tmp_path / "metrics").mkdir()
     server = serve(BUSY, PROMETHEUS_MULTIPROC_DIR=str(tmp_path / "metrics")).ready()
     files = []
-    for number in range(1, 4):
+    for number in (1, 2):
         assert server.invoke('{"raise": "MemoryError"}').status_code == 507
         assert server.invoke("{}").status_code == 200
         wait_for(lambda number=number: counted(server, 507) == number)
