@@ -164,11 +164,11 @@ def _check_answer(cell: Cell | str, received: bytes, case: str) -> None:
 def _is_cut_off(received: bytes) -> bool:
     """Whether the last of the answers is not whole."""
     while received:
-        head, _, rest = received.partition(b"\r\n\r\n")
-        length = re.search(rb"content-length: (\d+)", head.lower())
-        if length is None or len(rest) < int(length[1]):
+        head, end, rest = received.partition(b"\r\n\r\n")
+        lengths = re.findall(rb"content-length: (\d+)", head.lower())
+        if not end or len(rest) < int(lengths[0]):
             return True
-        received = rest[int(length[1]) :]
+        received = rest[int(lengths[0]) :]
     return False
 
 
