@@ -73,7 +73,7 @@ class _Steps:
     """Threads for steps that cannot be given up: they go on, and count, when nobody waits for them any more."""
 
     def __init__(self, most: int, what: str) -> None:
-        self._threads = ThreadPoolExecutor(most, thread_name_prefix=what)
+        self._threads = ThreadPoolExecutor(most, thread_name_prefix=f"network: {what}")
         self._free = threading.Semaphore(most)
         self._what = what
 
