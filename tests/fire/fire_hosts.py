@@ -92,7 +92,7 @@ class Host:
         for process in self.processes():
             Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # the most it had is from now on, see proc(5)
             before[process.pid] = _most_memory(process.pid)
-        return lambda: {pid: _most_memory(pid) - had for pid, had in before.items()}
+        return lambda: {pid: max(0, _most_memory(pid) - had) for pid, had in before.items()}
 
 
 def _most_memory(pid: int) -> int:
