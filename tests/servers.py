@@ -21,6 +21,7 @@ from typing import Any, Self
 
 import httpx
 import psutil
+import pytest
 
 ROOT = Path(__file__).parents[1]
 
@@ -41,6 +42,16 @@ def free_port() -> int:
     while True:
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", random.randrange(10_000, 32_000))) as own:
             return int(own.getsockname()[1])
+
+
+def unshared(*kinds: str) -> list[str]:
+    """A command within which others run in namespaces of their own, as root. Skips the test where there may be none."""
+    for user in (["--user", "--map-root-user"], []):
+        command = ["unshare", *user, *kinds]
+        with contextlib.suppress(FileNotFoundError, subprocess.CalledProcessError):
+            subprocess.run([*command, "true"], check=True, capture_output=True)
+            return command
+    pytest.skip("needs namespaces: root, or sysctl kernel.apparmor_restrict_unprivileged_userns=0")
 
 
 def in_threads(count: int, call: Callable[[], object]) -> list[threading.Thread]:
@@ -89,7 +100,7 @@ class Served(ABC):
 
 
 class Server(Served):
-    """`python -m pixelserve.serving` with its environment; stopped by `close`.
+    """`python -m pixelserve.serving` with its environment, in a session of its own; stopped by `close`.
 
     `files` lie in code/ of its model; `within` is a command that runs it, such as `prlimit --nofile=150`.
     """
@@ -120,7 +131,11 @@ class Server(Served):
         self.log_path = folder / "server.log"
         with self.log_path.open("w") as log:
             self.process = subprocess.Popen(
-                [*within, sys.executable, "-m", "pixelserve.serving"], env=env, stdout=log, stderr=subprocess.STDOUT
+                [*within, sys.executable, "-m", "pixelserve.serving"],
+                env=env,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         self.url = f"http://127.0.0.1:{self.port}"
         self.client = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
@@ -165,11 +180,11 @@ class Server(Served):
         return self.process.wait(seconds)
 
     def close(self) -> None:
-        """Ends it as SageMaker does, with little patience."""
+        """Ends it as SageMaker does, with little patience, and whatever it leaves, as a container's end does."""
         self.client.close()
         self.process.terminate()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(2)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()

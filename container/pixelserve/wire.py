@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Any
@@ -131,6 +131,17 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Any, limit: int) ->
             return bytes(body)
 
 
+async def read_first(pieces: AsyncIterator[bytes], least: int) -> tuple[list[bytes], bool]:
+    """The first pieces of a body, of `least` bytes where there are so many, and whether they are all of it."""
+    first, size = [], 0
+    async for piece in pieces:
+        first.append(piece)
+        size += len(piece)
+        if size >= least:
+            return first, False
+    return first, True
+
+
 class HalfPairError(ValueError):
     """Half a surrogate pair, which no text can hold (RFC 8259, 8.2); `field`: of an object, where it is."""
 
@@ -180,14 +191,6 @@ def closing_answer(error: PixelserveError, request_id: str) -> bytes:
         "connection: close",
     ]
     return "".join(f"{line}\r\n" for line in (*lines, "")).encode() + body
-
-
-def is_error(body: bytes) -> bool:
-    """Whether the body is an error of our form, and not what a handler answers with a status of its own."""
-    try:
-        return bool({"code", "message", "retryable"} <= json.loads(body)["error"].keys())
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return False
 
 
 def read_error(status: int, body: bytes) -> PixelserveError:

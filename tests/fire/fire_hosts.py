@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -36,6 +38,22 @@ OF_GATEWAY = {
 
 Note = Callable[..., None]
 """`note(table, **figures)` keeps a row for the tables of docs/fire.md."""
+ANSWER_SECONDS = 2.0
+"""In which a healthy caller is answered beside attackers."""
+
+
+def timed(call: Callable[[], object]) -> float:
+    """The seconds that it takes."""
+    began = time.monotonic()
+    call()
+    return time.monotonic() - began
+
+
+def check_answered(seconds: Sequence[float], note: Note, host: str, beside: str) -> None:
+    """Notes how long others waited: mostly no longer than they may, and nobody for ever."""
+    note("others", host=host, beside=beside, median=statistics.median(seconds), slowest=max(seconds))
+    assert statistics.median(seconds) < ANSWER_SECONDS
+    assert max(seconds) < 10 * ANSWER_SECONDS
 
 
 @dataclass
@@ -64,10 +82,23 @@ class Host:
     def get(self, path: str = "") -> httpx.Response:
         return httpx.get(f"http://127.0.0.1:{self.port}{path or self.health}", trust_env=False, timeout=30)
 
-    def memory(self) -> int:
-        """Bytes that all its processes have."""
+    def processes(self) -> list[psutil.Process]:
         first = psutil.Process(self.pid)
-        return sum(process.memory_info().rss for process in (first, *first.children(recursive=True)))
+        return [first, *first.children(recursive=True)]
+
+    def watch_memory(self) -> Callable[[], dict[int, int]]:
+        """Gives by how many bytes each of its processes has grown since, at most: as the kernel notes it."""
+        before = {}
+        for process in self.processes():
+            Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # the most it had is from now on, see proc(5)
+            before[process.pid] = _most_memory(process.pid)
+        return lambda: {pid: max(0, _most_memory(pid) - had) for pid, had in before.items()}
+
+
+def _most_memory(pid: int) -> int:
+    """Bytes that a process has had at once."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return 1024 * int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0])
 
 
 def _of(server: Server, name: str, post: str = "/invocations", large: bytes | None = None, status: int = 200) -> Host:
@@ -90,7 +121,7 @@ def _worker(folder: Path, limits: Mapping[str, str] = LIMITS, within: Sequence[s
 @contextlib.contextmanager
 def _lobby(folder: Path, limits: Mapping[str, str] = LIMITS, within: Sequence[str] = ()) -> Iterator[Host]:
     with contextlib.closing(Server(folder, SLOW_TO_LOAD.format(seconds=600), within=within, **limits)) as server:
-        wait_for(server.ping)
+        wait_for(lambda: "it loads" in server.log_text() and server.ping())
         yield _of(server, "lobby", status=503)
 
 

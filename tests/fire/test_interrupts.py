@@ -19,7 +19,7 @@ import cv2
 import httpx
 import pytest
 from drawing import picture
-from servers import ROOT, wait_for
+from servers import ROOT, unshared, wait_for
 
 MOMENTS = 10
 """Of each command; two of them are not left to `make soak`."""
@@ -38,8 +38,8 @@ def predict_fn(seconds, model):
 """
 MARK = "PIXELSERVE_TEST_MARK"
 
-WITH_OWN_MEMORY = ["unshare", "--mount", "sh", "-c", 'mount --bind "$1" /dev/shm && shift && exec "$@"', "sh"]
-"""Runs a command to which the folder of the next argument is its shared memory."""
+OWN_MEMORY = ["sh", "-c", 'mount --bind "$1" /dev/shm && shift && exec "$@"', "sh"]
+"""Runs a command, in a mount namespace, to which the folder of the next argument is its shared memory."""
 PIXELSERVE = [sys.executable, "-m", "pixelserve_deploy"]
 COMMANDS = {
     "up": [*PIXELSERVE, "up", "-v", "--port", "0"],
@@ -101,6 +101,7 @@ def _environ(process: Path) -> str:
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[[str], Run]]:
     """Starts a command of COMMANDS in a folder with what it needs; it is gone after the test."""
+    within = unshared("--mount")
     work = tmp_path / "work"
     (work / "photos").mkdir(parents=True)
     cv2.imwrite(str(work / "photo.png"), picture(200, 300))
@@ -121,7 +122,7 @@ def start(tmp_path: Path) -> Iterator[Callable[[str], Run]]:
         environ |= {"TMPDIR": str(folders[1]), "PYTHONUNBUFFERED": "1"}
         environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "container"), str(ROOT / "deploy")])
         process = subprocess.Popen(
-            [*WITH_OWN_MEMORY, str(folders[0]), *COMMANDS[name]],
+            [*within, *OWN_MEMORY, str(folders[0]), *COMMANDS[name]],
             cwd=work,
             env=environ,
             stdout=subprocess.PIPE,

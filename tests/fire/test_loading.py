@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -58,6 +60,18 @@ def test_a_taken_port_is_one_clear_line(serve: Callable[..., Server]) -> None:
     second = serve(BUSY, SAGEMAKER_BIND_TO_PORT=str(first.port))
     assert second.exit_code(30) == 1
     assert "Cannot listen on 127.0.0.1" in second.log_text()
+
+
+def test_a_handler_whose_folder_is_gone_goes_on_and_its_successor_waits_for_it(serve: Callable[..., Server]) -> None:
+    server = serve(BUSY).ready()
+    folder = server.log_path.with_name("handler")
+    elsewhere = folder.rename(folder.with_name("elsewhere"))
+    assert server.invoke("{}").status_code == 200
+    os.kill(server.workers()[0], signal.SIGKILL)
+    wait_for(lambda: f"No handler at {folder}" in server.ping().text)
+    assert server.ping().json()["error"]["state"] == "load_failed"
+    elsewhere.rename(folder)
+    assert server.ready().invoke("{}").status_code == 200
 
 
 MISSING = "def model_fn(model_dir):\n    return open(f'{model_dir}/weights.pt')" + PREDICT

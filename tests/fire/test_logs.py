@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from handlers import BUSY
@@ -37,14 +40,17 @@ def test_healthy_pings_and_payloads_are_not_logged(serve: Callable[..., Server])
     assert all(line["status"] == 503 for line in server.log() if line.get("path") == "/ping")
 
 
-def test_the_last_request_is_logged_too(serve: Callable[..., Server]) -> None:
+def test_the_last_request_is_logged_too(serve: Callable[..., Server], tmp_path: Path) -> None:
     server = serve(BUSY).ready()
-    thread = threading.Thread(
-        target=server.invoke, args=('{"seconds": 1}',), kwargs={"x_request_id": "the-last", "connection": "close"}
-    )
+    in_work = tmp_path / "in work"
+    in_work.touch()
+    headers = {"x_request_id": "the-last", "connection": "close"}
+    thread = threading.Thread(target=server.invoke, args=(json.dumps({"while": str(in_work)}),), kwargs=headers)
     thread.start()
     wait_for(lambda: "pixelserve_requests_held 1.0" in server.client.get("/metrics").text)
-    assert server.terminate() == 0
+    server.process.send_signal(signal.SIGTERM)
+    in_work.unlink()
+    assert server.exit_code() == 0
     thread.join()
     assert any(line.get("request_id") == "the-last" and line["status"] == 200 for line in server.log())
 

@@ -38,7 +38,7 @@ def test_a_killed_worker_costs_its_requests_only(serve: Callable[..., Server]) -
     statuses = Counter(answer.status_code for answer in answers)
     assert len(answers) == 12
     assert set(statuses) == {200, 503}
-    assert statuses[503] <= 3
+    assert statuses[503] < 6, "what the other worker had was answered"
     lost = next(answer for answer in answers if answer.status_code == 503)
     assert lost.json()["error"]["code"] == "worker_lost"
     assert lost.headers["retry-after"] == "1"
@@ -69,14 +69,14 @@ def test_a_child_of_the_handler_does_not_hide_the_end_of_its_worker(serve: Calla
 
         def model_fn(model_dir):
             if os.fork() == 0:
-                time.sleep(15)
+                time.sleep(600)
                 os._exit(0)
 
         def predict_fn(data, model):
             return data
     """).ready()
     os.kill(server.workers()[0], signal.SIGKILL)
-    wait_for(lambda: server.loaded() == 2, 10)
+    wait_for(lambda: server.loaded() == 2)
     assert server.ready().invoke("{}").status_code == 200
 
 

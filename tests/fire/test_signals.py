@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
@@ -24,15 +26,20 @@ def test_every_signal_is_named() -> None:
 
 @pytest.mark.parametrize("name", ENDING)
 @pytest.mark.parametrize("times", [1, 2])
-def test_one_that_ends_lets_what_is_in_work_be_answered(serve: Callable[..., Server], name: str, times: int) -> None:
+def test_one_that_ends_lets_what_is_in_work_be_answered(
+    serve: Callable[..., Server], tmp_path: Path, name: str, times: int
+) -> None:
     """Twice too: impatience loses nothing."""
     server = serve(BUSY).ready()
+    in_work = tmp_path / "in work"
+    in_work.touch()
     answers: list[httpx.Response] = []
-    caller = threading.Thread(target=lambda: answers.append(server.invoke('{"seconds": 1}')))
+    caller = threading.Thread(target=lambda: answers.append(server.invoke(json.dumps({"while": str(in_work)}))))
     caller.start()
     wait_for(lambda: "pixelserve_requests_held 1.0" in httpx.get(f"{server.url}/metrics", trust_env=False).text)
     for _ in range(times):
         server.process.send_signal(signal.Signals[name])
+    in_work.unlink()
     assert server.exit_code() == 0
     caller.join()
     assert answers[0].status_code == 200

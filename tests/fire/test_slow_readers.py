@@ -13,7 +13,7 @@ from raw_http import post, read_all
 from servers import Server, wait_for
 
 MB = 1_000_000
-READERS = 24
+READERS = 36
 STREAMS = """
     def model_fn(model_dir):
         return None

@@ -20,14 +20,14 @@ from typing import Any
 import httpx
 import pytest
 from gateway_servers import Gateway, gateway_running, png
-from servers import wait_for
+from servers import unshared, wait_for
 
 from pixelserve.errors import Unavailable
 from pixelserve_gateway.jobs import ApiKeys, SQLiteStore, sqlite
 
 NOBODY = "http://127.0.0.1:9"
-SMALL_DISK = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=3m tmpfs "$1" && shift && exec "$@"', "sh"]
-"""Runs a command to which the folder of the next argument is a disk of 3 MB."""
+SMALL_DISK = ["sh", "-c", 'mount -t tmpfs -o size=3m tmpfs "$1" && shift && exec "$@"', "sh"]
+"""Runs a command, in a mount namespace, to which the folder of the next argument is a disk of 3 MB."""
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
@@ -51,7 +51,7 @@ def job(picture: bytes, **more: Any) -> dict[str, Any]:
 def test_a_full_disk_is_503_and_what_was_there_stays(tmp_path: Path) -> None:
     state = tmp_path / "state"
     state.mkdir()
-    with gateway_running(tmp_path, environment(tmp_path), [*SMALL_DISK, str(state)]) as gateway:
+    with gateway_running(tmp_path, environment(tmp_path), [*unshared("--mount"), *SMALL_DISK, str(state)]) as gateway:
         with client_of(gateway) as client:
             first = client.post("/v1/jobs", json=job(png(8, 8))).json()["id"]
             for number in range(60):

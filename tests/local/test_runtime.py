@@ -17,6 +17,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from pixelserve.callers import Arrivals, ArrivalsMiddleware
 from pixelserve.errors import Unavailable
 from pixelserve.local import Source
 from pixelserve.local.runtime import PORT_TAKEN, LocalRuntime, Runtime, running
@@ -324,6 +325,16 @@ def test_a_container_that_hangs_up_is_a_model_error():
         got = asyncio.run(invoke(url))
     assert got.status_code == 424
     assert "closed the connection" in got.json()["OriginalMessage"]
+
+
+def test_where_bodies_have_no_room_it_is_told_when_to_try_again():
+    async def refused():
+        app = ArrivalsMiddleware(Runtime({"fake": FakeEndpoint("")}, None), Arrivals(60.0, 1, 100, 0, Unavailable))
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as caller:
+            return await caller.post("http://runtime/endpoints/fake/invocations", content=b"{}")
+
+    got = asyncio.run(refused())
+    assert (got.status_code, got.headers["x-amzn-errortype"], got.headers["retry-after"]) == (503, "Unavailable", "1")
 
 
 def test_the_addresses_of_ipv6_are_written_in_brackets():

@@ -18,9 +18,10 @@ from typing import Any
 import httpcore
 import pytest
 import sites
+from servers import wait_for
 
 import pixelserve.net
-from pixelserve.errors import FetchFailed, FetchRefused
+from pixelserve.errors import FetchFailed, FetchRefused, Unavailable
 from pixelserve.net import AsyncGuardedBackend, GuardedBackend, guard, is_allowed
 from pixelserve.net.guard import Resolver, look_up
 
@@ -291,27 +292,52 @@ def hanging(begun: list[str] | None = None) -> Iterator[Resolver]:
 
 
 @both
-def test_a_look_up_that_waits_is_dropped_with_its_caller(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More callers than threads look names up; when the first look-ups end, those given up in the queue never run."""
-    monkeypatch.setattr(guard, "_STEPS", ThreadPoolExecutor(16, thread_name_prefix="look-up"))
+def test_one_look_up_too_many_is_refused_at_once(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They count until the name server answers, also when their callers have given them up."""
+    monkeypatch.setattr(guard, "_LOOK_UPS", guard._Steps(16, "look-ups"))
     begun: list[str] = []
 
     def call(number: int) -> None:
         with pytest.raises(httpcore.ConnectTimeout):
-            read(f"{number}.test", 80, seconds=1, allow_private=True, resolve=resolve)
+            read(f"{number}.test", 80, seconds=0.5, allow_private=True, resolve=resolve)
 
     with hanging(begun) as resolve:
-        callers = [threading.Thread(target=call, args=(number,)) for number in range(40)]
+        callers = [threading.Thread(target=call, args=(number,)) for number in range(16)]
         for caller in callers:
             caller.start()
         for caller in callers:
             caller.join()
-        running = len(begun)
-        assert 0 < running < 40
-        assert sum(thread.name.startswith("look-up") for thread in threading.enumerate()) == running
+        assert len(begun) == 16
+        for number in range(40):
+            with pytest.raises(Unavailable, match="Too many look-ups are under way") as refusal:
+                read(f"{number}.test", 80, allow_private=True, resolve=resolve)
+            assert refusal.value.retry_after == 5
     with Peer() as peer:
-        assert read("last.test", peer.port, allow_private=True, resolve=answering("127.0.0.1")) == b"hello"
-    assert len(begun) == running
+        wait_for(lambda: not is_refused(read, peer))
+    assert len(begun) == 16
+
+
+def is_refused(read: Read, peer: Peer) -> bool:
+    """Whether a good name is refused; else the peer has greeted."""
+    try:
+        return read("good.test", peer.port, allow_private=True, resolve=answering("127.0.0.1")) != b"hello"
+    except Unavailable:
+        return True
+
+
+def test_connections_that_are_not_made_hold_up_no_look_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "_CONNECTS", guard._Steps(1, "connections"))
+    monkeypatch.setattr(guard, "_LOOK_UPS", guard._Steps(4, "look-ups"))
+    with Peer() as peer, full_listener("127.0.0.3", peer.port), ThreadPoolExecutor(1) as callers:
+        waiting = callers.submit(
+            read, "full.test", peer.port, seconds=1, allow_private=True, resolve=answering("127.0.0.3")
+        )
+        wait_for(lambda: is_refused(read, peer))
+        with pytest.raises(FetchRefused):
+            read("private.test", peer.port, allow_private=False, resolve=answering("127.0.0.1"))
+        with pytest.raises(httpcore.ConnectTimeout):
+            waiting.result()
+        wait_for(lambda: not is_refused(read, peer))
 
 
 @both_get

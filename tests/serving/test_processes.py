@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +12,7 @@ import psutil
 import pytest
 from handlers import BUSY, ECHO
 from raw_http import connected, post, read_answers
-from servers import Server, wait_for
+from servers import Server, unshared, wait_for
 
 GET_PING = b"GET /ping HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"
 ORPHANING = """
@@ -57,19 +55,14 @@ def test_a_choice_of_gpus_is_left_alone(serve: Callable[..., Server]) -> None:
     assert seen_by_workers(server, "CUDA_VISIBLE_DEVICES", 2) == ["5,7", "5,7"]
 
 
-NAMESPACE = ("unshare", "--fork", "--pid", "--mount-proc", "--kill-child")
-
-
 @pytest.fixture
-def first_process() -> tuple[str, ...]:
-    """A command within which a server is the first process, as in a container. Skipped where that needs root."""
-    if shutil.which("unshare") is None or os.geteuid() != 0:
-        pytest.skip("a process namespace needs unshare and root")
-    return NAMESPACE
+def first_process() -> list[str]:
+    """A command within which a server is the first process, as in a container. Skipped where there may be none."""
+    return unshared("--fork", "--pid", "--mount-proc", "--kill-child")
 
 
 def test_the_first_process_collects_orphans_and_still_sees_its_workers_end(
-    serve: Callable[..., Server], first_process: tuple[str, ...]
+    serve: Callable[..., Server], first_process: list[str]
 ) -> None:
     server = serve(ORPHANING, within=first_process).ready()
     (supervisor,) = psutil.Process(server.process.pid).children()
@@ -86,7 +79,7 @@ def test_the_first_process_collects_orphans_and_still_sees_its_workers_end(
 
 
 def test_the_first_process_of_several_models_collects_orphans(
-    serve: Callable[..., Server], first_process: tuple[str, ...], tmp_path: Path
+    serve: Callable[..., Server], first_process: list[str], tmp_path: Path
 ) -> None:
     front = serve(within=first_process, SAGEMAKER_MULTI_MODEL="true", PIXELSERVE_MODELS_DIR=str(tmp_path)).ready()
     (first,) = psutil.Process(front.process.pid).children()

@@ -12,7 +12,7 @@ from pixelserve.local.endpoints import PING_SECONDS, Endpoint
 from pixelserve.local.event_stream import encode_exception, encode_part
 from pixelserve.local.faults import ACCOUNT, RuntimeFault
 from pixelserve.processes import ServerFailed
-from pixelserve.wire import Headers
+from pixelserve.wire import Headers, read_first
 
 
 class AnswerLost(RuntimeFault):
@@ -22,18 +22,71 @@ class AnswerLost(RuntimeFault):
 TIMED_OUT = "Your invocation timed out while waiting for a response from container primary."
 
 
+FIRST_BYTES = 1 << 20
+"""So much of an answer is read before it is passed on: what breaks off in them is told by a status."""
+MOST_BYTES = 1_000_000_000
+"""Of an answer that is kept whole: as many as an asynchronous endpoint takes."""
+
+
 async def ask(
     client: httpx.AsyncClient, endpoint: Endpoint, body: bytes, headers: Headers, seconds: float
 ) -> tuple[httpx.Headers, list[bytes]]:
     """The headers of the container's answer, and its body in the pieces it came in.
 
-    Raises RuntimeFault: ModelError for any status but 2xx, a lost connection, or none within `seconds`;
-    ServiceUnavailable when nothing listens.
+    Raises RuntimeFault: ModelError for any status but 2xx, more than MOST_BYTES, a lost connection, or none within
+    `seconds`; ServiceUnavailable when nothing listens.
     """
     async with _explained(client, endpoint, seconds):
         response = await _begin(client, endpoint, body, headers)
         async with contextlib.aclosing(response):
-            return response.headers, [piece async for piece in response.aiter_raw()]
+            parts, is_whole = await read_first(response.aiter_raw(), MOST_BYTES + 1)
+    if not is_whole:
+        raise _model_error(endpoint, 0, f"The answer is larger than {MOST_BYTES:,} bytes.")
+    return response.headers, parts
+
+
+async def ask_and_pass_on(
+    client: httpx.AsyncClient, endpoint: Endpoint, body: bytes, headers: Headers, seconds: float
+) -> tuple[httpx.Headers, list[bytes] | AsyncGenerator[bytes]]:
+    """The same, but of a large body the pieces as they come. They raise AnswerLost where it breaks off or is late.
+
+    `seconds` are those that the container takes, without its reader's.
+    """
+    deadline = _now() + seconds
+    async with _explained(client, endpoint, seconds):
+        response = await _begin(client, endpoint, body, headers)
+        pieces = response.aiter_raw()
+        try:
+            first, is_whole = await read_first(pieces, FIRST_BYTES)
+        except BaseException:
+            await response.aclose()
+            raise
+    if is_whole:
+        return response.headers, first
+    return response.headers, _pass_on(response, first, pieces, deadline - _now())
+
+
+async def _pass_on(
+    response: httpx.Response, first: list[bytes], pieces: AsyncIterator[bytes], seconds: float
+) -> AsyncGenerator[bytes]:
+    async with contextlib.aclosing(response):
+        while first:
+            yield first.pop(0)
+        while True:
+            began = _now()
+            try:
+                async with asyncio.timeout(seconds):
+                    piece = await anext(pieces, None)
+            except (TimeoutError, httpx.TransportError):
+                raise AnswerLost(502, "ModelError", "The container's answer broke off.") from None
+            if piece is None:
+                return
+            seconds -= _now() - began
+            yield piece
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 async def ask_for_stream(
@@ -51,7 +104,7 @@ async def _begin(client: httpx.AsyncClient, endpoint: Endpoint, body: bytes, hea
     if response.is_success:
         return response
     async with contextlib.aclosing(response):
-        original = b"".join([piece async for piece in response.aiter_raw()])
+        original = b"".join((await read_first(response.aiter_raw(), FIRST_BYTES))[0])
     raise _model_error(endpoint, response.status_code, original.decode(errors="replace"))
 
 

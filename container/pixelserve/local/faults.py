@@ -23,8 +23,11 @@ class RuntimeFault(Exception):
         self.kind = kind
         self.fields: dict[str, Any] = {"Message": message} | fields
 
-    def reply(self) -> Reply:
-        return json_reply(self.status, self.fields, [(b"x-amzn-errortype", self.kind.encode())])
+    def reply(self, retry_after: int | None = None) -> Reply:
+        headers = [(b"x-amzn-errortype", self.kind.encode())]
+        if retry_after is not None:
+            headers.append((b"retry-after", str(retry_after).encode()))
+        return json_reply(self.status, self.fields, headers)
 
 
 class ValidationError(RuntimeFault):

@@ -26,7 +26,7 @@ import pixelserve
 from pixelserve.callers import Arrivals, ArrivalsMiddleware, Connection, Unread
 from pixelserve.errors import BodyTooLarge, ClientGone, RequestTimeout, Unavailable
 from pixelserve.local.asynchronous import MOST_SECONDS, AsyncInvocations, AsyncPlaces
-from pixelserve.local.containers import ask, ask_for_stream, state_of, stream_events
+from pixelserve.local.containers import AnswerLost, ask_and_pass_on, ask_for_stream, state_of, stream_events
 from pixelserve.local.endpoints import Endpoint, started, wait_until_ready
 from pixelserve.local.event_stream import MEDIA_TYPE
 from pixelserve.local.faults import ACCOUNT, Reply, RuntimeFault, ValidationError, json_reply
@@ -80,7 +80,7 @@ class Runtime:
         self._answering.add(task)
         try:
             await self._answer(scope, receive, send)
-        except (ClientGone, asyncio.CancelledError):  # by `give_up`, in the middle of an answer
+        except (ClientGone, AnswerLost, asyncio.CancelledError):  # the last by `give_up`: the answer is cut off
             return
         finally:
             self._answering.discard(task)
@@ -105,7 +105,7 @@ class Runtime:
         except RuntimeFault as fault:
             return fault.reply()
         except (RequestTimeout, Unavailable) as error:
-            return RuntimeFault(error.status, type(error).__name__, error.message).reply()
+            return RuntimeFault(error.status, type(error).__name__, error.message).reply(error.retry_after)
         except asyncio.CancelledError:  # by `give_up`
             return RuntimeFault(503, "ServiceUnavailable", "The runtime was stopped. Try your call again.").reply()
 
@@ -168,8 +168,11 @@ class Runtime:
         endpoint = self._endpoint(name)
         headers = [*passed_on(name, given), (b"x-request-id", request_id.encode())]
         body = await self._read(given, receive)
-        answered, parts = await ask(self._client, endpoint, body, headers, self._seconds)
-        return 200, _passed_back(answered), parts
+        answered, parts = await ask_and_pass_on(self._client, endpoint, body, headers, self._seconds)
+        back = _passed_back(answered)
+        if "content-length" in answered and not isinstance(parts, list):
+            back.append((b"content-length", answered["content-length"].encode()))
+        return 200, back, parts
 
     async def _invoke_stream(self, name: str, given: dict[bytes, bytes], receive: Any, request_id: str) -> Reply:
         endpoint = self._endpoint(name)

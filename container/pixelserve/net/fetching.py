@@ -42,7 +42,8 @@ def fetch(
 
     `resolve` looks hosts up, `ssl_context` says whom to trust: the system does both where none is given.
     Raises FetchRefused for what may not be fetched, FetchTooLarge above `fetch_max_bytes`, FetchFailed for anything
-    that went wrong on the way, `fetch_timeout` seconds over all redirects included.
+    that went wrong on the way, `fetch_timeout` seconds over all redirects included, Unavailable while too many others
+    wait for the network.
     """
     url = url.strip()
     try:

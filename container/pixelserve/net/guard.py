@@ -13,6 +13,7 @@ import contextlib
 import ipaddress
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -21,7 +22,7 @@ from typing import Any, TypeVar
 
 import httpcore
 
-from pixelserve.errors import FetchFailed, FetchRefused
+from pixelserve.errors import FetchFailed, FetchRefused, Unavailable
 from pixelserve.net.waiting import Check, ignore
 
 T = TypeVar("T")
@@ -63,12 +64,31 @@ ISATAP = 0x5EFE
 """Bits 32 to 63 of an IPv6 address that ends in an IPv4 one (RFC 5214), but for two flags."""
 
 _BLOCK = 1 << 14
-_STEPS = ThreadPoolExecutor(256, thread_name_prefix="network")
-"""Steps that cannot be given up, such as looking up a name, which has no time-out of its own: a caller waits for a
-thread. One that gives up cancels: what has not begun by then never runs. So many, since a name server that never
-answers holds each for half a minute."""
 _LOOK_SECONDS = 0.25
 """A wait is given up so soon after nobody wants it any more."""
+_RETRY_SECONDS = 5
+
+
+class _Steps:
+    """Threads for steps that cannot be given up: they go on, and count, when nobody waits for them any more."""
+
+    def __init__(self, most: int, what: str) -> None:
+        self._threads = ThreadPoolExecutor(most, thread_name_prefix=f"network: {what}")
+        self._free = threading.Semaphore(most)
+        self._what = what
+
+    def begin(self, step: Callable[[], T]) -> Future[T]:
+        """Runs a step. Raises Unavailable where as many as may be are under way."""
+        if not self._free.acquire(blocking=False):
+            raise Unavailable(f"Too many {self._what} are under way. Try again.", retry_after=_RETRY_SECONDS)
+        running = self._threads.submit(step)
+        running.add_done_callback(lambda _: self._free.release())
+        return running
+
+
+_LOOK_UPS = _Steps(256, "look-ups of hosts")
+"""They have no time-out of their own: a name server that never answers holds each for half a minute."""
+_CONNECTS = _Steps(256, "connections to hosts")
 
 
 def is_allowed(address: Address, allow_private: bool) -> bool:
@@ -144,7 +164,10 @@ def _turns(addresses: Sequence[str], deadline: float) -> Iterator[tuple[str, flo
 
 
 class _Guard:
-    """What the two backends share. `deadline` is a value of `time.monotonic()`: a backend is for one use."""
+    """What the two backends share. `deadline` is a value of `time.monotonic()`: a backend is for one use.
+
+    They raise Unavailable while too many others wait for the network.
+    """
 
     def __init__(
         self, *, allow_private: bool, deadline: float, resolve: Resolver = look_up, check: Check = ignore
@@ -155,7 +178,7 @@ class _Guard:
         self._check = check
 
     def _look_up(self, host: str, port: int) -> Future[list[str]]:
-        return _STEPS.submit(find_addresses, host, port, self._allow_private, self._resolve)
+        return _LOOK_UPS.begin(partial(find_addresses, host, port, self._allow_private, self._resolve))
 
     def _connect_deadline(self, timeout: float | None) -> float:
         return time.monotonic() + _seconds_left(self._deadline, timeout, httpcore.ConnectTimeout)
@@ -247,7 +270,7 @@ def _await(step: Future[T], deadline: float, check: Check) -> T:
 
 def _await_stream(step: Callable[[], httpcore.NetworkStream], deadline: float, check: Check) -> httpcore.NetworkStream:
     """The stream that a step opens; one that comes after it was given up is closed."""
-    opening = _STEPS.submit(step)
+    opening = _CONNECTS.begin(step)
     try:
         return _await(opening, deadline, check)
     except BaseException:

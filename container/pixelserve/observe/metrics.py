@@ -11,9 +11,13 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields
+from pathlib import Path
 
 from pixelserve.machine import memory_folder
 from pixelserve.observe.networks import ServedNetwork, announced
+
+with contextlib.suppress(ImportError):  # Windows, where no server runs
+    import fcntl
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -83,13 +87,54 @@ class Metrics:
 
 
 def render() -> bytes:
-    """The metrics of all processes in Prometheus' text format."""
+    """The metrics of all processes in Prometheus' text format. It reads files: for a thread."""
     from prometheus_client import CollectorRegistry, generate_latest
     from prometheus_client.multiprocess import MultiProcessCollector
 
+    fold_ended()
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return generate_latest(registry)
+    with _locked(fcntl.LOCK_SH):
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)
+
+
+def fold_ended() -> None:
+    """Adds up in one file each what processes that have ended had counted, and drops their gauges.
+
+    What cannot be done now, since somebody reads them or no file can be opened, is done the next time.
+    """
+    with contextlib.suppress(OSError), _locked(fcntl.LOCK_EX | fcntl.LOCK_NB) as folder:
+        for file in folder.glob("*_*.db"):
+            kind, _, owner = file.stem.rpartition("_")
+            if owner.isdigit() and not Path("/proc", owner).exists():
+                if not kind.startswith("gauge"):
+                    _add(file, folder / f"{kind}_ended.db")
+                file.unlink()
+
+
+def _add(file: Path, to: Path) -> None:
+    """Adds the values of one of prometheus_client's files to those of another."""
+    from prometheus_client.mmap_dict import MmapedDict
+
+    if not file.stat().st_size:  # its process ended as it was made
+        return
+    values = list(MmapedDict.read_all_values_from_file(file))  # type: ignore[no-untyped-call]
+    with contextlib.closing(MmapedDict(to)) as total:  # type: ignore[no-untyped-call]
+        for key, value, *_ in values:
+            total.write_value(key, total.read_value(key)[0] + value, 0.0)  # type: ignore[no-untyped-call]
+
+
+@contextlib.contextmanager
+def _locked(operation: int) -> Iterator[Path]:
+    """The folder, which is not changed while it is read. Raises OSError where it cannot be locked."""
+    folder = Path(os.environ[DIRECTORY])
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, operation)
+        yield folder
+    finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)  # also where a child of the handler's has the descriptor
+        os.close(descriptor)
 
 
 def read_networks(text: str) -> list[ServedNetwork]:
@@ -100,10 +145,3 @@ def read_networks(text: str) -> list[ServedNetwork]:
     return [
         ServedNetwork(**sample.labels) for family in families if family.name == NETWORK for sample in family.samples
     ]
-
-
-def forget(pid: int) -> None:
-    """Drops the gauges of a process that has ended."""
-    from prometheus_client.multiprocess import mark_process_dead
-
-    mark_process_dead(pid)  # type: ignore[no-untyped-call]

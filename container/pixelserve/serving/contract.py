@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import time
@@ -27,7 +28,7 @@ from pixelserve.observe import AccessLog, Attributes, Metrics, Trace, log_failur
 from pixelserve.serving.answers import WITHOUT_BODY, Answer, Buffer, json_answer
 from pixelserve.serving.context import Context
 from pixelserve.serving.engine import Engine
-from pixelserve.serving.streams import MOST_BUFFERED_BYTES, Stream
+from pixelserve.serving.streams import Rest
 from pixelserve.settings import Settings
 
 
@@ -67,10 +68,7 @@ class Contract(ABC):
         self._settings = settings
         self._metrics = process_metrics
         self._access_log = AccessLog()
-        most = settings.max_body_bytes
-        self._arrivals = Arrivals(
-            settings.silence_seconds, settings.arrival_rate, most, most * settings.queue_length, QueueFull
-        )
+        self._arrivals = new_arrivals(settings)
         self._is_local = settings.host.startswith(wire.DESCRIPTOR) or wire.is_loopback(settings.host)
         self._ping_failure = ""
         self._routes = {
@@ -92,13 +90,13 @@ class Contract(ABC):
     async def infer(self, caller: Caller, body: bytes, context: Context) -> Answer:
         """The model's answer to `body`."""
 
-    def counts(self, path: str) -> bool:
-        """Whether requests to `path` are counted in this process."""
+    def counts(self, path: str, error: PixelserveError | None) -> bool:
+        """Whether this process counts a request to `path` that ended so: each is counted once."""
         return True
 
-    def is_invocation(self, path: str) -> bool:
-        """Whether requests to `path` are a model's, which have spans."""
-        return path == "/invocations"
+    def invocation_route(self, path: str) -> str:
+        """The route of `path` where it is a model's, whose requests have spans; else "". There are few routes."""
+        return "/invocations" if path == "/invocations" else ""
 
     def refused(self, status: int) -> None:
         """Counts an answer that was made before a request came here, or in place of this process."""
@@ -111,10 +109,11 @@ class Contract(ABC):
     async def __call__(self, caller: Caller, scope: Any, receive: Any, send: Any) -> None:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         trace = Trace.of_request(scope["headers"], headers.get(ATTRIBUTES, b"").decode("latin-1"))
-        if not self.is_invocation(scope["path"]):
+        route = self.invocation_route(scope["path"])
+        if not route:
             await self._serve(caller, scope, headers, trace, receive, send)
             return
-        with tracing.span(f"{scope['method']} {scope['path']}", trace, "server", _attributes(scope)) as span:
+        with tracing.span(f"{scope['method']} {route}", trace, "server", _attributes(scope, route)) as span:
             span.answered(*await self._serve(caller, scope, headers, span.trace, receive, send))
 
     async def _serve(
@@ -142,7 +141,7 @@ class Contract(ABC):
             self._log_ping(error)
         else:
             seconds = time.perf_counter() - started
-            if self.counts(scope["path"]):
+            if self.counts(scope["path"], error):
                 self._metrics.request(status, seconds)
             self._access_log.add(
                 request_id=request_id,
@@ -151,7 +150,7 @@ class Contract(ABC):
                 status=status,
                 **({} if error is None else {"error": error.code}),
                 ms=round(1000 * seconds, 3),
-                bytes_out=answer.size,
+                bytes_out=answer.size if (whole := _whole_bytes(answer)) is None else whole,
                 **({"traceparent": trace.parent} if trace.parent else {}),
             )
         return status, "" if error is None else error.code
@@ -205,7 +204,7 @@ class Contract(ABC):
         return json_answer(execution_parameters(self._settings))
 
     async def _render_metrics(self, *_request: Any) -> Answer:
-        return Answer([metrics.render()], metrics.CONTENT_TYPE)
+        return Answer([await asyncio.to_thread(metrics.render)], metrics.CONTENT_TYPE)
 
 
 class ModelApp(Contract):
@@ -229,6 +228,12 @@ class ModelApp(Contract):
             return await ticket.future
 
 
+def new_arrivals(settings: Settings) -> Arrivals:
+    """The bodies of one model: room for as many of the largest as it has places for requests."""
+    most = settings.max_body_bytes
+    return Arrivals(settings.silence_seconds, settings.arrival_rate, most, most * settings.queue_length, QueueFull)
+
+
 def execution_parameters(settings: Settings) -> dict[str, Any]:
     """What batch transform asks for: `{"MaxConcurrentTransforms", "BatchStrategy", "MaxPayloadInMB"}`.
 
@@ -250,9 +255,10 @@ async def respond(caller: Caller, send: Any, answer: Answer, request_id: str, er
         (b"content-type", answer.media_type.encode("latin-1")),
         (REQUEST_ID, request_id.encode()),
     ]
-    stream = answer.stream if isinstance(answer.stream, Stream) else None
-    if stream is None and answer.status not in WITHOUT_BODY:
-        headers.append((b"content-length", str(answer.size).encode()))
+    rest = answer.stream if isinstance(answer.stream, Rest) else None
+    whole_bytes = _whole_bytes(answer)
+    if whole_bytes is not None and answer.status not in WITHOUT_BODY:
+        headers.append((b"content-length", str(whole_bytes).encode()))
     if error is not None and error.retry_after is not None:
         headers.append((b"retry-after", str(error.retry_after).encode()))
     if answer.attributes:
@@ -260,27 +266,32 @@ async def respond(caller: Caller, send: Any, answer: Answer, request_id: str, er
     headers += [(name.encode(), value.encode()) for name, value in answer.headers]
     if caller.is_draining:
         headers.append((b"connection", b"close"))
-    caller.answer_begins(answer.size if stream is None else answer.size + MOST_BUFFERED_BYTES)
+    caller.answer_begins(answer.size + (0 if rest is None else rest.most_buffered))
     status = answer.status if error is None else error.status
     await send({"type": "http.response.start", "status": status, "headers": headers})
     pieces = [piece for part in answer.parts for piece in _slices(part)] or [b""]
     for number, piece in enumerate(pieces, start=1):
-        more = stream is not None or number < len(pieces)
+        more = rest is not None or number < len(pieces)
         await send({"type": "http.response.body", "body": piece, "more_body": more})
-    if stream is not None:
-        await _send_stream(caller, send, stream, request_id)
+    if rest is not None:
+        await _send_rest(caller, send, rest, request_id)
 
 
-async def _send_stream(caller: Caller, send: Any, stream: Stream, request_id: str) -> None:
+def _whole_bytes(answer: Answer) -> int | None:
+    """Of the whole body; None where it is made while it is sent."""
+    return answer.stream.whole_bytes if isinstance(answer.stream, Rest) else answer.size
+
+
+async def _send_rest(caller: Caller, send: Any, rest: Rest, request_id: str) -> None:
     """Sends the parts as they are made, each once the last has left; cuts the connection when they cannot go on."""
     try:
-        with caller.watch(stream.cancel):
-            async for part in stream:
+        with caller.watch(rest.cancel):
+            async for part in rest:
                 await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
     except Exception as error:  # noqa: BLE001  the status has left already: it can only be told by cutting off
         if not isinstance(error, ClientGone):
-            log_failure(error, request_id, "the answer's iterator")
+            log_failure(error, request_id, "the rest of the answer")
         caller.abort()
 
 
@@ -294,8 +305,13 @@ def _slices(part: Buffer) -> Iterator[Buffer]:
         yield view[start : start + SLICE_BYTES]
 
 
-def _attributes(scope: Any) -> Attributes:
-    return {"http.request.method": scope["method"], "url.path": scope["path"], "url.scheme": scope["scheme"]}
+def _attributes(scope: Any, route: str) -> Attributes:
+    return {
+        "http.request.method": scope["method"],
+        "http.route": route,
+        "url.path": scope["path"],
+        "url.scheme": scope["scheme"],
+    }
 
 
 _PROCESS_ID = os.urandom(10).hex()

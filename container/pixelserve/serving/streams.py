@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 
@@ -22,8 +23,27 @@ LEAST_RATE = 1 << 20
 _LOOK_SECONDS = 0.5
 
 
-class Stream:
-    """The parts of one answer. `feed` is called on the handler's thread, all else on the event loop."""
+class Rest(ABC):
+    """The parts of an answer that are sent as they come, after those that it has."""
+
+    whole_bytes: int | None = None
+    """Of the whole answer, where that is known before."""
+    most_buffered: int
+    """Bytes that may wait here for its reader."""
+
+    @abstractmethod
+    def cancel(self) -> None:
+        """Nobody reads any more."""
+
+    @abstractmethod
+    def __aiter__(self) -> AsyncIterator[Buffer]:
+        """The parts. Raises why there are no more of them."""
+
+
+class Stream(Rest):
+    """What a handler makes. `feed` is called on the handler's thread, all else on the event loop."""
+
+    most_buffered = MOST_BUFFERED_BYTES
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -81,12 +101,11 @@ class Stream:
         self._parts.put_nowait(part)
 
     def cancel(self) -> None:
-        """Nobody reads any more."""
         self._is_cancelled = True
         self._has_room.set()
 
     async def __aiter__(self) -> AsyncIterator[Buffer]:
-        """The parts. Raises what the handler raised."""
+        """Raises what the handler raised."""
         while (part := await self._parts.get()) is not None:
             if isinstance(part, BaseException):
                 raise part

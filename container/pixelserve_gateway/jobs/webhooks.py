@@ -15,7 +15,7 @@ import httpcore
 import httpx
 from standardwebhooks import Webhook as Signer
 
-from pixelserve.errors import FetchFailed, FetchRefused
+from pixelserve.errors import FetchFailed, FetchRefused, Unavailable
 from pixelserve.media_types import JSON
 from pixelserve.net import AsyncGuardedBackend, parse_url
 from pixelserve.observe import Attributes, tracing
@@ -71,7 +71,7 @@ class Sender:
                 span.answered(status)
         except FetchRefused as error:
             return Delivery(now, None, f"address refused: {error.message}")
-        except FetchFailed as error:
+        except (FetchFailed, Unavailable) as error:
             return Delivery(now, None, error.message)
         except httpcore.TimeoutException:
             return Delivery(now, None, f"no answer within {seconds:g} s")

@@ -25,6 +25,7 @@ from urllib.parse import parse_qs
 import httpx
 import uvloop
 
+from pixelserve import wire
 from pixelserve.errors import (
     AlreadyLoaded,
     BadRequest,
@@ -34,6 +35,7 @@ from pixelserve.errors import (
     NotFound,
     NotReady,
     OutOfMemory,
+    PixelserveError,
     State,
     WorkerLost,
 )
@@ -42,7 +44,15 @@ from pixelserve.observe import Trace, metrics, tracing
 from pixelserve.processes import Stop, reap_orphans, stop_all
 from pixelserve.serving.answers import Answer, json_answer
 from pixelserve.serving.context import Context
-from pixelserve.serving.contract import ATTRIBUTES, REQUEST_ID, Caller, Contract, RequestHeaders, Route
+from pixelserve.serving.contract import (
+    ATTRIBUTES,
+    REQUEST_ID,
+    Caller,
+    Contract,
+    RequestHeaders,
+    Route,
+    new_arrivals,
+)
 from pixelserve.serving.multi_model.model import Model, size_of
 from pixelserve.serving.native import Acceptor, Board, Host, open_listener
 from pixelserve.settings import Settings
@@ -79,11 +89,15 @@ class Models(Contract):
     def check_room(self) -> None:
         """Each model has a queue of its own, which answers for itself."""
 
-    def counts(self, path: str) -> bool:
-        return not self.is_invocation(path)  # the model's own server does
+    def counts(self, path: str, error: PixelserveError | None) -> bool:
+        """What a model's own server has answered, or seen go, it counts itself."""
+        return not self.invocation_route(path) or (error is not None and not isinstance(error, _GoneFromModel))
 
-    def is_invocation(self, path: str) -> bool:
-        return path.endswith("/invoke")
+    def invocation_route(self, path: str) -> str:
+        match path.strip("/").split("/"):
+            case ["models", _, "invoke"]:
+                return "/models/{name}/invoke"
+        return ""
 
     async def infer(self, caller: Caller, body: bytes, context: Context) -> Answer:
         raise NotFound("There are several models here: POST /models/NAME/invoke.")
@@ -142,7 +156,7 @@ class Models(Contract):
         size = size_of(folder)
         _check_memory(size + sum(other.size for other in self._models.values() if not other.is_ready))
         logger.info("loading %s", name)
-        model = self._models[name] = Model(name, url, folder, size, self._sockets)
+        model = self._models[name] = Model(name, url, folder, size, self._sockets, new_arrivals(self._settings))
         self._running.add(model)
         try:
             await model.wait_until_ready()
@@ -185,20 +199,20 @@ class Models(Contract):
     async def _invoke(
         self, name: str, caller: Caller, headers: RequestHeaders, request_id: str, trace: Trace, receive: Any
     ) -> Answer:
-        self._loaded(name)
-        body = await self._read_body(headers, receive)
-        model = self._loaded(name)  # it may have been unloaded meanwhile
         passed = [(key, headers[key].strip()) for key in PASSED_ON if key in headers]
         passed.append((REQUEST_ID, request_id.encode()))
         passed += [(name.encode(), value.encode()) for name, value in trace.headers()]
-        asking = asyncio.get_running_loop().create_task(model.ask(body, passed))
-        try:
-            with caller.watch(partial(_cancel, asking)):
-                return await asking
-        except asyncio.CancelledError:
-            raise ClientGone("The client closed the connection.") from None
-        except httpx.TransportError:
-            raise WorkerLost(f"The server of {name} ended while it had this request.", retry_after=2) from None
+        with self._loaded(name).arrivals.hold(receive) as arriving:  # until the model has it
+            body = await wire.read_body(headers, arriving.receive, self._settings.max_body_bytes)
+            model = self._loaded(name)  # it may have been unloaded meanwhile
+            asking = asyncio.get_running_loop().create_task(model.ask(body, passed))
+            try:
+                with caller.watch(partial(_cancel, asking)):
+                    return await asking
+            except asyncio.CancelledError:
+                raise _GoneFromModel("The client closed the connection.") from None
+            except httpx.TransportError:
+                raise WorkerLost(f"The server of {name} ended while it had this request.", retry_after=2) from None
 
     def _loaded(self, name: str) -> Model:
         """The model. Raises NotFound, also for one whose server has ended: the caller then loads it again."""
@@ -224,6 +238,7 @@ class Models(Contract):
         (code,) = await asyncio.to_thread(stop_all, [model.server], seconds)
         await model.close()
         self._running.discard(model)
+        await asyncio.to_thread(metrics.fold_ended)
         return code
 
     def give_up_loading(self) -> None:
@@ -239,6 +254,10 @@ class Models(Contract):
         codes = await asyncio.to_thread(stop_all, [model.server for model in models], seconds)
         await asyncio.gather(*(model.close() for model in models), *self._stopping)
         return not any(codes)
+
+
+class _GoneFromModel(ClientGone):
+    """The caller hung up while the model had its request."""
 
 
 def _cancel(asking: asyncio.Task[Answer]) -> None:

@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 
-from pixelserve.errors import HandlerError, OutOfMemory, State
+from pixelserve.callers import Arrivals
+from pixelserve.errors import ClientGone, HandlerError, OutOfMemory, State
 from pixelserve.processes import START_SECONDS, ServerFailed, ServerProcess
 from pixelserve.serving.answers import OWN_HEADERS, Answer
-from pixelserve.wire import ATTRIBUTES, UNIX, is_error, read_error
+from pixelserve.serving.streams import Rest
+from pixelserve.wire import ATTRIBUTES, UNIX, read_first
 
 _OF_THE_WRAPPED_MODEL = {"SAGEMAKER_SUBMIT_DIRECTORY"}
 """Variables that the SDK's MultiDataModel copies from the model that it wraps: each model here brings its own code."""
+FIRST_BYTES = 1 << 20
+"""Of an answer whose length is known so much is read before it is passed on: what breaks off in them is told by 503."""
 _LOOK_SECONDS = 0.05
 _PING_SECONDS = 5.0
 
 
 class Model:
-    """`folder` is what `model_fn` gets, `url` how the caller named it. The server starts with this object."""
+    """`folder` is what `model_fn` gets, `url` how the caller named it, `arrivals` are the bodies on their way to it.
 
-    def __init__(self, name: str, url: str, folder: Path, size: int, sockets: Path) -> None:
+    The server starts with this object.
+    """
+
+    def __init__(self, name: str, url: str, folder: Path, size: int, sockets: Path, arrivals: Arrivals) -> None:
         self.name = name
         self.url = url
         self.is_ready = False
         self.size = size
+        self.arrivals = arrivals
         self._socket = sockets / os.urandom(8).hex()
         environment = {
             **{name: value for name, value in os.environ.items() if name not in _OF_THE_WRAPPED_MODEL},
@@ -64,19 +74,63 @@ class Model:
             return None
 
     async def ask(self, body: bytes, headers: list[tuple[bytes, bytes]]) -> Answer:
-        """The model's answer, in the pieces it came in. Raises the model's own error, and httpx.TransportError."""
-        async with self._client.stream("POST", "/invocations", content=body, headers=headers) as response:
-            parts = [piece async for piece in response.aiter_raw()]
-        if not response.is_success and is_error(body := b"".join(parts)):
-            raise read_error(response.status_code, body)
-        given = response.headers
+        """What the model answers, an error too; of a large answer the first pieces. Raises httpx.TransportError."""
+        headers = [*headers, (b"content-length", str(len(body)).encode())]
+        request = self._client.build_request("POST", "/invocations", content=_given_away([body]), headers=headers)
+        del body
+        response = await self._client.send(request, stream=True)
+        given, pieces = response.headers, response.aiter_raw()
+        try:
+            first, is_whole = await read_first(pieces, FIRST_BYTES if "content-length" in given else 1)
+        except BaseException:
+            await response.aclose()
+            raise
         passed = tuple((name, value) for name, value in given.items() if name not in {*OWN_HEADERS, ATTRIBUTES})
-        return Answer(parts or [b""], given["content-type"], given.get(ATTRIBUTES, ""), response.status_code, passed)
+        rest = None if is_whole else _PassedOn(response, pieces)
+        return Answer(first, given["content-type"], given.get(ATTRIBUTES, ""), response.status_code, passed, rest)
 
     async def close(self) -> None:
         """Removes what is left of a server that has ended."""
         await self._client.aclose()
         self._socket.unlink(missing_ok=True)
+
+
+async def _given_away(pieces: list[bytes]) -> AsyncIterator[bytes]:
+    """The pieces, which nobody holds any more when they are sent: a response keeps its request."""
+    while pieces:
+        yield pieces.pop(0)
+
+
+class _PassedOn(Rest):
+    """The rest of a model's answer, each piece of which is read when the last has left."""
+
+    most_buffered = 65_536  # httpcore's pieces
+
+    def __init__(self, response: httpx.Response, pieces: AsyncIterator[bytes]) -> None:
+        length = response.headers.get("content-length")
+        self.whole_bytes = None if length is None else int(length)
+        self._response = response
+        self._pieces = pieces
+        self._reading: asyncio.Future[bytes | None] | None = None
+        self._is_cancelled = False
+
+    def cancel(self) -> None:
+        self._is_cancelled = True
+        if self._reading is not None:
+            self._reading.cancel()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Raises ClientGone, and httpx.TransportError when the model's server ends."""
+        async with contextlib.aclosing(self._response):
+            while (piece := await self._read()) is not None:
+                yield piece
+
+    async def _read(self) -> bytes | None:
+        if not self._is_cancelled:
+            self._reading = asyncio.ensure_future(anext(self._pieces, None))
+            with contextlib.suppress(asyncio.CancelledError):
+                return await self._reading
+        raise ClientGone("The client closed the connection.")
 
 
 def size_of(folder: Path) -> int:

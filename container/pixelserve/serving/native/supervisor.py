@@ -89,22 +89,41 @@ class Supervisor:
             await install(requirements)
 
     def _start(self, index: int) -> None:
-        ours, theirs = channel.pair()
-        ours.setblocking(False)
-        fds = (theirs.fileno(), self._connections.board.fd)
-        before = self._reasons.get(index, self._reason)
-        is_retry = before.state in (State.LOAD_FAILED, State.OUT_OF_MEMORY)
-        numbers = (*fds, self._connections.board.slots, self._worker_count, index, int(is_retry))
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pixelserve.serving.native.worker", *map(str, numbers)],
-            pass_fds=fds,
-            env=self._environment(index),
-        )
-        theirs.close()
-        worker = self._workers[index] = Worker(index, process, ours, os.pidfd_open(process.pid))
-        self._loop.add_reader(ours, self._on_message, worker)
+        """Starts a worker, after a pause where no process can be made now: memory, processes or files are short."""
+        try:
+            worker = self._workers[index] = self._launch(index)
+        except OSError as error:
+            pause = self._try_again(index)
+            reason = f"A worker could not be started: {error.strerror}. It is tried again."
+            self._reasons[index] = NotReady(reason, state=State.STARTING, retry_after=2)
+            logger.error("worker %d could not be started (%s); the next try is in %.1f s", index, error, pause)
+            return
+        self._loop.add_reader(worker.link, self._on_message, worker)
         self._loop.add_reader(worker.pidfd, self._on_lost, worker)
-        self._reasons.setdefault(index, NotReady("The model is loading.", state=State.LOADING, retry_after=2))
+        before = self._reasons.get(index)
+        if before is None or before.state is State.STARTING:
+            self._reasons[index] = NotReady("The model is loading.", state=State.LOADING, retry_after=2)
+
+    def _launch(self, index: int) -> Worker:
+        """A worker's process. Raises OSError, and leaves nothing then."""
+        ours, theirs = channel.pair()
+        with theirs, contextlib.ExitStack() as undoing:
+            undoing.enter_context(ours)
+            ours.setblocking(False)
+            fds = (theirs.fileno(), self._connections.board.fd)
+            before = self._reasons.get(index, self._reason)
+            is_retry = before.state in (State.LOAD_FAILED, State.OUT_OF_MEMORY)
+            numbers = (*fds, self._connections.board.slots, self._worker_count, index, int(is_retry))
+            process = subprocess.Popen(
+                [sys.executable, "-m", "pixelserve.serving.native.worker", *map(str, numbers)],
+                pass_fds=fds,
+                env=self._environment(index),
+            )
+            undoing.callback(process.wait)
+            undoing.callback(process.kill)
+            worker = Worker(index, process, ours, os.pidfd_open(process.pid))
+            undoing.pop_all()
+        return worker
 
     def _environment(self, index: int) -> dict[str, str]:
         """A worker's environment: its share of the cores, and its GPU."""
@@ -145,16 +164,15 @@ class Supervisor:
         worker.link.close()
         code = worker.process.wait()
         del self._workers[worker.index]
-        metrics.forget(worker.process.pid)
         self._connections.rescue(worker)
+        metrics.fold_ended()
         if self._draining:
             return
         self._metrics.worker_lost()
         how = describe_ending(code)
         if worker.has_said_why:
             how = f"{how}: {self._reasons[worker.index].message}"
-        failures = self._failures[worker.index] = self._failures.get(worker.index, 0) + 1
-        pause = min(LONGEST_PAUSE, 0.1 * 4 ** (failures - 1))
+        pause = self._try_again(worker.index)
         logger.error("worker %d ended (%s); the next starts in %.1f s", worker.index, how, pause)
         if worker.ready:
             reason = f"The worker ended ({how}); another is being started."
@@ -162,7 +180,13 @@ class Supervisor:
         elif not worker.has_said_why:
             reason = f"The model did not load: the worker ended while loading ({how})."
             self._reasons[worker.index] = NotReady(reason, state=state_of_ending(code))
-        self._loop.call_later(pause, self._restart, worker.index)
+
+    def _try_again(self, index: int) -> float:
+        """Starts a worker after a pause, which is returned: a longer one with each failure in a row."""
+        failures = self._failures[index] = self._failures.get(index, 0) + 1
+        pause: float = min(LONGEST_PAUSE, 0.1 * 4 ** (failures - 1))
+        self._loop.call_later(pause, self._restart, index)
+        return pause
 
     def _restart(self, index: int) -> None:
         if not self._draining:
