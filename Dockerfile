@@ -62,7 +62,7 @@ ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
 COPY constraints.txt setup.cfg container/image/ ./
 RUN if [ "${MMS}" = true ]; then extra=mms; else extra=server; fi && \
-    python requirements.py "${DEVICE}.txt" server "${extra}" && \
+    python requirements.py "${DEVICE}.txt" server "${extra}" openvino && \
     export PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore && \
     { python -m pip install --no-deps ${TORCH_INDEX_URL:+--index-url "${TORCH_INDEX_URL}"} \
         ${TORCH_FIND_LINKS:+--find-links "${TORCH_FIND_LINKS}"} -r torch.txt || \

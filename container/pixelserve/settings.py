@@ -186,9 +186,7 @@ class Settings:
         "auto, torch or openvino: what runs the super-resolution network. auto: what its tuning file says, else torch.",
         choices=("auto", "torch", "openvino"),
     )
-    tile: int = variable(
-        "PIXELSERVE_TILE", 0, "Edge of a tile in input pixels. 0: as tuned, else 512, within free memory."
-    )
+    tile: int = variable("PIXELSERVE_TILE", 0, "Edge of a tile in input pixels. 0: as tuned, else 512, within memory.")
     max_body_bytes: int = variable("PIXELSERVE_MAX_BODY_BYTES", 25_000_000, "Largest request body; more is 413.")
     max_pixels_in: int = variable("PIXELSERVE_MAX_PIXELS_IN", 50_000_000, "Most pixels of an input image; more is 413.")
     max_edge: int = variable("PIXELSERVE_MAX_EDGE", 16_384, "Longest edge of an input image in pixels; more is 413.")

@@ -326,7 +326,7 @@ def test_every_printed_sample_runs_in_a_shell(tmp_path, monkeypatch, served):
 
 def test_up_says_which_network_serves():
     with up("similar=image-similarity", "--no-gateway") as (_, printed):
-        assert "\nsimilar serves embedded: VLAD of SIFT, OpenCV, float32\n" in printed
+        assert "\nsimilar serves embedded: VLAD of SIFT, OpenCV, CPU, float32\n" in printed
 
 
 def test_up_starts_no_gateway_for_other_handlers_or_when_told(folder):
@@ -470,7 +470,7 @@ def test_invoke_says_what_answered(invoke, photo):
     as_json = ("--accept", "application/json")
     code, printed, said = invoke("alike", "photo.jpg", photo.read_bytes(), "--verbose", *as_json)
     assert code == 0, said
-    assert said.decode().splitlines() == ["weights: embedded", "runtime: OpenCV", "type: float32"]
+    assert said.decode().splitlines() == ["weights: embedded", "runtime: OpenCV, CPU", "type: float32"]
     assert invoke("alike", "photo.jpg", photo.read_bytes(), *as_json) == (0, printed, b"")
 
 

@@ -245,20 +245,55 @@ def test_published_weights_lie_in_the_image_until_the_model_brings_its_own(
     client: docker.DockerClient, folder: Path, tmp_path: Path, assets: Path
 ) -> None:
     with serving_files(assets / "seg", []) as mirror:
+        tuning = tmp_path / "selfie_segmentation.tuning.json"
+        tuning.write_text("{}")
         wanted = recipe(handler=str(folder), weights=("selfie-segmentation",))
         arguments = {**wanted.arguments, "PIXELSERVE_WEIGHTS_MIRROR": mirror}
         tag = build(
             client,
-            Recipe(ROOT, str(folder), weights=wanted.weights, name="pixelserve-test-weights",
+            Recipe(ROOT, str(folder), weights=wanted.weights, tuning=(tuning,), name="pixelserve-test-weights",
                    arguments=arguments, network="host"),
             lambda line: None,
         )  # fmt: skip
-    for files, expected in ((None, ["selfie_segmentation.tflite"]), ({"notes.txt": ""}, ["code"])):
+    for files, expected in ((None, ["selfie_segmentation.tflite", tuning.name]), ({"notes.txt": ""}, ["code"])):
         container = Container(client, tag, tmp_path, files, {})
         try:
             assert container.ready().invoke("1").json()["files"] == expected
         finally:
             container.close()
+
+
+def test_what_was_tuned_goes_with_published_weights(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PIXELSERVE_WEIGHTS_DIR", str(tmp_path))
+    file = tmp_path / "realesr-general-x4v3" / "realesr-general-x4v3.tuning.json"
+    file.parent.mkdir()
+    tags = set()
+    for content in ("", "{}", '{"avx2": {}}'):
+        if content:
+            file.write_text(content)
+        assert cli.main(["build", "--weights", "realesr-general-x4v3", "--dry-run"]) == 0
+        tags.add(json.loads(capsys.readouterr().out)["tag"])
+    assert len(tags) == 3
+    context = Recipe(ROOT, weights=("realesr-general-x4v3",), tuning=(file,)).list_context()
+    assert context[f"own/weights/{file.name}"] == file
+
+
+def test_the_image_for_cpus_runs_openvino_as_it_was_tested(client: docker.DockerClient) -> None:
+    """Without a network, and as SageMaker runs it: nothing that it does asks or tells anybody."""
+    code = """
+from importlib.metadata import version
+from pixelserve.models.super_resolution import Upscaler
+from pixelserve.settings import Settings
+print(version("openvino"), Upscaler.load("", Settings(runtime="openvino")).choice(2).runtime)
+"""
+    said = client.containers.run(
+        built(client), ["-c", code], entrypoint="python", network_mode="none", read_only=True, user="1234", remove=True
+    )
+    pinned = re.search(r"^openvino==(.+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    assert pinned is not None
+    assert said.decode().split() == [pinned[1], "openvino"]
 
 
 def test_dry_run_shows_what_would_be_built(capsys: pytest.CaptureFixture[str]) -> None:

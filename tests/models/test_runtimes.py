@@ -1,28 +1,24 @@
-"""Runtimes: each gives what torch gives in float32, and the choice is the settings', the tuning file's or measured."""
+"""Runtimes: each gives what torch gives in float32, and the choice is the settings' or measured."""
 
 from __future__ import annotations
 
 import importlib.util
-import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from drawing import picture
-from told import read_told
 from torch import nn
 
-from pixelserve import models
-from pixelserve.errors import CheckpointError
-from pixelserve.imaging import Image
-from pixelserve.models import devices, runtimes
+from pixelserve.models import runtimes
 from pixelserve.models.networks import load_network
 from pixelserve.models.rrdbnet import RRDBNet
-from pixelserve.models.runtimes import EXACT, LEAST_DB, Choice, Tuning, pick, psnr, run_by, write_tuning
+from pixelserve.models.runtimes import EXACT, LEAST_DB, Choice, choose, natural_probe, psnr, run_by
 from pixelserve.models.srvgg import SRVGGNetCompact
-from pixelserve.models.super_resolution import EMBEDDED_FILES, Upscaler
-from pixelserve.settings import Settings, SettingsError
-from pixelserve_deploy import cli
+from pixelserve.models.super_resolution import EMBEDDED_FILES
+from pixelserve.settings import SettingsError
 
 CPU = torch.device("cpu")
 REDUCED = Choice("torch", "bfloat16")
@@ -87,102 +83,61 @@ def test_openvino_runs_what_unshuffles() -> None:
         ("openvino", "bfloat16", Choice("openvino", "bfloat16")),
     ],
 )
-def test_what_the_settings_force_is_taken(runtime: str, dtype: str, expected: Choice, tmp_path: Path) -> None:
-    assert pick(small(), CPU, runtime, dtype, tmp_path / "net.pth") == expected
+def test_what_the_settings_force_is_taken(runtime: str, dtype: str, expected: Choice) -> None:
+    assert choose(small(), CPU, runtime, dtype).choice == expected
 
 
 @pytest.mark.usefixtures("two_choices")
 @pytest.mark.parametrize(("least", "expected"), [(float("inf"), EXACT), (0.0, REDUCED)])
 def test_what_is_too_far_from_float32_is_not_taken(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, least: float, expected: Choice
+    monkeypatch: pytest.MonkeyPatch, least: float, expected: Choice
 ) -> None:
     """With no time left after the first that is near enough, that one is taken, however fast it is."""
     monkeypatch.setattr(runtimes, "LEAST_DB", least)
     monkeypatch.setattr(runtimes, "MOST_SECONDS", 0.0)
     network = small()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    assert pick(network, CPU, "auto", "auto", tmp_path / "net.pth") == expected
+    assert choose(network, CPU, "auto", "auto").choice == expected
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
 @pytest.mark.usefixtures("two_choices")
-def test_what_gives_nan_is_not_taken(tmp_path: Path) -> None:
+def test_what_gives_nan_is_not_taken() -> None:
     class Overflowing(nn.Conv2d):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x if self.weight.dtype == torch.float32 else x * torch.nan
 
-    assert pick(Overflowing(3, 3, 1), CPU, "auto", "auto", tmp_path / "net.pth") == EXACT
+    assert choose(Overflowing(3, 3, 1), CPU, "auto", "auto").choice == EXACT
 
 
-@pytest.mark.usefixtures("two_choices")
-def test_a_tuning_file_decides_for_its_hardware(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    path = tmp_path / "net.pth"
-    monkeypatch.setattr(runtimes, "LEAST_DB", float("inf"))  # so that measuring gives float32
-    monkeypatch.setattr(runtimes, "hardware_kind", lambda device: "another")
-    write_tuning(path, CPU, Tuning(REDUCED))
-    monkeypatch.setattr(runtimes, "hardware_kind", lambda device: "this")
-    assert pick(small(), CPU, "auto", "auto", path) == EXACT
-    write_tuning(path, CPU, Tuning(REDUCED))
-    assert pick(small(), CPU, "auto", "auto", path) == REDUCED
-    assert pick(small(), CPU, "auto", "float32", path) == EXACT
-    assert set(json.loads((tmp_path / "net.tuning.json").read_text())) == {"another", "this"}
-
-
-@pytest.mark.parametrize("content", ["", "[]", '{"this": {"runtime": "torch"}}', '{"this": 3}'])
-def test_a_damaged_tuning_file_is_refused(content: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(runtimes, "hardware_kind", lambda device: "this")
-    (tmp_path / "net.tuning.json").write_text(content)
-    with pytest.raises(CheckpointError, match=r"net\.tuning\.json is no tuning file"):
-        pick(small(), CPU, "auto", "auto", tmp_path / "net.pth")
-
-
-def test_openvino_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_openvino_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SettingsError, match="PIXELSERVE_RUNTIME is openvino, which is not installed: pip install"):
-        pick(small(), CPU, "openvino", "auto", tmp_path / "net.pth")
+        choose(small(), CPU, "openvino", "auto")
     assert {choice.runtime for choice in runtimes.candidates(CPU)} == {"torch"}
 
 
-def test_tiles_keep_within_memory_and_the_fastest_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Of a network as slow for any pixel the largest tiles win, which overlap least."""
-    path = tmp_path / "net.pth"
-    torch.save(small().state_dict(), path)
-    info = load_network(path)[1]
-    monkeypatch.setattr(devices, "MOST_BYTES", info.bytes_per_pixel * (300 + 2 * info.overlap) ** 2)
-    monkeypatch.setattr(runtimes, "_timed", lambda network, probe: (probe, probe[0, 0].numel() / 1e6))
-    tiles = runtimes.measure_tiles(small(), info, CPU)
-    assert list(tiles) == [256, 192, 128]
-    assert tiles[256] == pytest.approx((1 + 2 * info.overlap / 256) ** 2 / 1e6)
-    write_tuning(path, CPU, Tuning(EXACT, 192))
-    upscaler = Upscaler.load(str(tmp_path), Settings())
-    calls: list[int] = []
-    upscaler.upscale(Image(picture(192, 400)), 2, progress=lambda done, total: calls.append(done))
-    assert len(calls) == 3
+def test_openvino_runs_on_the_cpu_only() -> None:
+    with pytest.raises(SettingsError, match="openvino, which runs on the CPU here: PIXELSERVE_DEVICE=cpu"):
+        choose(small(), torch.device("cuda"), "openvino", "auto")
 
 
-def test_what_tuning_prints_as_json_is_in_its_schema(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = tmp_path / "net.pth"
-    torch.save(small().state_dict(), path)
-    monkeypatch.setattr(models, "tune", lambda _: ({EXACT: 0.25}, {256: 2e-6}))
-    assert cli.main(["weights", "tune", str(path), "--json"]) == 0
-    told = read_told(capsys.readouterr().out, "weights")
-    assert told["weights"][0]["tiles"] == [{"tile": 256, "seconds_a_megapixel": pytest.approx(2)}]
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_type_that_really_runs_is_told(dtype: str) -> None:
+    """Whatever the CPU can do: what is told to be bfloat16 rounds, what is told to be float32 does not."""
+    network, _ = load_network(EMBEDDED_FILES[0])
+    running, probe = choose(network, CPU, "openvino", dtype), natural_probe()
+    with torch.inference_mode():
+        is_exact = psnr(running.network(probe), network(probe)) > 80
+    assert running.choice == Choice("openvino", "float32" if is_exact else "bfloat16")
+    assert is_exact or dtype == "bfloat16"
 
 
-def test_tuning_measures_what_can_run_and_writes_the_fastest(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = tmp_path / "net.pth"
-    torch.save(small().state_dict(), path)
-    assert cli.main(["weights", "tune", str(path)]) == 0
-    rows = [row.split() for row in capsys.readouterr().out.splitlines()[:-1]]
-    tables = rows.index(["TILE", "SECONDS", "A", "MEGAPIXEL"])
-    shown = [Choice(*row[:2]) for row in rows[1:tables]]
-    assert set(shown) == set(runtimes.candidates(CPU))
-    edge = int(rows[tables + 1][0].partition("x")[0])
-    assert json.loads(path.with_suffix(".tuning.json").read_text())[runtimes.hardware_kind(CPU)]["tile"] == edge
-    monkeypatch.setattr(runtimes, "measure", lambda *_: pytest.fail("measured again"))
-    assert pick(small(), CPU, "auto", "auto", path) == shown[0]
-    assert Upscaler.load(str(tmp_path), Settings()).choice(2) == shown[0]
+def test_openvino_tells_nobody_of_what_it_does() -> None:
+    code = """
+import sys
+from pixelserve.models.intel import import_openvino
+import_openvino().convert_model
+sys.exit(any(name.startswith("openvino_telemetry.") for name in sys.modules))
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -56,7 +56,7 @@ def test_segmentation_answers_an_8_bit_alpha(segmentation: Server) -> None:
     assert raw.content == base64.b64decode(answer.json()["result"])
     assert (
         raw.headers["x-amzn-sagemaker-custom-attributes"]
-        == "network=classical;weights=embedded;runtime=OpenCV;type=uint8"
+        == "network=classical;weights=embedded;runtime=OpenCV%2C%20CPU;type=uint8"
     )
     array = np.load(io.BytesIO(segmentation.invoke(ASTRONAUT, "image/png", accept="application/x-npy").content))
     assert np.array_equal(array[..., 0], np.asarray(picture))

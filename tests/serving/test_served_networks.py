@@ -38,10 +38,10 @@ def lines(server: Server) -> list[dict[str, Any]]:
     [
         (
             SUPER_RESOLUTION,
-            [ServedNetwork(EMBEDDED, "SRVGGNetCompact", scale, "torch", "float32") for scale in ("2", "4")],
+            [ServedNetwork(EMBEDDED, "SRVGGNetCompact", scale, "torch, CPU", "float32") for scale in ("2", "4")],
         ),
-        (SEGMENTATION, [ServedNetwork(EMBEDDED, "cascades, gradients and GrabCut", "", "OpenCV", "uint8")]),
-        (SIMILARITY, [ServedNetwork(EMBEDDED, "VLAD of SIFT", "", "OpenCV", "float32")]),
+        (SEGMENTATION, [ServedNetwork(EMBEDDED, "cascades, gradients and GrabCut", "", "OpenCV, CPU", "uint8")]),
+        (SIMILARITY, [ServedNetwork(EMBEDDED, "VLAD of SIFT", "", "OpenCV, CPU", "float32")]),
     ],
 )
 def test_the_default_is_named_and_quiet(
@@ -67,10 +67,12 @@ def test_a_file_is_named_and_what_it_cannot_do_is_resampled(serve: Callable[...,
     server = serve(PIXELSERVE_FEATURE=SUPER_RESOLUTION, PIXELSERVE_DTYPE="bfloat16", SM_MODEL_DIR=str(folder)).ready()
     answer = server.invoke(encoded(3, "PNG"), "image/png")
     said = answer.headers["x-amzn-sagemaker-custom-attributes"]
-    assert said == "width=100;height=80;network=x3;resampled=x2;weights=own%20x3.pth;runtime=torch;type=bfloat16"
-    network = ServedNetwork("own x3.pth", "SRVGGNetCompact", "3", "torch", "bfloat16")
+    assert (
+        said == "width=100;height=80;network=x3;resampled=x2;weights=own%20x3.pth;runtime=torch%2C%20CPU;type=bfloat16"
+    )
+    network = ServedNetwork("own x3.pth", "SRVGGNetCompact", "3", "torch, CPU", "bfloat16")
     assert read_networks(server.client.get("/metrics").text) == [network]
-    assert "serving own x3.pth: SRVGGNetCompact x3, torch, bfloat16" in server.log_text()
+    assert "serving own x3.pth: SRVGGNetCompact x3, torch, CPU, bfloat16" in server.log_text()
 
 
 @pytest.mark.parametrize(

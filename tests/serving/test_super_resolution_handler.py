@@ -135,7 +135,7 @@ def test_a_turned_photograph_comes_back_upright(server: Server) -> None:
 def test_a_target_is_reached(server: Server) -> None:
     answer = server.invoke(png(), "image/png", accept="image/jpeg", x_amzn_sagemaker_custom_attributes="target=2k")
     height, width, _ = read(answer.content).shape
-    said = f"width={width};height={height};network=x4;weights=embedded;runtime=torch;type=float32"
+    said = f"width={width};height={height};network=x4;weights=embedded;runtime=torch%2C%20CPU;type=float32"
     assert answer.headers["x-amzn-sagemaker-custom-attributes"] == said
     assert abs(height * width / 2048**2 - 1) < 0.01
 

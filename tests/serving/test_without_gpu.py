@@ -13,6 +13,7 @@ from pixelserve.errors import CheckpointError
 from pixelserve.machine import gpus
 from pixelserve.models import portable
 from pixelserve.models.devices import pick_device
+from pixelserve.models.resnet import ResNet18
 from pixelserve.settings import Settings
 
 pytestmark = pytest.mark.skipif(gpus() > 0 or torch.cuda.is_available(), reason="there is a GPU here")
@@ -45,3 +46,20 @@ def test_torch_and_onnx_runtime_without_a_gpu_are_told(assets: Path) -> None:
     with pytest.raises(CheckpointError, match="finds no GPU that it can use"):
         pick_device("cuda")
     assert portable.load(path, descriptor, Settings(device="cpu"))[1].runtime == "ONNX Runtime, CPU"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("net.xml", r"PIXELSERVE_DEVICE is cuda, but net\.xml is run by OpenVINO, on the CPU alone"),
+        ("net.tflite", "torch .* finds no GPU that it can use"),
+        ("net.pth", "torch .* finds no GPU that it can use"),
+    ],
+)
+def test_no_other_loader_falls_back_to_the_cpu(name: str, message: str, tmp_path: Path) -> None:
+    path, descriptor = tmp_path / name, portable.Descriptor(width=32, height=32)
+    torch.save(ResNet18().state_dict(), path)
+    with pytest.raises(CheckpointError, match=message):
+        portable.load(path, descriptor, Settings(device="cuda"))
+    if path.suffix == ".pth":
+        assert portable.load(path, descriptor, Settings())[1].runtime == "torch, CPU"

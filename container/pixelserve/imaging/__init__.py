@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pixelserve.imaging.requests import encode_answer, read_request
     from pixelserve.imaging.resample import resize
     from pixelserve.imaging.sizes import Plan, check_edge, check_format, check_input, check_ratio, plan_output
-    from pixelserve.imaging.tiling import Progress, Tiles, read_pixels, run_tiled
+    from pixelserve.imaging.tiling import SMALLEST_TILE, Progress, Tiles, read_pixels, run_tiled
 else:
     __getattr__ = exports(
         __name__,
@@ -30,7 +30,7 @@ else:
             ".requests": "encode_answer read_request",
             ".resample": "resize",
             ".sizes": "Plan check_edge check_format check_input check_ratio plan_output",
-            ".tiling": "Progress Tiles read_pixels run_tiled",
+            ".tiling": "SMALLEST_TILE Progress Tiles read_pixels run_tiled",
         },
         moved={
             "MEDIA_TYPES": "pixelserve.media_types:MEDIA_TYPES",
@@ -41,6 +41,7 @@ else:
     )
 
 __all__ = [
+    "SMALLEST_TILE",
     "Header",
     "Image",
     "Pixels",

@@ -6,25 +6,34 @@ from pixelserve.lazy import exports
 
 if TYPE_CHECKING:
     from pixelserve.models.inputs import check_size
-    from pixelserve.models.runtimes import tune
     from pixelserve.models.segmentation import Segmenter, cut_out
     from pixelserve.models.similarity import Embedder, cosine, normalized, poses
     from pixelserve.models.super_resolution import Upscaler
-    from pixelserve.models.weights import PublishedFile, Weights, WeightsError, find_weights, manifest, verify
+    from pixelserve.models.tuning import tune
+    from pixelserve.models.weights import (
+        TUNING_SUFFIX,
+        PublishedFile,
+        Weights,
+        WeightsError,
+        find_weights,
+        manifest,
+        verify,
+    )
 else:
     __getattr__ = exports(
         __name__,
         {
             ".inputs": "check_size",
-            ".runtimes": "tune",
             ".segmentation": "Segmenter cut_out",
             ".similarity": "Embedder cosine normalized poses",
             ".super_resolution": "Upscaler",
-            ".weights": "PublishedFile Weights WeightsError find_weights manifest verify",
+            ".tuning": "tune",
+            ".weights": "TUNING_SUFFIX PublishedFile Weights WeightsError find_weights manifest verify",
         },
     )
 
 __all__ = [
+    "TUNING_SUFFIX",
     "Embedder",
     "PublishedFile",
     "Segmenter",

@@ -25,6 +25,11 @@ def pick_device(wanted: str = "auto") -> torch.device:
     return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
 
 
+def name_device(device: torch.device) -> str:
+    """As reports have it: CPU or CUDA."""
+    return device.type.upper()
+
+
 def cpu_flags() -> set[str]:
     """What the CPU can do, as Linux names it; empty where it does not say."""
     try:
@@ -34,16 +39,10 @@ def cpu_flags() -> set[str]:
     return set(next((line.split() for line in lines if line.startswith("flags")), []))
 
 
-def free_memory(device: torch.device) -> int:
-    """Bytes that may still be taken on a device; on the CPU within the container's limit."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info()[0])
-    return machine.free_memory()
-
-
 def memory_bound(device: torch.device) -> int:
-    """Bytes that one tile may take."""
-    return min(MOST_BYTES, free_memory(device) // 4)
+    """Bytes that one tile may take: of all there are, within a container's limit, so that tiles are always the same."""
+    total = int(torch.cuda.mem_get_info()[1]) if device.type == "cuda" else machine.total_memory()
+    return min(MOST_BYTES, total // 4)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,11 @@ from numpy.typing import NDArray
 from pixelserve.errors import CheckpointError
 from pixelserve.imaging import Image, Pixels
 from pixelserve.models.checkpoints import Unfit, check_tensors, read_state_dict, without_prefix
-from pixelserve.models.devices import pick_device
+from pixelserve.models.devices import name_device, pick_device
 from pixelserve.models.folders import check_download
 from pixelserve.models.gfpgan import SIZE, GFPGANv1Clean
 from pixelserve.models.inputs import resized, spread
+from pixelserve.models.pace import least_seconds
 from pixelserve.models.runtimes import TYPES
 from pixelserve.observe import ServedNetwork, announce
 from pixelserve.settings import Settings
@@ -100,10 +102,22 @@ class FaceRestorer:
         return cls(load_detector(detectors[0]), load_network(restorers[0], settings))
 
     def warm_up(self) -> None:
-        """Restores a grey face, and notes how long that takes."""
+        """Restores a grey face a few times, and notes how long that takes at least."""
+        self.seconds = least_seconds(self._restore_grey)
+
+    def time_again(self) -> None:
+        """Restores a grey face once; the time counts if it is less than was thought."""
+        self._note(self._restore_grey)
+
+    def _restore_grey(self) -> Floats:
+        return self._restore(np.zeros((SIZE, SIZE, 3), np.float32))
+
+    def _note(self, restore: Callable[[], Floats]) -> Floats:
+        """What `restore` gives; a time that is less than was thought counts."""
         started = time.perf_counter()
-        self._restore(np.zeros((SIZE, SIZE, 3), np.float32))
-        self.seconds = time.perf_counter() - started
+        restored = restore()
+        self.seconds = min(self.seconds, time.perf_counter() - started)
+        return restored
 
     def find(self, image: Image) -> list[Face]:
         """The faces to restore, the largest first."""
@@ -117,7 +131,8 @@ class FaceRestorer:
         """
         for face in faces:
             check()
-            paste(enlarged, self._restore(cut(pixels, face)), face, pixels.shape[1], pixels.shape[0])
+            restored = self._note(partial(self._restore, cut(pixels, face)))
+            paste(enlarged, restored, face, pixels.shape[1], pixels.shape[0])
 
 
 def load_detector(path: Path) -> Callable[[Pixels], list[Face]]:
@@ -127,7 +142,7 @@ def load_detector(path: Path) -> Callable[[Pixels], list[Face]]:
         detector = cv2.FaceDetectorYN.create(str(path), "", (320, 320), LEAST_SCORE)
     except cv2.error as error:
         raise CheckpointError(f"{path.name} cannot be read as YuNet: {error.err}.") from error
-    announce(ServedNetwork(path.name, "YuNet", "", "OpenCV", "float32"))
+    announce(ServedNetwork(path.name, "YuNet", "", "OpenCV, CPU", "float32"))
 
     def find(rgb: Pixels) -> list[Face]:
         ratio = min(1.0, DETECTOR_EDGE / max(rgb.shape[:2]))
@@ -159,7 +174,8 @@ def load_network(path: Path, settings: Settings) -> Restore:
     for module in network.modules():
         if isinstance(module, torch.nn.Conv2d):
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    announce(ServedNetwork(path.name, "GFPGANv1Clean", "", "torch", str(wanted).removeprefix("torch.")))
+    runtime, dtype = f"torch, {name_device(device)}", str(wanted).removeprefix("torch.")
+    announce(ServedNetwork(path.name, "GFPGANv1Clean", "", runtime, dtype))
 
     def restore(face: Floats) -> Floats:
         planes = torch.from_numpy(face).permute(2, 0, 1)[None].to(device, wanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,10 +17,14 @@ from torch.nn import functional
 
 from pixelserve.errors import CheckpointError
 from pixelserve.imaging import Pixels
+from pixelserve.models.devices import name_device
 from pixelserve.models.networks import NetworkInfo, load_network
-from pixelserve.models.runtimes import EXACT, TILE, Choice, natural_probe, pick, read_tuning, run_by
+from pixelserve.models.runtimes import EXACT, Choice, choose, natural_probe
+from pixelserve.models.tuning import TILE, read_tuning
 from pixelserve.observe import ServedNetwork
 from pixelserve.settings import Settings
+
+logger = logging.getLogger("pixelserve.models")
 
 CHOICE = {2: (2, 4, 3, 1), 4: (4, 2, 3, 1)}
 """Scales of the networks that serve a factor, the best first: its own, averaged or run twice, resampled."""
@@ -43,6 +48,8 @@ class Loaded:
     device: torch.device
     choice: Choice
     tile: int
+    note: str = ""
+    """Why it does not run as was tuned."""
 
     @classmethod
     def from_file(cls, path: Path, device: torch.device, settings: Settings) -> Loaded:
@@ -55,23 +62,23 @@ class Loaded:
             served = ", ".join(map(str, SCALES))
             raise CheckpointError(f"{path.name} enlarges {info.scale} times; networks of scale {served} are served.")
         exact = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        choice = pick(exact, device, settings.runtime, settings.dtype, path)
-        tuned = read_tuning(path, device)
-        tile = tuned.tile if tuned and tuned.choice == choice else TILE
-        chosen = run_by(exact, choice)
+        tuned = read_tuning(path) if device.type == "cpu" else None
+        running = choose(exact, device, settings.runtime, settings.dtype, tuned.choice if tuned else None)
+        choice = running.choice
+        if running.note:
+            logger.warning("%s runs by %s in %s, %s.", path.name, choice.runtime, choice.dtype, running.note)
         with torch.inference_mode():
-            if not chosen(natural_probe().to(device)).isfinite().all():
+            if not running.network(natural_probe().to(device)).isfinite().all():
                 remedy = "Its weights are damaged." if choice == EXACT else "Try PIXELSERVE_DTYPE=float32."
                 raise CheckpointError(
                     f"{path.name} gives NaN or infinity for a grey picture in {choice.dtype}. {remedy}"
                 )
-        return cls(path.name, chosen, exact, info, device, choice, tile)
+        return cls(path.name, running.network, exact, info, device, choice, tuned.tile if tuned else TILE, running.note)
 
     def described(self) -> ServedNetwork:
         """What serves."""
-        return ServedNetwork(
-            self.file, self.info.architecture, str(self.info.scale), self.choice.runtime, self.choice.dtype
-        )
+        runtime = f"{self.choice.runtime}, {name_device(self.device)}" + (f" ({self.note})" if self.note else "")
+        return ServedNetwork(self.file, self.info.architecture, str(self.info.scale), runtime, self.choice.dtype)
 
     def adapted(
         self, adapt: Callable[[nn.Module], nn.Module], info: NetworkInfo, note: str = "", border: int = BORDER

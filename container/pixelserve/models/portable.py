@@ -165,8 +165,14 @@ def _load_onnx(path: Path, descriptor: Descriptor, settings: Settings) -> _Loade
 
 
 def _load_openvino(path: Path, descriptor: Descriptor, settings: Settings) -> _Loaded:
-    import openvino
+    from pixelserve.models.intel import import_openvino
 
+    if settings.device == "cuda":
+        raise CheckpointError(
+            f"PIXELSERVE_DEVICE is cuda, but {path.name} is run by OpenVINO, on the CPU alone. "
+            "PIXELSERVE_DEVICE=auto or cpu allows that."
+        )
+    openvino = import_openvino()
     core = openvino.Core()
     network = core.read_model(path)
     if isinstance(descriptor.output, str):
@@ -184,23 +190,27 @@ def _load_openvino(path: Path, descriptor: Descriptor, settings: Settings) -> _L
     def run(batch: NDArray[Any]) -> NDArray[Any]:
         return np.asarray(compiled(batch)[index], np.float32)
 
-    return run, "OpenVINO"
+    return run, "OpenVINO, CPU"
 
 
 def _load_tflite(path: Path, descriptor: Descriptor, settings: Settings) -> _Loaded:
     """By torch; by OpenVINO where the graph has more than that reads, such as integers, or a node is asked for."""
     import torch
 
+    from pixelserve.models.devices import name_device, pick_device
     from pixelserve.models.lite import UnsupportedOperation, read_graph
 
     index = descriptor.output
     if isinstance(index, str):
         return _load_openvino(path, descriptor, settings)
+    device = pick_device(settings.device)
     try:
-        network = read_graph(path)
+        network = read_graph(path).to(device)
     except UnsupportedOperation as error:
         try:
             return _load_openvino(path, descriptor, settings)
+        except CheckpointError:
+            raise
         except Exception as other:  # OpenVINO raises kinds of its own
             reason = "is not installed" if isinstance(other, ModuleNotFoundError) else "does not read it"
             raise CheckpointError(f"{path.name}: {error.message} OpenVINO, which reads more, {reason}.") from other
@@ -212,30 +222,31 @@ def _load_tflite(path: Path, descriptor: Descriptor, settings: Settings) -> _Loa
         )  # several wait for one another after each of many short operations
         try:
             with torch.inference_mode():
-                return np.asarray(network(torch.from_numpy(batch))[index].numpy(), np.float32)
+                return np.asarray(network(torch.from_numpy(batch).to(device))[index].cpu().numpy(), np.float32)
         finally:
             torch.set_num_threads(team)
 
-    return run, "torch"
+    return run, f"torch, {name_device(device)}"
 
 
-def _load_torch(path: Path, _descriptor: Descriptor, _settings: Settings) -> _Loaded:
+def _load_torch(path: Path, _descriptor: Descriptor, settings: Settings) -> _Loaded:
     import torch
 
     from pixelserve.models.checkpoints import read_state_dict, without_prefix
+    from pixelserve.models.devices import name_device, pick_device
     from pixelserve.models.resnet import ResNet18
 
     state = without_prefix(read_state_dict(path), ["layer1.0.conv1.weight"])
     state = {name: value for name, value in state.items() if not name.startswith("fc.")}
-    network = ResNet18()
+    device, network = pick_device(settings.device), ResNet18()
     network.load_state_dict(state)
-    network.eval().requires_grad_(False)
+    network.eval().requires_grad_(False).to(device)
 
     def run(batch: NDArray[Any]) -> NDArray[Any]:
         with torch.inference_mode():
-            return np.asarray(network(torch.from_numpy(batch)).numpy(), np.float32)
+            return np.asarray(network(torch.from_numpy(batch).to(device)).cpu().numpy(), np.float32)
 
-    return run, "torch"
+    return run, f"torch, {name_device(device)}"
 
 
 _LOADERS = {

@@ -1,29 +1,24 @@
 """What runs a super-resolution network: torch or OpenVINO, each in a number type.
 
-Which, is chosen by measuring here, or stands in NAME.tuning.json beside the weights for this kind of hardware. All are
-modules that take float32 and give float32.
+Which, is chosen by measuring here, or stands in a tuning file. All are modules that take float32 and give float32.
 """
 
 from __future__ import annotations
 
 import copy
-import importlib.util
-import json
 import logging
 import math
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pixelserve.errors import CheckpointError
-from pixelserve.models.devices import cpu_flags, memory_bound, pick_device
-from pixelserve.models.networks import NetworkInfo, load_network
+from pixelserve.models.devices import cpu_flags
+from pixelserve.models.intel import import_openvino, is_installed
 from pixelserve.settings import SettingsError
 
 logger = logging.getLogger("pixelserve.models")
@@ -38,10 +33,6 @@ LEAST_DB = 45.0
 MOST_SECONDS = 5.0
 """No further runtime is tried at start-up after so long."""
 PROBE_EDGE = 64
-TILE = 512
-"""Edge of the largest tiles that nobody has measured: of 96 to 512 the fastest on CPUs with AMX."""
-TILES = (128, 192, 256, 384, 512, 768, 1024)
-"""Edges that are measured."""
 RUNS, ENOUGH_SECONDS = 3, 1.0
 """Of several runs the fastest counts; no further one is made after so long."""
 
@@ -58,11 +49,13 @@ EXACT = Choice("torch", "float32")
 
 
 @dataclass(frozen=True)
-class Tuning:
-    """What was measured to be the fastest; `tile` is the edge of the largest tiles in pixels."""
+class Running:
+    """A network as it runs; `note` says why that is not what was tuned."""
 
+    network: nn.Module
     choice: Choice
-    tile: int = TILE
+    """With the type that it really runs in."""
+    note: str = ""
 
 
 class OpenVino(nn.Module):
@@ -70,8 +63,7 @@ class OpenVino(nn.Module):
 
     def __init__(self, network: nn.Module, dtype: str) -> None:
         super().__init__()
-        import openvino
-
+        openvino = import_openvino()
         with warnings.catch_warnings(action="ignore"):  # torch calls the tracing deprecated that OpenVINO does
             model = openvino.convert_model(network, example_input=natural_probe())
         self._compiled = openvino.Core().compile_model(
@@ -83,6 +75,9 @@ class OpenVino(nn.Module):
                 "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             },
         )
+        precision = self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        self.dtype = next(name for name, theirs in PRECISIONS.items() if theirs == precision)
+        """What it runs in: float32 where the CPU has no such type."""
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.from_numpy(self._compiled(x.contiguous().numpy())[0])
@@ -100,31 +95,53 @@ def candidates(device: torch.device) -> list[Choice]:
     if device.type == "cuda":
         return [Choice("torch", "float16"), EXACT]
     types = ("bfloat16", "float32") if cpu_flags() & set(KINDS[:2]) else ("float32",)
-    runtimes = ("openvino", "torch") if importlib.util.find_spec("openvino") else ("torch",)
+    runtimes = ("openvino", "torch") if is_installed() else ("torch",)
     return [Choice(runtime, dtype) for dtype in types for runtime in runtimes]
 
 
-def pick(network: nn.Module, device: torch.device, runtime: str, dtype: str, path: Path) -> Choice:
-    """The choice for a network in float32 on `device`, of the file `path`; `auto` leaves runtime or type open.
+def choose(network: nn.Module, device: torch.device, runtime: str, dtype: str, tuned: Choice | None = None) -> Running:
+    """A network in float32 on `device` by what runs it; `auto` leaves runtime or type to `tuned`, or to measuring.
 
-    Raises SettingsError for a runtime that is not there, CheckpointError for a tuning file that is none.
+    Raises SettingsError for a runtime that is not there.
     """
-    if runtime == "openvino" and not importlib.util.find_spec("openvino"):
-        raise SettingsError(
-            "PIXELSERVE_RUNTIME is openvino, which is not installed: pip install 'pixelserve[openvino]'."
-        )
+    _check(runtime, device)
     open_to = [
         choice
         for choice in candidates(device)
         if runtime in ("auto", choice.runtime) and dtype in ("auto", choice.dtype)
     ]
     if not open_to:
-        return Choice("torch" if runtime == "auto" else runtime, "float32" if dtype == "auto" else dtype)
-    tuned = read_tuning(path, device)
-    if tuned and tuned.choice in open_to:
-        return tuned.choice
+        forced = Choice("torch" if runtime == "auto" else runtime, "float32" if dtype == "auto" else dtype)
+        return _run(network, forced)
+    note = ""
+    if tuned in open_to:
+        running = _run(network, tuned)
+        decibels = _distance(running.network, network, natural_probe().to(device))
+        if decibels >= LEAST_DB:
+            return running
+        note = f"not {tuned.runtime} in {tuned.dtype} as tuned: {decibels:.1f} dB from float32"
+        open_to = [choice for choice in open_to if choice != tuned] or [EXACT]
+    elif tuned and runtime == "auto" and tuned.runtime == "openvino" and not is_installed():
+        note = "tuned for openvino, which is not installed"
     quick = [choice for choice in open_to if choice.runtime == "torch"] or open_to  # OpenVINO may convert for a minute
-    return quick[0] if len(quick) == 1 else next(iter(measure(network, device, quick, MOST_SECONDS)))
+    choice = quick[0] if len(quick) == 1 else next(iter(measure(network, device, quick, MOST_SECONDS)))
+    return _run(network, choice, note)
+
+
+def _run(network: nn.Module, choice: Choice, note: str = "") -> Running:
+    module = run_by(network, choice)
+    return Running(module, Choice("openvino", module.dtype) if isinstance(module, OpenVino) else choice, note)
+
+
+def _check(runtime: str, device: torch.device) -> None:
+    if runtime != "openvino":
+        return
+    if device.type != "cpu":
+        raise SettingsError("PIXELSERVE_RUNTIME is openvino, which runs on the CPU here: PIXELSERVE_DEVICE=cpu.")
+    if not is_installed():
+        raise SettingsError(
+            "PIXELSERVE_RUNTIME is openvino, which is not installed: pip install 'pixelserve[openvino]'."
+        )
 
 
 def measure(
@@ -142,12 +159,18 @@ def measure(
         for choice in choices:
             if found and time.perf_counter() - started > most_seconds:
                 break
-            out, seconds = _timed(run_by(network, choice), probe)
+            out, seconds = timed(run_by(network, choice), probe)
             decibels = psnr(out, exact)
             logger.info("%s, %s: %.4f s, %.1f dB from float32", choice.runtime, choice.dtype, seconds, decibels)
             if decibels >= LEAST_DB:
                 found[choice] = seconds
     return dict(sorted(found.items(), key=lambda entry: entry[1])) or {EXACT: math.nan}
+
+
+def _distance(network: nn.Module, exact: nn.Module, probe: Tensor) -> float:
+    """Between what two networks give, in dB; NaN for NaN."""
+    with torch.inference_mode():
+        return psnr(network(probe), exact(probe))
 
 
 def psnr(one: Tensor, other: Tensor) -> float:
@@ -169,7 +192,7 @@ def natural_probe(size: int = PROBE_EDGE) -> Tensor:
     return torch.stack(layers).sum(0).add_(0.5).clamp_(0, 1).contiguous(memory_format=torch.channels_last)
 
 
-def _timed(network: nn.Module, probe: Tensor) -> tuple[Tensor, float]:
+def timed(network: nn.Module, probe: Tensor) -> tuple[Tensor, float]:
     """The output, and the seconds of the fastest run after the first."""
     out: Tensor = network(probe)
     out.cpu()
@@ -181,72 +204,3 @@ def _timed(network: nn.Module, probe: Tensor) -> tuple[Tensor, float]:
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - started)
     return out, min(seconds)
-
-
-def hardware_kind(device: torch.device) -> str:
-    """The name of a GPU, or the best flag of the CPU that matters here."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name()
-    return next((kind for kind in KINDS if kind in cpu_flags()), "cpu")
-
-
-def tuning_file(path: Path) -> Path:
-    """NAME.tuning.json beside the weights: a choice for each kind of hardware it was measured on."""
-    return path.with_suffix(".tuning.json")
-
-
-def read_tuning(path: Path, device: torch.device) -> Tuning | None:
-    """What was measured for a file of weights on this kind of hardware. Raises CheckpointError."""
-    file = tuning_file(path)
-    try:
-        tuned = json.loads(file.read_text()).get(hardware_kind(device)) if file.is_file() else None
-        return Tuning(Choice(tuned["runtime"], tuned["dtype"]), int(tuned.get("tile", TILE))) if tuned else None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise CheckpointError(
-            f"{file.name} is no tuning file: delete it, or `pixelserve weights tune` again."
-        ) from error
-
-
-def write_tuning(path: Path, device: torch.device, tuning: Tuning) -> None:
-    """Adds what was measured for this kind of hardware to the file; those of others stay."""
-    file = tuning_file(path)
-    known = json.loads(file.read_text()) if file.is_file() else {}
-    tuned = {**asdict(tuning.choice), "tile": tuning.tile}
-    file.write_text(json.dumps(known | {hardware_kind(device): tuned}, indent=2) + "\n")
-
-
-def affordable_tile(info: NetworkInfo, device: torch.device) -> int:
-    """The edge of the largest tile within the memory there is for one, its surroundings included."""
-    return max(PROBE_EDGE, math.isqrt(memory_bound(device) // info.bytes_per_pixel) - 2 * info.overlap)
-
-
-def measure_tiles(network: nn.Module, info: NetworkInfo, device: torch.device) -> dict[int, float]:
-    """Seconds for each pixel that a tile writes, by its edge, the fastest first; never empty.
-
-    Those that memory allows are measured, larger ones as long as they are faster than those before.
-    """
-    found: dict[int, float] = {}
-    affordable = affordable_tile(info, device)
-    for edge in [edge for edge in TILES if edge <= affordable] or [affordable]:
-        whole = edge + 2 * info.overlap
-        with torch.inference_mode():
-            _, seconds = _timed(network, natural_probe(whole - whole % info.multiple).to(device))
-        found[edge] = seconds / edge**2
-        if found[edge] > 1.25 * min(found.values()):
-            break
-    return dict(sorted(found.items(), key=lambda entry: entry[1]))
-
-
-def tune(path: Path) -> tuple[dict[Choice, float], dict[int, float]]:
-    """Measures all that can run a file of weights here, and tiles, and writes the fastest to its tuning file.
-
-    Returns what `measure` and `measure_tiles` do. Raises CheckpointError.
-    """
-    device = pick_device()
-    network, info = load_network(path)
-    network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    choices = measure(network, device, candidates(device), math.inf)
-    choice = next(iter(choices))
-    tiles = measure_tiles(run_by(network, choice), info, device)
-    write_tuning(path, device, Tuning(choice, next(iter(tiles))))
-    return choices, tiles

@@ -54,7 +54,7 @@ class Segmenter:
         path = portable.find(model_dir)
         if path is None:
             finder = PeopleFinder()
-            served = ServedNetwork(EMBEDDED, "cascades, gradients and GrabCut", "", "OpenCV", "uint8")
+            served = ServedNetwork(EMBEDDED, "cascades, gradients and GrabCut", "", "OpenCV, CPU", "uint8")
             announce(served)
             return cls(lambda rgb: finder.mask(rgb).astype(np.float32) / 255, CLASSICAL, served)
         matting = _Matting(path, settings)

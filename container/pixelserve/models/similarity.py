@@ -33,7 +33,7 @@ class Embedder:
         """The network in `model_dir` (see `portable`), else the embedded default. Raises CheckpointError."""
         path = portable.find(model_dir, (*portable.SUFFIXES, ".pth"))
         if path is None:
-            served = ServedNetwork(EMBEDDED, "VLAD of SIFT", "", "OpenCV", "float32")
+            served = ServedNetwork(EMBEDDED, "VLAD of SIFT", "", "OpenCV, CPU", "float32")
             announce(served)
             return cls(Vocabulary.load(VOCABULARY).vector, served)
         backbone = _Backbone(path, settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,32 +13,46 @@ import numpy as np
 from torch import nn
 
 from pixelserve.errors import BadRequest
-from pixelserve.imaging import Image, Pixels, Plan, Progress, Tiles, plan_output, read_pixels, resize, run_tiled
+from pixelserve.imaging import (
+    SMALLEST_TILE,
+    Image,
+    Pixels,
+    Plan,
+    Progress,
+    Tiles,
+    plan_output,
+    read_pixels,
+    resize,
+    run_tiled,
+)
 from pixelserve.models.devices import is_out_of_memory, pick_device
 from pixelserve.models.faces import WEIGHTS, Face, FaceRestorer, find_files
 from pixelserve.models.folders import find_networks
 from pixelserve.models.networks import SUFFIXES
+from pixelserve.models.pace import TimedPass
 from pixelserve.models.passes import Loaded, Pass, make_passes
-from pixelserve.models.runtimes import Choice, affordable_tile
+from pixelserve.models.runtimes import Choice
+from pixelserve.models.tuning import affordable_tile
 from pixelserve.observe import EMBEDDED, announce
 from pixelserve.schema import Target
 from pixelserve.settings import Settings
 
 EMBEDDED_FILES = [Path(__file__).parent / "embedded" / f"sr_x{scale}.safetensors" for scale in (2, 4)]
 
-WARM_UP_EDGES = (64, 128, 256, 512)
-"""Of the tiles that a network is timed on, as large as those of pictures if that takes no longer than the next."""
-WARM_UP_SECONDS = 0.5
+TIME_AGAIN_SECONDS = 60.0
+"""At most so often the speed is timed again for a picture that would take too long."""
 
 
 class Upscaler:
-    """Enlarges pictures by 2 and 4. `upscale` is called from one thread; nothing changes after `warm_up`."""
+    """Enlarges pictures by 2 and 4. Called from one thread; only the speed that was seen changes after `warm_up`."""
 
     def __init__(self, passes: dict[int, Pass], settings: Settings, restorer: FaceRestorer | None = None) -> None:
         self._settings = settings
         self._passes = passes
         self._restorer = restorer
-        self._seconds_per_pixel: dict[int, float] = {}
+        self._timed = {factor: TimedPass(one) for factor, one in passes.items()}
+        self._tiles = {factor: _cut_tiles(one, settings) for factor, one in passes.items()}
+        self._timed_at = -math.inf
 
     @classmethod
     def load(cls, model_dir: str, settings: Settings) -> Upscaler:
@@ -60,16 +75,8 @@ class Upscaler:
         """Runs each factor, and the restorer of faces; their speed is noted."""
         if self._restorer is not None:
             self._restorer.warm_up()
-        for factor, one in self._passes.items():
-            for edge in WARM_UP_EDGES:
-                tile = np.zeros((edge, edge, 3), np.uint8)
-                one(tile)
-                started = time.perf_counter()
-                one(tile)
-                seconds = time.perf_counter() - started
-                self._seconds_per_pixel[factor] = seconds / edge**2
-                if seconds > WARM_UP_SECONDS:
-                    break
+        for factor, one in self._timed.items():
+            one.warm_up(self._tiles[factor].tile)
 
     def network(self, scale: int) -> nn.Module:
         """The module that enlarges by `scale` (2 or 4), float32 on its device to float32, by whatever runs it."""
@@ -99,15 +106,28 @@ class Upscaler:
         return self._restorer.find(image)
 
     def seconds(self, image: Image, plan: Plan, faces: Sequence[Face] = ()) -> float:
-        """The time `upscale` will take, tiles' overlaps included, from the speed seen in `warm_up`."""
-        return self._seconds_to_enlarge(image, plan) + (len(faces) * self._restorer.seconds if self._restorer else 0.0)
+        """The time `upscale` will take, tiles' overlaps included, from the speed seen so far.
 
-    def _seconds_to_enlarge(self, image: Image, plan: Plan) -> float:
-        if plan.factor not in self._seconds_per_pixel:
-            return 0.0
-        pictures = 2 if image.has_alpha and not _is_opaque(image) else 1
-        pixels = read_pixels(image.height, image.width, self._tiles(self._passes[plan.factor]))
-        return self._seconds_per_pixel[plan.factor] * pixels * pictures
+        Before that is said to be more than a request may take, the speed is timed again: a machine that was busy at the
+        start would refuse for ever.
+        """
+        seconds = self._predict(image, plan, faces)
+        if seconds > self._settings.timeout and time.monotonic() > self._timed_at + TIME_AGAIN_SECONDS:
+            if plan.factor in self._timed:
+                self._timed[plan.factor].pace(image.pixels).time_again()
+            if faces and self._restorer:
+                self._restorer.time_again()
+            self._timed_at = time.monotonic()
+            seconds = self._predict(image, plan, faces)
+        return seconds
+
+    def _predict(self, image: Image, plan: Plan, faces: Sequence[Face]) -> float:
+        seconds = len(faces) * self._restorer.seconds if self._restorer else 0.0
+        if plan.factor in self._timed:
+            pictures = 2 if image.has_alpha and not _is_opaque(image) else 1
+            pixels = read_pixels(image.height, image.width, self._tiles[plan.factor])
+            seconds += self._timed[plan.factor].pace(image.pixels).seconds * pixels * pictures
+        return seconds
 
     def upscale(
         self,
@@ -140,12 +160,16 @@ class Upscaler:
         """A new picture of the plan's size."""
         if plan.factor == 1:
             return pixels.copy()
-        one = self._passes[plan.factor]
-        return resize(run_tiled(one, pixels, self._tiles(one), progress, is_out_of_memory), plan.width, plan.height)
+        timed, tiles = self._timed[plan.factor], self._tiles[plan.factor]
+        return resize(run_tiled(timed, pixels, tiles, progress, is_out_of_memory), plan.width, plan.height)
 
-    def _tiles(self, one: Pass) -> Tiles:
-        tile = self._settings.tile or min(one.tile, affordable_tile(one.info, one.device))
-        return Tiles(one.info.scale, max(32, tile), one.info.overlap, one.info.feathered, one.info.multiple, one.border)
+
+def _cut_tiles(one: Pass, settings: Settings) -> Tiles:
+    """The same whatever memory is free, as pictures in other tiles may give other bytes."""
+    tile = settings.tile or min(one.tile, affordable_tile(one.info, one.device))
+    return Tiles(
+        one.info.scale, max(SMALLEST_TILE, tile), one.info.overlap, one.info.feathered, one.info.multiple, one.border
+    )
 
 
 def _is_opaque(image: Image) -> bool:

@@ -16,6 +16,9 @@ from typing import Any
 
 from pixelserve.errors import NotFound, PixelserveError
 
+TUNING_SUFFIX = ".tuning.json"
+"""In the place of the suffix of weights: what was measured to run them fastest (`tuning`)."""
+
 
 class WeightsError(PixelserveError):
     """A file is not what the manifest says; the message says what to do."""

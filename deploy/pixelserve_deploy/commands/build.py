@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 
 from pixelserve import features
 from pixelserve.local import Source, open_source
-from pixelserve_deploy import console
+from pixelserve.models import TUNING_SUFFIX, find_weights
+from pixelserve_deploy import console, download
 from pixelserve_deploy.errors import UsageError
 from pixelserve_deploy.image import Recipe, find_source
 from pixelserve_deploy.options import EMBEDDED, choose_weights, is_published
@@ -138,6 +139,7 @@ def _open_recipe(arguments: argparse.Namespace) -> Iterator[Recipe]:
             device=arguments.device,
             mms=arguments.mms,
             weights=published,
+            tuning=tuple(path for name in published for path in _find_tuning(name)),
             name=arguments.name,
             arguments=given,
             network=arguments.network,
@@ -157,6 +159,12 @@ def _choose_weights(source: Source, arguments: argparse.Namespace) -> tuple[Path
     if arguments.target == "gateway" or (published and not others):
         return source.model_dir, published
     return choose_weights(source, others[0] if others else None).model_dir, published
+
+
+def _find_tuning(name: str) -> list[Path]:
+    """Tuning files that `pixelserve weights tune` has written beside published weights."""
+    place = download.locate_weights(find_weights(name), download.find_weights_folder())
+    return sorted(place.glob(f"*{TUNING_SUFFIX}"))
 
 
 def _is_plain(arguments: argparse.Namespace) -> bool:

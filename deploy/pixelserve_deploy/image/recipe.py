@@ -39,6 +39,8 @@ class Recipe:
     device: Literal["cpu", "cuda"] = "cpu"
     mms: bool = False
     weights: tuple[str, ...] = ()
+    tuning: tuple[Path, ...] = ()
+    """Tuning files of `weights`, to lie beside them."""
     name: str = "pixelserve"
     arguments: Mapping[str, str] = field(default_factory=dict)
     """Further build arguments of the Dockerfile: BASE, TORCH_INDEX_URL, TORCH_FIND_LINKS, PIXELSERVE_WEIGHTS_MIRROR,
@@ -72,6 +74,8 @@ class Recipe:
         if self.weights_folder is not None:
             parts.append(_digest_folder(self.weights_folder))
         parts += self.weights
+        if self.tuning:
+            parts.append(_digest({path.name: path for path in self.tuning}))
         parts += [self.device] * (self.device != "cpu") + ["mms"] * self.mms + [self.target] * (self.target != "server")
         return f"{self.name}:{'-'.join(filter(None, parts))}"
 
@@ -102,7 +106,7 @@ class Recipe:
         files = {name: self.source / name for name in FILES}
         for place, folder in folders.items():
             files |= {f"{place}/{name}": path for name, path in list_files(folder).items()}
-        return files
+        return files | {f"own/weights/{path.name}": path for path in self.tuning}
 
 
 def find_source(given: Path | None) -> Path:
@@ -159,8 +163,12 @@ def _read_commit(source: Path) -> str:
 
 def _digest_folder(folder: Path, program: str = "") -> str:
     """Eight digits that tell the contents of one folder, and its program, from another's."""
+    return _digest(list_files(folder), program)
+
+
+def _digest(files: Mapping[str, Path], program: str = "") -> str:
     digest = hashlib.sha256(program.encode())
-    for name, path in list_files(folder).items():
+    for name, path in files.items():
         with path.open("rb") as file:
             digest.update(f"{name}\0".encode() + hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:8]
