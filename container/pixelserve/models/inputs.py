@@ -33,8 +33,10 @@ def spread(pixels: Pixels) -> Pixels:
 
 
 def resized(rgb: Pixels, ratio: float) -> Pixels:
-    """The picture with both edges times `ratio`, antialiased when shrunk."""
+    """The picture with both edges times `ratio`, antialiased when shrunk; itself where that is its size."""
     size = (max(1, round(rgb.shape[1] * ratio)), max(1, round(rgb.shape[0] * ratio)))
+    if size == rgb.shape[1::-1]:
+        return rgb
     return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR))
 
 
