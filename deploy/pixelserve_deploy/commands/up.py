@@ -75,8 +75,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="[NAME=]WHAT",
-        help="weights of an endpoint: published ones by name, embedded, or their folder (default: the recommended ones "
-        "once they are fetched)",
+        help="weights of an endpoint: published ones by name, embedded, or their folder; may be repeated, for one "
+        "endpoint too (default: the recommended ones once they are fetched)",
     )
     parser.add_argument(
         "--async-output",
@@ -113,8 +113,9 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
     if arguments.reload and archive:
         raise UsageError(f"--reload watches folders, and {archive} is a file: unpack it, and give its folder")
     names = arguments.endpoints or [feature.endpoint for feature in features.FEATURES]
-    with ExitStack() as archives:
-        sources = choose_all_weights([archives.enter_context(open_source(name)) for name in names], arguments.weights)
+    with ExitStack() as scratch:
+        opened = [scratch.enter_context(open_source(name)) for name in names]
+        sources = choose_all_weights(opened, arguments.weights, scratch)
         with suppress(Stopped):  # while the endpoints started
             try:
                 _serve(sources, _read_places(arguments), arguments, stop)
