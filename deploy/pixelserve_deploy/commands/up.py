@@ -293,6 +293,7 @@ def _explain_weights(local: LocalRuntime, source: Source) -> Iterator[str]:
     if not networks and source.model_dir not in (None, source.folder):
         yield f"{source.name} has its weights from {source.model_dir}"
     known, folder = find_feature(source), download.find_weights_folder()
+    served = {path.resolve().parent for path in source.model_dir.iterdir()} if source.model_dir else set()
     for entry in [entry for entry in manifest() if known and entry.feature == known.name]:
-        if download.is_fetched(entry, folder) and source.model_dir != download.locate_weights(entry, folder):
+        if download.is_fetched(entry, folder) and download.locate_weights(entry, folder).resolve() not in served:
             yield f"  {entry.name} is fetched too: pixelserve up {source.name} --weights {entry.name}"
