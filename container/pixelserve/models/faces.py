@@ -117,7 +117,7 @@ class FaceRestorer:
 
     def find(self, image: Image) -> list[Face]:
         """The faces to restore, the largest first."""
-        faces = sorted(self._find(spread(image.pixels)), key=lambda face: face.scale)
+        faces = sorted(self._find(image.pixels), key=lambda face: face.scale)
         return faces[:MOST_FACES]
 
     def lay_over(self, enlarged: Pixels, pixels: Pixels, faces: Sequence[Face], check: Callable[[], None]) -> None:
@@ -141,7 +141,7 @@ class FaceRestorer:
 
 
 def load_detector(path: Path) -> Callable[[Pixels], list[Face]]:
-    """A function from (H, W, 3) uint8 RGB to its faces. Raises CheckpointError."""
+    """A function from a picture (H, W, C) of 8 or 16 bits to its faces. Raises CheckpointError."""
     check_download(path)
     try:
         detector = cv2.FaceDetectorYN.create(str(path), "", (320, 320), LEAST_SCORE)
@@ -152,11 +152,12 @@ def load_detector(path: Path) -> Callable[[Pixels], list[Face]]:
         ) from error
     announce(ServedNetwork(path.name, "YuNet", "", "OpenCV", "float32"))
 
-    def find(rgb: Pixels) -> list[Face]:
-        ratio = min(1.0, DETECTOR_EDGE / max(rgb.shape[:2]))
-        small = resized(rgb, ratio)
-        detector.setInputSize((small.shape[1], small.shape[0]))
-        found: Floats | None = detector.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))[1]
+    def find(pixels: Pixels) -> list[Face]:
+        ratio = min(1.0, DETECTOR_EDGE / max(pixels.shape[:2]))
+        small = resized(pixels, ratio)
+        rgb = spread(small.reshape(*small.shape[:2], -1))  # only of the small one: it takes several times its memory
+        detector.setInputSize((rgb.shape[1], rgb.shape[0]))
+        found: Floats | None = detector.detect(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))[1]
         if found is None:
             return []
         landmarks = (found[:, 4:14].reshape(-1, 5, 2).astype(np.float64) + 0.5) / ratio - 0.5
