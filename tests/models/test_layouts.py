@@ -239,7 +239,7 @@ REFUSED: dict[str, tuple[Network, Write, str]] = {
     ),
     "wide layers that are not there": (
         SRVGG, pth(lambda state: state | {"body.0.weight": torch.zeros(1).expand(200_000, 3, 3, 3)}),
-        r"net\.pth has .* bytes, but tensors of 21,6"
+        r"net\.pth has .* bytes of numbers, but tensors of 21,6"
     ),
     "wider layers than the others": (
         SRVGG, pth(lambda state: state | {"body.0.weight": torch.zeros(100_000, 3, 3, 3)}),

@@ -51,12 +51,12 @@ def _is_dense(value: object) -> bool:
 
 
 def _check_size(path: Path, state: StateDict) -> None:
-    """Raises CheckpointError for more numbers than the file holds: views that repeat a part of it."""
-    views = {(tensor.data_ptr(), tensor.nbytes) for tensor in state.values()}
-    claimed, size = sum(count for _, count in views), path.stat().st_size
-    if claimed > size:
+    """Raises CheckpointError for more numbers than were read: views that repeat a part of these."""
+    stored = sum({part.data_ptr(): part.nbytes() for part in map(Tensor.untyped_storage, state.values())}.values())
+    claimed = sum(count for _, count in {(tensor.data_ptr(), tensor.nbytes) for tensor in state.values()})
+    if claimed > stored:
         raise CheckpointError(
-            f"{path.name} has {size:,} bytes, but tensors of {claimed:,}: it repeats a part of itself."
+            f"{path.name} has {stored:,} bytes of numbers, but tensors of {claimed:,}: it repeats some."
         )
 
 
