@@ -82,8 +82,13 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 
 @pytest.fixture(scope="session")
 def assets() -> Path:
-    """The folder of real weights and test images (PIXELSERVE_ASSETS); the test is skipped where there is none."""
+    """The folder of real weights and test images (PIXELSERVE_ASSETS).
+
+    The test is skipped where there is none, and fails where the variable names a folder that is not there.
+    """
     folder = Path(os.environ.get("PIXELSERVE_ASSETS", ROOT.parent / "shared" / "assets"))
     if not folder.is_dir():
+        if "PIXELSERVE_ASSETS" in os.environ:
+            pytest.fail(f"PIXELSERVE_ASSETS is {folder}, where no folder is")
         pytest.skip("no test assets here: set PIXELSERVE_ASSETS to their folder")
     return folder

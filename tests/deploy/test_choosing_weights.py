@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ def fetched(selfie_segmentation: Path, tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def folders(*chosen: str, names: tuple[str, ...] = FEATURES) -> list[Path | None]:
-    return [source.model_dir for source in choose_all_weights(map(Source.parse, names), list(chosen))]
+    with ExitStack() as scratch:
+        return [source.model_dir for source in choose_all_weights(map(Source.parse, names), list(chosen), scratch)]
 
 
 def test_the_recommended_ones_run_once_they_are_fetched(fetched: Path, capsys: Any) -> None:
@@ -43,7 +45,37 @@ def test_a_choice_is_for_its_feature_its_endpoint_or_all(fetched: Path, tmp_path
     assert folders("selfie-segmentation") == [None, fetched, None]
     assert folders(f"image-similarity={tmp_path}") == [None, fetched, tmp_path]
     assert folders(f"image-similarity={tmp_path}", "human-image-segmentation=embedded") == [None, None, tmp_path]
+    assert folders("embedded", "selfie-segmentation") == folders("selfie-segmentation", "embedded")
+    assert folders("embedded", "selfie-segmentation") == [None, fetched, None]
     assert folders(str(tmp_path), names=FEATURES[:1]) == [tmp_path]
+
+
+def test_several_of_one_endpoint_lie_together(fetched: Path, tmp_path: Path) -> None:
+    """A network that is published, and one in a folder of the user's, as `build` puts both into an image."""
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "net.pth").write_bytes(b"weights")
+    source, chosen = Source.parse(FEATURES[1]), ["selfie-segmentation", str(tmp_path / "own"), "selfie-segmentation"]
+    with ExitStack() as scratch:
+        [together] = choose_all_weights([source], chosen, scratch)
+        assert together.model_dir is not None
+        assert {path.name: path.read_bytes() for path in together.model_dir.iterdir()} == {
+            "net.pth": b"weights",
+            "selfie_segmentation.tflite": (fetched / "selfie_segmentation.tflite").read_bytes(),
+        }
+    assert not together.model_dir.exists()
+    assert (fetched / "selfie_segmentation.tflite").exists()
+
+
+@pytest.mark.parametrize(("others", "message"), [
+    (["embedded"], "names of published weights, and one folder or `embedded`"),
+    (["/", "/tmp"], "names of published weights, and one folder or `embedded`"),
+    (["{copy}"], "selfie-segmentation and .*/copy both have selfie_segmentation.tflite: take one"),
+])  # fmt: skip
+def test_what_does_not_go_together_is_told(fetched: Path, others: list[str], message: str) -> None:
+    copy = shutil.copytree(fetched, fetched.with_name("copy"))
+    chosen = ["selfie-segmentation", *(other.format(copy=copy) for other in others)]
+    with pytest.raises(UsageError, match=message):
+        folders(*chosen, names=FEATURES[1:2])
 
 
 @pytest.mark.parametrize(("chosen", "error", "message"), [

@@ -44,6 +44,7 @@ WRONG: list[tuple[str, int, str]] = [
     ("up handler --weights nonsense", 1, "pixelserve weights list"),
     ("up handler --weights x=embedded", 2, "for one of several endpoints write NAME="),
     ("up handler --weights ./nowhere", 1, "There is no folder"),
+    ("invoke handler a.png --weights a --weights b", 2, "--weights is given twice"),
     ("up image-similarity --weights u2net-human-seg", 1, "pixelserve weights fetch u2net-human-seg"),
     ("up handler --async-input x", 2, "--async-input goes with --async-output"),
     ("up broken.tar.gz --reload", 2, "broken.tar.gz is a file: unpack it, and give its folder"),

@@ -9,6 +9,7 @@ from pathlib import Path
 import docker
 import pytest
 from containers import engine_or_skip
+from needs import lacking
 from servers import ROOT
 
 SAM = "aws-sam-cli==1.170.0"
@@ -29,7 +30,7 @@ def emulator() -> Path:
         place.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(place.parent), SAM]
         if subprocess.run(command, capture_output=True).returncode:
-            pytest.skip(f"{SAM}, which brings the emulator, cannot be had here")
+            lacking(f"{SAM}, which brings the emulator, cannot be had here")
         with zipfile.ZipFile(next(place.parent.glob("*.whl"))) as wheel:
             place.write_bytes(wheel.read(EMULATOR))
         place.chmod(0o755)

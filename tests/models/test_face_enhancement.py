@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from drawing import picture
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 from servers import Server
@@ -17,6 +20,7 @@ from pixelserve.errors import BadRequest, CheckpointError
 from pixelserve.imaging import Image, Pixels, decode, resize
 from pixelserve.models import Upscaler
 from pixelserve.models.faces import (
+    BAND_PIXELS,
     FADE,
     MOST_FACES,
     SIZE,
@@ -24,9 +28,11 @@ from pixelserve.models.faces import (
     Face,
     FaceRestorer,
     align,
+    cut,
     find_files,
     load_detector,
 )
+from pixelserve.models.folders import find_networks
 from pixelserve.models.gfpgan import GFPGANv1Clean
 from pixelserve.settings import Settings
 
@@ -145,12 +151,68 @@ def test_of_a_crowd_the_largest_are_restored() -> None:
     assert found == crowd[:MOST_FACES]
 
 
-def test_a_face_beyond_the_edge_is_laid_back_as_far_as_it_goes(assets: Path) -> None:
-    pixels = read(assets, "humanseg/img/14.jpg").pixels
-    for x, y in ((0, 0), (pixels.shape[1], pixels.shape[0] / 2), (-900, 4000)):
-        enlarged = pixels.copy()
-        FaceRestorer(lambda _: [], unchanged).lay_over(enlarged, pixels, [turned(3, 30, x, y)], lambda: None)
-        assert enlarged.shape == pixels.shape
+@pytest.mark.parametrize(("x", "y"), [(0, 0), (600, 170), (300, 336), (-900, 4000)])
+def test_a_face_beyond_the_edge_is_laid_back_as_far_as_it_goes(x: int, y: int, assets: Path) -> None:
+    """As over the same picture with a margin that mirrors it, cut to the picture again."""
+    pixels = resize(read(assets, "humanseg/img/14.jpg").pixels, 600, 336)
+    rows, columns = 300, 500
+    wider = np.pad(pixels, ((rows, rows), (columns, columns), (0, 0)), mode="reflect")
+    restorer = FaceRestorer(lambda _: [], lambda face: np.float32(0.5) * face)
+    restorer.lay_over(wider, wider.copy(), [turned(3, 30, x + columns, y + rows)], lambda: None)
+    found = pixels.copy()
+    restorer.lay_over(found, pixels, [turned(3, 30, x, y)], lambda: None)
+    assert np.abs(found.astype(int) - wider[rows:-rows, columns:-columns]).max() <= 1
+    assert (found != pixels).any() == (x >= 0)
+
+
+@pytest.mark.parametrize("scale", [0.15, 0.5, 1.7])
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_a_face_is_cut_out_of_a_part_as_out_of_the_whole(channels: int, scale: float) -> None:
+    """A part whose edges are far away gives what the whole gives; what the whole has beyond it is not looked at."""
+    whole = picture(1100, 1300, channels, 16)
+    face = turned(scale, 20, 640, 530)
+    reach = round(SIZE / scale * 0.8)
+    part = [slice(max(0, middle - reach), middle + reach) for middle in (530, 640)]
+    moved = Face(face.matrix @ np.array([(1, 0, part[1].start), (0, 1, part[0].start), (0, 0, 1)]))
+    assert np.abs(cut(whole, face) - cut(whole[*part], moved)).max() < 2 / 255
+    assert cut(whole, face).std() > 0.1
+
+
+def test_bands_of_a_large_face_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step may differ: places between samples are in 32nds of a pixel."""
+    pixels = picture(90, 70)
+    whole, banded = (pixels.repeat(8, axis=0).repeat(8, axis=1) for _ in range(2))
+    restorer, checks = FaceRestorer(lambda _: [], lambda face: -face), []
+    restorer.lay_over(whole, pixels, [turned(6, 15, 30, 40)], lambda: checks.append(1))
+    assert len(checks) == 2
+    monkeypatch.setattr("pixelserve.models.faces.BAND_PIXELS", 20_000)
+    restorer.lay_over(banded, pixels, [turned(6, 15, 30, 40)], lambda: checks.append(1))
+    assert len(checks) > 10
+    assert np.abs(banded.astype(int) - whole).max() <= 1
+
+
+MEMORY = """
+import numpy as np
+from pathlib import Path
+from pixelserve.models.faces import SIZE, Face, FaceRestorer
+
+def memory(what):
+    return 1024 * int(Path("/proc/self/status").read_text().partition(what + ":")[2].split()[0])
+
+pixels = np.full((1000, 1000, 3), 90, np.uint8)
+enlarged = np.full((4000, 4000, 3), 90, np.uint8)
+restorer = FaceRestorer(lambda _: [], lambda face: face + np.float32(0.1))
+before = memory("VmRSS")
+restorer.lay_over(enlarged, pixels, [Face(np.array([(0.5, 0, 6), (0, 0.5, 6)]))], lambda: None)
+assert (enlarged[2000, 500:3500:100] == 103).all()
+print(memory("VmHWM") - before)
+"""
+
+
+def test_a_large_face_takes_little_memory() -> None:
+    """Of 16 megapixels, which would be 830 MB in floats at once; in a process of its own, whose peak is its own."""
+    told = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True).stdout
+    assert int(told) < 100 * BAND_PIXELS
 
 
 def test_work_that_nobody_waits_for_ends_before_the_next_face() -> None:
@@ -165,6 +227,19 @@ def test_work_that_nobody_waits_for_ends_before_the_next_face() -> None:
         restorer.lay_over(np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8), [turned(1, 0, 4, 4)], check)
 
 
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_a_restorer_that_gives_no_numbers_is_refused(wrong: float) -> None:
+    """Before the server is healthy, and for a face that brings it about later."""
+    damaged = FaceRestorer(lambda _: [], lambda face: np.where(face > 0.9, np.float32(wrong), face))
+    damaged.warm_up()
+    pixels = np.full((600, 600, 3), 255, np.uint8)
+    with pytest.raises(CheckpointError, match=r"gives NaN or infinity .* PIXELSERVE_DTYPE=float32"):
+        damaged.lay_over(pixels, pixels.copy(), [turned(1, 0, 300, 300)], lambda: None)
+    assert (pixels == 255).all()
+    with pytest.raises(CheckpointError, match="gives NaN or infinity"):
+        FaceRestorer(lambda _: [], lambda face: face + np.float32(wrong)).warm_up()
+
+
 def test_without_weights_the_command_that_fetches_them_is_named() -> None:
     with pytest.raises(BadRequest, match=r"`pixelserve weights fetch gfpgan-v1\.4`"):
         Upscaler.load("", Settings(runtime="torch", dtype="float32")).find_faces(Image(np.zeros((8, 8, 3), np.uint8)))
@@ -177,6 +252,26 @@ def test_half_of_the_files_and_other_files_are_refused(assets: Path, tmp_path: P
     torch.save({"params_ema": {"weight": torch.zeros(1)}}, tmp_path / "GFPGANv1.4.pth")
     with pytest.raises(CheckpointError, match=r"GFPGANv1\.4\.pth lacks conv_body_first\.weight\. GFPGAN 1\.3 and 1\.4"):
         FaceRestorer.load(find_files(str(tmp_path)), Settings())
+
+
+def test_another_network_by_the_name_of_yunet_is_refused_at_load(assets: Path, tmp_path: Path) -> None:
+    (tmp_path / YUNET).symlink_to(assets / "seg" / "SINet.onnx")
+    with pytest.raises(CheckpointError, match=f"{YUNET} does not run as YuNet of 2023"):
+        load_detector(tmp_path / YUNET)
+
+
+def test_only_networks_are_taken_for_those_of_faces(tmp_path: Path) -> None:
+    """Not what lies beside them, nor a checkout of GFPGAN; half a download is refused by its name."""
+    for name in ("GFPGANv1.4.pth", YUNET, "GFPGAN_LICENSE.txt", "gfpgan.md", "face_detection_yunet.py"):
+        (tmp_path / name).write_bytes(b"1")
+    (tmp_path / "gfpgan").mkdir()
+    found = find_files(str(tmp_path))
+    assert [path.name for path in found] == ["GFPGANv1.4.pth", YUNET]
+    assert find_networks(str(tmp_path), (".pth",), found) == []
+    (tmp_path / "GFPGANv1.3.pth.part").write_bytes(b"1")
+    assert find_files(str(tmp_path)) == found
+    with pytest.raises(CheckpointError, match=r"can be used here: GFPGANv1\.3\.pth\.part"):
+        find_networks(str(tmp_path), (".pth",), found)
 
 
 @pytest.fixture(scope="module")
@@ -214,9 +309,12 @@ def test_faces_are_restored_over_http(weights: Path, assets: Path, tmp_path: Pat
         assert npy(server, blank.getvalue(), "scale=2;face=true")[1].endswith("faces=0")
     finally:
         server.close()
+    [face] = load_detector(assets / "face" / YUNET)(decode(data, Settings()).pixels)
+    places = (np.mgrid[: plain.shape[0], : plain.shape[1]][::-1].transpose(1, 2, 0) + 0.5) / 2 - 0.5
+    within = cv2.transform(places, face.matrix)  # of the face's 512 pixels, for each of the enlarged picture's
     changed = (plain != with_face).any(axis=2)
-    assert 0.02 < changed.mean() < 0.6
-    assert not changed[[0, -1]].all()
+    assert not changed[((within < -1) | (within > SIZE)).any(axis=2)].any()
+    assert changed[((within > FADE) & (within < SIZE - FADE)).all(axis=2)].mean() > 0.9
 
 
 def test_the_time_of_faces_is_predicted() -> None:

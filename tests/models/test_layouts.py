@@ -234,6 +234,24 @@ REFUSED: dict[str, tuple[Network, Write, str]] = {
     "a tensor missing": (RRDB, pth(without("body.1.rdb2.conv3.bias")), r"net\.pth lacks body\.1\.rdb2\.conv3\.bias"),
     "the last layer missing": (SRVGG, pth(without("body.8.weight")), r"net\.pth lacks body\.8\.weight"),
     "a layer missing": (SRVGG, pth(without("body.5.weight")), r"net\.pth lacks body\.5\.weight"),
+    "a layer of a high number": (
+        SRVGG, pth(lambda state: state | {"body.2000000000.weight": torch.zeros(1)}), r"net\.pth lacks body\.9\.weight"
+    ),
+    "wide layers that are not there": (
+        SRVGG, pth(lambda state: state | {"body.0.weight": torch.zeros(1).expand(200_000, 3, 3, 3)}),
+        r"net\.pth has .* bytes of numbers, but tensors of 21,6"
+    ),
+    "wider layers than the others": (
+        SRVGG, pth(lambda state: state | {"body.0.weight": torch.zeros(100_000, 3, 3, 3)}),
+        r"body\.0\.bias in the shape \(8,\), where \(100000,\) is wanted"
+    ),
+    **{
+        f"ESRGAN of 2018 with {name}": (
+            RRDB, pth(lambda state, name=name: oldest(state) | {name: torch.zeros(1)}),
+            rf"has {name}, for which RRDBNet has no place"
+        )
+        for name in ("model", "model.1", "model.1.sub", "model.1.sub.0", "other.weight", "model.99")
+    },
     "activations without weights": (
         SRVGG, pth(lambda state: {name: x for name, x in state.items() if x.ndim == 4}), "holds no network known here"
     ),

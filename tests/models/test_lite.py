@@ -161,6 +161,17 @@ def test_what_openvino_reads_is_left_to_it(tmp_path: Path) -> None:
         load(path, Descriptor(width=8, height=8, layout="nhwc"), Settings())
 
 
+def test_a_descriptor_of_another_size_is_refused(tmp_path: Path) -> None:
+    """SAME pads by the sizes of the file: another one would run, with a wrong mask."""
+    options = strides(2, 2)
+    tensors = [(1, 8, 8, 3), floats(2, 3, 3, 3), floats(2), (1, 4, 4, 2)]
+    operation = Operation(BuiltinOperator.CONV_2D, [0, 1, 2], 3, "Conv2DOptions", options)
+    path = write(tmp_path / "a.tflite", tensors, [operation])
+    load(path, Descriptor(width=8, height=8, layout="nhwc"), Settings())
+    with pytest.raises(CheckpointError, match=r"made for an input of \(1, 8, 8, 3\), .* says \(1, 9, 8, 3\)"):
+        load(path, Descriptor(width=8, height=9, layout="nhwc"), Settings())
+
+
 def test_another_kind_of_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.tflite").write_bytes(b"something else")
     with pytest.raises(CheckpointError, match=r"a\.tflite is no TensorFlow Lite file"):

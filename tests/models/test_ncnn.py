@@ -110,6 +110,15 @@ def shrunk(writer: Writer) -> None:
     writer.add("Interp", ["output"], "0=3", "1=0.5", "2=0.5")
 
 
+def exploding(writer: Writer) -> None:
+    for _ in range(60):
+        writer.add("Concat", [writer.last] * 8)
+
+
+def shuffled_by_too_much(writer: Writer) -> None:
+    writer.lines[-3] = writer.lines[-3].replace("0=4", "0=1e30")
+
+
 def without_the_last(writer: Writer) -> None:
     writer.lines.pop()
     writer.data = writer.data[:-448]
@@ -126,7 +135,28 @@ REFUSED: dict[str, tuple[str, Callable[[Writer], None], str]] = {
         r"has Convolution_1 \(ConvolutionDepthWise\) in it"
     ),
     "another kernel": ("SRVGG x4", replaced("1=3", "1=5", 1), r"Convolution_1 \(Convolution\) other than 3x3"),
-    "another stride": ("SRVGG x4", replaced("1=3", "1=3 3=2", 1), r"Convolution_1 \(Convolution\) with a stride other"),
+    **{
+        f"another convolution by {field}": (
+            "SRVGG x4", replaced("1=3", f"1=3 {field}", 1),
+            rf"Convolution_1 \(Convolution\) with field {field.partition('=')[0]} of {field.partition('=')[2]}, where"
+        )
+        for field in ("2=2", "3=2", "7=3", "8=1", "11=1", "12=2", "13=2", "14=0", "15=2", "16=0", "18=0.5", "19=1")
+    },
+    "no padding": ("SRVGG x4", replaced("4=1", "4=0", 1), r"Convolution_1 \(Convolution\) with field 4 of 0, where 1"),
+    "padding left out": ("SRVGG x4", replaced(" 4=1", "", 1), r"Convolution_1 \(Convolution\) without padding"),
+    "a field of tomorrow": ("SRVGG x4", replaced("1=3", "1=3 20=0", 1), r"with field 20, which is not read here"),
+    "corners aligned": ("SRVGG x4", replaced("2=4", "2=4 6=1", 1), r"\(Interp\) with field 6 of 1, where 0 is read"),
+    "rows joined": ("RRDBNet", replaced("Concat_3 2 1 blob1 blob2 blob3", "Concat_3 2 1 blob1 blob2 blob3 0=1", 1),
+                    r"\(Concat\) with field 0 of 1"),
+    "a third coefficient": (
+        "RRDBNet", replaced("-23301=2,", "-23301=3,1.0,", 1), "in a way that does not run: zip"
+    ),
+    "a convolution of two": (
+        "SRVGG x4", replaced("Convolution_3 1 1 ", "Convolution_3 2 1 data ", 1), "in a way that does not run: too many"
+    ),
+    "infinitely many": ("SRVGG x4", replaced("0=6", "0=inf", 1), "is no .param file of ncnn"),
+    "a shuffle by too much": ("SRVGG x4", shuffled_by_too_much, "in a way that does not run"),
+    "more than memory holds": ("SRVGG x4", exploding, r"\(Concat\) behind layers that give more than either"),
     "another slope": ("RRDBNet", replaced("2.000000e-01", "1.000000e-01", 1), "is no RRDBNet: its layers give"),
     "layers joined otherwise": ("SRVGG x4", replaced("1 1 data", "1 1 gone", 1), "in a way that does not run: 'gone'"),
     "a result that is shrunk": (

@@ -53,6 +53,14 @@ def test_a_pose_turns_the_picture_back() -> None:
     assert [said for _, said in poses(turned, False, False)] == [{}]
 
 
+def test_poses_are_of_the_colours_that_are_compared() -> None:
+    """Which are converted once: grey of 16 bits comes as RGB of 8, without a profile."""
+    grey = Image(np.full((4, 6, 1), 0x8080, np.uint16))
+    found = [image for image, _ in poses(grey, True, False)]
+    assert [image.pixels.shape for image in found] == [(4, 6, 3), (6, 4, 3)] * 2
+    assert all((image.pixels == 0x80).all() and image.icc is None for image in found)
+
+
 def test_they_go_with_two_images() -> None:
     with pytest.raises(BadRequest, match="rotations and mirrored go with two images"):
         parse_json(SimilarityRequest, b'{"url": "https://a.example/b.png", "rotations": true}')

@@ -15,7 +15,7 @@ from skimage import data
 
 from pixelserve.errors import CheckpointError, ImageTooLarge
 from pixelserve.imaging.image import Image
-from pixelserve.models.portable import Descriptor
+from pixelserve.models.portable import DESCRIPTORS, Descriptor
 from pixelserve.models.segmentation import Segmenter, calibrated, cut_out, probability, refined
 from pixelserve.observe import ServedNetwork
 from pixelserve.settings import Settings
@@ -121,6 +121,7 @@ def test_a_network_is_served_by_its_descriptor(assets: Path, tmp_path: Path) -> 
         '{"width": 0, "height": 1}',
         '{"width": 1, "height": 1, "std": [1, 0, 1]}',
         '{"width": 320, "height": 320, "meen": [0, 0, 0]}',
+        '{"width": 320, "height": 320, "stretch": true, "crop": true}',
     ],
 )
 def test_a_wrong_descriptor_is_told(tmp_path: Path, text: str) -> None:
@@ -149,6 +150,22 @@ def test_probabilities_are_finite_whatever_the_network_says(activation: Any) -> 
     assert ((found >= 0) & (found <= 1)).all()
     assert found[0, 2] > 0.99
     assert found[0, 3] == 0
+
+
+def test_a_mask_is_brought_between_its_least_and_its_most_as_u2net_does() -> None:
+    """As rembg does: https://github.com/danielgatis/rembg, sessions/u2net.py."""
+    described = DESCRIPTORS["u2netp"]
+    planes = np.array([[[0.1, 0.3, 0.5]]], np.float32)
+    assert np.allclose(probability(planes, described), [[0, 0.5, 1]])
+    assert not probability(np.full((1, 4, 4), 0.7, np.float32), described).any()
+    assert not probability(np.array([[[0.1, np.nan]]], np.float32), described).any()
+
+
+def test_a_network_for_people_takes_no_crop(tmp_path: Path) -> None:
+    (tmp_path / "a.onnx").write_bytes(b"")
+    (tmp_path / "a.json").write_text('{"width": 320, "height": 320, "crop": true}')
+    with pytest.raises(CheckpointError, match=r"a\.onnx has crop: people are told in all of a picture"):
+        Segmenter.load(str(tmp_path), SETTINGS)
 
 
 def test_a_network_may_put_its_planes_last(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

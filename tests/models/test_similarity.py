@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -9,9 +10,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from drawing import picture
+from PIL import Image as Pillow
+from PIL import ImageOps
 from procedural import image as drawn
 from similarity import BACKBONE, COPIES, jpeg, vector
 from skimage import data
+from tflite import BuiltinOperator
+from tflite_files import Operation, write
 
 from pixelserve.errors import CheckpointError, ImageTooLarge
 from pixelserve.imaging.image import Image
@@ -92,6 +98,27 @@ def test_a_backbone_is_served_by_its_descriptor(assets: Path, tmp_path: Path) ->
     assert vector(backbone, astronaut).shape == (512,)
     assert cosine(vector(backbone, astronaut), vector(backbone, jpeg(astronaut))) > 0.9
     assert cosine(vector(backbone, astronaut), vector(backbone, chelsea)) < 0.7
+
+
+@pytest.mark.parametrize(
+    ("way", "shape"),
+    [("stretch", (32, 64)), ("crop", (32, 64)), ("crop", (64, 32)), ("crop", (48, 80)), ("", (32, 64))],
+)
+def test_a_picture_fills_the_input_as_the_descriptor_says(way: str, shape: tuple[int, int], tmp_path: Path) -> None:
+    """Beside Pillow; the network gives back its input."""
+    relu = Operation(BuiltinOperator.RELU, [0], 1)
+    write(tmp_path / "same.tflite", [(1, 16, 16, 3), (1, 16, 16, 3)], [relu])
+    described = {"width": 16, "height": 16, "layout": "nhwc"} | ({way: True} if way else {})
+    (tmp_path / "same.json").write_text(json.dumps(described))
+    rgb = picture(*shape)
+    found = vector(Embedder.load(str(tmp_path), SETTINGS), rgb).reshape(16, 16, 3) * 255
+    pillow = Pillow.fromarray(rgb)
+    expected = {
+        "stretch": lambda: pillow.resize((16, 16), Pillow.Resampling.BOX),
+        "crop": lambda: ImageOps.fit(pillow, (16, 16), Pillow.Resampling.BOX),
+        "": lambda: ImageOps.pad(pillow, (16, 16), Pillow.Resampling.BOX, tuple(rgb.mean(axis=(0, 1)).astype(int))),
+    }[way]()
+    assert np.abs(found - expected).max() <= 2
 
 
 def test_resnet_has_the_published_layout_and_is_served(tmp_path: Path) -> None:

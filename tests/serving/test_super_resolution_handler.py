@@ -13,6 +13,7 @@ import cv2
 import httpx
 import numpy as np
 import pytest
+import torch
 from drawing import picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from PIL import Image as Pillow
 from servers import Server
 
 from pixelserve.imaging.image import Image
+from pixelserve.models.srvgg import SRVGGNetCompact
 from pixelserve.models.super_resolution import Upscaler
 from pixelserve.settings import Settings
 
@@ -206,10 +208,16 @@ def test_each_mistake_has_its_answer(
 
 
 def test_what_would_take_too_long_is_refused_before_it_starts(tmp_path: Path) -> None:
-    server = Server(tmp_path, SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS="1").ready()
+    """By a network that takes a minute for it on two cores, so that the time-out leaves room for a small picture."""
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    torch.manual_seed(0)
+    torch.save(SRVGGNetCompact().state_dict(), weights / "net.pth")
+    forced = {"PIXELSERVE_RUNTIME": "torch", "PIXELSERVE_DTYPE": "float32", "SM_MODEL_DIR": str(weights)}
+    server = Server(tmp_path, SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS="5", **forced).ready()
     try:
         answer = server.invoke(
-            png(np.zeros((3000, 3000), np.uint8)), "image/png", x_amzn_sagemaker_custom_attributes="scale=4"
+            png(np.zeros((3500, 3500), np.uint8)), "image/png", x_amzn_sagemaker_custom_attributes="scale=4"
         )
         assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_slow")
         assert "asynchronous endpoint" in answer.json()["error"]["message"]

@@ -37,12 +37,27 @@ def read_state_dict(path: Path) -> StateDict:
     loaded = _load(path)
     for _ in range(DEEPEST_ENVELOPE):
         loaded = _opened(loaded)
-    tensors = loaded.items() if isinstance(loaded, dict) else ()
-    state = {name: tensor.float() for name, tensor in tensors if isinstance(name, str) and isinstance(tensor, Tensor)}
+    found = loaded.items() if isinstance(loaded, dict) else ()
+    state = {name: value for name, value in found if isinstance(name, str) and _is_dense(value)}
+    _check_size(path, state)
     if not state:
-        found = ", ".join(map(str, list(loaded)[:4])) if isinstance(loaded, dict) and loaded else type(loaded).__name__
-        raise CheckpointError(f"{path.name} holds no state dict (but {found}). Save the network's state_dict().")
-    return state
+        there = ", ".join(map(str, list(loaded)[:4])) if isinstance(loaded, dict) and loaded else type(loaded).__name__
+        raise CheckpointError(f"{path.name} holds no state dict (but {there}). Save the network's state_dict().")
+    return {name: tensor.float() for name, tensor in state.items()}
+
+
+def _is_dense(value: object) -> bool:
+    return isinstance(value, Tensor) and value.layout == torch.strided
+
+
+def _check_size(path: Path, state: StateDict) -> None:
+    """Raises CheckpointError for more numbers than were read: views that repeat a part of these."""
+    stored = sum({part.data_ptr(): part.nbytes() for part in map(Tensor.untyped_storage, state.values())}.values())
+    claimed = sum(count for _, count in {(tensor.data_ptr(), tensor.nbytes) for tensor in state.values()})
+    if claimed > stored:
+        raise CheckpointError(
+            f"{path.name} has {stored:,} bytes of numbers, but tensors of {claimed:,}: it repeats some."
+        )
 
 
 def _load(path: Path) -> object:

@@ -7,10 +7,11 @@ rounds down, is half a pixel off, loses 16 bits and shows its boxes: ours does n
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from pixelserve.errors import CheckpointError
 from pixelserve.imaging import Image, Pixels
-from pixelserve.models.checkpoints import Unfit, check_tensors, read_state_dict, without_prefix
+from pixelserve.models.checkpoints import SUFFIXES, Unfit, check_tensors, read_state_dict, without_prefix
 from pixelserve.models.devices import name_device, pick_device
 from pixelserve.models.folders import check_download
 from pixelserve.models.gfpgan import SIZE, GFPGANv1Clean
@@ -39,6 +40,8 @@ WEIGHTS = "gfpgan-v1.4"
 """The manifest's name of the two files."""
 RESTORER, DETECTOR = "gfpgan", "face_detection_yunet"
 """How the names of their files begin, in lower case."""
+_SUFFIXES = {RESTORER: SUFFIXES, DETECTOR: (".onnx",)}
+"""How they end; others of these names are notes, code or something else."""
 TEMPLATE = np.array(
     [
         (192.98138, 239.94708),
@@ -58,6 +61,8 @@ MOST_FACES = 32
 """The largest are restored."""
 FADE = 64
 """Pixels from the edge of a restored face over which it fades in."""
+BAND_PIXELS = 1 << 20
+"""That are blended at once: a large face in whole would take gigabytes."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,11 @@ def find_files(model_dir: str) -> list[Path]:
     """The files at the top of a model folder that are for faces."""
     folder = Path(model_dir)
     paths = sorted(folder.iterdir()) if model_dir and folder.is_dir() else []
-    return [path for path in paths if path.name.lower().startswith((RESTORER, DETECTOR))]
+    return [path for path in paths if path.is_file() and any(_is_named(path, beginning) for beginning in _SUFFIXES)]
+
+
+def _is_named(path: Path, beginning: str) -> bool:
+    return path.name.lower().startswith(beginning) and path.suffix.lower() in _SUFFIXES[beginning]
 
 
 class FaceRestorer:
@@ -92,7 +101,7 @@ class FaceRestorer:
         if not paths:
             return None
         restorers, detectors = (
-            [path for path in paths if path.name.lower().startswith(beginning)] for beginning in (RESTORER, DETECTOR)
+            [path for path in paths if _is_named(path, beginning)] for beginning in (RESTORER, DETECTOR)
         )
         if len(restorers) != 1 or len(detectors) != 1:
             raise CheckpointError(
@@ -102,7 +111,10 @@ class FaceRestorer:
         return cls(load_detector(detectors[0]), load_network(restorers[0], settings))
 
     def warm_up(self) -> None:
-        """Restores a grey face a few times, and notes how long that takes at least."""
+        """Restores a grey face a few times, and notes how long that takes at least.
+
+        Raises CheckpointError for NaN and infinity.
+        """
         self.seconds = least_seconds(self._restore_grey)
 
     def time_again(self) -> None:
@@ -110,7 +122,7 @@ class FaceRestorer:
         self._note(self._restore_grey)
 
     def _restore_grey(self) -> Floats:
-        return self._restore(np.zeros((SIZE, SIZE, 3), np.float32))
+        return self._restored(np.zeros((SIZE, SIZE, 3), np.float32))
 
     def _note(self, restore: Callable[[], Floats]) -> Floats:
         """What `restore` gives; a time that is less than was thought counts."""
@@ -121,34 +133,48 @@ class FaceRestorer:
 
     def find(self, image: Image) -> list[Face]:
         """The faces to restore, the largest first."""
-        faces = sorted(self._find(spread(image.pixels)), key=lambda face: face.scale)
+        faces = sorted(self._find(image.pixels), key=lambda face: face.scale)
         return faces[:MOST_FACES]
 
     def lay_over(self, enlarged: Pixels, pixels: Pixels, faces: Sequence[Face], check: Callable[[], None]) -> None:
         """Restores faces of `pixels`, and blends them into the picture enlarged from these; alpha stays.
 
-        `check` is called before each face, and may raise to stop.
+        `check` is called before each face and each part of one, and may raise to stop. Raises CheckpointError for NaN
+        and infinity.
         """
         for face in faces:
             check()
-            restored = self._note(partial(self._restore, cut(pixels, face)))
-            paste(enlarged, restored, face, pixels.shape[1], pixels.shape[0])
+            restored = self._note(partial(self._restored, cut(pixels, face)))
+            paste(enlarged, restored, face, pixels.shape[1], pixels.shape[0], check)
+
+    def _restored(self, face: Floats) -> Floats:
+        restored = self._restore(face)
+        if not np.isfinite(restored).all():
+            raise CheckpointError(
+                "GFPGAN gives NaN or infinity for a face: its file is damaged, or its number type too small. "
+                "PIXELSERVE_DTYPE=float32 is large enough."
+            )
+        return restored
 
 
 def load_detector(path: Path) -> Callable[[Pixels], list[Face]]:
-    """A function from (H, W, 3) uint8 RGB to its faces. Raises CheckpointError."""
+    """A function from a picture (H, W, C) of 8 or 16 bits to its faces. Raises CheckpointError."""
     check_download(path)
     try:
         detector = cv2.FaceDetectorYN.create(str(path), "", (320, 320), LEAST_SCORE)
+        detector.detect(np.zeros((320, 320, 3), np.uint8))
     except cv2.error as error:
-        raise CheckpointError(f"{path.name} cannot be read as YuNet: {error.err}.") from error
+        raise CheckpointError(
+            f"{path.name} does not run as YuNet of 2023: {error.err}. pixelserve weights fetch {WEIGHTS} has it."
+        ) from error
     announce(ServedNetwork(path.name, "YuNet", "", "OpenCV, CPU", "float32"))
 
-    def find(rgb: Pixels) -> list[Face]:
-        ratio = min(1.0, DETECTOR_EDGE / max(rgb.shape[:2]))
-        small = resized(rgb, ratio)
-        detector.setInputSize((small.shape[1], small.shape[0]))
-        found: Floats | None = detector.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))[1]
+    def find(pixels: Pixels) -> list[Face]:
+        ratio = min(1.0, DETECTOR_EDGE / max(pixels.shape[:2]))
+        small = resized(pixels, ratio)
+        rgb = spread(small.reshape(*small.shape[:2], -1))  # only of the small one: it takes several times its memory
+        detector.setInputSize((rgb.shape[1], rgb.shape[0]))
+        found: Floats | None = detector.detect(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))[1]
         if found is None:
             return []
         landmarks = (found[:, 4:14].reshape(-1, 5, 2).astype(np.float64) + 0.5) / ratio - 0.5
@@ -197,32 +223,48 @@ def align(landmarks: Floats) -> Floats:
 
 def cut(pixels: Pixels, face: Face) -> Floats:
     """The face out of a picture (H, W, C) of 8 or 16 bits: (SIZE, SIZE, 3) float32 in [-1, 1]."""
-    most = float(np.iinfo(pixels.dtype).max)
-    colors = pixels[..., :3] if pixels.shape[2] >= 3 else np.repeat(pixels[..., :1], 3, axis=2)
-    matrix, ratio = face.matrix, min(1.0, face.scale)
-    colors = resized(np.ascontiguousarray(colors), ratio)  # antialiased
-    matrix = matrix @ _scaling(colors.shape[1] / pixels.shape[1], colors.shape[0] / pixels.shape[0])
+    most, ratio = float(np.iinfo(pixels.dtype).max), min(1.0, face.scale)
+    left, top, right, bottom = _bounds(face.matrix)
+    margin = 2 + math.ceil(2 / ratio)  # what interpolation and antialiasing read around
+    rows, columns = _mirrored(top, bottom, len(pixels), margin), _mirrored(left, right, pixels.shape[1], margin)
+    part = np.ascontiguousarray(pixels[rows, columns, : 3 if pixels.shape[2] >= 3 else 1])
+    small = resized(part, ratio)  # antialiased
+    scaling = _scaling(small.shape[1] / part.shape[1], small.shape[0] / part.shape[0])
     aligned = cv2.warpAffine(
-        colors, matrix, (SIZE, SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+        small,
+        face.matrix @ _shift(columns.start, rows.start) @ scaling,
+        (SIZE, SIZE),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REFLECT_101,
     )  # mirrored beyond the picture, as in FFHQ, of which GFPGAN has learnt
-    return np.asarray(aligned / np.float32(most / 2) - 1, np.float32)
+    colors = np.broadcast_to(aligned.reshape(SIZE, SIZE, -1), (SIZE, SIZE, 3))
+    return np.asarray(colors / np.float32(most / 2) - 1, np.float32)
 
 
-def paste(enlarged: Pixels, restored: Floats, face: Face, width: int, height: int) -> None:
-    """Blends a face (SIZE, SIZE, 3) in [-1, 1] into what a picture of (height, width) was enlarged to, in place."""
-    matrix = face.matrix @ _scaling(enlarged.shape[1] / width, enlarged.shape[0] / height)
-    left, top, right, bottom = _bounds(matrix, enlarged.shape[1], enlarged.shape[0])
-    if left >= right or top >= bottom:
+def paste(enlarged: Pixels, restored: Floats, face: Face, width: int, height: int, check: Callable[[], None]) -> None:
+    """Blends a face (SIZE, SIZE, 3) in [-1, 1] into what a picture of (height, width) was enlarged to, in place.
+
+    `check` is called before each band of BAND_PIXELS, and may raise to stop.
+    """
+    size = (enlarged.shape[1], enlarged.shape[0])
+    matrix = face.matrix @ _scaling(size[0] / width, size[1] / height)
+    left, top, right, bottom = np.clip(_bounds(matrix), 0, size * 2).tolist()
+    if left >= right:
         return
-    matrix = matrix @ np.array([(1.0, 0.0, left), (0.0, 1.0, top), (0.0, 0.0, 1.0)])
-    layer = _warped(np.clip(restored, -1, 1), matrix, right - left, bottom - top)
-    weight = np.clip(_warped(_fade(), matrix, right - left, bottom - top), 0, 1)[..., None]
     channels = 3 if enlarged.shape[2] >= 3 else 1
-    colors = layer if channels == 3 else layer.mean(axis=2, keepdims=True)
-    most = np.iinfo(enlarged.dtype).max
-    target = enlarged[top:bottom, left:right, :channels]
-    blended = target + weight * ((np.clip(colors, -1, 1) + 1) * np.float32(most / 2) - target)
-    target[...] = np.clip(np.rint(blended), 0, most)
+    colors = np.clip(restored, -1, 1)
+    colors = colors if channels == 3 else colors.mean(axis=2, keepdims=True)
+    layer, matrix = _antialiased(np.dstack([colors, _fade()]), matrix)
+    most, rows = np.iinfo(enlarged.dtype).max, max(1, BAND_PIXELS // (right - left))
+    for start in range(top, bottom, rows):
+        check()
+        band = enlarged[start : min(start + rows, bottom), left:right, :channels]
+        shifted = matrix @ _shift(left, start)
+        warped = cv2.warpAffine(layer, shifted[:2], band.shape[1::-1], flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP)
+        blended = (np.clip(warped[..., :-1], -1, 1) + 1) * np.float32(most / 2) - band
+        blended *= np.clip(warped[..., -1:], 0, 1)
+        blended += band
+        band[...] = np.clip(np.rint(blended), 0, most)
 
 
 def _scaling(x: float, y: float) -> Floats:
@@ -230,23 +272,34 @@ def _scaling(x: float, y: float) -> Floats:
     return np.array([(1 / x, 0.0, 0.5 / x - 0.5), (0.0, 1 / y, 0.5 / y - 0.5), (0.0, 0.0, 1.0)])
 
 
-def _bounds(matrix: Floats, width: int, height: int) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of the face in a picture of that size, whose pixels `matrix` takes to the face's."""
+def _shift(x: int, y: int) -> Floats:
+    """(3, 3): from pixels of a part whose left and top are x and y to those of the whole."""
+    return np.array([(1.0, 0.0, x), (0.0, 1.0, y), (0.0, 0.0, 1.0)])
+
+
+def _bounds(matrix: Floats) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of the face in a picture whose pixels `matrix` takes to the face's."""
     corners = np.array([[(0, 0), (SIZE, 0), (0, SIZE), (SIZE, SIZE)]], np.float64)
     places = cv2.transform(corners, cv2.invertAffineTransform(matrix))[0]
-    left, top = np.clip(np.floor(places.min(axis=0)), 0, (width, height)).astype(int)
-    right, bottom = np.clip(np.ceil(places.max(axis=0)) + 1, 0, (width, height)).astype(int)
-    return left, top, right, bottom
+    left, top = np.floor(places.min(axis=0)).astype(int).tolist()
+    right, bottom = np.ceil(places.max(axis=0)).astype(int).tolist()
+    return left, top, right + 1, bottom + 1
 
 
-def _warped(face: Floats, matrix: Floats, width: int, height: int) -> Floats:
-    """What is at each pixel of (height, width), which `matrix` takes to those of the face; 0 outside, antialiased."""
-    shrinking = max(1.0, float(np.hypot(matrix[0, 0], matrix[1, 0])))
-    small = resized(face, 1 / shrinking)
-    matrix = np.linalg.inv(_scaling(len(small) / SIZE, len(small) / SIZE)) @ np.vstack([matrix, (0.0, 0.0, 1.0)])
-    return cv2.warpAffine(small, matrix[:2], (width, height), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP)
+def _mirrored(start: int, end: int, length: int, margin: int) -> slice:
+    """The pixels of an edge of `length` that are seen from `start` to `end`, where the edge is mirrored beyond it."""
+    first, last = min(start, 2 * length - end), max(end, -start)
+    return slice(max(0, first - margin), min(length, last + margin))
 
 
+def _antialiased(face: Floats, matrix: Floats) -> tuple[Floats, Floats]:
+    """A face shrunk as far as `matrix` (2, 3) does that takes pixels of a picture to its own; (3, 3) to the shrunk."""
+    small = resized(face, min(1.0, 1 / float(np.hypot(matrix[0, 0], matrix[1, 0]))))
+    ratio = len(small) / SIZE
+    return small, np.linalg.inv(_scaling(ratio, ratio)) @ np.vstack([matrix, (0.0, 0.0, 1.0)])
+
+
+@cache
 def _fade() -> Floats:
     """(SIZE, SIZE) float32: 1 in the middle, falling smoothly to 0 at the edges."""
     place = np.minimum(np.arange(SIZE), np.arange(SIZE)[::-1]) / np.float32(FADE)

@@ -33,8 +33,10 @@ def spread(pixels: Pixels) -> Pixels:
 
 
 def resized(rgb: Pixels, ratio: float) -> Pixels:
-    """The picture with both edges times `ratio`, antialiased when shrunk."""
+    """The picture with both edges times `ratio`, antialiased when shrunk; itself where that is its size."""
     size = (max(1, round(rgb.shape[1] * ratio)), max(1, round(rgb.shape[0] * ratio)))
+    if size == rgb.shape[1::-1]:
+        return rgb
     return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR))
 
 
@@ -48,3 +50,13 @@ def stretched(rgb: Pixels, width: int, height: int) -> Pixels:
     """The picture in (height, width) whatever its aspect, antialiased when it has more pixels than that."""
     shrinks = rgb.shape[0] * rgb.shape[1] > width * height
     return np.asarray(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR))
+
+
+def cropped(rgb: Pixels, width: int, height: int) -> Pixels:
+    """The middle of the picture in (height, width), its shorter side filling that."""
+    ratio = max(width / rgb.shape[1], height / rgb.shape[0])
+    columns, rows = (
+        min(edge, max(1, round(size / ratio))) for edge, size in ((rgb.shape[1], width), (rgb.shape[0], height))
+    )
+    left, top = (rgb.shape[1] - columns) // 2, (rgb.shape[0] - rows) // 2
+    return stretched(rgb[top : top + rows, left : left + columns], width, height)

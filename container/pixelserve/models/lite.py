@@ -39,10 +39,13 @@ class UnsupportedOperation(CheckpointError):
 
 
 class Graph(nn.Module):
-    """The operations of a file, one after the other: (1, H, W, C) float32 to its outputs, in the same layout."""
+    """The operations of a file, one after the other: float32 of `shape` (1, H, W, C) to its outputs, in that layout."""
 
-    def __init__(self, steps: list[tuple[nn.Module, list[int], int]], given: int, wanted: list[int]) -> None:
+    def __init__(
+        self, steps: list[tuple[nn.Module, list[int], int]], given: int, wanted: list[int], shape: tuple[int, ...]
+    ) -> None:
         super().__init__()
+        self.shape = shape
         self.steps = nn.ModuleList(module for module, _, _ in steps)
         self.places = [(sources, target) for _, sources, target in steps]
         self.given, self.wanted = given, wanted
@@ -67,16 +70,17 @@ def read_graph(path: Path) -> Graph:
     steps = []
     for number in range(graph.OperatorsLength()):
         operation = _Operation(model, graph, graph.Operators(number), constants)
-        if operation.name == "DEQUANTIZE" and operation.constant(0) is not None:
+        if operation.name == "DEQUANTIZE" and operation.is_constant(operation.sources[0]):
             constants[operation.target] = operation.weights(0).float()
             continue
         if operation.name not in _BUILDERS:
             raise operation.unsupported("")
-        sources = [index for index in operation.sources if operation.read(index) is None]
+        sources = [index for index in operation.sources if not operation.is_constant(index)]
         if any(operation.graph.Tensors(index).ShapeLength() != 4 for index in (*sources, operation.target)):
             raise operation.unsupported("of other than four dimensions")
         steps.append((_BUILDERS[operation.name](operation), sources, operation.target))
-    network = Graph(steps, graph.Inputs(0), [graph.Outputs(index) for index in range(graph.OutputsLength())])
+    given, wanted = graph.Inputs(0), [graph.Outputs(index) for index in range(graph.OutputsLength())]
+    network = Graph(steps, given, wanted, tuple(graph.Tensors(given).ShapeAsNumpy().tolist()))
     return network.eval().requires_grad_(False)
 
 
@@ -119,26 +123,22 @@ class _Operation:
     def shape(self, number: int) -> list[int]:
         return [int(size) for size in self.graph.Tensors(self.operator.Inputs(number)).ShapeAsNumpy()]
 
-    def constant(self, number: int) -> Tensor | None:
-        return self.read(self.operator.Inputs(number))
+    def is_constant(self, index: int) -> bool:
+        """Whether the file has the tensor of that index. Raises UnsupportedOperation for its type."""
+        tensor = self.graph.Tensors(index)
+        if tensor.Type() not in CONSTANTS:
+            raise self.unsupported("of integers")
+        return index in self.constants or bool(self.model.Buffers(tensor.Buffer()).DataLength())
 
     def weights(self, number: int) -> Tensor:
         """The constant input of that number."""
-        found = self.constant(number)
-        if found is None:
+        index = self.operator.Inputs(number)
+        if not self.is_constant(index):
             raise self.unsupported("with weights that are no constants")
-        return found
-
-    def read(self, index: int) -> Tensor | None:
-        """A tensor as the file has it; None for one that is computed. Raises UnsupportedOperation for its type."""
         if index in self.constants:
             return self.constants[index]
         tensor = self.graph.Tensors(index)
         buffer = self.model.Buffers(tensor.Buffer())
-        if tensor.Type() not in CONSTANTS:
-            raise self.unsupported("of integers")
-        if not buffer.DataLength():
-            return None
         values = np.frombuffer(buffer.DataAsNumpy().tobytes(), CONSTANTS[tensor.Type()])
         shape = tensor.ShapeAsNumpy() if tensor.ShapeLength() else ()
         return torch.from_numpy(values.reshape(shape).copy())
@@ -242,7 +242,7 @@ def _resize(operation: _Operation) -> nn.Module:
 
 
 def _arithmetic(function: Callable[..., Tensor], kind_of_options: Any, operation: _Operation) -> nn.Module:
-    if operation.constant(0) is not None or operation.constant(1) is not None:
+    if any(operation.is_constant(index) for index in operation.sources):
         raise operation.unsupported("with a constant")
     return _Arithmetic(function, _activation(operation, operation.options(kind_of_options)))
 

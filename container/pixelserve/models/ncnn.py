@@ -7,6 +7,7 @@ nothing passes that only looks like one of the two networks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,24 @@ FP16, FP32 = 0x01306B47, 0
 """What stands before the weights of a convolution; PReLU's slopes and all biases are float32, without such a mark."""
 LARGEST_FACTOR = 4
 PROBE_EDGE = 4
+MOST_SAMPLES = 1 << 24
+"""That layers may read of the probe, all together; RRDBNet of 23 blocks reads two millions."""
+HINTS = (-23330, 31)
+"""Fields of any layer that change no result: the shape of what it gives, and how it is computed."""
+FIELDS: dict[str, dict[int, float | None]] = {
+    "Input": dict.fromkeys((0, 1, 2, 11)),
+    "Split": {},
+    "Convolution": dict.fromkeys((0, 1, 5, 6, 9, -23310))
+    | {2: 1, 3: 1, 4: 1, 7: 1, 8: 0, 11: 3, 12: 1, 13: 1, 14: 1, 15: 1, 16: 1, 18: 0, 19: 0},
+    "PReLU": {0: None},
+    "ReLU": {0: None},
+    "Concat": {0: 0},
+    "Eltwise": dict.fromkeys((0, -23301)),
+    "BinaryOp": dict.fromkeys((0, 1, 2)),
+    "Interp": dict.fromkeys((0, 1, 2)) | {3: 0, 4: 0, 5: 0, 6: 0},
+    "PixelShuffle": dict.fromkeys((0, 1)),
+}
+"""The layers that are read, and of each its fields; None for those that are looked at, else the only value."""
 
 BLOCK = [f"rdb{block}.conv{number}" for block in (1, 2, 3) for number in (1, 2, 3, 4, 5)]
 FIRST, LAST = ["conv_first"], ["conv_body", "conv_up1", "conv_up2", "conv_hr", "conv_last"]
@@ -49,7 +68,24 @@ class _Layer:
         places, split = int(bottoms) + int(tops), int(bottoms)
         fields = dict(entry.split("=") for entry in rest[places:])
         values = {int(key): [float(value) for value in values.split(",")] for key, values in fields.items()}
+        if not all(math.isfinite(value) for numbers in values.values() for value in numbers):
+            raise ValueError
         return cls(kind, name, rest[:split], rest[split:places], values)
+
+    def check(self) -> None:
+        """Raises Unfit for a layer that is not read, and for what a field makes of it."""
+        if self.kind not in FIELDS:
+            raise self.unfit("in it, which neither RRDBNet nor SRVGGNetCompact has")
+        known = FIELDS[self.kind]
+        for field, values in self.fields.items():
+            if field in HINTS:
+                continue
+            if field not in known or (field >= 0 and len(values) > 1):
+                raise self.unfit(f"with field {field}, which is not read here: see ncnn's operators.md")
+            if (only := known[field]) is not None and values != [only]:
+                raise self.unfit(
+                    f"with field {field} of {values[0]:g}, where {only:g} is read: see ncnn's operators.md"
+                )
 
     def number(self, field: int, default: float = 0) -> float:
         return self.fields.get(field, [default])[0]
@@ -78,6 +114,8 @@ class Graph:
         check_download(weights)
         try:
             graph = cls(path.name, _read_layers(path))
+            for layer in graph.layers:
+                layer.check()
             _read_weights(graph.layers, weights)
         except Unfit as error:
             raise CheckpointError(f"{path.name} {error}.") from None
@@ -106,7 +144,7 @@ class Graph:
                 given = self._run(probe)
             except Unfit as error:
                 raise CheckpointError(f"{self.file} {error}.") from None
-            except (RuntimeError, KeyError, IndexError) as error:
+            except (RuntimeError, LookupError, ValueError, TypeError, OverflowError) as error:
                 raise CheckpointError(f"{self.file} joins its layers in a way that does not run: {error}.") from None
         most = 1e-5 * wanted.abs().max()
         if given.shape != wanted.shape or not (given - wanted).abs().max() <= most:
@@ -114,8 +152,12 @@ class Graph:
 
     def _run(self, x: Tensor) -> Tensor:
         blobs: dict[str, Tensor] = {}
+        samples = 0
         for layer in self.layers:
             inputs = [blobs[name] for name in layer.bottoms]
+            samples += sum(x.numel() for x in inputs)
+            if samples > MOST_SAMPLES:
+                raise layer.unfit("behind layers that give more than either network")
             result = _OPERATIONS[layer.kind](layer, inputs) if inputs else x
             blobs |= dict.fromkeys(layer.tops, result)
         return result
@@ -144,8 +186,6 @@ def _read_weights(layers: list[_Layer], path: Path) -> None:
         return torch.from_numpy(values.astype(np.float32))
 
     for layer in layers:
-        if layer.kind not in ("Input", *_OPERATIONS):
-            raise layer.unfit("in it, which neither RRDBNet nor SRVGGNetCompact has")
         if layer.kind == "PReLU":
             layer.weight = take(layer, int(layer.number(0)), np.float32)
         elif layer.kind == "Convolution":
@@ -165,10 +205,8 @@ def _read_weights(layers: list[_Layer], path: Path) -> None:
 
 def _convolution(layer: _Layer, inputs: list[Tensor]) -> Tensor:
     [x] = inputs
-    options = {"kernel_h": (11, 3), "dilation": (2, 1), "stride": (3, 1), "padding": (4, 1), "groups": (7, 1)}
-    for name, (field, usual) in options.items():
-        if layer.number(field, 0 if name == "padding" else usual) != usual:
-            raise layer.unfit(f"with a {name} other than {usual}")
+    if not layer.number(4):
+        raise layer.unfit("without padding")
     assert layer.weight is not None
     out = functional.conv2d(x, layer.weight, layer.bias, padding=1)
     match int(layer.number(9)):

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from pixelserve.errors import CheckpointError
@@ -60,11 +61,12 @@ def load_network(path: Path) -> tuple[nn.Module, NetworkInfo]:
     state = graph.state_dict() if graph else read_state_dict(path)
     try:
         state = _renamed(without_prefix(state, FIRST))
-        network, info = _build_rrdbnet(state) if "conv_first.weight" in state else _build_srvgg(state)
+        with torch.device("meta"):  # sizes that nothing fills take no memory
+            network, info = _build_rrdbnet(state) if "conv_first.weight" in state else _build_srvgg(state)
         check_tensors(network, state)
     except Unfit as error:
         raise CheckpointError(f"{path.name} {error}. {FITS}") from None
-    network.load_state_dict(state)
+    network.load_state_dict(state, assign=True)
     network.eval().requires_grad_(False)
     if graph:
         graph.check(network)
@@ -85,13 +87,13 @@ def _renamed(state: StateDict) -> StateDict:
 
 def _renamed_oldest(name: str) -> str:
     """`model.1.sub.0.RDB1.conv1.0.weight` is body.0.rdb1.conv1.weight, `model.3.weight` conv_up1.weight."""
-    _, number, *rest = name.split(".")
-    if number != "1" or rest[0] != "sub":
-        return ".".join([OLDEST.get(number, number), *rest])
-    _, block, *rest = rest
-    if len(rest) < 3:
-        return ".".join(["conv_body", *rest])
-    return ".".join(["body", block, rest[0].lower(), rest[1], rest[-1]])
+    if found := re.fullmatch(r"model\.1\.sub\.(\d+)\.RDB(\d+)\.(\w+)\.0\.(\w+)", name):
+        return "body.{}.rdb{}.{}.{}".format(*found.groups())
+    if found := re.fullmatch(r"model\.1\.sub\.\d+\.(\w+)", name):
+        return f"conv_body.{found[1]}"
+    if (found := re.fullmatch(r"model\.(\d+)\.(\w+)", name)) and found[1] in OLDEST:
+        return f"{OLDEST[found[1]]}.{found[2]}"
+    return name
 
 
 def _renamed_older(name: str) -> str:
@@ -128,7 +130,11 @@ def _build_srvgg(state: StateDict) -> tuple[nn.Module, NetworkInfo]:
     numbers = [int(found[1]) for name in state if (found := re.fullmatch(r"body\.(\d+)\.weight", name))]
     if not {0, 1} <= set(numbers):
         raise Unfit(f"holds no network known here (it begins with {', '.join(list(state)[:4])})")
-    last = max(numbers) + max(numbers) % 2
+    numbers.sort()
+    if numbers != list(range(len(numbers))) or len(numbers) % 2 == 0:
+        gap = next((number for number, given in enumerate(numbers) if number != given), len(numbers))
+        raise Unfit(f"lacks body.{gap}.weight")
+    last = len(numbers) - 1
     num_feat, inputs, *_ = _shape(state, "body.0.weight")
     outputs = _shape(state, f"body.{last}.weight")[0]
     scale = math.isqrt(outputs // 3)

@@ -10,15 +10,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pixelserve.errors import CheckpointError
 from pixelserve.imaging import Pixels
 from pixelserve.models.folders import check_download, find_networks
+from pixelserve.models.inputs import centred, cropped, stretched
 from pixelserve.observe import ServedNetwork, announce
 from pixelserve.settings import Settings
 
@@ -35,9 +36,9 @@ class Descriptor(BaseModel):
     """What a network wants, and what it gives.
 
     Input: `width` x `height` pixels of `channels` order, as `layout`; samples (v / 255 - mean) / std, or 0 to 255 as
-    they are for `raw`. The picture keeps its aspect, the rest filled up, unless it is to `stretch`. Output: the one of
-    index `output`, or (OpenVINO) of the node of that name; its `activation`, and for masks the `channel` that is the
-    person.
+    they are for `raw`. The picture keeps its aspect, the rest filled up, unless it is to `stretch` or to be `crop`ped
+    to its middle. Output: the one of index `output`, or (OpenVINO) of the node of that name; its `activation`, and for
+    masks the `channel` that is the person.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -50,8 +51,9 @@ class Descriptor(BaseModel):
     layout: Literal["nchw", "nhwc"] = "nchw"
     raw: bool = False
     stretch: bool = False
+    crop: bool = False
     output: int | str = 0
-    activation: Literal["none", "sigmoid", "softmax"] = "none"
+    activation: Literal["none", "sigmoid", "softmax", "minmax"] = "none"
     channel: int = Field(default=0, ge=0)
 
     @field_validator("std")
@@ -60,6 +62,20 @@ class Descriptor(BaseModel):
         if 0 in std:
             raise ValueError("samples are divided by std: it cannot hold 0")
         return std
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.stretch and self.crop:
+            raise ValueError("stretch and crop are two ways to fill the input: choose one")
+        return self
+
+    def placed(self, rgb: Pixels) -> tuple[Pixels, int, int]:
+        """The picture (H, W, 3) uint8 brought into the input's size, and its left and top there."""
+        if self.stretch:
+            return stretched(rgb, self.width, self.height), 0, 0
+        if self.crop:
+            return cropped(rgb, self.width, self.height), 0, 0
+        return centred(rgb, self.width, self.height)
 
     def input_of(self, rgb: Pixels) -> NDArray[Any]:
         """(height, width, 3) uint8 as the network's input of batch 1."""
@@ -71,7 +87,9 @@ class Descriptor(BaseModel):
         return np.ascontiguousarray(batch)
 
 
-_U2NET = Descriptor(width=320, height=320, stretch=True, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+_U2NET = Descriptor(
+    width=320, height=320, stretch=True, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), activation="minmax"
+)
 _RESNET = Descriptor(width=224, height=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 DESCRIPTORS = {
     "u2net_human_seg": _U2NET,
@@ -200,12 +218,18 @@ def _load_tflite(path: Path, descriptor: Descriptor, settings: Settings) -> _Loa
     from pixelserve.models.devices import name_device, pick_device
     from pixelserve.models.lite import UnsupportedOperation, read_graph
 
-    index = descriptor.output
+    index, wanted = descriptor.output, (1, descriptor.height, descriptor.width, 3)
     if isinstance(index, str):
         return _load_openvino(path, descriptor, settings)
     device = pick_device(settings.device)
     try:
-        network = read_graph(path).to(device)
+        network = read_graph(path)
+        if network.shape != wanted:
+            raise CheckpointError(
+                f"{path.name} is made for an input of {network.shape}, where its descriptor says {wanted}: height and "
+                "width, then channels."
+            )
+        network.to(device)
     except UnsupportedOperation as error:
         try:
             return _load_openvino(path, descriptor, settings)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pixelserve.errors import CheckpointError
 from pixelserve.imaging import Image, Pixels
 from pixelserve.models import portable
-from pixelserve.models.inputs import as_rgb, centred, stretched
+from pixelserve.models.inputs import as_rgb
 from pixelserve.models.people import PeopleFinder
 from pixelserve.models.portable import Descriptor
 from pixelserve.observe import EMBEDDED, ServedNetwork, announce
@@ -81,6 +81,8 @@ class _Matting:
 
     def __init__(self, path: Path, settings: Settings) -> None:
         self._descriptor = portable.read_descriptor(path)
+        if self._descriptor.crop:
+            raise CheckpointError(f"The descriptor of {path.name} has crop: people are told in all of a picture.")
         self._run, self.served = portable.load(path, self._descriptor, settings)
         mask = self(np.zeros((self._descriptor.height, self._descriptor.width, 3), np.uint8))
         if mask.ndim != 2 or min(mask.shape) < 2:
@@ -88,7 +90,7 @@ class _Matting:
 
     def __call__(self, rgb: Pixels) -> Alpha:
         wanted = self._descriptor
-        small, left, top = placed(rgb, wanted)
+        small, left, top = wanted.placed(rgb)
         height, width = small.shape[:2]
         padded = cv2.copyMakeBorder(
             small, top, wanted.height - height - top, left, wanted.width - width - left, cv2.BORDER_REPLICATE
@@ -103,13 +105,6 @@ class _Matting:
         return np.asarray(person[rows, columns])
 
 
-def placed(rgb: Pixels, descriptor: Descriptor) -> tuple[Pixels, int, int]:
-    """The picture shrunk into the network's input, and its left and top there."""
-    if descriptor.stretch:
-        return stretched(rgb, descriptor.width, descriptor.height), 0, 0
-    return centred(rgb, descriptor.width, descriptor.height)
-
-
 def probability(planes: NDArray[Any], descriptor: Descriptor) -> Alpha:
     """The person's plane of (C, h, w) after the activation, in [0, 1]; NaN counts as nobody. Raises CheckpointError."""
     if descriptor.channel >= len(planes):
@@ -119,7 +114,11 @@ def probability(planes: NDArray[Any], descriptor: Descriptor) -> Alpha:
         planes = np.asarray(powers / powers.sum(axis=0))
     elif descriptor.activation == "sigmoid":
         planes = 1 / (1 + np.exp(-np.clip(planes, -60, 60)))
-    return np.asarray(np.clip(np.nan_to_num(planes[descriptor.channel], nan=0.0), 0, 1))
+    person = planes[descriptor.channel]
+    if descriptor.activation == "minmax":
+        least, most = person.min(), person.max()
+        person = (person - least) / max(most - least, np.finfo(np.float32).tiny)
+    return np.asarray(np.clip(np.nan_to_num(person, nan=0.0), 0, 1))
 
 
 def calibrated(probabilities: Alpha) -> Alpha:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pixelserve.errors import HandlerError
 from pixelserve.imaging import Image, Pixels
 from pixelserve.models import portable
-from pixelserve.models.inputs import as_rgb, centred
+from pixelserve.models.inputs import as_rgb
 from pixelserve.models.vlad import Vocabulary
 from pixelserve.observe import EMBEDDED, ServedNetwork, announce
 from pixelserve.settings import Settings
@@ -45,7 +45,7 @@ class Embedder:
 
 
 class _Backbone:
-    """A network over the picture shrunk into its input, aspect kept, the rest filled with the picture's mean colour."""
+    """A network over the picture brought into its input as its descriptor says; what is left has its mean colour."""
 
     def __init__(self, path: Path, settings: Settings) -> None:
         self._descriptor = portable.read_descriptor(path)
@@ -53,7 +53,7 @@ class _Backbone:
 
     def __call__(self, rgb: Pixels) -> Vector:
         wanted = self._descriptor
-        small, left, top = centred(rgb, wanted.width, wanted.height)
+        small, left, top = wanted.placed(rgb)
         canvas = np.empty((wanted.height, wanted.width, 3), np.uint8)
         canvas[:] = np.rint(small.mean(axis=(0, 1)))
         canvas[top : top + small.shape[0], left : left + small.shape[1]] = small
@@ -66,13 +66,15 @@ class _Backbone:
 def poses(image: Image, rotations: bool, mirrored: bool) -> Iterator[tuple[Image, dict[str, Any]]]:
     """The picture as it is and, where asked for, in each of four turns and mirrored, with how it lies.
 
-    `mirrored` comes before the turn of `rotation` degrees against the clock; each is only there where asked for.
+    `mirrored` comes before the turn of `rotation` degrees against the clock; each is only there where asked for. What
+    is yielded is 8-bit RGB in sRGB, so that colours are converted once. Raises ImageTooLarge as `Embedder.vector`.
     """
+    rgb = as_rgb(image)
     for flip in (False, True) if mirrored else (False,):
         for turns in range(4) if rotations else (0,):
-            pixels = np.rot90(image.pixels[:, ::-1] if flip else image.pixels, turns)
+            pixels = np.rot90(rgb[:, ::-1] if flip else rgb, turns)
             lies = ({"rotation": 90 * turns} if rotations else {}) | ({"mirrored": flip} if mirrored else {})
-            yield Image(np.ascontiguousarray(pixels), image.icc), lies
+            yield Image(np.ascontiguousarray(pixels)), lies
 
 
 def normalized(vector: Vector) -> Vector:

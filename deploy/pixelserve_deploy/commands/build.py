@@ -23,7 +23,7 @@ from pixelserve.models import TUNING_SUFFIX, find_weights
 from pixelserve_deploy import console, download
 from pixelserve_deploy.errors import UsageError
 from pixelserve_deploy.image import Recipe, find_source
-from pixelserve_deploy.options import EMBEDDED, choose_weights, is_published
+from pixelserve_deploy.options import check_together, choose_weights, is_published
 
 EXAMPLES = """\
   pixelserve build                                     the image with all three features
@@ -154,8 +154,7 @@ def _choose_weights(source: Source, arguments: argparse.Namespace) -> tuple[Path
     """
     published = tuple(filter(is_published, arguments.weights))
     others = [text for text in arguments.weights if text not in published]
-    if len(others) > 1 or (published and EMBEDDED in others):
-        raise UsageError("--weights takes names of published weights, and one folder or `embedded`")
+    check_together(arguments.weights)
     if arguments.target == "gateway" or (published and not others):
         return source.model_dir, published
     return choose_weights(source, others[0] if others else None).model_dir, published

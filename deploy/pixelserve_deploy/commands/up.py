@@ -75,8 +75,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="[NAME=]WHAT",
-        help="weights of an endpoint: published ones by name, embedded, or their folder (default: the recommended ones "
-        "once they are fetched)",
+        help="weights of an endpoint: published ones by name, embedded, or their folder; may be repeated, for one "
+        "endpoint too (default: the recommended ones once they are fetched)",
     )
     parser.add_argument(
         "--async-output",
@@ -113,8 +113,9 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
     if arguments.reload and archive:
         raise UsageError(f"--reload watches folders, and {archive} is a file: unpack it, and give its folder")
     names = arguments.endpoints or [feature.endpoint for feature in features.FEATURES]
-    with ExitStack() as archives:
-        sources = choose_all_weights([archives.enter_context(open_source(name)) for name in names], arguments.weights)
+    with ExitStack() as scratch:
+        opened = [scratch.enter_context(open_source(name)) for name in names]
+        sources = choose_all_weights(opened, arguments.weights, scratch)
         with suppress(Stopped):  # while the endpoints started
             try:
                 _serve(sources, _read_places(arguments), arguments, stop)
@@ -292,6 +293,7 @@ def _explain_weights(local: LocalRuntime, source: Source) -> Iterator[str]:
     if not networks and source.model_dir not in (None, source.folder):
         yield f"{source.name} has its weights from {source.model_dir}"
     known, folder = find_feature(source), download.find_weights_folder()
+    served = {path.resolve().parent for path in source.model_dir.iterdir()} if source.model_dir else set()
     for entry in [entry for entry in manifest() if known and entry.feature == known.name]:
-        if download.is_fetched(entry, folder) and source.model_dir != download.locate_weights(entry, folder):
+        if download.is_fetched(entry, folder) and download.locate_weights(entry, folder).resolve() not in served:
             yield f"  {entry.name} is fetched too: pixelserve up {source.name} --weights {entry.name}"

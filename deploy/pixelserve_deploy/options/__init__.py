@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pixelserve_deploy.options.weights import (
         EMBEDDED,
         add_weights,
+        check_together,
         choose_all_weights,
         choose_weights,
         find_feature,
@@ -43,7 +44,8 @@ else:
             ".numbers": "parse_count parse_number parse_part parse_port parse_size",
             ".report": "add_report check_report save_text write_report",
             ".site": "add_site parse_duration",
-            ".weights": "EMBEDDED add_weights choose_all_weights choose_weights find_feature is_published",
+            ".weights": "EMBEDDED add_weights check_together choose_all_weights choose_weights find_feature "
+            "is_published",
             ".workload": "add_prices add_simulated_workload add_utilisation add_workload name_option naming_options "
             "read_question read_workload tell_prices",
         },
@@ -65,6 +67,7 @@ __all__ = [
     "add_workload",
     "check_media_type",
     "check_report",
+    "check_together",
     "choose_all_weights",
     "choose_weights",
     "find_feature",

@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pixelserve import features
 from pixelserve.errors import NotFound
@@ -21,11 +24,27 @@ EMBEDDED = "embedded"
 MEANING = f"published ones by name, {EMBEDDED}, or their folder"
 
 
+class _Once(argparse.Action):
+    """Takes one value; a second would take the place of the first in silence."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        if getattr(namespace, self.dest) is not None:
+            parser.error("--weights is given twice: here it takes one. `pixelserve up` serves several together")
+        setattr(namespace, self.dest, values)
+
+
 def add_weights(parser: argparse.ArgumentParser) -> None:
     """--weights of one handler; --model-dir is another name of it."""
     parser.add_argument(
         "--weights",
         "--model-dir",
+        action=_Once,
         metavar="NAME|DIR",
         help=f"weights: {MEANING} (default: the recommended ones once they are fetched)",
     )
@@ -85,18 +104,22 @@ def _with_published(source: Source, entry: Weights, folder: Path) -> Source:
     return source.with_weights(download.locate_weights(entry, folder))
 
 
-def choose_all_weights(found: Iterable[Source], chosen: list[str]) -> list[Source]:
+def choose_all_weights(found: Iterable[Source], chosen: list[str], scratch: ExitStack) -> list[Source]:
     """The sources with their weights: each choice is [NAME=]WHAT, with NAME that of an endpoint.
 
-    Without NAME it is for the only endpoint, `embedded` for all, and published weights for their feature's. Raises
-    UsageError for a choice of no endpoint, and what `choose_weights` raises.
+    Without NAME it is for the only endpoint, `embedded` for all that have no other, and published weights for their
+    feature's. Several of one endpoint lie together in a folder of links, which goes with `scratch`. Raises UsageError
+    for a choice of no endpoint and for those that do not go together, and what `choose_weights` raises.
     """
     sources = list(found)
     names = [source.name for source in sources]
     if len(set(names)) < len(names):
         raise UsageError("two endpoints have the same name: choose another for one with NAME=FOLDER")
-    choices: dict[str, str] = {}
+    choices: dict[str, list[str]] = {name: [] for name in names}
+    others = [EMBEDDED] if EMBEDDED in chosen and len(names) > 1 else []
     for text in chosen:
+        if others and text == EMBEDDED:
+            continue
         name, equals, what = text.partition("=")
         wanted = [name] if equals else _find_endpoints(sources, text)
         if not wanted or not set(wanted) <= set(names):
@@ -104,13 +127,36 @@ def choose_all_weights(found: Iterable[Source], chosen: list[str]) -> list[Sourc
                 f"--weights {text}: for one of several endpoints write NAME={what or text}, "
                 f"with NAME one of {', '.join(names)}"
             )
-        choices |= dict.fromkeys(wanted, what if equals else text)
-    return [choose_weights(source, choices.get(source.name)) for source in sources]
+        for endpoint in wanted:
+            choices[endpoint].append(what if equals else text)
+    return [_choose_several(source, choices[source.name] or others, scratch) for source in sources]
+
+
+def check_together(chosen: Iterable[str]) -> None:
+    """Raises UsageError unless what is chosen for one handler are published weights, and at most one other."""
+    others = [text for text in chosen if not is_published(text)]
+    if len(others) > 1 or (EMBEDDED in others and len(list(chosen)) > 1):
+        raise UsageError("--weights takes names of published weights, and one folder or `embedded`")
+
+
+def _choose_several(source: Source, chosen: list[str], scratch: ExitStack) -> Source:
+    if len(chosen) < 2:
+        return choose_weights(source, chosen[0] if chosen else None)
+    check_together(chosen)
+    together = Path(scratch.enter_context(tempfile.TemporaryDirectory(prefix="pixelserve-weights-")))
+    for folder in (choose_weights(source, text).model_dir for text in dict.fromkeys(chosen)):
+        for path in folder.iterdir() if folder else ():
+            try:
+                (together / path.name).symlink_to(path)
+            except FileExistsError:
+                other = (together / path.name).readlink().parent
+                raise UsageError(f"--weights: {other} and {folder} both have {path.name}: take one of them") from None
+    return source.with_weights(together)
 
 
 def _find_endpoints(sources: list[Source], chosen: str) -> list[str]:
     """Those that a choice without a name is for."""
-    if len(sources) == 1 or chosen == EMBEDDED:
+    if len(sources) == 1:
         return [source.name for source in sources]
     if not is_published(chosen):
         return []
