@@ -1,9 +1,9 @@
 """One picture through one network: ours as served, against the same weights by other runners.
 
-Each measurement has a process of its own. `least` is the seconds of the fastest run, `peak_mb` the most memory above
-what the process held before it loaded the network. `of_best` is the share of the fastest runner's seconds, `growth`
-that of a pixel's seconds with the fastest at 256x256. `db` is the middle of the answer against torch in float32 with
-all that lies around it. `predicted` is the time that ours foretells, as a share of the real one.
+Each measurement has a process of its own. `least` is the seconds of the fastest run, `peak_mb` the most memory
+once the network is loaded, above what the process held before that. `of_best` is the share of the fastest runner's seconds, `growth`
+that of a pixel's seconds with the fastest at 256x256. `db` is the middle of the answer against torch in float32 that
+was given much of what lies around. `predicted` is the time that ours foretells, as a share of the real one.
 
 Runners: `served` is pixelserve without further ado, `tuned` with what `pixelserve weights tune` has written on this
 machine. `loop` is what the package realesrgan does with torch in float32, `torch` and `openvino` are bfloat16,
@@ -21,7 +21,6 @@ import argparse
 import importlib.util
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -52,6 +51,8 @@ RUNS, LONGEST = 5, 10.0
 """What takes more seconds than LONGEST is run once."""
 MIDDLE = 128
 """Edge of the part of a picture that is compared."""
+AROUND = 128
+"""Pixels around it that float32 is given: what lies beyond hardly counts, though a network of 23 blocks reaches it."""
 MOST_SECONDS = 900.0
 """One measurement that takes more is left out."""
 
@@ -63,7 +64,7 @@ def networks(ncnn: Path | None) -> dict[str, Path]:
              "SRVGG-32": assets / "realesr-general-x4v3.pth"}  # fmt: skip
     if ncnn is not None:
         known |= {"RRDB-6B": ncnn / "realesrgan-x4plus-anime.param", "RRDB-23": ncnn / "realesrgan-x4plus.param"}
-    return {name: path for name, path in known.items() if path.is_file()}
+    return {name: path.absolute() for name, path in known.items() if path.is_file()}
 
 
 class OnnxRuntime(nn.Module):
@@ -116,8 +117,8 @@ def find_decibels(path: Path, pixels: Pixels, answer: Pixels, scale: int) -> flo
     if info.scale != scale:
         return None
     top, left = ((edge - MIDDLE) // 2 for edge in pixels.shape[:2])
-    above, before = min(top, info.overlap), min(left, info.overlap)
-    around = pixels[top - above : top + MIDDLE + info.overlap, left - before : left + MIDDLE + info.overlap]
+    above, before = min(top, AROUND), min(left, AROUND)
+    around = pixels[top - above : top + MIDDLE + AROUND, left - before : left + MIDDLE + AROUND]
     exact = run_whole(network, around)[above * scale :, before * scale :][: MIDDLE * scale, : MIDDLE * scale]
     seen = answer[top * scale :, left * scale :][: MIDDLE * scale, : MIDDLE * scale]
     error = float(np.mean((exact.astype(np.float32) - seen) ** 2))
@@ -129,9 +130,10 @@ def measure(path: Path, runner: str, size: str) -> dict[str, Any]:
     width, height, scale = (int(part) for part in f"{size}@4".replace("@", "x").split("x")[:3])
     pixels = decode(photograph(width, height), Settings()).pixels
     row: dict[str, Any] = {"size": size, "runner": runner, "scale": scale, "sizes": {"width": width, "height": height}}
-    before = peak()
+    before = read_status("VmRSS")
     if runner in OURS:
         upscaler = Upscaler.load(str(path.parent), Settings())
+        forget_peak()
         upscaler.warm_up()
         predicted = upscaler.seconds(Image(pixels), upscaler.plan(Image(pixels), scale))
 
@@ -139,29 +141,38 @@ def measure(path: Path, runner: str, size: str) -> dict[str, Any]:
             return upscaler.upscale(Image(pixels), scale).pixels
     else:
         enlarge = load_peer(path, runner, scale)
+        forget_peak()
     enlarge(pixels[:64, :64])
     seconds: list[float] = []
     while len(seconds) < RUNS and (not seconds or seconds[0] < LONGEST):
         started = time.perf_counter()
         answer = enlarge(pixels)
         seconds.append(time.perf_counter() - started)
-    row |= {"least": round(min(seconds), 4), "peak_mb": round((peak() - before) / 1e6)}
+    row |= {"least": round(min(seconds), 4), "peak_mb": round((read_status("VmHWM") - before) / 1e6)}
     if runner in OURS:
         row |= {"predicted": round(predicted / min(seconds), 2), "seconds": report.distribution(seconds)}
     return row | {"db": find_decibels(path, pixels, answer, scale)}
 
 
-def peak() -> int:
-    """Most bytes that this process has held."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def forget_peak() -> None:
+    """Lets VmHWM begin anew with what this process holds (proc(5), clear_refs)."""
+    Path("/proc/self/clear_refs").write_text("5")
 
 
-def run_apart(command: list[str], what: str, deadline: float) -> bytes | None:
-    """What a process prints; None, and a line that says why, when it fails or is not done in time."""
+def read_status(name: str) -> int:
+    """Bytes of memory that the kernel tells of this process under a name (proc(5), status)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+
+
+def run_apart(command: list[str], what: str, deadline: float) -> dict[str, Any] | None:
+    """The JSON of a process's last line; None, and a line that says why, when it fails or is not done in time."""
     try:
         seconds = min(deadline - time.monotonic(), MOST_SECONDS)
-        return subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=seconds).stdout
-    except (subprocess.TimeoutExpired, subprocess.CalledProcessError) as error:
+        said = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=seconds).stdout
+        found: dict[str, Any] = json.loads(said.splitlines()[-1])
+        return found
+    except (subprocess.SubprocessError, OSError, ValueError, IndexError) as error:
         print(f"{what}: left out, {error}", file=sys.stderr, flush=True)
         return None
 
@@ -172,19 +183,20 @@ def rows_for(name: str, file: Path, sizes: list[str], deadline: float) -> Iterat
         served, tuned = (Path(folder) / kind / file.name for kind in OURS)
         for path in (served, tuned):
             path.parent.mkdir()
-            for part in file.parent.glob(f"{file.stem}.*"):
-                (path.parent / part.name).symlink_to(part)
+            for part in (file, file.with_suffix(".bin")):  # ncnn's weights lie in the second
+                if part.is_file():
+                    (path.parent / part.name).symlink_to(part)
         program = str(Path(sys.executable).with_name("pixelserve"))
-        run_apart([program, "weights", "tune", "--json", str(tuned)], f"{name} tune", deadline)
+        is_tuned = run_apart([program, "weights", "tune", "--json", str(tuned)], f"{name} tune", deadline) is not None
         at_256 = 0.0
         for size in sizes:
             rows = []
-            for runner in (*PEERS, "onnxruntime", *OURS):
+            for runner in (*PEERS, "onnxruntime", *(OURS if is_tuned else OURS[:1])):
                 if all(importlib.util.find_spec(package) for package in NEEDED.get(runner, ())):
                     path = tuned if runner == "tuned" else served
                     command = [sys.executable, __file__, "--one", str(path), runner, size]
-                    said = run_apart(command, f"{name} {size} {runner}", deadline)
-                    rows += [json.loads(said)] if said else []
+                    row = run_apart(command, f"{name} {size} {runner}", deadline)
+                    rows += [row] if row else []
             best = min((row["least"] for row in rows), default=0.0)
             at_256 = best if size == "256x256" else at_256
             for row in rows:
