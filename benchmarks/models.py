@@ -3,7 +3,8 @@
 Each measurement has a process of its own. `least` is the seconds of the fastest run; `peak_mb` the most memory once the
 network is loaded, above what the process held before that. `of_best` is the share of the fastest runner's seconds,
 `growth` that of a pixel's seconds with the fastest at 256x256. `db` is the middle of the answer against torch in
-float32 that was given much of what lies around. `predicted` is the time that ours foretells, as a share of the real one.
+float32 that was given much of what lies around. `predicted` is the share of
+the real time that ours foretold.
 
 Runners: `served` is pixelserve without further ado, `tuned` with what `pixelserve weights tune` has written on this
 machine. `loop` is what the package realesrgan does with torch in float32, `torch` and `openvino` are bfloat16,
