@@ -16,6 +16,7 @@ import os
 import sys
 import time
 import warnings
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -231,13 +232,11 @@ def main() -> int:
     OUT.mkdir(parents=True, exist_ok=True)
     endpoints = ("image-super-resolution", "human-image-segmentation", "image-similarity")
     fetch_recommended()
-    sources = choose_all_weights(map(Source.parse, endpoints), [])
-    with (
-        Stop().listening() as stop,
-        running(sources, progress=show_progress, stop=stop) as runtime,
-    ):
-        for show in (enlarge_all, cut_out, compare):
-            stop.run_aside(partial(show, runtime))
+    with Stop().listening() as stop, ExitStack() as scratch:
+        sources = choose_all_weights(map(Source.parse, endpoints), [], scratch)
+        with running(sources, progress=show_progress, stop=stop) as runtime:
+            for show in (enlarge_all, cut_out, compare):
+                stop.run_aside(partial(show, runtime))
     print(f"\nEverything is stopped. Look at {OUT / 'side-by-side.png'} and {OUT / 'cut-out.png'}")
     return 0
 
