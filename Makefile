@@ -39,7 +39,7 @@ lint: venv    ## ruff, mypy and import-linter
 	$(BIN)/ruff check .
 	$(BIN)/mypy -p pixelserve -p pixelserve_gateway -p pixelserve_deploy
 	for script in code/*/inference.py deploy/ci_deploy.py; do $(BIN)/mypy $$script || exit 1; done
-	$(BIN)/mypy --allow-untyped-calls notebooks/demo.py
+	$(BIN)/mypy notebooks/demo.py
 	PYTHONPATH=container:deploy $(BIN)/lint-imports --no-cache --config setup.cfg
 	$(BIN)/hadolint Dockerfile
 

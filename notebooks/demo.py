@@ -138,7 +138,7 @@ def draw_sheet(columns: dict[str, Image.Image], box: tuple[int, int, int, int], 
 
 def psnr(result: Result, picture: Image.Image) -> float:
     """Peak signal-to-noise ratio against the original, in dB, over all channels."""
-    return float(peak_signal_noise_ratio(np.asarray(result.original), np.asarray(picture)))
+    return float(peak_signal_noise_ratio(np.asarray(result.original), np.asarray(picture)))  # type: ignore[no-untyped-call]
 
 
 def stack(sheets: list[Image.Image]) -> Image.Image:
@@ -178,7 +178,7 @@ def enlarge_all(runtime: LocalRuntime) -> None:
 def cut_out(runtime: LocalRuntime) -> None:
     """The astronaut without what is behind her: photograph, alpha, and the cut-out on a checkerboard."""
     client = predictor(runtime, "human-image-segmentation")
-    photograph = Image.fromarray(data.astronaut())
+    photograph = Image.fromarray(data.astronaut())  # type: ignore[no-untyped-call]
     answers = [client.predict(as_png(photograph), custom_attributes=kind) for kind in ("", "type=foreground")]
     alpha, foreground = (Image.open(io.BytesIO(answer)) for answer in answers)
     yy, xx = np.mgrid[: photograph.height, : photograph.width]
