@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -160,6 +161,46 @@ def test_a_benchmark_becomes_dollars(capsys) -> None:
     assert float(dearer["rows"][0]["per_thousand"]) == pytest.approx(2 * float(row["per_thousand"]))
     assert dearer["status"] == "given"
     assert "! derived" in run(capsys, *words)
+
+
+@pytest.mark.parametrize("endpoint", ["blur", "image-similarity"])
+@pytest.mark.parametrize(
+    ("row", "machine", "words"),
+    [
+        ({"scale": 4, "sizes": {"request": 9000, "answer": 90_000, "pixels": 65_536}}, {}, ["--latency", "0.3"]),
+        ({"scale": 2, "sizes": {"request": 9000, "answer": 40_000}}, {"instance": "ml.g5.xlarge"}, []),
+        ({"sizes": {"request": 25_000, "answer": 70_000, "pixels": 9_000_000}}, {}, ["--region", "us-east-1"]),
+        ({"sizes": {}}, {}, ["--price", "AmazonSageMaker/hosting/ml.c6i.xlarge=0.3", "--utilisation", "0.5"]),
+    ],
+)
+def test_the_words_of_the_whole_bill_run(endpoint, row, machine, words, tmp_path, capsys) -> None:
+    """For each kind of row that `measure` writes, they price it at its own speed and sizes."""
+    times = dict.fromkeys(("mean", "p50", "p90", "p99", "max"), 0.25)
+    row = {"endpoint": endpoint, "images_per_second": 5.0, "seconds": {"count": 9, **times}, **row}
+    machine = {"cpu": "CPU", "cores": 2, "gpu": None, **machine}
+    result = {"schema": "pixelserve-benchmark/1", "name": "m", "date": "2026-11-30", "machine": machine, "rows": [row]}
+    path = tmp_path / "my run.json"
+    path.write_text(json.dumps(result))
+    instance = [] if "instance" in machine else ["--instance", "ml.c6i.xlarge"]
+    told = run(capsys, "from-benchmark", str(path), *instance, *words)
+    (line,) = [line.partition("too: ")[2] for line in told.splitlines() if "too: " in line]
+    asked = shlex.split(line)
+    assert asked[:2] == ["pixelserve", "cost"]
+    (bill,) = json.loads(run(capsys, *asked[2:], "--format", "json"))
+    said = bill["assumptions"]
+    is_timed_by_size = "scale" in row and "pixels" not in row["sizes"]
+    assert is_timed_by_size or said["seconds"].startswith("0.2 on ")
+    if "answer" in row["sizes"]:
+        assert said["answer"] == f"{row['sizes']['answer'] // 1000} KB, raw"
+    assert set(words) <= set(asked)
+
+
+def test_the_words_of_the_pipelines_bill_run(capsys) -> None:
+    for words in ([], ["--scale", "4", "--latency", "5"]):
+        told = run(capsys, "from-benchmark", PIPELINE, "--instance", "ml.c6i.xlarge", *words)
+        (line,) = [line.partition("too: ")[2] for line in told.splitlines() if "too: " in line]
+        (bill,) = json.loads(run(capsys, *shlex.split(line)[2:], "--format", "json"))
+        assert f"{462 if words else 170}" in bill["assumptions"]["answer"]
 
 
 def test_what_if_shows_what_remains(capsys) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,10 @@ class Row:
     """Whether this project's server answered pictures, in place of another one or of other requests."""
     scale: int | None = None
     """Of super-resolution."""
+    endpoint: str = ""
+    """What was measured, where the result says so."""
+    sizes: Mapping[str, Decimal] = field(default_factory=dict)
+    """Bytes of a `request` and of an `answer`, where the result says so."""
 
     def at(self, pixels: Decimal) -> Row:
         """The row for images of so many pixels, its times in proportion; itself where its sizes are not known."""
@@ -187,6 +191,8 @@ def _row(fields: Mapping[str, Any], instances: int) -> Row:
         pixels and Decimal(pixels),
         _answers_images(fields),
         fields.get("scale"),
+        str(fields.get("endpoint", "")),
+        {name: Decimal(sizes[name]) for name in ("request", "answer") if name in sizes},
     )
 
 

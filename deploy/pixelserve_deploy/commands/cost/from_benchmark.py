@@ -14,13 +14,17 @@ from pixelserve_deploy.cost import (
     P99,
     PERCENTILES,
     SCALE,
+    SUPER_RESOLUTION,
     Benchmark,
     Price1000,
+    Row,
+    Workload,
     build_assumptions_section,
     choose_book,
     format_percent,
     format_plain,
     list_circumstances,
+    load_models,
     price_thousand,
     read_benchmark,
     require_given_used,
@@ -29,7 +33,7 @@ from pixelserve_deploy.cost import (
     views,
 )
 from pixelserve_deploy.errors import UsageError
-from pixelserve_deploy.options import add_prices, add_report, add_utilisation, parse_number, write_report
+from pixelserve_deploy.options import add_prices, add_report, add_utilisation, name_option, parse_number, write_report
 from pixelserve_deploy.reports import Report, Table
 
 EXAMPLES = """\
@@ -37,6 +41,10 @@ EXAMPLES = """\
   pixelserve cost from-benchmark benchmarks/results/pipeline.json --instance ml.c6i.xlarge --scale 4 --latency 5
 """
 COUNTED = "the instance alone"
+KEPT = ("latency", "percentile", "utilisation", "region", "book")
+"""Options that the whole bill takes as they are."""
+NEAREST = "human-image-segmentation"
+"""To a model of one's own: it answers a picture, and takes as long for every size."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,8 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
     prices = [price_thousand(row, hour.first, arguments.utilisation) for row in rows]
     status = f"! {hour.status}" if hour.marked else hour.status
     notes = (
-        f"A thousand images are {COUNTED}; data, traffic and logs too: pixelserve cost estimate --measured "
-        f"{shlex.quote(str(arguments.result))}",
+        f"A thousand images are {COUNTED}; data, traffic and logs too: "
+        f"{shlex.join(_ask_whole_bill(arguments, benchmark, rows[0]))}",
         *(("Images/s are one instance's, of all that answered together.",) if benchmark.instances > 1 else ()),
         *(() if benchmark.instance else ("The machine measured is not that instance unless you measured there.",)),
     )
@@ -97,6 +105,30 @@ def run(arguments: argparse.Namespace) -> int:
     sections = (section, build_assumptions_section(said))
     write_report(Report("Cost from a benchmark", sections, data, flat), arguments)
     return 0
+
+
+def _ask_whole_bill(arguments: argparse.Namespace, benchmark: Benchmark, row: Row) -> list[str]:
+    """The command line of the whole bill at the row's speed and sizes. A model of one's own is called `NEAREST`."""
+    endpoint = row.endpoint.replace("_", "-")
+    model = SUPER_RESOLUTION if row.scale else endpoint if endpoint in load_models() else NEAREST
+    said = {
+        "model": model,
+        "scale": row.scale,
+        "response_bytes": row.sizes.get("answer"),
+        "instance": None if benchmark.instance else arguments.instance,
+        **{name: getattr(arguments, name) for name in KEPT},
+    }
+    if model == SUPER_RESOLUTION and row.pixels:  # its times are in proportion to them
+        said["megapixels"] = row.pixels / 10**6
+    else:
+        said["request_bytes"] = row.sizes.get("request")
+    words = ["pixelserve", "cost", "estimate", "--measured", str(arguments.result)]
+    for name, value in said.items():
+        if value not in (None, getattr(Workload, name)):
+            words += [name_option(name), str(value)]
+    for name, amount in arguments.prices:
+        words += [name_option("prices"), f"{name}={amount}"]
+    return words
 
 
 def _choose_scale(given: int | None, benchmark: Benchmark) -> int:
