@@ -165,6 +165,44 @@ def test_assumptions_are_those_of_the_mode_that_is_billed(capsys) -> None:
     assert compared["seconds"]["lambda"] == compared["seconds"]["serverless"] == "9 on a CPU with 4096 MB, given"
 
 
+@pytest.mark.parametrize(
+    ("words", "hours", "said"),
+    [
+        (["--mode", "async", "--requests", "5M"], Decimal(5 * 10**6) / 3600 / Decimal("0.7"), None),
+        (["--mode", "async", "--requests", "1840k"], Decimal("730"), None),
+        (["--mode", "async", "--requests", "1830k"], Decimal("730"), "22.86 a month, of 10 min each"),
+        (["--mode", "async", "--requests", "122"], None, "4.01 a day, of 10 min each"),
+        (["--mode", "batch", "--requests", "5"], Decimal(5) / 3600 + Decimal(5) / 6, "5 a month, of 10 min each"),
+        (["--mode", "batch", "--requests", "31"], None, "1 a day, of 10 min each"),
+        (["--mode", "realtime"], Decimal("730"), None),
+    ],
+)
+def test_starts_are_said_as_they_are_billed(words, hours, said, capsys) -> None:
+    """A million requests of 1 s keep instances that are driven at 70 % busy for 396.8 h."""
+    bill = run(capsys, "estimate", *words, "--explain")
+    assert bill["assumptions"].get("starts") == said
+    (formula,) = [row["formula"] for row in bill["rows"] if row["line"] == "hosting"]
+    if hours is not None:
+        assert float(formula.partition(" h")[0].replace(",", "")) == pytest.approx(float(hours), abs=0.2)
+
+
+def test_what_some_bills_alone_suppose_has_their_names(capsys) -> None:
+    told = run(capsys, "compare", "--starts-a-day", "1", "--cpu-seconds", "9")["assumptions"]
+    assert told["starts"] == dict.fromkeys(("batch", "async"), "1 a day, of 10 min each")
+    assert isinstance(told["logs"], str)
+
+
+def test_base64_is_on_the_wire_where_it_is_counted(capsys) -> None:
+    words = ["estimate", "--documented", "--explain"]
+    for policy, expected in (("exact", "5.333 MB on the wire"), ("as-documented", "counted as 4 MB")):
+        bill = run(capsys, *words, "--policy", policy)
+        assert bill["assumptions"]["answer"] == f"4 MB, base64: {expected}"
+        (usage,) = [row["usage"] for row in bill["rows"] if row["line"] == "data-out"]
+        assert usage.removesuffix(" out per call") in expected
+    function = run(capsys, "estimate", "--mode", "lambda", "--cpu-seconds", "9", "--codec", "jpeg")["assumptions"]
+    assert function["request"] == "1 MB, in Base64 as Lambda carries pictures"
+
+
 def test_assumptions_of_a_simulation_are_its_limits(capsys) -> None:
     words = ["simulate", "--generate", "bursty", "--days", "1", "--requests", "100k", "--max", "1", "--late-after", "7"]
     told = run(capsys, *words)

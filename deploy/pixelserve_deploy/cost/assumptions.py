@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from pixelserve_deploy.cost.amounts import format_grouped, format_measure, format_percent, round_half_up
+from pixelserve_deploy.cost.amounts import format_grouped, format_measure, format_percent, format_short, round_half_up
 from pixelserve_deploy.cost.defaults import SCALE, find_model
 from pixelserve_deploy.cost.documented import DocumentedCase
-from pixelserve_deploy.cost.modes import INSTANCE, MODES, Scaling, find_starts
-from pixelserve_deploy.cost.policy import AS_DOCUMENTED, DOCUMENTED_CORRECTED, EXACT
+from pixelserve_deploy.cost.modes import INSTANCE, MODES, Scaling, apply_mode, count_start_hours, name_carrier
+from pixelserve_deploy.cost.policy import AS_DOCUMENTED, DOCUMENTED_CORRECTED, EXACT, Policy
 from pixelserve_deploy.cost.pricebook import PriceBook, name_price
 from pixelserve_deploy.cost.profile import LINK, MONTH_HOURS, RAW, UsageProfile, encode_size
 from pixelserve_deploy.cost.question import Question
@@ -59,7 +59,8 @@ def list_assumptions(
     said: Assumptions = {}
     for about, describe in aspects.items():
         texts = {name: text for name, basis in bases.items() if (text := describe(basis))}
-        said[about] = texts if len(set(texts.values())) > 1 else next(iter(texts.values()), "")
+        is_of_all = len(texts) == len(bases) and len(set(texts.values())) == 1
+        said[about] = next(iter(texts.values())) if is_of_all else texts
     if fleet is not None:
         said["patience"] = f"late after {fleet.late_after:g} s, failed after {fleet.time_out:g} s of waiting"
     policy = question.policy
@@ -83,7 +84,7 @@ def list_lever_assumptions(job: DocumentedCase, question: Question, command: Seq
         "called": "through API Gateway; by a job in batch transform",
         "instances": f"{count}, driven at {format_percent(scaling.utilisation)} at most from the row on that has them "
         "on all month; those of batch transform at 100 %",
-        "starts": {mode: text for mode in MODES if (text := _name_starts(mode, scaling))},
+        "starts": {mode: text for mode in MODES if (text := _name_starts(apply_mode(profile, mode, scaling), scaling))},
         "month": f"{MONTH_HOURS} h",
         "policy": f"{AS_DOCUMENTED.name}, {DOCUMENTED_CORRECTED.name}, and {EXACT.name} for the rest",
         **list_circumstances(question.book, profile.region, command),
@@ -116,12 +117,15 @@ def build_assumptions_section(said: Mapping[str, str | dict[str, str]]) -> Secti
     return Section("What this supposes", Table(("About", "Supposed"), tuple(rows)))
 
 
-def _name_starts(mode: str, scaling: Scaling) -> str | None:
-    """How often instances start, and what is billed around it; None where they are always there."""
-    starts = find_starts(mode, scaling)
-    if starts is None:
+def _name_starts(profile: UsageProfile, scaling: Scaling) -> str | None:
+    """How often instances start, and what is billed around it; None where nothing is."""
+    hours = count_start_hours(profile, scaling)
+    if not hours:
         return None
-    return f"{format_grouped(starts)} a day, of {format_grouped(60 * scaling.start_hours)} min each"
+    starts = hours / scaling.start_hours
+    often = round_half_up(starts * 24 / MONTH_HOURS, 4)
+    said = f"{format_short(often)} a day" if often >= 1 else f"{format_short(starts)} a month"
+    return f"{said}, of {format_grouped(60 * scaling.start_hours)} min each"
 
 
 def _describe_requests(basis: Basis) -> str:
@@ -147,20 +151,25 @@ def _describe_callers(basis: Basis) -> str:
 
 def _describe_request(basis: Basis) -> str:
     profile = basis.profile
-    return _describe_size(profile.request_bytes, profile.request_encoding if MODES[profile.mode].waits else RAW)
+    if carrier := name_carrier(profile):
+        return f"{format_size(profile.request_bytes)}{carrier}"
+    encoding = profile.request_encoding if MODES[profile.mode].waits else RAW
+    return _describe_size(profile.request_bytes, encoding, basis.question.policy)
 
 
 def _describe_answer(basis: Basis) -> str:
     profile = basis.profile
     if profile.delivery == LINK:
         return f"{format_size(profile.response_bytes)}, read from S3"
-    return _describe_size(profile.response_bytes, profile.response_encoding)
+    return _describe_size(profile.response_bytes, profile.response_encoding, basis.question.policy)
 
 
-def _describe_size(size: Decimal, encoding: str) -> str:
+def _describe_size(size: Decimal, encoding: str, policy: Policy) -> str:
     wire = encode_size(size, encoding)
     text = f"{format_size(size)}, {encoding}"
-    return text if wire == size else f"{text}: {format_size(wire)} on the wire"
+    if wire == size:
+        return text
+    return f"{text}: {f'{format_size(wire)} on the wire' if policy.base64 else f'counted as {format_size(size)}'}"
 
 
 def _describe_seconds(basis: Basis) -> str:
@@ -219,4 +228,4 @@ def _describe_concurrency(basis: Basis) -> str | None:
 
 
 def _describe_starts(basis: Basis) -> str | None:
-    return _name_starts(basis.profile.mode, basis.question.scaling)
+    return _name_starts(basis.profile, basis.question.scaling)

@@ -48,7 +48,7 @@ def pull_levers(case: DocumentedCase, book: PriceBook, scaling: Scaling, measure
         "WebP by links to S3, read over the internet": link,
         "WebP by links to S3, read in the region": inside,
         f"the same, asynchronous on {queued.instance}, scaled to zero": queued,
-        "the same, in one batch transform": apply_mode(inside, "batch", scaling),
+        "the same, in a batch transform a day": apply_mode(inside, "batch", scaling),
     }
     if measured is not None:
         faster = replace(inside, instance=measured.instance, seconds=measured.seconds)

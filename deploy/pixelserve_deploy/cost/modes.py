@@ -81,15 +81,18 @@ def _count_hours(profile: UsageProfile, name: str, scaling: Scaling) -> Decimal:
         return period * (needed if scaling.instances is None else scaling.instances)
     if name == "autoscaled":
         return max(driven, period * (scaling.instances or 1))
-    around = min((find_starts(name, scaling) or 0) * period / 24, profile.requests) * scaling.start_hours
-    if name == "batch":
-        return profile.busy_hours + around
-    return max(driven, min(driven + around, period))  # one instance's load and more never lets it sleep
+    return (profile.busy_hours if name == "batch" else driven) + count_start_hours(profile, scaling)
 
 
-def find_starts(mode: str, scaling: Scaling) -> Decimal | None:
-    """How often a day instances start from none; None where they are always there."""
-    return {"async": scaling.starts_a_day, "batch": BATCH_STARTS_A_DAY}.get(mode)
+def count_start_hours(profile: UsageProfile, scaling: Scaling) -> Decimal:
+    """What is billed around the starts from none of the profile's mode, in the period: at most one for each request,
+    and none where an asynchronous endpoint never sleeps, for one instance's load and more."""
+    starts = {"async": scaling.starts_a_day, "batch": BATCH_STARTS_A_DAY}.get(profile.mode, Decimal(0))
+    period = MONTH_HOURS * profile.months
+    around = min(starts * period / 24, profile.requests) * scaling.start_hours
+    if profile.mode == "async":
+        return min(around, max(period - profile.busy_hours / scaling.utilisation, Decimal(0)))
+    return around
 
 
 def find_obstacles(profile: UsageProfile, scaling: Scaling) -> list[str]:
@@ -102,7 +105,7 @@ def find_obstacles(profile: UsageProfile, scaling: Scaling) -> list[str]:
         limit_mb, limit_s = min(limit_mb, GATEWAY_MB), min(limit_s, GATEWAY_SECONDS)
     where = f"{mode.title}{' behind API Gateway' if through else ''}"
     found += [
-        f"{where} takes {limit_mb} MB; the {name} has {format_grouped(size / MB)} MB{_name_carrier(profile)}: "
+        f"{where} takes {limit_mb} MB; the {name} has {format_grouped(size / MB)} MB{name_carrier(profile)}: "
         "send JPEG or WebP, or a link to S3"
         for name, size in _measure_carried(profile).items()
         if size > limit_mb * MB
@@ -165,6 +168,6 @@ def _measure_carried(profile: UsageProfile) -> dict[str, Decimal]:
     return {"request": encode_size(profile.request_bytes, request), "answer": answered}
 
 
-def _name_carrier(profile: UsageProfile) -> str:
+def name_carrier(profile: UsageProfile) -> str:
     """Why a size is not that of the picture."""
     return ", in Base64 as Lambda carries pictures" if profile.mode == "lambda" else ""
