@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import csv
+import io
 import json
 import shlex
 from collections.abc import Callable, Iterable
@@ -176,20 +178,28 @@ def make_row(connections: int, rate: float, p50: float, p99: float) -> dict:
     return {"connections": connections, "images_per_second": rate, "seconds": seconds, "sizes": sizes}
 
 
+def strip(told: object) -> object:
+    """A report without what repeats the options that were given."""
+    if isinstance(told, list):
+        return [strip(part) for part in told]
+    if isinstance(told, dict):
+        return {name: strip(part) for name, part in told.items() if name not in ("assumptions", "policy")}
+    return told
+
+
 @pytest.fixture
 def tell(files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> Callable[..., object]:
     """What a command line says: its JSON without the words that were given, or its refusal."""
 
-    def run(words: list[str]) -> object:
+    def run(words: list[str], form: str = "json") -> object:
         with contextlib.suppress(SystemExit):
-            cli.main(["cost", *(files.get(word, word) for word in words), "--format", "json"])
+            cli.main(["cost", *(files.get(word, word) for word in words), "--format", form])
         out, err = capsys.readouterr()
         if not out:
             return err
-        found = json.loads(out)
-        for part in found if isinstance(found, list) else [found]:
-            del part["assumptions"]
-        return found
+        if form == "csv":
+            return list(csv.reader(io.StringIO(out)))
+        return strip(json.loads(out))
 
     return run
 
@@ -217,6 +227,22 @@ def test_other_commands_heed_an_option_or_refuse_it(form: str, option: str, tell
     beside, one, other = options[option]
     told = [tell([*form.removesuffix(" shared").split(), *drop_idle(mode, beside), *words]) for words in (one, other)]
     check(told, option, option in refused or not is_heeded(option, mode))
+
+
+@pytest.mark.parametrize("option", SHARED)
+def test_the_csv_of_features_heeds_what_its_table_does(option: str, tell: Callable[..., object]) -> None:
+    mode, refused, _ = TABLES["compare shared"]
+    beside, one, other = SHARED[option]
+    told = [tell(["compare", *drop_idle(mode, beside), *words], "csv") for words in (one, other)]
+    check(told, option, option in refused or not is_heeded(option, mode))
+
+
+@pytest.mark.parametrize("option", [["--swing", "10%"], ["--explain"]])
+def test_csv_refuses_what_it_has_no_room_for(option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["cost", "estimate", *option, "--format", "csv"])
+    assert end.value.code == 2
+    assert f"{option[0]}: CSV has the lines alone" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("form", ["json", "table"])

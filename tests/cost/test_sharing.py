@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from decimal import Decimal
 
@@ -68,12 +70,24 @@ def test_an_account_has_its_tiers_and_what_is_free_once(capsys: pytest.CaptureFi
     assert round(saved, 9) == small * (Decimal("0.09") - Decimal("0.085"))
 
 
+def test_the_csv_sums_up_to_what_is_paid(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["cost", "compare", "--features", ",".join(FEATURES), "--seconds", "0.5", "--requests", "200k"]
+    for free in ([], ["--free-tier"]):
+        paid = tell(capsys, *words[-2:], *free)["in_all"]
+        assert cli.main([*words, *free, "--format", "csv"]) == 0
+        *features, whole = csv.DictReader(io.StringIO(capsys.readouterr().out))
+        assert [row["feature"] for row in (*features, whole)] == [*FEATURES, "in all"]
+        for column in ("apart", "together"):
+            assert whole[column] == paid[column]["total"]
+            assert str(sum(Decimal(row[column]) for row in features)) == paid[column]["alone"]
+
+
 def test_a_feature_named_twice_is_one(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["cost", "compare", "--features", f"{FEATURES[0]},{FEATURES[2]},{FEATURES[0]}", "--seconds", "1"]
     assert cli.main(words) == 0
     told = capsys.readouterr().out
     assert told.startswith("2 features in us-east-2")
-    assert "Tiers and free tier" not in told
+    assert "Tiers, free tier" not in told
     assert cli.main([*words, "--price", "AmazonS3/storage=1"]) == 1
     assert "AmazonS3/storage: no line of the bill has it" in capsys.readouterr().err
 

@@ -145,7 +145,7 @@ def build_sharing_section(title: str, sharing: Sharing) -> Section:
     amounts = {name: [column.bills[name].total for column in columns] for name in sharing.apart.bills}
     less = [round_half_up(column.total - column.alone, EXACT_PLACES) for column in columns]
     if any(less):
-        amounts["Tiers and free tier, once"] = less
+        amounts["Tiers, free tier and rounding, once"] = less
     amounts["In all"] = [column.total for column in columns]
     marked = sorted({line.key for column in columns for line in column.lines if line.marked})
     notes = (

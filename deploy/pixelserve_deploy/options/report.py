@@ -11,6 +11,8 @@ from pixelserve_deploy.errors import UsageError
 from pixelserve_deploy.outputs import check_output, write_whole
 from pixelserve_deploy.reports import REPORT_FORMATS, Report, render
 
+IDLE_IN_CSV = ("explain", "swing")
+"""What a report tells beside the lines, of which CSV has nothing."""
 FORM_OF_ENDING = {".json": "json", ".csv": "csv", ".md": "markdown", ".html": "html"}
 
 
@@ -21,8 +23,12 @@ def add_report(parser: argparse.ArgumentParser) -> None:
 
 
 def check_report(arguments: argparse.Namespace) -> None:
-    """Before the work. Raises UsageError where OUT's ending says no form or another one, BadRequest for its place."""
+    """Before the work. Raises UsageError where OUT's ending says no form or another one, and for an option that the
+    form does not heed; BadRequest for its place."""
     output: Path | None = arguments.output
+    idle = [f"--{name}" for name in IDLE_IN_CSV if getattr(arguments, name, None)]
+    if idle and _choose_form(arguments) == "csv":
+        raise UsageError(f"{' and '.join(idle)}: CSV has the lines alone, so leave it out, or choose another --format")
     if output is None:
         return
     form = FORM_OF_ENDING.get(output.suffix.lower())
@@ -36,13 +42,18 @@ def check_report(arguments: argparse.Namespace) -> None:
 def write_report(report: Report, arguments: argparse.Namespace) -> None:
     """Prints the report, or writes it and says where. Raises BadRequest for a file that cannot be written."""
     output: Path | None = arguments.output
-    form = arguments.format or (FORM_OF_ENDING.get(output.suffix.lower()) if output else None) or "table"
+    form = _choose_form(arguments)
     if output is not None:
         save_text(output, render(report, form))
     elif form == "table" and console.is_drawn(sys.stdout):
         _draw(report)
     else:
         sys.stdout.write(render(report, form))
+
+
+def _choose_form(arguments: argparse.Namespace) -> str:
+    by_ending = FORM_OF_ENDING.get(arguments.output.suffix.lower()) if arguments.output else None
+    return arguments.format or by_ending or "table"
 
 
 def _draw(report: Report) -> None:

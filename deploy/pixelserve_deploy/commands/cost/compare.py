@@ -107,6 +107,8 @@ def _share(arguments: argparse.Namespace) -> Report:
         for name, bill in sharing.apart.bills.items()
     )
     table = Table(("feature", "currency", "apart", "together"), rows)
+    columns = (sharing.apart, sharing.together)
+    paid = ("in all", rows[0][1], *(format_plain(column.total) for column in columns))
     data = {
         "instances": sharing.instances,
         "features": [dict(zip(table.headers, row, strict=True)) for row in rows],
@@ -114,7 +116,7 @@ def _share(arguments: argparse.Namespace) -> Report:
         "assumptions": said,
     }
     sections = (views.build_sharing_section(title, sharing), build_assumptions_section(said))
-    return Report("Features on one instance", sections, data, table)
+    return Report("Features on one instance", sections, data, Table(table.headers, (*rows, paid)))
 
 
 def _column(column: Column) -> dict[str, object]:

@@ -54,6 +54,7 @@ EXAMPLES = """\
 """
 WEEK = 7
 WEEK_MONTHS = Decimal(WEEK * 24) / MONTH_HOURS
+SWING = Decimal("0.2")
 OF_WHAT_IF = frozenset({
     "what_if", "format", "output", "explain", "book", "utilisation", "instances", "starts_a_day", "measured", "latency",
     "percentile", "instance", "prices",
@@ -64,7 +65,7 @@ OF_WHAT_IF = frozenset({
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mode", choices=MODES, default="realtime", help="default realtime")
     add_workload(parser)
-    parser.add_argument("--swing", type=parse_part, default=Decimal("0.2"), metavar="PART",
+    parser.add_argument("--swing", type=parse_part, metavar="PART",
                         help="of the sensitivity (default 20%%)")  # fmt: skip
     parser.add_argument("--explain", action="store_true", help="formula, rounding and source of each line")
     parser.add_argument("--what-if", action="store_true",
@@ -73,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    if not 0 < arguments.swing <= 1:
+    if arguments.swing is not None and not 0 < arguments.swing <= 1:
         raise UsageError("--swing is above 0 and at most 100%")
     if arguments.what_if:
         _refuse_idle_options(arguments)
@@ -88,7 +89,8 @@ def _estimate(arguments: argparse.Namespace, workload: Workload, question: Quest
     name = f"{arguments.model.replace('_', '-')}, {MODES[arguments.mode].title}, {arguments.region}"
     bill = question.price(profile, name)
     question.require_prices_used([bill])
-    found = measure_effects(question, arguments.mode, arguments.swing)
+    swing = arguments.swing or SWING
+    found = measure_effects(question, arguments.mode, swing)
     section = bills.build_estimate_section(bill, arguments.explain)
     notes = [f"{changed}."] if (changed := describe_change(question.profile, bill.profile)) else []
     if note := cite_measurement(workload, question.profile.request_bytes):
@@ -100,7 +102,7 @@ def _estimate(arguments: argparse.Namespace, workload: Workload, question: Quest
     sections = [
         section,
         build_assumptions_section(said),
-        views.build_sensitivity_section(bill.total, found, arguments.swing, bill.currency),
+        views.build_sensitivity_section(bill.total, found, swing, bill.currency),
     ]
     if MODES[arguments.mode].machine == INSTANCE:
         sections += _find_break_even(question)
