@@ -116,7 +116,7 @@ def test_every_command_explains_itself_with_examples(command, capsys):
         (["invoke", "a", __file__, "--set", "prompt=é"], "--set with letters beyond ASCII"),
         (
             ["invoke", "a", "b.png", "--region", "x"],
-            "--region, --profile, --target-model, --way, --s3, --seconds and --yes go with --aws",
+            "--region, --profile, --target-model, --way, --s3, --seconds, --poll and --yes go with --aws",
         ),
         (["invoke", "a", "b.png", "--scale", "3"], "invalid choice"),
         (["up", "--async-input", "x"], "--async-input goes with --async-output"),

@@ -39,6 +39,15 @@ def input_fn(body, content_type):
 """
 
 
+CHOOSY = """
+from pixelserve import BadRequest
+
+
+def input_fn(body, content_type):
+    raise BadRequest("Send two.")
+"""
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("first", "other"):
@@ -182,12 +191,18 @@ def test_a_model_that_takes_pictures_alone_is_told_how_to_get_them(
 ) -> None:
     (folder / "first" / "inference.py").write_text(f"VERSION = 1\n{HANDLER}{PICKY}")
     (folder / "photo.png").write_bytes(draw_picture())
-    with up("first", "--no-gateway"):
+    (folder / "other" / "inference.py").write_text(f"VERSION = 1\n{HANDLER}{CHOOSY}")
+    with up("first", "other", "--no-gateway"):
         words = ["invoke", "first", "photo.png", "-o", "a.json"]
         assert cli.main(words) == 1
         told = capsys.readouterr().err
-        assert "The picture was sent as `img` in JSON; --content-type image/png sends it as it is." in told
+        hint = "The picture was sent as `img` in JSON. If it takes pictures alone, --content-type image/png sends it as"
+        assert hint in told
+        assert cli.main([*words, "--set", "radius=2"]) == 1
+        assert hint not in capsys.readouterr().err
         assert cli.main([*words, "--content-type", "image/png"]) == 0
+        assert cli.main(["invoke", "other", "photo.png", "-o", "a.json"]) == 1
+        assert hint not in capsys.readouterr().err
 
 
 def test_an_answer_is_told_to_scripts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

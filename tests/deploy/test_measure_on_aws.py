@@ -1,4 +1,5 @@
-"""`measure --aws`: which endpoints it takes, what it asks before anything is called, and what it counts.
+"""`measure --aws`: which endpoints it takes, what it asks before anything is called, and what it counts; and what
+`invoke --aws` says of a model that fails.
 
 moto has the endpoints; their runtime is a server of this test, which answers as InvokeEndpoint does (API reference).
 """
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import shlex
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -22,7 +24,12 @@ from pixelserve_deploy import cli
 NAME = "upscaler"
 ROLE = "arn:aws:iam::123456789012:role/sagemaker"
 IMAGE = "123456789012.dkr.ecr.us-east-2.amazonaws.com/pixelserve:1"
-THROTTLED = json.dumps({"message": "Rate exceeded"}).encode()
+THROTTLED = (400, "ThrottlingException", {"message": "Rate exceeded"})
+MODEL_FAILED = (
+    424,
+    "ModelError",
+    {"Message": "It failed.", "OriginalStatusCode": 500, "OriginalMessage": "ValueError"},
+)
 
 
 class Runtime(http.server.ThreadingHTTPServer):
@@ -32,6 +39,7 @@ class Runtime(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Answerer)
         self.calls = 0
         self.throttle: Callable[[int], bool] = lambda number: False
+        self.refusal = THROTTLED
         self.then: Callable[[], object] = lambda: None
         self.lock = threading.Lock()
 
@@ -46,10 +54,11 @@ class Answerer(http.server.BaseHTTPRequestHandler):
             self.server.calls += 1
             is_throttled = self.server.throttle(self.server.calls)
         self.server.then()
-        self.send_response(400 if is_throttled else 200)
+        status, kind, told = self.server.refusal
+        self.send_response(status if is_throttled else 200)
         if is_throttled:
-            self.send_header("x-amzn-errortype", "ThrottlingException")
-        body = THROTTLED if is_throttled else b"x"
+            self.send_header("x-amzn-errortype", kind)
+        body = json.dumps(told).encode() if is_throttled else b"x"
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -72,9 +81,14 @@ def make(aws: Callable[[str], Any], tmp_path: Path) -> Callable[..., Any]:
     """Makes the endpoint with two instances, and the picture that is sent; gives the client."""
     (tmp_path / "photo.png").write_bytes(draw_picture())
 
-    def make_endpoint(variants: int = 1, fields: dict[str, Any] | None = None, **config: Any) -> Any:
+    def make_endpoint(
+        variants: int = 1,
+        fields: dict[str, Any] | None = None,
+        feature: str = "image_super_resolution",
+        **config: Any,
+    ) -> Any:
         sagemaker = aws("sagemaker")
-        container = {"Image": IMAGE, "Environment": {"PIXELSERVE_FEATURE": "image_super_resolution"}}
+        container = {"Image": IMAGE, "Environment": {"PIXELSERVE_FEATURE": feature}}
         sagemaker.create_model(ModelName=NAME, ExecutionRoleArn=ROLE, PrimaryContainer=container)
         instances = {"InitialInstanceCount": 2, "InstanceType": "ml.g4dn.xlarge"}
         made = [
@@ -148,5 +162,34 @@ def test_an_endpoint_that_is_scaled_meanwhile_is_refused(
         EndpointName=NAME, DesiredWeightsAndCapacities=wanted
     )
     assert measure("--yes") == 1
-    assert "upscaler had 2 x ml.g4dn.xlarge at the start and 3 at the end" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "upscaler had 2 x ml.g4dn.xlarge at the start and 3 x ml.g4dn.xlarge at the end" in told
+    assert "A SECOND" in told
     assert not Path("measured.json").exists()
+
+
+def test_figures_are_kept_where_nobody_can_look_again(
+    make: Callable[..., Any], runtime: Runtime, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sagemaker = make()
+    runtime.then = lambda: sagemaker.delete_endpoint(EndpointName=NAME) if runtime.calls == 2 else None
+    assert measure("--yes", "-o", "my run.json") == 0
+    out, err = capsys.readouterr()
+    note = "The instances are those of the start; those of the end could not be looked up: DescribeEndpoint"
+    assert note in err
+    assert json.loads(Path("my run.json").read_text())["machine"]["note"].startswith(note)
+    words = shlex.split(out.rpartition("has it: ")[2])
+    assert cli.main(words[1:]) == 0
+
+
+@pytest.mark.parametrize(
+    ("refusal", "feature", "is_hinted"),
+    [(THROTTLED, "", False), (MODEL_FAILED, "", True), (MODEL_FAILED, "image_super_resolution", False)],
+)
+def test_a_model_of_ones_own_that_fails_is_told_how_pictures_were_sent(
+    refusal: tuple[int, str, dict], feature: str, is_hinted: bool, make, runtime: Runtime, capsys
+) -> None:
+    make(feature=feature)
+    runtime.throttle, runtime.refusal = (lambda number: True), refusal
+    assert cli.main(["invoke", NAME, "photo.png", "-o", "a.json", "--aws", "--region", "us-east-2"]) == 1
+    assert ("If it takes pictures alone, --content-type image/png" in capsys.readouterr().err) == is_hinted

@@ -48,9 +48,16 @@ request, and another error where no request would do better."""
 
 
 class InvocationFailed(PixelserveError):
-    """The endpoint answered an error; the message is its own."""
+    """The endpoint answered an error; the message is its own.
+
+    `reason` is the code of the container's error, "internal" of one that is not of our form, "" where AWS failed.
+    """
 
     code = "invocation_failed"
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 def send_here(
@@ -204,4 +211,5 @@ def _read_failure(status: int | None, original: str | None, message: str) -> Inv
     """The container's own message where it answered one, else the service's."""
     if not status or not original:
         return InvocationFailed(message)
-    return InvocationFailed(read_error(status, original.encode()).message)
+    error = read_error(status, original.encode())
+    return InvocationFailed(error.message, error.code)

@@ -17,14 +17,13 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 from pixelserve import features
-from pixelserve.errors import BadRequest, PixelserveError
+from pixelserve.errors import BadRequest, HandlerError, PixelserveError, UnsupportedMediaType
 from pixelserve.media_types import JSON, essence, is_json
 from pixelserve.processes import Stop
 from pixelserve_deploy import batch, console
@@ -70,6 +69,8 @@ EXAMPLES = """\
   pixelserve invoke my-endpoint photos/ -o large/ --accept image/webp --aws
 """
 STANDARD_OUTPUT = Path("-")
+OF_THE_MODEL = (HandlerError.code, UnsupportedMediaType.code, PixelserveError.code)
+"""What a container answers where the model raised: ours, or another one."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -121,7 +122,8 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
     content_type = choose_type(arguments.content_type, files[0], arguments.files[0].name)
     session = Session(arguments.region, arguments.profile) if arguments.aws else None
     found = look_up(session, arguments.endpoint, console.say, arguments.target_model) if session else None
-    accept = _choose_accept(arguments, (found and found.feature) or arguments.endpoint, content_type)
+    feature = (found and found.feature) or arguments.endpoint
+    accept = _choose_accept(arguments, feature, content_type)
     body, headers = build_body(files, content_type, options, accept, as_it_is=bool(arguments.content_type))
     tell = _tell_attributes if arguments.verbose else lambda attributes: None
     with ExitStack() as stack:
@@ -142,7 +144,11 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
         try:
             answer, answered_type = stop.run_aside(lambda: send(body, headers))
         except InvocationFailed as failure:
-            raise InvocationFailed(failure.message + _explain_wrapping(arguments, content_type, headers)) from None
+            is_wrapped = content_type.startswith("image/") and is_json(headers["Content-Type"])
+            if is_wrapped and not options and len(files) == 1 and _is_refused_by_own(feature, failure):
+                remedy = f" If it takes pictures alone, --content-type {content_type} sends it as it is."
+                raise InvocationFailed(f"{failure.message} The picture was sent as `img` in JSON.{remedy}") from None
+            raise
         seconds = time.perf_counter() - started
     kind = essence(answered_type)
     told: dict[str, Any] = {
@@ -175,12 +181,9 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
     return 0
 
 
-def _explain_wrapping(arguments: argparse.Namespace, content_type: str, headers: Mapping[str, str]) -> str:
-    """What a model of the caller's own may not have expected: a picture in JSON. "" where none was sent so."""
-    is_own = features.find(arguments.endpoint) is None and len(arguments.files) == 1
-    if not is_own or not content_type.startswith("image/") or not is_json(headers["Content-Type"]):
-        return ""
-    return f" The picture was sent as `img` in JSON; --content-type {content_type} sends it as it is."
+def _is_refused_by_own(feature: str, failure: InvocationFailed) -> bool:
+    """Whether a model of the caller's own raised, as it does on what it does not expect."""
+    return features.find(feature) is None and failure.reason in OF_THE_MODEL
 
 
 def _tell_attributes(attributes: str) -> None:
@@ -207,8 +210,9 @@ def _read_options(arguments: argparse.Namespace) -> dict[str, Any]:
     for header in filter(None, (arguments.content_type, arguments.accept)):
         check_media_type(header)
     of_aws = (arguments.region, arguments.profile, arguments.target_model, arguments.way, arguments.s3)
-    if not arguments.aws and any((*of_aws, arguments.seconds, arguments.poll, arguments.yes)):
-        raise UsageError("--region, --profile, --target-model, --way, --s3, --seconds and --yes go with --aws")
+    is_timed = arguments.seconds is not None or arguments.poll is not None
+    if not arguments.aws and (is_timed or arguments.yes or any(of_aws)):
+        raise UsageError("--region, --profile, --target-model, --way, --s3, --seconds, --poll and --yes go with --aws")
     if arguments.json and arguments.output == STANDARD_OUTPUT:
         raise UsageError("--json or -o -, not both: each is what is printed")
     if arguments.output and arguments.output.resolve() in [path.resolve() for path in arguments.files]:

@@ -8,10 +8,12 @@ costs. There it takes real-time endpoints with one variant; what is throttled co
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import json
 import os
 import platform
+import shlex
 import sys
 from contextlib import ExitStack
 from decimal import Decimal
@@ -25,7 +27,7 @@ from pixelserve.media_types import is_json
 from pixelserve.processes import Stop
 from pixelserve.wire import ATTRIBUTES
 from pixelserve_deploy import console
-from pixelserve_deploy.aws import Session
+from pixelserve_deploy.aws import AwsError, Session
 from pixelserve_deploy.calls import (
     Described,
     Loaded,
@@ -119,14 +121,18 @@ def run(arguments: argparse.Namespace, stop: Stop) -> int:
             )
         load_endpoint(send, requests, 1, 0, stop)
         loaded = load_endpoint(send, requests, arguments.clients, float(arguments.seconds), stop)
-    if session and found:
-        _check_machines(found, _find_measurable(session, arguments.endpoint))
     row = _make_row(arguments, scale, bodies, kinds, loaded)
+    try:
+        note = _look_again(session, found) if session and found else ""
+    except BadRequest:  # the calls are made and billed
+        with contextlib.redirect_stdout(sys.stderr):
+            _show_figures(row, loaded)
+        raise
     result = {
         "schema": SCHEMA,
         "name": f"measure {arguments.endpoint}",
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "machine": _describe_machine(found),
+        "machine": {**_describe_machine(found), **({"note": note} if note else {})},
         "versions": {"python": platform.python_version(), "pixelserve": pixelserve.__version__},
         "rows": [row],
     }
@@ -157,19 +163,31 @@ def _find_measurable(session: Session, name: str) -> Described:
             "endpoint of the same model, or the model on this machine, without --aws."
         )
     if len(found.machines) != 1 or not found.machines[0][1]:
-        listed = ", ".join(f"{count} x {kind}" for kind, count in found.machines) or "nothing"
-        raise BadRequest(f"{name} runs on {listed}. Measure an endpoint with one variant and one type of instance.")
+        raise BadRequest(
+            f"{name} runs on {_list_machines(found)}. Measure an endpoint with one variant and one type of instance."
+        )
     return found
 
 
-def _check_machines(before: Described, after: Described) -> None:
-    """Raises BadRequest where the endpoint was scaled while it was measured."""
-    (kind, first), (_, last) = *before.machines, *after.machines
+def _look_again(session: Session, before: Described) -> str:
+    """A note, which is told, where nobody can see what answered to the end, else "". Raises BadRequest where it was
+    scaled meanwhile."""
+    try:
+        after = describe_endpoint(session, before.name)
+    except AwsError as error:
+        note = f"The instances are those of the start; those of the end could not be looked up: {error.message}"
+        console.say(note)
+        return note
     if before.machines != after.machines:
         raise BadRequest(
-            f"{before.name} had {first} x {kind} at the start and {last} at the end, so the rate is neither's; nothing "
-            "was written. Measure again now, or with as few --clients as start no scaling."
+            f"{before.name} had {_list_machines(before)} at the start and {_list_machines(after)} at the end, so the "
+            "rate is neither's, and no file is written. Measure again, or with as few --clients as start no scaling."
         )
+    return ""
+
+
+def _list_machines(found: Described) -> str:
+    return ", ".join(f"{count} x {kind}" for kind, count in found.machines) or "nothing"
 
 
 def _ask(found: Described, arguments: argparse.Namespace, region: str) -> str:
@@ -264,16 +282,19 @@ def _tell(arguments: argparse.Namespace, result: dict[str, Any], loaded: Loaded)
     if arguments.json:
         print(json.dumps(result))
         return
-    seconds = result["rows"][0]["seconds"]
-    row = (
+    _show_figures(result["rows"][0], loaded)
+    words = ["pixelserve", "cost", "from-benchmark", str(arguments.output)]
+    print(f"{arguments.output} has it: {shlex.join(words)}{'' if arguments.aws else ' --instance TYPE'}")
+
+
+def _show_figures(row: dict[str, Any], loaded: Loaded) -> None:
+    seconds = row["seconds"]
+    figures = (
         f"{loaded.rate:.2f}",
         *(f"{seconds[name]:.3f}" for name in ("p50", "p90", "p99", "max")),
         str(len(loaded.seconds)),
         str(len(loaded.failures)),
     )
-    console.print_table(("A SECOND", "P50 S", "P90 S", "P99 S", "MAX S", "ANSWERED", "FAILED"), [row])
+    console.print_table(("A SECOND", "P50 S", "P90 S", "P99 S", "MAX S", "ANSWERED", "FAILED"), [figures])
     for failure in dict.fromkeys(loaded.failures):
         print(f"failed {loaded.failures.count(failure)} times: {failure}", file=sys.stderr)
-    machine_said = result["machine"]["instance"] if arguments.aws else None
-    instance = "" if machine_said else " --instance TYPE"
-    print(f"{arguments.output} has it: pixelserve cost from-benchmark {arguments.output}{instance}")
