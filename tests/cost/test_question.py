@@ -42,8 +42,11 @@ def test_the_documents_second_grows_with_the_picture_wherever_it_is_told() -> No
     assert (plan.bill.profile.seconds, plan.bill.profile.busy_hours) == (4, Decimal(24) / 3600)
     assert plan.bill.profile.hours == Decimal(24) / 3600 + 3 * Scaling.start_hours
     nothing = make_order(sizes, [f"{name}.out" for name in sizes], int(size), 2)
-    told = forecast_jobs(nothing, "image-super-resolution", "us-east-2", "ml.g4dn.xlarge").list_lines()
-    assert told == ["0 images in 0 jobs, 6 there already."]
+    done = forecast_jobs(nothing, "image-super-resolution", "us-east-2", "ml.g4dn.xlarge")
+    assert done.list_lines() == ["0 images in 0 jobs, 6 there already."]
+    told = done.to_json()
+    assert (told["hours"], told["instance_hours"], told["cost"]) == (0, 0, "0")
+    assert "obstacle" not in told
     assert build_question(Workload(model="human-image-segmentation", request_bytes=size)).seconds[MEMORY] == 4
     assert build_question(Workload(**asked, seconds=Decimal(1))).apply_mode("batch").seconds == 1
 

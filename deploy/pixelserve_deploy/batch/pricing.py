@@ -29,7 +29,7 @@ START_HOURS = Scaling.start_hours
 
 @dataclass(frozen=True)
 class Forecast:
-    """Of an order: `hours` by the clock and the bill; without them `obstacle` says why, "" where nothing is to do."""
+    """Of an order: `hours` by the clock and the bill; without a bill nothing is to do, or `obstacle` says why."""
 
     order: Order
     hours: Decimal = Decimal(0)
@@ -63,6 +63,8 @@ class Forecast:
             "made_anew": len(self.order.old),
             "too_large": len(self.order.report.failures),
         }
+        if not self.order.shards:
+            return {**told, "hours": 0.0, "instance_hours": 0.0, "cost": "0", "currency": None}
         if self.bill is None:
             return {**told, "hours": None, "cost": None, "obstacle": self.obstacle}
         hours = self.bill.profile.hours or Decimal(0)

@@ -62,13 +62,13 @@ def _measure(what: str, question: Question, whole: Estimate, ends: Sequence[Usag
     low, high = (None if bill is None else bill.total for bill in bills)
     reached = [whole.total, *(total for total in (low, high) if total is not None)]
     against = [reason for reasons in obstacles for reason in reasons]
-    remark = f"{what.capitalize()}: {'; '.join(against)}." if against else _explain(what, whole, bills)
+    remark = f"{what.capitalize()}: {'; '.join(against)}." if against else _explain(what, whole, [*filter(None, bills)])
     return Effect(what, low, high, max(reached) - min(reached), remark)
 
 
-def _explain(what: str, whole: Estimate, ends: Sequence[Estimate | None]) -> str | None:
-    """Why a bar is empty, or one-sided because another number of instances is needed."""
-    bills = [bill for bill in (ends[0], whole, ends[1]) if bill is not None]
+def _explain(what: str, whole: Estimate, ends: Sequence[Estimate]) -> str | None:
+    """Why a bar is empty, or one-sided because another number of instances is needed; both ends can run."""
+    bills = (ends[0], whole, ends[1])
     hours = [bill.profile.hours for bill in bills]
     if whole.profile.mode == "realtime" and len(set(hours)) > 1:
         low, _, high = (format_grouped(hour / MONTH_HOURS) for hour in hours if hour is not None)
