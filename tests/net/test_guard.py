@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import httpcore
@@ -338,6 +339,26 @@ def test_connections_that_are_not_made_hold_up_no_look_up(monkeypatch: pytest.Mo
         with pytest.raises(httpcore.ConnectTimeout):
             waiting.result()
         wait_for(lambda: not is_refused(read, peer))
+
+
+def test_where_no_thread_can_be_started_it_is_refused_and_its_place_is_free_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    steps = guard._Steps(1, "look-ups")
+    done: list[int] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", fail_to_start)
+        for number in range(3):
+            with pytest.raises(Unavailable, match="No thread can be started for look-ups") as refusal:
+                steps.begin(partial(done.append, number))
+            assert refusal.value.retry_after == 5
+    steps.begin(partial(done.append, 3)).result(10)
+    wait_for(lambda: steps._threads._work_queue.empty())
+    assert done == [3], "what was refused has been done all the same"
+
+
+def fail_to_start(_thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
 
 
 @both_get

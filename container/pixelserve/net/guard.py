@@ -78,10 +78,18 @@ class _Steps:
         self._what = what
 
     def begin(self, step: Callable[[], T]) -> Future[T]:
-        """Runs a step. Raises Unavailable where as many as may be are under way."""
+        """Runs a step. Raises Unavailable where as many as may be are under way, or no thread can be started."""
         if not self._free.acquire(blocking=False):
             raise Unavailable(f"Too many {self._what} are under way. Try again.", retry_after=_RETRY_SECONDS)
-        running = self._threads.submit(step)
+        wanted = [step]
+        try:
+            running = self._threads.submit(lambda: wanted.pop()())
+        except RuntimeError as error:  # of the system; the pool has queued it all the same
+            wanted.clear()
+            self._free.release()
+            raise Unavailable(
+                f"No thread can be started for {self._what}. Try again.", retry_after=_RETRY_SECONDS
+            ) from error
         running.add_done_callback(lambda _: self._free.release())
         return running
 
