@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import json
 import select
 from collections.abc import Callable, Iterable
+from unittest.mock import AsyncMock
 
 import numpy as np
 import pytest
 from handlers import ECHO
 from raw_http import after_a_moment, connected, post, read_all, read_answers
 from servers import Server, wait_for
+
+from pixelserve.callers import Arrivals
+from pixelserve.callers.arrivals import Arriving
+from pixelserve.errors import Unavailable
 
 
 def test_a_head_without_end_is_431_and_garbage_400(echo: Server) -> None:
@@ -77,6 +83,45 @@ def test_callers_who_stop_in_a_full_room_make_room(serve: Callable[..., Server])
         (refused,) = select.select(held, [], [], 0)[0]
         ((status, answer),) = read_answers(refused, 1)
         assert (status, answer["error"]["code"]) == (429, "queue_full")
+
+
+def test_those_who_hold_a_byte_stay_in_a_full_room(serve: Callable[..., Server]) -> None:
+    """They have stopped for longest, and nothing would be won by refusing them."""
+    server = serve(ECHO, PIXELSERVE_QUEUE_LENGTH="2", PIXELSERVE_MAX_BODY_BYTES="1000000").ready()
+    with contextlib.ExitStack() as stack:
+        small = [stack.enter_context(connected(server, post(b"[", length=1_000_000))) for _ in range(50)]
+        assert server.invoke("{}").status_code == 200
+        large = [
+            stack.enter_context(connected(server, post(b"[" + b" " * 899_999, length=1_000_000))) for _ in range(3)
+        ]
+        (refused,) = wait_for(lambda: select.select(large, [], [], 0)[0])
+        ((status, _),) = read_answers(refused, 1)
+        assert status == 429
+        assert server.invoke(b"[" + b" " * 500_000 + b"]").status_code == 200
+        assert select.select(small, [], [], 0)[0] == []
+
+
+def test_who_grows_is_refused_where_the_others_hold_too_little() -> None:
+    """Whole bodies have the room but for 100 bytes, and 50 callers one byte each."""
+
+    async def fill() -> tuple[list[Arriving], Arriving]:
+        arrivals = Arrivals(60.0, 1, 1_000, 1_000, Unavailable)
+        with contextlib.ExitStack() as stack:
+
+            async def hold(body: bytes, is_whole: bool) -> Arriving:
+                message = {"type": "http.request", "body": body, "more_body": not is_whole}
+                arriving = stack.enter_context(arrivals.hold(AsyncMock(return_value=message)))
+                with contextlib.suppress(Unavailable):
+                    await arriving.receive()
+                return arriving
+
+            await hold(b"x" * 900, True)
+            small = [await hold(b"x", False) for _ in range(50)]
+            return small, await hold(b"x" * 200, True)
+
+    small, large = asyncio.run(fill())
+    assert large.refusal is not None
+    assert [body.refusal for body in small] == [None] * 50
 
 
 def _npz() -> bytes:

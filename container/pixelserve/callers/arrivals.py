@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import bisect
 import contextlib
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,8 +20,9 @@ class Arrivals:
     """The bodies that a process reads.
 
     A body has `seconds`, and a second more for each `rate` bytes that are there; else its reader gets RequestTimeout.
-    What has arrived counts while it is held, up to `most` bytes of each, since no more is kept. Beyond `room` bytes the
-    slowest on its way of late is refused with `no_room`; a whole body, only where no other is on its way.
+    What has arrived counts while it is held, up to `most` bytes of each, since no more is kept. Beyond `room` bytes
+    those on their way that hold much are refused with `no_room`, the slowest of late first; where they do not hold
+    enough, the one that has grown is.
     """
 
     def __init__(self, seconds: float, rate: int, most: int, room: int, no_room: type[PixelserveError]) -> None:
@@ -42,18 +45,28 @@ class Arrivals:
             self._release(body)
 
     def make_room(self, body: Arriving) -> None:
-        """Counts what has arrived of a body. Raises the refusal where it is the slowest and there is no room."""
+        """Counts what has arrived of a body. Raises its refusal, where that is what makes room."""
         if body.is_whole:
             self._arriving.discard(body)
         self._held += body.count_news()
-        while self._held > self._room:
-            slowest = min((other for other in self._arriving if other.held), key=Arriving.pace, default=body)
-            self._release(slowest)
-            slowest.refuse(
-                self._no_room("There is no room for the body now. Try again in a moment.", retry_after=_RETRY_SECONDS)
-            )
+        if self._held > self._room:
+            for refused in self._choose(self._held - self._room) or [body]:
+                self._release(refused)
+                refused.refuse(
+                    self._no_room(
+                        "There is no room for the body now. Try again in a moment.", retry_after=_RETRY_SECONDS
+                    )
+                )
         if body.refusal is not None:
             raise body.refusal
+
+    def _choose(self, size: int) -> list[Arriving]:
+        """The slowest that hold so many bytes together, none of them less than half of what each holds on average."""
+        arriving = [body for body in self._arriving if body.held]
+        least = sum(body.held for body in arriving) / (2 * len(arriving) or 1)
+        large = sorted((body for body in arriving if body.held >= least), key=Arriving.pace)
+        held = list(itertools.accumulate(body.held for body in large))
+        return large[: bisect.bisect_left(held, size) + 1] if held and held[-1] >= size else []
 
     def _release(self, body: Arriving) -> None:
         self._arriving.discard(body)
