@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from handlers import BUSY, ECHO
 from raw_http import connected, post
-from servers import Server, wait_for
+from servers import Server, unshared, wait_for
 
 from pixelserve.observe import metrics
 
@@ -22,6 +22,11 @@ from pixelserve.observe import metrics
 def counted(server: Server, status: int) -> float:
     found = re.findall(rf'pixelserve_requests_total{{status="{status}"}} (\S+)', server.client.get("/metrics").text)
     return float(found[0]) if found else 0.0
+
+
+def predicted(server: Server) -> float:
+    text = server.client.get("/metrics").text
+    return float(re.findall(r'pixelserve_stage_seconds_count{stage="predict"} (\S+)', text)[0])
 
 
 def test_workers_that_die_leave_their_counts_and_no_files(serve: Callable[..., Server], tmp_path: Path) -> None:
@@ -39,8 +44,8 @@ def test_workers_that_die_leave_their_counts_and_no_files(serve: Callable[..., S
         text = server.ready().client.get("/metrics").text
         assert "pixelserve_requests_held 0.0" in text
         assert counted(server, 507) == number
-        assert float(re.findall(r'pixelserve_stage_seconds_count{stage="predict"} (\S+)', text)[0]) == number
-        files.append(len(list((tmp_path / "metrics").iterdir())))
+        assert predicted(server) == number
+        files.append(len(list((tmp_path / "metrics").rglob("*.db"))))
     assert files[0] == files[-1], files
 
 
@@ -83,6 +88,46 @@ def test_without_descriptors_it_is_done_later(folder: Path) -> None:
     assert names(folder) == before
     assert 'pixelserve_requests_total{status="200"} 3.0' in metrics.render().decode()
     assert len(names(folder)) == 2
+
+
+def test_what_cannot_be_read_is_logged_and_ends_nothing(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    metrics.fold_ended()
+    (folder / "counter_1000000000.db").write_bytes(b"\xff\0\0\0" * 100)
+    metrics.fold_ended()
+    assert "could not be added up" in caplog.text
+
+
+SMALL_MEMORY = ["sh", "-c", 'mount -t tmpfs -o size=512k tmpfs /dev/shm && exec "$@"', "sh"]
+FILLS = """
+    def model_fn(model_dir):
+        return None
+
+    def predict_fn(data, model):
+        if data:
+            with open("/dev/shm/filler", "wb", 0) as file:
+                try:
+                    while True:
+                        file.write(bytes(4096))
+                except OSError:
+                    pass
+        return data
+"""
+
+
+def test_a_worker_that_dies_in_full_memory_does_not_take_the_server_along(serve: Callable[..., Server]) -> None:
+    """Pages of the metrics' files cannot be had then: who touches one that has none gets SIGBUS."""
+    server = serve(FILLS, within=[*unshared("--mount"), *SMALL_MEMORY]).ready()
+    for number in (1, 2):
+        assert server.invoke("true").status_code == 200
+        ends = server.log_text().count(" ended (")
+        os.kill(server.workers()[0], signal.SIGKILL)
+        wait_for(lambda ends=ends: server.log_text().count(" ended (") >= ends + 2, what="successors without memory")
+        assert server.runs()
+        ping = server.ping()
+        assert ping is not None
+        assert ping.status_code == 503
+        Path(f"/proc/{server.process.pid}/root/dev/shm/filler").unlink()
+        assert predicted(server.ready()) == number
 
 
 def test_a_front_counts_what_it_answers_itself(serve: Callable[..., Server], tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ sets it before the first `Metrics` is made.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields
@@ -19,7 +21,11 @@ from pixelserve.observe.networks import ServedNetwork, announced
 with contextlib.suppress(ImportError):  # Windows, where no server runs
     import fcntl
 
+logger = logging.getLogger("pixelserve.metrics")
+
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+_OWN = "pixelserve-metrics-"
+"""Names of our own folders begin so: the processes that write to one are of one machine, which knows who has ended."""
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 NETWORK = "pixelserve_network"
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -27,14 +33,20 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 
 @contextlib.contextmanager
 def prepare() -> Iterator[None]:
-    """The folder that the processes share, in memory where there is some: a new one, unless it is set already."""
-    if DIRECTORY in os.environ:
+    """The folder that the processes share: a new one in that which is set already, else in memory where there is some.
+
+    A server that a front has started shares the front's.
+    """
+    given = os.environ.get(DIRECTORY, "")
+    if Path(given).name.startswith(_OWN):
         yield
         return
-    with tempfile.TemporaryDirectory(prefix="pixelserve-metrics-", dir=memory_folder()) as folder:
+    with tempfile.TemporaryDirectory(prefix=_OWN, dir=given or memory_folder()) as folder:
         os.environ[DIRECTORY] = folder
         yield
         del os.environ[DIRECTORY]
+        if given:
+            os.environ[DIRECTORY] = given
 
 
 class Metrics:
@@ -101,27 +113,54 @@ def render() -> bytes:
 def fold_ended() -> None:
     """Adds up in one file each what processes that have ended had counted, and drops their gauges.
 
-    What cannot be done now, since somebody reads them or no file can be opened, is done the next time.
+    What cannot be done now, since somebody reads them or there is no memory for it, is done the next time.
     """
-    with contextlib.suppress(OSError), _locked(fcntl.LOCK_EX | fcntl.LOCK_NB) as folder:
-        for file in folder.glob("*_*.db"):
-            kind, _, owner = file.stem.rpartition("_")
-            if owner.isdigit() and not Path("/proc", owner).exists():
-                if not kind.startswith("gauge"):
-                    _add(file, folder / f"{kind}_ended.db")
-                file.unlink()
+    try:
+        with _locked(fcntl.LOCK_EX | fcntl.LOCK_NB) as folder:
+            files = [file for file in folder.glob("*_*.db") if _has_ended(file)]
+            for file in sorted(files, key=lambda file: not file.name.startswith("gauge")):  # they make room
+                _fold(file)
+    except OSError:
+        pass
+    except Exception:
+        logger.exception("what processes that have ended had counted could not be added up")
+
+
+def _has_ended(file: Path) -> bool:
+    """Whether the process has ended whose file it is."""
+    _, _, owner = file.stem.rpartition("_")
+    return owner.isdigit() and not Path("/proc", owner).exists()
+
+
+def _fold(file: Path) -> None:
+    """Moves what a process that has ended had counted into the file of all these. Raises OSError."""
+    kind, _, _ = file.stem.rpartition("_")
+    total = file.with_name(f"{kind}_ended.db")
+    if kind.startswith("gauge") or not _used_bytes(file):  # or it ended as it made its file
+        file.unlink()
+    elif not total.exists():
+        file.rename(total)
+    else:
+        _add(file, total)
+        file.unlink()
 
 
 def _add(file: Path, to: Path) -> None:
-    """Adds the values of one of prometheus_client's files to those of another."""
+    """Adds the values of one of prometheus_client's files to another's. Raises OSError, and adds nothing then."""
     from prometheus_client.mmap_dict import MmapedDict
 
-    if not file.stat().st_size:  # its process ended as it was made
-        return
     values = list(MmapedDict.read_all_values_from_file(file))  # type: ignore[no-untyped-call]
+    with to.open("r+b") as total:  # a mapped page for which there is no memory would end this process
+        os.posix_fallocate(total.fileno(), 0, _used_bytes(to) + _used_bytes(file))
     with contextlib.closing(MmapedDict(to)) as total:  # type: ignore[no-untyped-call]
         for key, value, *_ in values:
             total.write_value(key, total.read_value(key)[0] + value, 0.0)  # type: ignore[no-untyped-call]
+
+
+def _used_bytes(file: Path) -> int:
+    """How much of one of prometheus_client's files has values: the number that it begins with."""
+    with file.open("rb") as opened:
+        return int.from_bytes(opened.read(4), sys.byteorder)
 
 
 @contextlib.contextmanager

@@ -165,7 +165,6 @@ class Supervisor:
         code = worker.process.wait()
         del self._workers[worker.index]
         self._connections.rescue(worker)
-        metrics.fold_ended()
         if self._draining:
             return
         self._metrics.worker_lost()
@@ -180,6 +179,7 @@ class Supervisor:
         elif not worker.has_said_why:
             reason = f"The model did not load: the worker ended while loading ({how})."
             self._reasons[worker.index] = NotReady(reason, state=state_of_ending(code))
+        metrics.fold_ended()
 
     def _try_again(self, index: int) -> float:
         """Starts a worker after a pause, which is returned: a longer one with each failure in a row."""
