@@ -5,6 +5,7 @@ Those who are silent may hold all of them: who has waited longest makes room.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import select
@@ -22,7 +23,9 @@ from handlers import BUSY
 from raw_http import connected, post, read_answers
 from servers import Server, wait_for
 
+from pixelserve import machine
 from pixelserve.callers import IDLE_SECONDS
+from pixelserve.serving.native import acceptor
 
 FILES = 180
 LIMITED = ["prlimit", f"--nofile={FILES}"]
@@ -110,6 +113,43 @@ def test_who_is_silent_makes_room(tmp_path: Path, note: Note, name: str, kind: s
         ended = select.select(held, [], [], 0)[0]
         assert 1 <= len(ended) <= SLOTS / 2
         assert held[-1] not in ended
+
+
+@pytest.mark.parametrize("is_there", [False, True], ids=["none waits", "one waits each time"])
+def test_after_a_look_that_found_none_there_is_a_pause(monkeypatch: pytest.MonkeyPatch, is_there: bool) -> None:
+    """All slots but one are held, and callers come and go in that one."""
+    monkeypatch.setattr(machine, "raise_file_limit", lambda: 3)
+    looks, taken = 0, 0
+
+    async def come_and_go() -> float:
+        listener = socket.create_server(("127.0.0.1", 0))
+        listener.setblocking(False)
+
+        def take(connection: socket.socket, slot: int) -> None:
+            nonlocal taken
+            taken += 1
+            connection.close()
+            loop.call_soon(accepting.release, slot)
+
+        def look() -> bool:
+            nonlocal looks
+            looks += 1
+            return is_there
+
+        loop, begun = asyncio.get_running_loop(), time.monotonic()
+        accepting = acceptor.Acceptor(listener, take, look)
+        for number in range(200):
+            with socket.create_connection(listener.getsockname()):
+                while taken <= number:
+                    await asyncio.sleep(0)
+        accepting.close()
+        return time.monotonic() - begun
+
+    seconds = asyncio.run(come_and_go())
+    if is_there:
+        assert looks >= 200
+    else:
+        assert 1 <= looks <= 1 + seconds / acceptor.LOOK_SECONDS
 
 
 def _post_small(host: Host) -> httpx.Response:

@@ -21,11 +21,12 @@ LOOK_SECONDS = 0.1
 class Acceptor:
     """Passes each connection on as `taken(connection, slot)`; a slot is free again after `release`.
 
-    While no slot is free, `end_idle()` is called now and then: it ends a connection that waits for a request.
+    While no slot is free, `end_idle()` is called now and then: it ends a connection that waits for a request, and says
+    whether there was one. After a look for none it is not called before LOOK_SECONDS, since it walks all connections.
     """
 
     def __init__(
-        self, listener: socket.socket, taken: Callable[[socket.socket, int], None], end_idle: Callable[[], object]
+        self, listener: socket.socket, taken: Callable[[socket.socket, int], None], end_idle: Callable[[], bool]
     ) -> None:
         self.slots = min(
             MOST_CONNECTIONS, machine.raise_file_limit() // 3
@@ -34,6 +35,7 @@ class Acceptor:
         self._taken = taken
         self._end_idle = end_idle
         self._looking: asyncio.TimerHandle | None = None
+        self._has_found = True
         self._free = deque(range(self.slots))
         self._closed = False
         self._loop = asyncio.get_running_loop()
@@ -49,7 +51,8 @@ class Acceptor:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._taken(connection, self._free.popleft())
         self._loop.remove_reader(self._listener)  # until a connection closes
-        self._make_room()
+        if self._has_found or self._looking is None:
+            self._make_room()
 
     def _make_room(self) -> None:
         if self._looking is not None:
@@ -57,7 +60,7 @@ class Acceptor:
             self._looking = None
         if not self._free and not self._closed:
             self._looking = self._loop.call_later(LOOK_SECONDS, self._make_room)
-            self._end_idle()
+            self._has_found = self._end_idle()
 
     def release(self, slot: int) -> None:
         """The connection of this slot has ended."""

@@ -88,9 +88,9 @@ class Host:
         self._adoptions.add(adoption)
         adoption.add_done_callback(self._adoptions.discard)
 
-    def end_idle(self) -> None:
-        """Ends the connection that has waited longest for a request."""
-        callers.end_longest_idle(self.state.connections)
+    def end_idle(self) -> bool:
+        """Ends the connection that has waited longest for a request; False where there is none."""
+        return callers.end_longest_idle(self.state.connections)
 
     async def drain(self, seconds: float, linger: float = 1.0) -> None:
         """Lets every request in work be answered, and those that idle connections still send within `linger` seconds.

@@ -64,15 +64,16 @@ class WaitingConnections:
             self._gone(self._take(slot), slot)
         self._loop.call_later(_SWEEP_SECONDS, self._sweep)
 
-    def end_longest(self) -> None:
-        """Ends the one that has waited longest, if it is idle for a while."""
+    def end_longest(self) -> bool:
+        """Ends the one that has waited longest, if it is idle for a while; False where there is none."""
         latest = self._loop.time() - IDLE_SECONDS
         for slot, (connection, since, _) in self._held.items():
             if since > latest:
-                return
+                return False
             if first_bytes(connection) is None:
                 self._gone(self._take(slot), slot)
-                return
+                return True
+        return False
 
     def take_all(self) -> list[tuple[socket.socket, int]]:
         """All of them; nobody waits for them any more."""
