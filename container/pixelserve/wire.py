@@ -22,6 +22,8 @@ INFERENCE_ID = "x-amzn-sagemaker-inference-id"
 REQUEST_ID = "x-request-id"
 HEAD_BYTES = 65_536
 """The most that a request's line and headers may have."""
+LOGGED_PATH = 200
+"""Characters of a path; the rest of it is not logged."""
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 BACKLOG = 2048
 """Connections that the kernel holds until they are accepted."""
@@ -67,6 +69,11 @@ def url_of(listener: socket.socket) -> str:
     if address.is_unspecified:
         host = LOOPBACK[0] if address.version == 4 else LOOPBACK[1]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def logged_path(scope: Any) -> str:
+    """The path of a request, of ASGI's scope, as it is logged and traced."""
+    return str(scope["path"][:LOGGED_PATH])
 
 
 def is_loopback(host: str) -> bool:

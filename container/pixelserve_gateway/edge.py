@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse
 
 from pixelserve.errors import BodyTooLarge, ClientGone, Forbidden, PixelserveError
 from pixelserve.observe import Span, Trace, log_failure, tracing
-from pixelserve.wire import REQUEST_ID, is_from_web_page, read_body
+from pixelserve.wire import REQUEST_ID, is_from_web_page, logged_path, read_body
 
 logger = logging.getLogger("pixelserve_gateway")
 
@@ -27,8 +27,6 @@ ALLOWED_HEADERS = (
 ALLOWED_METHODS = "GET, POST, PUT, DELETE, OPTIONS"
 EXPOSED_HEADERS = "Location, Retry-After, X-Request-Id"
 _PREFLIGHT_SECONDS = 600
-_LOGGED_PATH = 200
-"""Characters of a path; the rest of it is not logged."""
 _REQUEST_ID = re.compile(r"[!-~]{1,64}")
 """What SageMaker takes for an InferenceId."""
 
@@ -164,11 +162,6 @@ async def while_there(request: Request, work: Coroutine[Any, Any, T]) -> T:
         working.cancel()
         going.cancel()
         await asyncio.gather(working, going, return_exceptions=True)
-
-
-def logged_path(scope: Any) -> str:
-    """The path as it is logged."""
-    return str(scope["path"][:_LOGGED_PATH])
 
 
 def _request_id(headers: Mapping[str, str]) -> str:

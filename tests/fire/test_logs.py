@@ -12,6 +12,8 @@ import pytest
 from handlers import BUSY
 from servers import Server, wait_for
 
+from pixelserve.wire import LOGGED_PATH
+
 
 def test_a_failure_is_told_and_logged_under_the_callers_request_id(busy: Server) -> None:
     answer = busy.invoke('{"raise": "ValueError"}', x_request_id="my-request-1")
@@ -38,6 +40,13 @@ def test_healthy_pings_and_payloads_are_not_logged(serve: Callable[..., Server])
     wait_for(lambda: sum(line.get("path") == "/invocations" for line in server.log()) == 2)
     assert "PAYLOAD-MARK" not in server.log_text()
     assert all(line["status"] == 503 for line in server.log() if line.get("path") == "/ping")
+
+
+def test_of_a_long_path_the_beginning_is_logged(busy: Server) -> None:
+    path = "/" + "x" * 60_000
+    assert busy.client.get(path).status_code == 404
+    (logged,) = wait_for(lambda: [line["path"] for line in busy.log() if line.get("path", "").startswith("/xxx")])
+    assert logged == path[:LOGGED_PATH]
 
 
 def test_the_last_request_is_logged_too(serve: Callable[..., Server], tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ class Contract(ABC):
             self._access_log.add(
                 request_id=request_id,
                 method=scope["method"],
-                path=scope["path"],
+                path=wire.logged_path(scope),
                 status=status,
                 **({} if error is None else {"error": error.code}),
                 ms=round(1000 * seconds, 3),
@@ -309,7 +309,7 @@ def _attributes(scope: Any, route: str) -> Attributes:
     return {
         "http.request.method": scope["method"],
         "http.route": route,
-        "url.path": scope["path"],
+        "url.path": wire.logged_path(scope),
         "url.scheme": scope["scheme"],
     }
 

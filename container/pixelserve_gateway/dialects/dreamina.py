@@ -22,11 +22,11 @@ from pixelserve.errors import BadRequest, Forbidden, NotFound, PixelserveError
 from pixelserve.media_types import MEDIA_TYPES
 from pixelserve.observe import log_failure
 from pixelserve.schema import read_object
+from pixelserve.wire import logged_path
 from pixelserve_gateway.auth import check_scope
 from pixelserve_gateway.calls import Call
 from pixelserve_gateway.desk import Desk, JobWish
 from pixelserve_gateway.dialects.dreamina_drafts import CUTOUT, STORE, as_list, image_id, read_draft
-from pixelserve_gateway.edge import logged_path
 from pixelserve_gateway.errors import RateLimited, Unauthorized
 from pixelserve_gateway.jobs import Job, JobState
 
