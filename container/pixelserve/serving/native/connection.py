@@ -114,11 +114,12 @@ async def _unused(_scope: Any, _receive: Any, _send: Any) -> None:
 class _AnswerTransport:
     """Writes the head of an answer together with the first of its body, in one packet where that is small.
 
-    It is the transport of uvicorn's cycle, which writes the head first.
+    It is the transport of uvicorn's cycle, which writes the head first. `leaves` is called as the first byte leaves.
     """
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    def __init__(self, transport: asyncio.Transport, leaves: Callable[[], None]) -> None:
         self._under = transport
+        self._leaves = leaves
         self._head: bytes | None = None
         self._has_begun = False
 
@@ -126,8 +127,9 @@ class _AnswerTransport:
         if not self._has_begun:
             self._has_begun, self._head = True, bytes(data)
         elif self._head is not None and len(data) <= JOINED_BYTES:
-            head, self._head = self._head, None
-            self._under.write(head + data)
+            whole, self._head = self._head + data, None
+            self._leaves()
+            self._under.write(whole)
         else:
             self.flush()
             self._under.write(data)
@@ -135,6 +137,7 @@ class _AnswerTransport:
     def flush(self) -> None:
         """Writes a head that has no body."""
         if self._head is not None:
+            self._leaves()
             self._under.write(self._head)
             self._head = None
 
@@ -227,14 +230,23 @@ class Connection(callers.Connection):
         return max(self._answer_bytes, super().unread_bytes)
 
     def answer_begins(self, size: int) -> None:
-        """Called before the first byte of an answer is written. It goes nowhere where the supervisor has answered."""
+        """Called before the first byte of an answer is written."""
         self._answer_bytes = size
+        if self.pipeline:  # the cycle is a later request's
+            self._mark_answering()
+        else:
+            self._answer = _AnswerTransport(self.transport, self._mark_answering)
+            self.cycle.transport = self._answer  # type: ignore[assignment]
+
+    def _mark_answering(self) -> None:
+        """As late as can be: a worker that dies after it has marked this leaves its caller without an answer.
+
+        The answer goes nowhere where the supervisor has answered.
+        """
         if self.host.board[self.slot] == TAKEN:
             self.abort()
-            return
-        self.host.board[self.slot] = ANSWERING
-        if not self.pipeline:  # else the cycle is a later request's
-            self.cycle.transport = self._answer = _AnswerTransport(self.transport)  # type: ignore[assignment]
+        else:
+            self.host.board[self.slot] = ANSWERING
 
     def on_response_complete(self) -> None:
         self._answer_bytes = 0
