@@ -91,14 +91,18 @@ def check_served(health: str, path: str, body: bytes, note: Note, host: str, bes
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [*itertools.product(["worker", "front", "gateway"], ["silent", "idle"]), ("lobby", "silent")],
+    [
+        *itertools.product(["worker", "front", "gateway"], ["silent", "idle"]),
+        *itertools.product(["front", "gateway"], ["half a head"]),
+        ("lobby", "silent"),
+    ],
 )
 def test_who_is_silent_makes_room(tmp_path: Path, note: Note, name: str, kind: str) -> None:
-    """No slot is free, and the time that a silent caller has is far from over. A lobby's answers end connections."""
+    """No slot is free, and the time that a slow caller has is far from over. A lobby's answers end connections."""
     with HOSTS[name](tmp_path, {}, LIMITED) as host, contextlib.ExitStack() as stack:
         held = []
         for _ in range(SLOTS):
-            held.append(stack.enter_context(connected(host)))
+            held.append(stack.enter_context(connected(host, KINDS.get(kind, b""))))
             if kind == "idle":
                 held[-1].sendall(host.head("content-length: 2") + b"\r\n{}")
                 ((status, _),) = read_answers(held[-1], 1)

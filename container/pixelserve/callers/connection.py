@@ -27,7 +27,7 @@ logger = logging.getLogger("pixelserve.callers")
 LINGER_SECONDS = 5.0
 """For reading and dropping what a caller still sends after its answer: a connection closed before would lose that."""
 IDLE_SECONDS = 1.0
-"""Nobody who has waited for less makes room for others: a caller may be slow to begin."""
+"""Nobody who has waited for less makes room for others: a caller may be slow to begin, or to send a head."""
 _RETRY_SECONDS = 1
 _AT_ONCE = struct.pack("ii", 1, 0)
 """Of SO_LINGER: the kernel keeps nothing of an answer either."""
@@ -83,6 +83,8 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():  # what comes after the last answer
             return
+        if self.is_waiting:
+            self.idle_since = self.loop.time()  # for the rest of the head
         self._unparsed += len(data)
         self._unset_keepalive_if_required()
         try:
@@ -238,10 +240,12 @@ class Connection(HttpToolsProtocol):
 
 
 def end_longest_idle(connections: Iterable[Any]) -> bool:
-    """Closes the connection that has waited longest for a request to begin; False where there is none."""
-    waiting: Iterable[Connection] = (connection for connection in connections if connection.is_waiting)
-    longest = min(waiting, key=lambda connection: connection.idle_since, default=None)
-    if longest is None or longest.loop.time() - longest.idle_since < IDLE_SECONDS:
+    """Closes the connection that has waited longest for a request, else for the rest of a head; False for none."""
+    latest = asyncio.get_running_loop().time() - IDLE_SECONDS
+    late = (each for each in connections if each.idle_since <= latest and each.is_idle)
+    waiting: Iterable[Connection] = (each for each in late if not each.transport.is_closing())
+    longest = min(waiting, key=lambda each: (not each.is_waiting, each.idle_since), default=None)
+    if longest is None:
         return False
     longest.transport.close()
     return True
