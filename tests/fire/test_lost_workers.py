@@ -88,6 +88,31 @@ def test_a_cut_off_answer_ends_its_connection(serve: Callable[..., Server]) -> N
         assert len(read_all(connection)) < 30_000_000
 
 
+def test_a_worker_that_dies_before_the_first_byte_of_an_answer_costs_a_503(serve: Callable[..., Server]) -> None:
+    answer = serve(DIES_BETWEEN_HEAD_AND_BODY).ready().invoke("{}")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "worker_lost")
+
+
+DIES_BETWEEN_HEAD_AND_BODY = """
+    import os, signal
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+    known = RequestResponseCycle.send
+
+    def model_fn(model_dir):
+        RequestResponseCycle.send = send_or_die
+
+    async def send_or_die(cycle, message):
+        if message["type"] == "http.response.body":
+            os.kill(os.getpid(), signal.SIGKILL)
+        await known(cycle, message)
+
+    def predict_fn(data, model):
+        return data
+"""
+"""Head and the first of the body leave together."""
+
+
 def test_a_worker_killed_under_200_callers_costs_no_answer_but_503(serve: Callable[..., Server], note: Note) -> None:
     """Each sends a picture of its own: no answer is another's, none is lost, and what is refused says when to retry."""
     server = serve(INVERT, SAGEMAKER_MODEL_SERVER_WORKERS="2", PIXELSERVE_QUEUE_LENGTH="256").ready()
