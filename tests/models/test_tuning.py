@@ -28,7 +28,7 @@ from pixelserve_deploy import cli
 
 CPU = torch.device("cpu")
 REDUCED = Choice("torch", "bfloat16")
-DAMAGED = ["", "[]", '{"amx_bf16": {"runtime": "torch"}}', '{"this": 3}', '{"this": {"runtime": "torch", "dtype": '
+DAMAGED = ["", "[]", '{"this": {"runtime": "torch"}}', '{"this": 3}', '{"this": {"runtime": "torch", "dtype": '
            '"float32", "tile": 1e999, "sha256": ""}}']  # fmt: skip
 
 
@@ -126,6 +126,45 @@ def test_a_damaged_file_is_refused_and_can_be_tuned_anew(content: str, path: Pat
         loaded(path)
     write_tuning(path, REDUCED, 256)
     assert loaded(path).tile == 256
+
+
+def test_entries_of_other_hardware_are_not_read_and_stay(path: Path) -> None:
+    """They may be by a later version."""
+    others = {"another": {"runtime": "triton"}, "third": 3}
+    tuning_file(path).write_text(json.dumps(others))
+    assert read_tuning(path) is None
+    write_tuning(path, REDUCED, 192)
+    assert loaded(path).tile == 192
+    written = json.loads(tuning_file(path).read_text())
+    assert {kind: written[kind] for kind in others} == others
+
+
+@pytest.mark.parametrize("wrong", ["convert", "run"])
+def test_openvino_that_does_not_run_is_told_and_torch_serves(
+    wrong: str, monkeypatch: pytest.MonkeyPatch, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another version, or too little memory: a tuning file keeps no server down."""
+    monkeypatch.setattr(runtimes, "candidates", lambda device: [Choice("openvino", "float32"), EXACT])
+
+    class Failing(nn.Module):
+        dtype = "float32"
+
+        def __init__(self, *_: object) -> None:
+            super().__init__()
+            if wrong == "convert":
+                raise RuntimeError("Check 'false' failed")
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError("Check 'false' failed")
+
+    monkeypatch.setattr(runtimes, "OpenVino", Failing)
+    write_tuning(path, Choice("openvino", "float32"), 192)
+    found = loaded(path)
+    assert (found.choice, found.tile) == (EXACT, 192)
+    assert found.described().runtime == "torch, CPU (not openvino in float32 as tuned: it does not run here)"
+    assert "openvino in float32: Check 'false' failed" in caplog.text
+    with pytest.raises(RuntimeError, match="Check"):
+        Loaded.from_file(path, CPU, Settings(runtime="openvino"))
 
 
 def test_tiles_keep_within_memory_and_the_fastest_is_taken(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:

@@ -9,7 +9,7 @@ import hashlib
 import logging
 import math
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
@@ -46,7 +46,8 @@ class Tuning(BaseModel):
         return Choice(self.runtime, self.dtype)
 
 
-_FILE = TypeAdapter(dict[str, Tuning])
+_FILE = TypeAdapter(dict[str, Any])
+"""Entries of other kinds may be by other versions."""
 
 
 def hardware_kind() -> str:
@@ -63,11 +64,17 @@ def tuning_file(path: Path) -> Path:
 def read_tuning(path: Path) -> Tuning | None:
     """What was measured for a file of weights on this kind of CPU; None for other weights, which is logged.
 
-    Raises CheckpointError for a tuning file that is none.
+    Raises CheckpointError for a tuning file that is none, or has a damaged entry for it.
     """
-    file = tuning_file(path)
-    tuned = _read(file).get(hardware_kind())
-    if tuned and tuned.sha256 != _digest(path):
+    file, kind = tuning_file(path), hardware_kind()
+    entries = _read(file)
+    if kind not in entries:
+        return None
+    try:
+        tuned = Tuning.model_validate(entries[kind])
+    except ValidationError as error:
+        raise _damaged(file) from error
+    if tuned.sha256 != _digest(path):
         logger.warning("%s was measured with other weights than %s: it is not followed.", file.name, path.name)
         return None
     return tuned
@@ -81,16 +88,18 @@ def write_tuning(path: Path, choice: Choice, tile: int) -> None:
     except CheckpointError:
         known = {}
     tuned = Tuning(runtime=choice.runtime, dtype=choice.dtype, tile=tile, sha256=_digest(path))  # type: ignore[arg-type]
-    file.write_bytes(_FILE.dump_json(known | {hardware_kind(): tuned}, indent=2) + b"\n")
+    file.write_bytes(_FILE.dump_json(known | {hardware_kind(): tuned.model_dump()}, indent=2) + b"\n")
 
 
-def _read(file: Path) -> dict[str, Tuning]:
+def _read(file: Path) -> dict[str, Any]:
     try:
         return _FILE.validate_json(file.read_bytes()) if file.is_file() else {}
     except ValidationError as error:
-        raise CheckpointError(
-            f"{file.name} is no tuning file: delete it, or `pixelserve weights tune` again."
-        ) from error
+        raise _damaged(file) from error
+
+
+def _damaged(file: Path) -> CheckpointError:
+    return CheckpointError(f"{file.name} is no tuning file: delete it, or `pixelserve weights tune` again.")
 
 
 def _digest(path: Path) -> str:
@@ -100,9 +109,9 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def affordable_tile(info: NetworkInfo, device: torch.device) -> int:
-    """The edge of the largest tile within the memory there is for one, its surroundings included."""
-    return max(SMALLEST_TILE, math.isqrt(memory_bound(device) // info.bytes_per_pixel) - 2 * info.overlap)
+def affordable_tile(info: NetworkInfo, device: torch.device, workers: int = 1) -> int:
+    """The edge of the largest tile within the memory there is for one of each worker, its surroundings included."""
+    return max(SMALLEST_TILE, math.isqrt(memory_bound(device, workers) // info.bytes_per_pixel) - 2 * info.overlap)
 
 
 def measure_tiles(network: nn.Module, info: NetworkInfo) -> dict[int, float]:
