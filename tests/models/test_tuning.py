@@ -22,7 +22,8 @@ from pixelserve.models.passes import Loaded
 from pixelserve.models.runtimes import EXACT, Choice
 from pixelserve.models.srvgg import SRVGGNetCompact
 from pixelserve.models.super_resolution import Upscaler
-from pixelserve.models.tuning import hardware_kind, read_tuning, tuning_file, write_tuning
+from pixelserve.models.tuning import hardware_kind, read_tuning, write_tuning
+from pixelserve.models.tuning_files import tuning_file
 from pixelserve.settings import Settings
 from pixelserve_deploy import cli
 
@@ -69,7 +70,7 @@ def test_it_is_bound_to_its_weights(path: Path, caplog: pytest.LogCaptureFixture
     assert "net.tuning.json was measured with other weights than net.pth" in caplog.text
     write_tuning(path, REDUCED, 192)
     assert (found := read_tuning(path)) is not None
-    assert (found.choice, found.tile) == (REDUCED, 192)
+    assert (found.runtime, found.dtype, found.tile) == (REDUCED.runtime, REDUCED.dtype, 192)
 
 
 def test_it_is_bound_to_both_files_of_ncnn(path: Path) -> None:
