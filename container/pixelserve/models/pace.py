@@ -23,7 +23,7 @@ EDGES = (64, 128, 256, 512)
 WARM_UP_SECONDS = 5.0
 """For all networks together."""
 LATE_SECONDS = 0.5
-"""For one that is timed at its first picture."""
+"""For one that is timed at a picture."""
 REAL_TILES = 5
 """Of the last so many the median counts: two that something held up, or that were lucky, change nothing."""
 TIME_AGAIN_SECONDS = 60.0
@@ -41,15 +41,20 @@ class Pace:
         self._timed_again = -math.inf
 
     def warm_up(self, seconds: float) -> None:
-        """Times the smallest tile, and larger ones as long as two runs of the next fit into `seconds`."""
+        """Times a tile, and larger ones as long as two runs of the next fit into `seconds`, and into memory."""
         end, taken = time.perf_counter() + seconds, 0.0
-        for edge in self._edges:
+        for edge in self._edges[self._edges.index(self._edge) :]:
             if taken and time.perf_counter() + 2 * taken * (edge / self._edge) ** 2 > end:
                 return
-            taken = self._time(edge)
-            if time.perf_counter() + taken <= end:
-                taken = min(taken, self._time(edge))
-            self._restart(edge, taken)
+            try:
+                taken = self._time(edge)
+                if time.perf_counter() + taken <= end:
+                    taken = min(taken, self._time(edge))
+            except BaseException as error:
+                if self._seen and is_out_of_memory(error):
+                    return
+                raise
+            self._edge, self._seen = edge, deque([taken / edge**2], REAL_TILES)
 
     def seconds(self) -> float:
         """For each pixel; where nothing is known, it is timed now."""
@@ -58,19 +63,15 @@ class Pace:
         return statistics.median_low(self._seen)
 
     def time_again(self) -> None:
-        """Times the largest tile that was, if that was not done lately; a time counts that is less than was thought."""
+        """Times as large a tile or larger, if that was not done lately; it counts if it is faster than was thought."""
         now = time.perf_counter()
         if now < self._timed_again + TIME_AGAIN_SECONDS:
             return
+        thought, before = self.seconds(), (self._edge, self._seen)
         self._timed_again = now
-        try:
-            taken = self._time(self._edge)
-        except BaseException as error:
-            if not is_out_of_memory(error):
-                raise
-        else:
-            if taken < self.seconds() * self._edge**2:
-                self._restart(self._edge, taken)
+        self.warm_up(LATE_SECONDS)
+        if self.seconds() > thought:
+            self._edge, self._seen = before
 
     @contextlib.contextmanager
     def noting(self, pixels: int) -> Iterator[None]:
@@ -85,19 +86,14 @@ class Pace:
         self._run(edge)
         return time.perf_counter() - started
 
-    def _restart(self, edge: int, taken: float) -> None:
-        """From one tile that took so long."""
-        self._edge = edge
-        self._seen.clear()
-        self._seen.append(taken / edge**2)
-
 
 def warm_up(paces: Sequence[Pace]) -> None:
     """Times each in an equal share of WARM_UP_SECONDS; whose share others took is timed at its first picture."""
-    started, share = time.perf_counter(), WARM_UP_SECONDS / max(1, len(paces))
+    end, share = time.perf_counter() + WARM_UP_SECONDS, WARM_UP_SECONDS / max(1, len(paces))
     for pace in paces:
-        if time.perf_counter() - started + share <= WARM_UP_SECONDS:
-            pace.warm_up(share)
+        left = end - time.perf_counter()
+        if left > share / 2:
+            pace.warm_up(min(share, left))
 
 
 class TimedPass:
