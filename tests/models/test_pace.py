@@ -170,6 +170,20 @@ def test_real_pictures_correct_the_speed(clock: Clock) -> None:
     assert enlarge(0.0) == once
 
 
+def test_neither_small_tiles_nor_a_busy_moment_of_timing_count(clock: Clock) -> None:
+    network = Slow(clock, 2 * MICROSECOND)
+    model = upscaler(network, network)
+    model.warm_up()
+    before = predicted(model, LARGE)
+    clock.stall = 1.0
+    for _ in range(5):
+        model.upscale(Image(picture(100, 100)), 2)
+    runs = len(network.edges)
+    assert predicted(model, np.broadcast_to(LARGE[:1, :1], (7000, 7000, 3))) > 60
+    assert len(network.edges) > runs, "not timed again"
+    assert predicted(model, LARGE) == before
+
+
 def test_faces_heal_too(clock: Clock) -> None:
     def restore(face: np.ndarray) -> np.ndarray:
         clock.now += 1 + clock.stall
