@@ -270,7 +270,7 @@ def test_what_was_tuned_goes_with_published_weights(
     file = tmp_path / "realesr-general-x4v3" / "realesr-general-x4v3.tuning.json"
     file.parent.mkdir()
     tags = set()
-    for content in ("", "{}", '{"avx2": {}}'):
+    for content in ("", "{}", '{"avx2": {"runtime": "torch", "dtype": "float32", "sha256": ""}}'):
         if content:
             file.write_text(content)
         assert cli.main(["build", "--weights", "realesr-general-x4v3", "--dry-run"]) == 0
@@ -278,6 +278,9 @@ def test_what_was_tuned_goes_with_published_weights(
     assert len(tags) == 3
     context = Recipe(ROOT, weights=("realesr-general-x4v3",), tuning=(file,)).list_context()
     assert context[f"own/weights/{file.name}"] == file
+    file.write_text('{"avx2": {}}')
+    assert cli.main(["build", "--weights", "realesr-general-x4v3", "--dry-run"]) == 1
+    assert "realesr-general-x4v3.tuning.json is no tuning file" in capsys.readouterr().err
 
 
 def test_the_image_for_cpus_runs_openvino_as_it_was_tested(client: docker.DockerClient) -> None:

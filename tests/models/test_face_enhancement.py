@@ -231,13 +231,13 @@ def test_work_that_nobody_waits_for_ends_before_the_next_face() -> None:
 def test_a_restorer_that_gives_no_numbers_is_refused(wrong: float) -> None:
     """Before the server is healthy, and for a face that brings it about later."""
     damaged = FaceRestorer(lambda _: [], lambda face: np.where(face > 0.9, np.float32(wrong), face))
-    damaged.warm_up()
+    damaged.pace.warm_up(0)
     pixels = np.full((600, 600, 3), 255, np.uint8)
     with pytest.raises(CheckpointError, match=r"gives NaN or infinity .* PIXELSERVE_DTYPE=float32"):
         damaged.lay_over(pixels, pixels.copy(), [turned(1, 0, 300, 300)], lambda: None)
     assert (pixels == 255).all()
     with pytest.raises(CheckpointError, match="gives NaN or infinity"):
-        FaceRestorer(lambda _: [], lambda face: face + np.float32(wrong)).warm_up()
+        FaceRestorer(lambda _: [], lambda face: face + np.float32(wrong)).pace.warm_up(0)
 
 
 def test_without_weights_the_command_that_fetches_them_is_named() -> None:
@@ -315,10 +315,3 @@ def test_faces_are_restored_over_http(weights: Path, assets: Path, tmp_path: Pat
     changed = (plain != with_face).any(axis=2)
     assert not changed[((within < -1) | (within > SIZE)).any(axis=2)].any()
     assert changed[((within > FADE) & (within < SIZE - FADE)).all(axis=2)].mean() > 0.9
-
-
-def test_the_time_of_faces_is_predicted() -> None:
-    upscaler = Upscaler({}, Settings(), restorer := FaceRestorer(lambda _: [], unchanged))
-    image = Image(np.zeros((10, 10, 3), np.uint8))
-    restorer.seconds = 3.0
-    assert upscaler.seconds(image, upscaler.plan(image, 2), [turned(1, 0, 5, 5)] * 4) == 12.0

@@ -80,7 +80,6 @@ def test_openvino_runs_what_unshuffles() -> None:
         ("auto", "bfloat16", REDUCED),
         ("auto", "float16", Choice("torch", "float16")),
         ("openvino", "auto", Choice("openvino", "float32")),
-        ("openvino", "bfloat16", Choice("openvino", "bfloat16")),
     ],
 )
 def test_what_the_settings_force_is_taken(runtime: str, dtype: str, expected: Choice) -> None:

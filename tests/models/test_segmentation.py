@@ -153,12 +153,15 @@ def test_probabilities_are_finite_whatever_the_network_says(activation: Any) -> 
 
 
 def test_a_mask_is_brought_between_its_least_and_its_most_as_u2net_does() -> None:
-    """As rembg does: https://github.com/danielgatis/rembg, sessions/u2net.py."""
+    """As rembg does: https://github.com/danielgatis/rembg, sessions/u2net.py; unless it is sure of nothing."""
     described = DESCRIPTORS["u2netp"]
     planes = np.array([[[0.1, 0.3, 0.5]]], np.float32)
     assert np.allclose(probability(planes, described), [[0, 0.5, 1]])
     assert not probability(np.full((1, 4, 4), 0.7, np.float32), described).any()
-    assert not probability(np.array([[[0.1, np.nan]]], np.float32), described).any()
+    assert probability(np.array([[[0.9, np.nan]]], np.float32), described)[0, 1] == 0
+    weak = np.random.default_rng(0).uniform(0, 0.49, (1, 320, 320)).astype(np.float32)
+    assert np.array_equal(probability(weak, described), weak[0])
+    assert not calibrated(probability(weak, described)).any(), "people where nobody is"
 
 
 def test_a_network_for_people_takes_no_crop(tmp_path: Path) -> None:

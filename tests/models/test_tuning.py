@@ -22,13 +22,14 @@ from pixelserve.models.passes import Loaded
 from pixelserve.models.runtimes import EXACT, Choice
 from pixelserve.models.srvgg import SRVGGNetCompact
 from pixelserve.models.super_resolution import Upscaler
-from pixelserve.models.tuning import hardware_kind, read_tuning, tuning_file, write_tuning
+from pixelserve.models.tuning import hardware_kind, read_tuning, write_tuning
+from pixelserve.models.tuning_files import tuning_file
 from pixelserve.settings import Settings
 from pixelserve_deploy import cli
 
 CPU = torch.device("cpu")
 REDUCED = Choice("torch", "bfloat16")
-DAMAGED = ["", "[]", '{"amx_bf16": {"runtime": "torch"}}', '{"this": 3}', '{"this": {"runtime": "torch", "dtype": '
+DAMAGED = ["", "[]", '{"this": {"runtime": "torch"}}', '{"this": 3}', '{"this": {"runtime": "torch", "dtype": '
            '"float32", "tile": 1e999, "sha256": ""}}']  # fmt: skip
 
 
@@ -69,7 +70,7 @@ def test_it_is_bound_to_its_weights(path: Path, caplog: pytest.LogCaptureFixture
     assert "net.tuning.json was measured with other weights than net.pth" in caplog.text
     write_tuning(path, REDUCED, 192)
     assert (found := read_tuning(path)) is not None
-    assert (found.choice, found.tile) == (REDUCED, 192)
+    assert (found.runtime, found.dtype, found.tile) == (REDUCED.runtime, REDUCED.dtype, 192)
 
 
 def test_it_is_bound_to_both_files_of_ncnn(path: Path) -> None:
@@ -126,6 +127,45 @@ def test_a_damaged_file_is_refused_and_can_be_tuned_anew(content: str, path: Pat
         loaded(path)
     write_tuning(path, REDUCED, 256)
     assert loaded(path).tile == 256
+
+
+def test_entries_of_other_hardware_are_not_read_and_stay(path: Path) -> None:
+    """They may be by a later version."""
+    others = {"another": {"runtime": "triton"}, "third": 3}
+    tuning_file(path).write_text(json.dumps(others))
+    assert read_tuning(path) is None
+    write_tuning(path, REDUCED, 192)
+    assert loaded(path).tile == 192
+    written = json.loads(tuning_file(path).read_text())
+    assert {kind: written[kind] for kind in others} == others
+
+
+@pytest.mark.parametrize("wrong", ["convert", "run"])
+def test_openvino_that_does_not_run_is_told_and_torch_serves(
+    wrong: str, monkeypatch: pytest.MonkeyPatch, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another version, or too little memory: a tuning file keeps no server down."""
+    monkeypatch.setattr(runtimes, "candidates", lambda device: [Choice("openvino", "float32"), EXACT])
+
+    class Failing(nn.Module):
+        dtype = "float32"
+
+        def __init__(self, *_: object) -> None:
+            super().__init__()
+            if wrong == "convert":
+                raise RuntimeError("Check 'false' failed")
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError("Check 'false' failed")
+
+    monkeypatch.setattr(runtimes, "OpenVino", Failing)
+    write_tuning(path, Choice("openvino", "float32"), 192)
+    found = loaded(path)
+    assert (found.choice, found.tile) == (EXACT, 192)
+    assert found.described().runtime == "torch, CPU (not openvino in float32 as tuned: it does not run here)"
+    assert "openvino in float32: Check 'false' failed" in caplog.text
+    with pytest.raises(RuntimeError, match="Check"):
+        Loaded.from_file(path, CPU, Settings(runtime="openvino"))
 
 
 def test_tiles_keep_within_memory_and_the_fastest_is_taken(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:

@@ -208,16 +208,16 @@ def test_each_mistake_has_its_answer(
 
 
 def test_what_would_take_too_long_is_refused_before_it_starts(tmp_path: Path) -> None:
-    """By a network that takes a minute for it on two cores, so that the time-out leaves room for a small picture."""
+    """By a network that takes 1.2e14 operations for it: no core does 1e12 of 32 bits in a second."""
     weights = tmp_path / "weights"
     weights.mkdir()
     torch.manual_seed(0)
-    torch.save(SRVGGNetCompact().state_dict(), weights / "net.pth")
+    torch.save(SRVGGNetCompact(num_conv=64).state_dict(), weights / "net.pth")
     forced = {"PIXELSERVE_RUNTIME": "torch", "PIXELSERVE_DTYPE": "float32", "SM_MODEL_DIR": str(weights)}
     server = Server(tmp_path, SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS="5", **forced).ready()
     try:
         answer = server.invoke(
-            png(np.zeros((3500, 3500), np.uint8)), "image/png", x_amzn_sagemaker_custom_attributes="scale=4"
+            png(np.zeros((5000, 5000), np.uint8)), "image/png", x_amzn_sagemaker_custom_attributes="scale=2"
         )
         assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_slow")
         assert "asynchronous endpoint" in answer.json()["error"]["message"]

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pixelserve.models.similarity import Embedder, cosine, normalized, poses
     from pixelserve.models.super_resolution import Upscaler
     from pixelserve.models.tuning import tune
+    from pixelserve.models.tuning_files import check_tuning
     from pixelserve.models.weights import (
         TUNING_SUFFIX,
         PublishedFile,
@@ -28,6 +29,7 @@ else:
             ".similarity": "Embedder cosine normalized poses",
             ".super_resolution": "Upscaler",
             ".tuning": "tune",
+            ".tuning_files": "check_tuning",
             ".weights": "TUNING_SUFFIX PublishedFile Weights WeightsError find_weights manifest verify",
         },
     )
@@ -41,6 +43,7 @@ __all__ = [
     "Weights",
     "WeightsError",
     "check_size",
+    "check_tuning",
     "cosine",
     "cut_out",
     "find_weights",

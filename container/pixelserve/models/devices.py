@@ -39,10 +39,16 @@ def cpu_flags() -> set[str]:
     return set(next((line.split() for line in lines if line.startswith("flags")), []))
 
 
-def memory_bound(device: torch.device) -> int:
-    """Bytes that one tile may take: of all there are, within a container's limit, so that tiles are always the same."""
-    total = int(torch.cuda.mem_get_info()[1]) if device.type == "cuda" else machine.total_memory()
-    return min(MOST_BYTES, total // 4)
+def memory_bound(device: torch.device, workers: int = 1) -> int:
+    """Bytes that a tile of each of `workers` may take: together a quarter of all, and half of what is free now.
+
+    Both are within a container's limit.
+    """
+    if device.type == "cuda":
+        free, total = torch.cuda.mem_get_info()
+    else:
+        free, total = machine.free_memory(), machine.total_memory()
+    return min(MOST_BYTES, min(total // 4, free // 2) // workers)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -8,10 +8,9 @@ rounds down, is half a pixel off, loses 16 bits and shows its boxes: ours does n
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from pixelserve.models.devices import name_device, pick_device
 from pixelserve.models.folders import check_download
 from pixelserve.models.gfpgan import SIZE, GFPGANv1Clean
 from pixelserve.models.inputs import resized, spread
-from pixelserve.models.pace import least_seconds
+from pixelserve.models.pace import Pace
 from pixelserve.models.runtimes import TYPES
 from pixelserve.observe import ServedNetwork, announce
 from pixelserve.settings import Settings
@@ -89,11 +88,14 @@ def _is_named(path: Path, beginning: str) -> bool:
 
 
 class FaceRestorer:
-    """Restores the faces of pictures. Called from one thread; `seconds` for a face is known after `warm_up`."""
+    """Restores the faces of pictures. Called from one thread; a face has SIZE² pixels of `pace`.
+
+    To time that raises CheckpointError for NaN and infinity.
+    """
 
     def __init__(self, find: Callable[[Pixels], list[Face]], restore: Restore) -> None:
         self._find, self._restore = find, restore
-        self.seconds = 0.0
+        self.pace = Pace(lambda edge: self._restored(np.zeros((edge, edge, 3), np.float32)), [SIZE])
 
     @classmethod
     def load(cls, paths: list[Path], settings: Settings) -> FaceRestorer | None:
@@ -110,27 +112,6 @@ class FaceRestorer:
             )
         return cls(load_detector(detectors[0]), load_network(restorers[0], settings))
 
-    def warm_up(self) -> None:
-        """Restores a grey face a few times, and notes how long that takes at least.
-
-        Raises CheckpointError for NaN and infinity.
-        """
-        self.seconds = least_seconds(self._restore_grey)
-
-    def time_again(self) -> None:
-        """Restores a grey face once; the time counts if it is less than was thought."""
-        self._note(self._restore_grey)
-
-    def _restore_grey(self) -> Floats:
-        return self._restored(np.zeros((SIZE, SIZE, 3), np.float32))
-
-    def _note(self, restore: Callable[[], Floats]) -> Floats:
-        """What `restore` gives; a time that is less than was thought counts."""
-        started = time.perf_counter()
-        restored = restore()
-        self.seconds = min(self.seconds, time.perf_counter() - started)
-        return restored
-
     def find(self, image: Image) -> list[Face]:
         """The faces to restore, the largest first."""
         faces = sorted(self._find(image.pixels), key=lambda face: face.scale)
@@ -144,7 +125,9 @@ class FaceRestorer:
         """
         for face in faces:
             check()
-            restored = self._note(partial(self._restored, cut(pixels, face)))
+            part = cut(pixels, face)
+            with self.pace.noting(SIZE**2):
+                restored = self._restored(part)
             paste(enlarged, restored, face, pixels.shape[1], pixels.shape[0], check)
 
     def _restored(self, face: Floats) -> Floats:

@@ -1,9 +1,13 @@
-"""How long a network takes for its tiles: timed before the first picture, and corrected by what real ones take."""
+"""How long a network takes for its tiles: timed before the first picture, then as the last real tiles say."""
 
 from __future__ import annotations
 
+import contextlib
+import math
+import statistics
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,86 +15,106 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from pixelserve.imaging import Pixels
+from pixelserve.models.devices import is_out_of_memory
 from pixelserve.models.passes import Pass
 
 EDGES = (64, 128, 256, 512)
-"""Of the tiles that a network is timed on, as large as those of pictures if that takes no longer than the next."""
-SLOW_SECONDS = 0.5
-"""No larger tile is timed after one that takes so long."""
-STALLED = 2.0
-"""A tile that takes this many times longer for each pixel than a smaller one was held up by something else."""
-RUNS, ENOUGH_SECONDS = 3, 0.5
-"""Of several runs the fastest counts; no further one than the second is made after so long."""
+"""Of the tiles that a network is timed on, as large as those of pictures if there is time."""
+WARM_UP_SECONDS = 5.0
+"""For all networks together."""
+LATE_SECONDS = 0.5
+"""For one that is timed at a picture."""
+REAL_TILES = 5
+"""Of the last so many the median counts: two that something held up, or that were lucky, change nothing."""
+TIME_AGAIN_SECONDS = 60.0
+"""A pace is timed again at most so often."""
 
 
 class Pace:
-    """The seconds that `run` takes for each pixel of a square tile, by its edge: the least seen, as other load adds."""
+    """The seconds that `run` takes for each pixel of a square tile, by the edge of that; `edges` are timed."""
 
-    def __init__(self, run: Callable[[int], Any]) -> None:
-        self._run = run
-        self.seconds = 0.0
-        self.edge = 0
+    def __init__(self, run: Callable[[int], Any], edges: Sequence[int]) -> None:
+        self._run, self._edges = run, edges
+        self._edge = edges[0]
         """Of the largest tile that was timed."""
+        self._seen: deque[float] = deque(maxlen=REAL_TILES)
+        self._timed_again = -math.inf
 
-    def warm_up(self, most: int) -> None:
-        """Times tiles of edges up to `most`; a slow one ends it, unless it may have been held up."""
-        for edge in [edge for edge in EDGES if edge <= most] or [most]:
-            whole = least_seconds(partial(self._run, edge))
-            if self.edge and whole / edge**2 > STALLED * self.seconds:
-                continue
-            is_first, self.edge, self.seconds = not self.edge, edge, whole / edge**2
-            if whole > SLOW_SECONDS and not is_first:
+    def warm_up(self, seconds: float) -> None:
+        """Times a tile, and larger ones as long as two runs of the next fit into `seconds`, and into memory."""
+        end, taken = time.perf_counter() + seconds, 0.0
+        for edge in self._edges[self._edges.index(self._edge) :]:
+            if taken and time.perf_counter() + 2 * taken * (edge / self._edge) ** 2 > end:
                 return
+            try:
+                taken = self._time(edge)
+                if time.perf_counter() + taken <= end:
+                    taken = min(taken, self._time(edge))
+            except BaseException as error:
+                if self._seen and is_out_of_memory(error):
+                    return
+                raise
+            self._edge, self._seen = edge, deque([taken / edge**2], REAL_TILES)
+
+    def seconds(self) -> float:
+        """For each pixel; where nothing is known, it is timed now."""
+        if not self._seen:
+            self.warm_up(LATE_SECONDS)
+        return statistics.median_low(self._seen)
 
     def time_again(self) -> None:
-        """Times the largest tile that was, once."""
+        """Times as large a tile or larger, if that was not done lately; it counts if it is faster than was thought."""
+        now = time.perf_counter()
+        if now < self._timed_again + TIME_AGAIN_SECONDS:
+            return
+        thought, before = self.seconds(), (self._edge, self._seen)
+        self._timed_again = now
+        self.warm_up(LATE_SECONDS)
+        if self.seconds() > thought:
+            self._edge, self._seen = before
+
+    @contextlib.contextmanager
+    def noting(self, pixels: int) -> Iterator[None]:
+        """Around the run of a real tile: it counts if it is as large as those that were timed."""
         started = time.perf_counter()
-        self._run(self.edge)
-        self.note(time.perf_counter() - started, self.edge**2)
+        yield
+        if pixels >= self._edge**2:
+            self._seen.append((time.perf_counter() - started) / pixels)
 
-    def note(self, seconds: float, pixels: int) -> None:
-        """What a tile took; it counts if it was faster than thought, and as large as those that were timed."""
-        if pixels >= self.edge**2:
-            self.seconds = min(self.seconds, seconds / pixels)
-
-
-def least_seconds(run: Callable[[], Any]) -> float:
-    """Of several runs, at least two."""
-    seconds: list[float] = []
-    while len(seconds) < 2 or (len(seconds) < RUNS and sum(seconds) < ENOUGH_SECONDS):
+    def _time(self, edge: int) -> float:
         started = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - started)
-    return min(seconds)
+        self._run(edge)
+        return time.perf_counter() - started
+
+
+def warm_up(paces: Sequence[Pace]) -> None:
+    """Times each in an equal share of WARM_UP_SECONDS; whose share others took is timed at its first picture."""
+    end, share = time.perf_counter() + WARM_UP_SECONDS, WARM_UP_SECONDS / max(1, len(paces))
+    for pace in paces:
+        left = end - time.perf_counter()
+        if left > share / 2:
+            pace.warm_up(min(share, left))
 
 
 class TimedPass:
     """A pass, and how long it takes for pictures of 8 and of 16 bits, which other networks may run."""
 
-    def __init__(self, one: Pass) -> None:
+    def __init__(self, one: Pass, tile: int) -> None:
         self._one = one
-        self._small, self._large = (Pace(partial(self._run_blank, kind)) for kind in (np.uint8, np.uint16))
+        edges = [edge for edge in EDGES if edge <= tile] or [tile]
+        self._small, self._large = (Pace(partial(self._run_blank, kind), edges) for kind in (np.uint8, np.uint16))
         if one.network is one.exact:
             self._large = self._small
 
     def __call__(self, tile: Pixels) -> Pixels:
         """What the pass gives; how long it takes is noted."""
-        started = time.perf_counter()
-        result = self._one(tile)
-        seconds = time.perf_counter() - started
         pictures = 1 if tile.shape[2] in (1, 3) else 2
-        self.pace(tile).note(seconds, pictures * tile.shape[0] * tile.shape[1])
-        return result
+        with self.pace(tile.dtype).noting(pictures * tile.shape[0] * tile.shape[1]):
+            return self._one(tile)
 
-    def pace(self, pixels: Pixels) -> Pace:
-        """That of pictures as deep as `pixels`."""
-        return self._small if pixels.dtype == np.uint8 else self._large
-
-    def warm_up(self, most: int) -> None:
-        """Times tiles of edges up to `most`, and of a quarter of that for 16 bits, which are rare."""
-        self._small.warm_up(most)
-        if self._large is not self._small:
-            self._large.warm_up(max(EDGES[0], self._small.edge // 4))
+    def pace(self, kind: DTypeLike) -> Pace:
+        """That of pictures of uint8 or uint16."""
+        return self._small if kind == np.uint8 else self._large
 
     def _run_blank(self, kind: DTypeLike, edge: int) -> None:
         self._one(np.zeros((edge, edge, 3), kind))

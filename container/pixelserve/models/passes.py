@@ -20,7 +20,8 @@ from pixelserve.imaging import Pixels
 from pixelserve.models.devices import name_device
 from pixelserve.models.networks import NetworkInfo, load_network
 from pixelserve.models.runtimes import EXACT, Choice, choose, natural_probe
-from pixelserve.models.tuning import TILE, read_tuning
+from pixelserve.models.tuning import read_tuning
+from pixelserve.models.tuning_files import TILE
 from pixelserve.observe import ServedNetwork
 from pixelserve.settings import Settings
 
@@ -63,7 +64,8 @@ class Loaded:
             raise CheckpointError(f"{path.name} enlarges {info.scale} times; networks of scale {served} are served.")
         exact = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         tuned = read_tuning(path) if device.type == "cpu" else None
-        running = choose(exact, device, settings.runtime, settings.dtype, tuned.choice if tuned else None)
+        hint = Choice(tuned.runtime, tuned.dtype) if tuned else None
+        running = choose(exact, device, settings.runtime, settings.dtype, hint)
         choice = running.choice
         if running.note:
             logger.warning("%s runs by %s in %s, %s.", path.name, choice.runtime, choice.dtype, running.note)

@@ -76,7 +76,7 @@ class OpenVino(nn.Module):
             },
         )
         precision = self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
-        self.dtype = next(name for name, theirs in PRECISIONS.items() if theirs == precision)
+        self.dtype = next((name for name, theirs in PRECISIONS.items() if theirs == precision), precision)
         """What it runs in: float32 where the CPU has no such type."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -114,13 +114,18 @@ def choose(network: nn.Module, device: torch.device, runtime: str, dtype: str, t
         forced = Choice("torch" if runtime == "auto" else runtime, "float32" if dtype == "auto" else dtype)
         return _run(network, forced)
     note = ""
-    if tuned in open_to:
-        running = _run(network, tuned)
-        decibels = _distance(running.network, network, natural_probe().to(device))
-        if decibels >= LEAST_DB:
-            return running
-        note = f"not {tuned.runtime} in {tuned.dtype} as tuned: {decibels:.1f} dB from float32"
-        open_to = [choice for choice in open_to if choice != tuned] or [EXACT]
+    if tuned in open_to and len(open_to) > 1:
+        try:
+            running = _run(network, tuned)
+            decibels = _distance(running.network, network, natural_probe().to(device))
+            if decibels >= LEAST_DB:
+                return running
+            reason = f"{decibels:.1f} dB from float32"
+        except Exception as error:  # noqa: BLE001  OpenVINO raises kinds of its own
+            logger.warning("%s in %s: %s", tuned.runtime, tuned.dtype, error)
+            reason = "it does not run here"
+        note = f"not {tuned.runtime} in {tuned.dtype} as tuned: {reason}"
+        open_to = [choice for choice in open_to if choice != tuned]
     elif tuned and runtime == "auto" and tuned.runtime == "openvino" and not is_installed():
         note = "tuned for openvino, which is not installed"
     quick = [choice for choice in open_to if choice.runtime == "torch"] or open_to  # OpenVINO may convert for a minute

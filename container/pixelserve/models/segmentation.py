@@ -27,6 +27,8 @@ CLASSICAL = "classical"
 """The default's name in answers."""
 EMPTY_BELOW, FULL_ABOVE = 0.25, 0.75
 """Probabilities that are read as none and as all of a pixel; networks seldom say 0 or 1."""
+LEAST_SURE = 0.5
+"""A mask that is nowhere as sure shows nobody, and `minmax` leaves it as it is."""
 LEAST_AREA = 0.001
 """Share of the picture that must be more likely person than not; less is nobody."""
 BAND_ROWS = 512
@@ -117,7 +119,8 @@ def probability(planes: NDArray[Any], descriptor: Descriptor) -> Alpha:
     person = planes[descriptor.channel]
     if descriptor.activation == "minmax":
         least, most = person.min(), person.max()
-        person = (person - least) / max(most - least, np.finfo(np.float32).tiny)
+        if most >= LEAST_SURE:
+            person = (person - least) / max(most - least, np.finfo(np.float32).tiny)
     return np.asarray(np.clip(np.nan_to_num(person, nan=0.0), 0, 1))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,8 +26,9 @@ from pixelserve.imaging import (
 from pixelserve.models.devices import is_out_of_memory, pick_device
 from pixelserve.models.faces import WEIGHTS, Face, FaceRestorer, find_files
 from pixelserve.models.folders import find_networks
+from pixelserve.models.gfpgan import SIZE
 from pixelserve.models.networks import SUFFIXES
-from pixelserve.models.pace import TimedPass
+from pixelserve.models.pace import Pace, TimedPass, warm_up
 from pixelserve.models.passes import Loaded, Pass, make_passes
 from pixelserve.models.runtimes import Choice
 from pixelserve.models.tuning import affordable_tile
@@ -39,9 +38,6 @@ from pixelserve.settings import Settings
 
 EMBEDDED_FILES = [Path(__file__).parent / "embedded" / f"sr_x{scale}.safetensors" for scale in (2, 4)]
 
-TIME_AGAIN_SECONDS = 60.0
-"""At most so often the speed is timed again for a picture that would take too long."""
-
 
 class Upscaler:
     """Enlarges pictures by 2 and 4. Called from one thread; only the speed that was seen changes after `warm_up`."""
@@ -50,9 +46,8 @@ class Upscaler:
         self._settings = settings
         self._passes = passes
         self._restorer = restorer
-        self._timed = {factor: TimedPass(one) for factor, one in passes.items()}
         self._tiles = {factor: _cut_tiles(one, settings) for factor, one in passes.items()}
-        self._timed_at = -math.inf
+        self._timed = {factor: TimedPass(one, self._tiles[factor].tile) for factor, one in passes.items()}
 
     @classmethod
     def load(cls, model_dir: str, settings: Settings) -> Upscaler:
@@ -72,11 +67,12 @@ class Upscaler:
         return cls(passes, settings, FaceRestorer.load(for_faces, settings))
 
     def warm_up(self) -> None:
-        """Runs each factor, and the restorer of faces; their speed is noted."""
-        if self._restorer is not None:
-            self._restorer.warm_up()
-        for factor, one in self._timed.items():
-            one.warm_up(self._tiles[factor].tile)
+        """Times the restorer of faces and each factor for 8 bits; 16 are rare, and timed at the first such picture.
+
+        Raises CheckpointError where a restored face is NaN or infinity.
+        """
+        faces = [self._restorer.pace] if self._restorer else []
+        warm_up([*faces, *(one.pace(np.uint8) for one in self._timed.values())])
 
     def network(self, scale: int) -> nn.Module:
         """The module that enlarges by `scale` (2 or 4), float32 on its device to float32, by whatever runs it."""
@@ -111,23 +107,22 @@ class Upscaler:
         Before that is said to be more than a request may take, the speed is timed again: a machine that was busy at the
         start would refuse for ever.
         """
-        seconds = self._predict(image, plan, faces)
-        if seconds > self._settings.timeout and time.monotonic() > self._timed_at + TIME_AGAIN_SECONDS:
-            if plan.factor in self._timed:
-                self._timed[plan.factor].pace(image.pixels).time_again()
-            if faces and self._restorer:
-                self._restorer.time_again()
-            self._timed_at = time.monotonic()
-            seconds = self._predict(image, plan, faces)
-        return seconds
+        work = self._work(image, plan, faces)
+        if _predict(work) > self._settings.timeout:
+            for pace, _pixels in work:
+                pace.time_again()
+        return _predict(work)
 
-    def _predict(self, image: Image, plan: Plan, faces: Sequence[Face]) -> float:
-        seconds = len(faces) * self._restorer.seconds if self._restorer else 0.0
+    def _work(self, image: Image, plan: Plan, faces: Sequence[Face]) -> list[tuple[Pace, int]]:
+        """The pixels that `upscale` will give to networks, and their paces."""
+        work = []
+        if faces and self._restorer:
+            work.append((self._restorer.pace, len(faces) * SIZE**2))
         if plan.factor in self._timed:
             pictures = 2 if image.has_alpha and not _is_opaque(image) else 1
             pixels = read_pixels(image.height, image.width, self._tiles[plan.factor])
-            seconds += self._timed[plan.factor].pace(image.pixels).seconds * pixels * pictures
-        return seconds
+            work.append((self._timed[plan.factor].pace(image.pixels.dtype), pictures * pixels))
+        return work
 
     def upscale(
         self,
@@ -164,9 +159,13 @@ class Upscaler:
         return resize(run_tiled(timed, pixels, tiles, progress, is_out_of_memory), plan.width, plan.height)
 
 
+def _predict(work: Sequence[tuple[Pace, int]]) -> float:
+    return sum(pace.seconds() * pixels for pace, pixels in work)
+
+
 def _cut_tiles(one: Pass, settings: Settings) -> Tiles:
-    """The same whatever memory is free, as pictures in other tiles may give other bytes."""
-    tile = settings.tile or min(one.tile, affordable_tile(one.info, one.device))
+    """The same until the process ends, whatever memory is free, as pictures in other tiles may give other bytes."""
+    tile = settings.tile or min(one.tile, affordable_tile(one.info, one.device, max(1, settings.workers)))
     return Tiles(
         one.info.scale, max(SMALLEST_TILE, tile), one.info.overlap, one.info.feathered, one.info.multiple, one.border
     )

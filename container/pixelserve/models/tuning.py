@@ -1,7 +1,4 @@
-"""Tuning files: what was measured to run a network fastest, beside its weights, for each kind of CPU.
-
-NAME.tuning.json has an entry for each kind. It is bound to the weights by their SHA-256.
-"""
+"""What runs a network fastest on this kind of CPU, and in which tiles: measured once, then read from a tuning file."""
 
 from __future__ import annotations
 
@@ -9,44 +6,22 @@ import hashlib
 import logging
 import math
 from pathlib import Path
-from typing import Literal
 
 import torch
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from torch import nn
 
-from pixelserve.errors import CheckpointError
 from pixelserve.imaging import SMALLEST_TILE
 from pixelserve.models.devices import cpu_flags, memory_bound
 from pixelserve.models.folders import WITH_BIN
 from pixelserve.models.networks import NetworkInfo, load_network
 from pixelserve.models.runtimes import KINDS, Choice, candidates, measure, natural_probe, run_by, timed
-from pixelserve.models.weights import TUNING_SUFFIX
+from pixelserve.models.tuning_files import Tuning, read_entry, tuning_file, write_entry
 
 logger = logging.getLogger("pixelserve.models")
 
-TILE = 512
-"""Edge of the largest tiles that nobody has measured: of 96 to 512 the fastest on CPUs with AMX."""
 TILES = (128, 192, 256, 384, 512, 768, 1024)
 """Edges that are measured."""
 CPU = torch.device("cpu")
-
-
-class Tuning(BaseModel):
-    """What was measured to be the fastest; `tile` is the edge of the largest tiles in pixels."""
-
-    runtime: Literal["torch", "openvino"]
-    dtype: Literal["float32", "bfloat16", "float16"]
-    tile: int = Field(default=TILE, ge=SMALLEST_TILE)
-    sha256: str
-    """Of the weights, in lower-case hex; of ncnn's pair of the .param, then the .bin."""
-
-    @property
-    def choice(self) -> Choice:
-        return Choice(self.runtime, self.dtype)
-
-
-_FILE = TypeAdapter(dict[str, Tuning])
 
 
 def hardware_kind() -> str:
@@ -55,18 +30,13 @@ def hardware_kind() -> str:
     return next((kind for kind in KINDS if kind in flags), "cpu")
 
 
-def tuning_file(path: Path) -> Path:
-    """The one of a file of weights."""
-    return path.with_suffix(TUNING_SUFFIX)
-
-
 def read_tuning(path: Path) -> Tuning | None:
     """What was measured for a file of weights on this kind of CPU; None for other weights, which is logged.
 
-    Raises CheckpointError for a tuning file that is none.
+    Raises CheckpointError for a tuning file that is none, or has a damaged entry for it.
     """
     file = tuning_file(path)
-    tuned = _read(file).get(hardware_kind())
+    tuned = read_entry(file, hardware_kind())
     if tuned and tuned.sha256 != _digest(path):
         logger.warning("%s was measured with other weights than %s: it is not followed.", file.name, path.name)
         return None
@@ -74,23 +44,9 @@ def read_tuning(path: Path) -> Tuning | None:
 
 
 def write_tuning(path: Path, choice: Choice, tile: int) -> None:
-    """Adds what was measured on this kind of CPU to the file; those of others stay, unless the file is damaged."""
-    file = tuning_file(path)
-    try:
-        known = _read(file)
-    except CheckpointError:
-        known = {}
+    """Adds what was measured on this kind of CPU to the file."""
     tuned = Tuning(runtime=choice.runtime, dtype=choice.dtype, tile=tile, sha256=_digest(path))  # type: ignore[arg-type]
-    file.write_bytes(_FILE.dump_json(known | {hardware_kind(): tuned}, indent=2) + b"\n")
-
-
-def _read(file: Path) -> dict[str, Tuning]:
-    try:
-        return _FILE.validate_json(file.read_bytes()) if file.is_file() else {}
-    except ValidationError as error:
-        raise CheckpointError(
-            f"{file.name} is no tuning file: delete it, or `pixelserve weights tune` again."
-        ) from error
+    write_entry(tuning_file(path), hardware_kind(), tuned)
 
 
 def _digest(path: Path) -> str:
@@ -100,9 +56,9 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def affordable_tile(info: NetworkInfo, device: torch.device) -> int:
-    """The edge of the largest tile within the memory there is for one, its surroundings included."""
-    return max(SMALLEST_TILE, math.isqrt(memory_bound(device) // info.bytes_per_pixel) - 2 * info.overlap)
+def affordable_tile(info: NetworkInfo, device: torch.device, workers: int = 1) -> int:
+    """The edge of the largest tile within the memory there is for one of each worker, its surroundings included."""
+    return max(SMALLEST_TILE, math.isqrt(memory_bound(device, workers) // info.bytes_per_pixel) - 2 * info.overlap)
 
 
 def measure_tiles(network: nn.Module, info: NetworkInfo) -> dict[int, float]:

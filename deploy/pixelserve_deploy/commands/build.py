@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from pixelserve import features
 from pixelserve.local import Source, open_source
-from pixelserve.models import TUNING_SUFFIX, find_weights
+from pixelserve.models import TUNING_SUFFIX, check_tuning, find_weights
 from pixelserve_deploy import console, download
 from pixelserve_deploy.errors import UsageError
 from pixelserve_deploy.image import Recipe, find_source
@@ -119,7 +119,7 @@ def _build(recipe: Recipe, arguments: argparse.Namespace) -> None:
 def _open_recipe(arguments: argparse.Namespace) -> Iterator[Recipe]:
     """What the command line asks for, and an archive unpacked for as long as this is entered.
 
-    Raises UsageError, NotFound or BadRequest for what cannot be built.
+    Raises UsageError, NotFound, BadRequest or CheckpointError for what cannot be built.
     """
     if arguments.mms and arguments.target != "server":
         raise UsageError(f"--mms is a server: it does not go with --target {arguments.target}")
@@ -161,9 +161,15 @@ def _choose_weights(source: Source, arguments: argparse.Namespace) -> tuple[Path
 
 
 def _find_tuning(name: str) -> list[Path]:
-    """Tuning files that `pixelserve weights tune` has written beside published weights."""
+    """Tuning files that `pixelserve weights tune` has written beside published weights.
+
+    Raises CheckpointError for a damaged one: a server that has it would not start.
+    """
     place = download.locate_weights(find_weights(name), download.find_weights_folder())
-    return sorted(place.glob(f"*{TUNING_SUFFIX}"))
+    files = sorted(place.glob(f"*{TUNING_SUFFIX}"))
+    for file in files:
+        check_tuning(file)
+    return files
 
 
 def _is_plain(arguments: argparse.Namespace) -> bool:
