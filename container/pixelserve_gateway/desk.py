@@ -133,8 +133,8 @@ class Desk:
         return await self._threads.files(self._results.find, job.result.name)
 
     @contextlib.asynccontextmanager
-    async def reading(self, request: Request, *found: StoredObject) -> AsyncIterator[list[bytes]]:
-        """The bytes of the stored images of one call, for which there is room until the block ends.
+    async def reading(self, request: Request, tenant: str, *found: StoredObject) -> AsyncIterator[list[bytes]]:
+        """The bytes of the stored images of a tenant's call, for which there is room until the block ends.
 
         Raises BodyTooLarge for more than an endpoint takes, Unavailable where no room gets free, NotFound, ClientGone.
         """
@@ -143,7 +143,7 @@ class Desk:
             return
         size = sum(image.size for image in found)
         self.calls.check_size(size)
-        await while_there(request, self._room.take(size))
+        await while_there(request, self._room.take(tenant, size))
         try:
             yield [await self._threads.files(self._results.read_found, image) for image in found]
         finally:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from gateway_jobs import NOW, Gateway, event_text, passing, until
 
-from pixelserve.errors import BadRequest, FetchRefused, NotFound, QueueFull
+from pixelserve.errors import BadRequest, FetchRefused, NotFound, QueueFull, Unavailable
 from pixelserve_gateway.errors import Conflict
 from pixelserve_gateway.jobs import (
     JobState,
     Look,
     Output,
     OutputPlaces,
+    threads,
 )
 from pixelserve_gateway.jobs.job import new_id
 
@@ -37,6 +40,36 @@ def test_a_key_names_one_job_and_another_body_is_refused(play: Callable[..., Non
         for key in ("", "x" * 256):
             with pytest.raises(BadRequest, match="1 to 255"):
                 await gateway.submit(key=key)
+
+    play(story)
+
+
+def test_a_job_for_which_there_is_no_place_leaves_no_input(
+    play: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "PATIENCE", 0.1)
+
+    async def story(gateway: Gateway) -> None:
+        monkeypatch.setattr(gateway.threads, "check_writers", lambda: None)  # the store is silent from now on
+        written: list[list[str]] = []
+        write_input = gateway.jobs.files.write_input
+
+        def write(*args: Any) -> None:
+            write_input(*args)
+            written.append(gateway.files())
+
+        monkeypatch.setattr(gateway.jobs.files, "write_input", write)
+        may_answer = threading.Event()
+        silent = [asyncio.create_task(gateway.threads.write(may_answer.wait, 60)) for _ in range(4)]
+        await asyncio.sleep(0)
+        with pytest.raises(Unavailable):
+            await gateway.submit()
+        assert [len(files) for files in written] == [1]
+        assert gateway.files() == []
+        may_answer.set()
+        await asyncio.gather(*silent)
+        assert await gateway.submit()
+        assert len(gateway.files()) == 1
 
     play(story)
 

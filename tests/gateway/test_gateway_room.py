@@ -20,7 +20,7 @@ from pixelserve_gateway.room import Room
 
 MOST_BYTES = 2_000_000
 """What endpoints take, and the room."""
-REQUESTS = 200
+REQUESTS = 60
 GENERATE = "/mweb/v1/aigc_draft/generate"
 
 
@@ -107,12 +107,12 @@ def test_who_came_first_gets_room_first(monkeypatch: pytest.MonkeyPatch) -> None
         rooms, order = Room(10), []
 
         async def hold(name: str, size: int) -> None:
-            await rooms.take(size)
+            await rooms.take("ours", size)
             order.append(name)
             await asyncio.sleep(0)
             rooms.give_back(size)
 
-        await rooms.take(8)
+        await rooms.take("ours", 8)
         waiting = [asyncio.create_task(hold(name, size)) for name, size in (("large", 9), ("gone", 10), ("small", 1))]
         await asyncio.sleep(0)
         waiting[1].cancel()  # its caller has gone
@@ -120,12 +120,30 @@ def test_who_came_first_gets_room_first(monkeypatch: pytest.MonkeyPatch) -> None
         assert not order
         rooms.give_back(8)
         await asyncio.gather(*waiting, return_exceptions=True)
-        await rooms.take(10)
+        await rooms.take("ours", 10)
         monkeypatch.setattr(room, "TURN_SECONDS", 0.01)
         with pytest.raises(Unavailable, match="no room"):
-            await rooms.take(1)
+            await rooms.take("ours", 1)
         rooms.give_back(10)
-        await rooms.take(10)
+        await rooms.take("ours", 10)
         return order
 
     assert asyncio.run(story()) == ["large", "small"]
+
+
+def test_tenants_take_turns_at_the_room() -> None:
+    """However many requests one has: a thousand of theirs stand before three of ours."""
+
+    async def story() -> list[str]:
+        rooms, order = Room(10), []
+
+        async def hold(tenant: str) -> None:
+            await rooms.take(tenant, 10)
+            order.append(tenant)
+            await asyncio.sleep(0)
+            rooms.give_back(10)
+
+        await asyncio.gather(*(hold(tenant) for tenant in ["theirs"] * 1_000 + ["ours"] * 3))
+        return order
+
+    assert asyncio.run(story())[:7] == ["theirs", "theirs", "ours", "theirs", "ours", "theirs", "ours"]

@@ -32,7 +32,7 @@ from pixelserve_gateway.jobs import (
     Uploads,
     lambda_handler,
 )
-from pixelserve_gateway.jobs.job import new_id
+from pixelserve_gateway.jobs.job import Lane, ended, new_id
 from pixelserve_gateway.results import Results
 
 # The queue worker
@@ -454,6 +454,29 @@ def test_a_form_ends_before_its_upload(play: Callable[..., None]) -> None:
     play(story)
 
 
+def test_a_webhook_that_waits_in_a_lane_of_before_is_told(
+    play: Callable[..., None], store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ended jobs were all to be looked after before there was a lane for webhooks."""
+
+    async def story(gateway: Gateway) -> None:
+        with gateway_jobs.receiving() as receiver, monkeypatch.context() as before:
+            before.setattr(Job, "lane", Lane.LOOK)
+            for _ in range(2):
+                job = await gateway.submit(webhook=receiver.url)
+                assert store.replace(ended(job, JobState.CANCELED, NOW, 60)) is not None
+            before.undo()
+            assert len(store.due(Lane.LOOK, NOW, 9)) == 2
+            await gateway.tick()
+            assert len(receiver.requests) == 2
+            assert store.due(Lane.LOOK, NOW, 9) == []
+            await gateway.tick(after=61)
+            assert gateway.files() == []
+            assert (await gateway.jobs.list_jobs("ours")).jobs == []
+
+    play(story, looks=2)
+
+
 # Cleaning
 
 
@@ -493,6 +516,30 @@ def test_jobs_begin_while_old_objects_are_looked_at(play: Callable[..., None]) -
         await loop
 
     play(story)
+
+
+def test_an_object_that_cannot_be_cleaned_holds_up_no_other(tmp_path: Path) -> None:
+    async def story() -> None:
+        results = Results(Folder(tmp_path), b"secret", most_bytes=1_000)
+        for name in ("old/1", "old/2", "old/3", "old/4"):
+            results.write(name, b"", "a/b")
+
+        def look(name: str, now: float) -> bool:
+            if name == "old/2":
+                raise ValueError("A job that cannot be read.")
+            if name == "old/3" and (tmp_path / name).is_file():
+                (tmp_path / name).unlink()
+                (tmp_path / name).mkdir()  # which is not removed as a file is
+            return True
+
+        cleaner = Cleaner(results, Threads(), {"old/": look})
+        assert not await cleaner.clean(NOW)
+        assert results.names("old/") == ["old/2"]
+        results.write("old/5", b"", "a/b")
+        assert not await cleaner.clean(NOW + 3_600)
+        assert results.names("old/") == ["old/2"]
+
+    asyncio.run(story())
 
 
 def test_objects_are_looked_at_in_portions_and_again_after_a_failure(tmp_path: Path) -> None:

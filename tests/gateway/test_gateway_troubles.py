@@ -9,6 +9,7 @@ import json
 import re
 import socket
 import sqlite3
+import sys
 import threading
 import time
 from collections import Counter
@@ -28,6 +29,15 @@ from pixelserve_gateway.jobs import ApiKeys, SQLiteStore, sqlite
 NOBODY = "http://127.0.0.1:9"
 SMALL_DISK = ["sh", "-c", 'mount -t tmpfs -o size=3m tmpfs "$1" && shift && exec "$@"', "sh"]
 """Runs a command, in a mount namespace, to which the folder of the next argument is a disk of 3 MB."""
+
+LONG_LOCKS = """
+import runpy, sys
+from pixelserve_gateway.jobs import sqlite
+sqlite.BUSY_SECONDS = 60.0
+sys.argv = sys.argv[3:]
+runpy.run_module("pixelserve_gateway", run_name="__main__", alter_sys=True)
+"""
+"""Runs the gateway, whose writers wait for long: what they are beside can be looked at on a busy machine, too."""
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
@@ -71,8 +81,9 @@ def test_a_full_disk_is_503_and_what_was_there_stays(tmp_path: Path) -> None:
 def test_a_store_that_is_locked_holds_up_a_few_writers_alone(tmp_path: Path) -> None:
     """Twenty writers come beside readers, all with keys: four wait, the others are told to come back."""
     database = tmp_path / "state" / "jobs.sqlite"
+    given = environment(tmp_path, PIXELSERVE_GATEWAY_AUTHORIZATION="keys")
     with (
-        gateway_running(tmp_path, environment(tmp_path, PIXELSERVE_GATEWAY_AUTHORIZATION="keys")) as gateway,
+        gateway_running(tmp_path, given, [sys.executable, "-c", LONG_LOCKS]) as gateway,
         contextlib.closing(SQLiteStore(database)) as store,
         client_of(gateway) as client,
     ):
@@ -99,7 +110,7 @@ def test_a_store_that_is_locked_holds_up_a_few_writers_alone(tmp_path: Path) -> 
         for answer in (*refused, late):
             assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
             assert int(answer.headers["retry-after"]) > 0
-        assert gateway.log_text().count("database is locked") <= 4  # the others never reached it
+        assert len(list((tmp_path / "state" / "results").glob("jobs/*/input"))) <= len(answers) - len(refused)
         assert write(21).status_code == 202
         assert client.get("/health").status_code == 200
 

@@ -73,7 +73,7 @@ def build_router(desk: Desk) -> APIRouter:
         options = {"type": "foreground"} if draft.ability == CUTOUT else {"target": draft.target}
         same = json.dumps([draft.ability, draft.image, draft.target]).encode()
         wish = JobWish(DIALECT, same, key=_key(submit_id), data={"submit_id": submit_id})
-        async with desk.reading(request, await desk.find_image(tenant, image_id(draft.image))) as (image,):
+        async with desk.reading(request, tenant, await desk.find_image(tenant, image_id(draft.image))) as (image,):
             call = desk.calls.fit(Call.from_image(feature, image, options, MEDIA_TYPES["png"]))
             job = await desk.submit(request, tenant, call, wish)
         return {"aigc_data": _phrase_draft(job)}

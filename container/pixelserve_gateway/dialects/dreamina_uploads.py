@@ -167,7 +167,7 @@ async def _commit(desk: Desk, request: Request, tenant: str, body: bytes) -> dic
     if fields["tenant"] != tenant:
         raise Unauthorized("SessionKey is another caller's.")
     uri = f"{STORE}/{fields['id']}"
-    async with desk.reading(request, await desk.find_upload(tenant, image_id(uri))) as (content,):
+    async with desk.reading(request, tenant, await desk.find_upload(tenant, image_id(uri))) as (content,):
         width, height = read_size(content) or (0, 0)
         told = {
             "FileName": uri,

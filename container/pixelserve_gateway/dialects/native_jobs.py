@@ -276,7 +276,7 @@ async def _submit(desk: Desk, request: Request, tenant: str, wanted: JobRequest,
             if field in fields:
                 raise BadRequest(f"{name} and {field} are both given. Send one.", param=name)
             uploads[field] = await desk.find_upload(tenant, str(fields.pop(name)))
-    async with desk.reading(request, *uploads.values()) as images:
+    async with desk.reading(request, tenant, *uploads.values()) as images:
         call = Call.from_fields(wanted.feature, fields, wanted.accept, dict(zip(uploads, images, strict=True)))
         return await desk.submit(request, tenant, call, wish)
 

@@ -19,7 +19,7 @@ from pixelserve_gateway.jobs.files import JobFiles
 from pixelserve_gateway.jobs.job import Job, JobState, Webhook, ended, is_id, new_id
 from pixelserve_gateway.jobs.rules import Rules
 from pixelserve_gateway.jobs.store import JobStore, change
-from pixelserve_gateway.jobs.threads import Threads, to_the_end
+from pixelserve_gateway.jobs.threads import NoPlace, Threads, to_the_end
 from pixelserve_gateway.jobs.webhooks import SCHEDULES, check_webhook_url
 
 MOST_LISTED = 100
@@ -170,18 +170,26 @@ class JobService:
         await self._check_room(order.tenant)
         self.threads.check_writers()
         for _ in range(_IDS):
-            job = self._new_job(order)
-            await self.threads.files(self.files.write_input, job, order.call.body)
-            stored = await self.threads.write_now(self.store.add, job)
-            if stored is None or stored.id != job.id:
-                await self.threads.files(self.files.remove_input, job)
+            stored = await self._add(self._new_job(order), order.call.body)
             if stored is not None:
                 self._submitted.set()
                 return _same(stored, order)
         raise Unavailable("No id for the job was free. Try again.")
 
+    async def _add(self, job: Job, body: bytes) -> Job | None:
+        """`store.add` with the input, which is removed where the job is surely not stored."""
+        await self.threads.files(self.files.write_input, job, body)
+        try:
+            stored = await self.threads.write_now(self.store.add, job)
+        except NoPlace:
+            await self.threads.files(self.files.remove_input, job)
+            raise
+        if stored is None or stored.id != job.id:
+            await self.threads.files(self.files.remove_input, job)
+        return stored
+
     async def _check_room(self, tenant: str) -> None:
-        """Raises QueueFull. Those that come at the same moment do not see each other, and may be a few too many."""
+        """Raises QueueFull. Those that come at the same moment do not see each other, and may be too many."""
         most = self.rules.open_jobs
         if await self.threads.read(self.store.count_unfinished, tenant, most) >= most:
             raise QueueFull(

@@ -17,8 +17,13 @@ logger = logging.getLogger("pixelserve_gateway")
 RETRY_SECONDS = 5
 PATIENCE = 3.0
 """Seconds: a request waits for a place until the store has been silent for so long."""
+_MESSAGE = "The gateway's store does not do its work now. Try again later."
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class NoPlace(Unavailable):
+    """No thread was free for the work: nothing of it was done."""
 
 
 class Threads:
@@ -44,19 +49,19 @@ class Threads:
 
     async def read(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What the function answers, which only reads the store. Waits for a place as `write_now` does."""
-        return await self._readers.run(partial(function, *args, **kwargs), self._readers.patience)
+        return await self._readers.run(partial(function, *args, **kwargs))
 
     async def write(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What the function answers, which may write to the store. Waits for a place as long as that takes."""
-        return await self._writers.run(partial(function, *args, **kwargs), None)
+        return await self._writers.run(partial(function, *args, **kwargs), waits_on=True)
 
     async def write_now(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """The same for who cannot wait: Unavailable when no place is free once the store was silent for PATIENCE."""
-        return await self._writers.run(partial(function, *args, **kwargs), self._writers.patience)
+        """The same for who cannot wait: NoPlace when none is free and the store has been silent for PATIENCE."""
+        return await self._writers.run(partial(function, *args, **kwargs))
 
     async def files(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What the function answers, which reads or writes inputs, results or uploads."""
-        return await self._filers.run(partial(function, *args, **kwargs), None)
+        return await self._filers.run(partial(function, *args, **kwargs), waits_on=True)
 
     def close(self) -> None:
         """Waits for what runs."""
@@ -86,26 +91,36 @@ class _Pool:
 
     def check(self) -> None:
         if self._places.locked() and not self.patience:
-            raise _unavailable()
+            raise NoPlace(_MESSAGE, retry_after=RETRY_SECONDS)
 
-    async def run(self, work: Callable[[], T], patience: float | None) -> T:
-        """What the work answers, called on a thread, if there is one for it within `patience` seconds."""
+    async def run(self, work: Callable[[], T], *, waits_on: bool = False) -> T:
+        """What the work answers, called on a thread. Raises NoPlace, unless it `waits_on`."""
+        if waits_on or not self._places.locked():
+            await self._places.acquire()
+        else:
+            await self._stand_in_line()
         try:
-            await self._take_place(patience)
             return await to_the_end(self._call(work))  # who goes away leaves a thread in work, and its place taken
         except Unavailable as error:
             logger.error(error.message)
-            raise _unavailable() from error
+            raise Unavailable(_MESSAGE, retry_after=RETRY_SECONDS) from error
 
     def close(self) -> None:
         self._threads.shutdown()
 
-    async def _take_place(self, patience: float | None) -> None:
+    async def _stand_in_line(self) -> None:
+        """Takes a place. Raises NoPlace once the silence is too long; while the line moves on, it waits."""
+        taking = asyncio.create_task(self._places.acquire())
         try:
-            async with asyncio.timeout(patience):
-                await self._places.acquire()
-        except TimeoutError:
-            raise Unavailable(f"The job store has not answered its {self._name} for {self.silence:.1f} s.") from None
+            while not taking.done():
+                await asyncio.wait([taking], timeout=self.patience)
+                if not taking.done() and not self.patience:
+                    logger.error("The job store has not answered its %s for %.1f s.", self._name, self.silence)
+                    raise NoPlace(_MESSAGE, retry_after=RETRY_SECONDS)
+        except (NoPlace, asyncio.CancelledError):
+            if not taking.cancel():
+                self._places.release()
+            raise
 
     async def _call(self, work: Callable[[], T]) -> T:
         if not self._in_work:
@@ -129,7 +144,3 @@ async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
     task = asyncio.create_task(work)
     task.add_done_callback(lambda done: done.cancelled() or done.exception())  # else it is logged as not looked at
     return await asyncio.shield(task)
-
-
-def _unavailable() -> Unavailable:
-    return Unavailable("The gateway's store does not do its work now. Try again later.", retry_after=RETRY_SECONDS)

@@ -119,7 +119,7 @@ class Ticker:
             job = await self._jobs.change(job_id, step)
             if job is not None:
                 self._places[job.lane].begin_if_free(job.tenant, job_id)
-            elif await self._jobs.threads.read(self._jobs.store.get, job_id) is not None:  # not of another gateway
+            elif await self._get(job_id) is not None:  # not of another gateway
                 await self._caller.forget(OutputPlaces(event.output, event.failure))
 
     async def start(self, job: Job) -> None:
@@ -139,10 +139,12 @@ class Ticker:
     async def _look_after(self, lane: Lane, job_id: str) -> None:
         """Does what is due until nothing is. What fails is due again later, so that it keeps nothing else waiting."""
         try:
-            while (job := await self._jobs.threads.read(self._jobs.store.get, job_id)) is not None:
-                if job.lane is not lane or job.due > self._now():
-                    break
+            job = await self._get(job_id)
+            if job is not None and job.lane is not lane:
+                await self._jobs.change(job_id, lambda stored: stored)  # an old row, which says another lane
+            while job is not None and job.lane is lane and job.due <= self._now():
                 await self._do_due(job)
+                job = await self._get(job_id)
         except Exception:
             later = self._now() + self._jobs.rules.poll
             await self._jobs.change(job_id, lambda stored: dataclasses.replace(stored, due=max(stored.due, later)))
@@ -212,6 +214,9 @@ class Ticker:
         await source.delete([receipt for receipt, _ in messages])
 
     # Helpers
+
+    async def _get(self, job_id: str) -> Job | None:
+        return await self._jobs.threads.read(self._jobs.store.get, job_id)
 
     def _now(self) -> float:
         return self._jobs.clock()
