@@ -229,7 +229,7 @@ def test_an_answer_that_is_read_slowly_is_whole(patient: Fortress) -> None:
 def _callers(gateway: Gateway) -> set[int]:
     """The ports of those who are connected."""
     connections = psutil.Process(gateway.pid).net_connections("tcp")
-    return {connection.raddr[1] for connection in connections if connection.raddr}
+    return {one.raddr[1] for one in connections if one.raddr and one.laddr[1] == gateway.port}
 
 
 # Large requests
@@ -308,17 +308,25 @@ def test_a_caller_that_sends_all_the_same_reads_the_refusal(fortress: Fortress) 
 
 def test_many_slow_callers_hold_nobody_up(calm: Fortress) -> None:
     with contextlib.ExitStack() as stack:
-        gateway = calm.gateway
         slow = (b"G", calm.head("/v1/jobs", "content-length: 9"), head("/", method="GET")[:-2])
-        held = [stack.enter_context(connected(gateway, data)) for data in slow * 10]
-        wait_for(lambda: len(_callers(gateway)) == len(held))
+        held = [stack.enter_context(connected(calm.gateway, data)) for data in slow * 10]
+        wait_for(lambda: len(_callers(calm.gateway)) == len(held))
         with calm.client(calm.key) as client:
             assert client.get("/health").status_code == 200
             answer = client.post("/v1/super-resolution", json={"img": _text(png(8, 8)), "scale": 2})
             assert answer.status_code == 200
+
+
+def test_who_sends_a_body_makes_no_room(calm: Fortress) -> None:
+    begun = calm.head("/v1/jobs", "content-length: 9")
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(connected(calm.gateway, begun)) for _ in range(30)]
+        wait_for(lambda: len(_callers(calm.gateway)) == len(held))
+        with calm.client(calm.key) as client:
+            assert client.get("/health").status_code == 200
             time.sleep(IDLE_SECONDS)
-            stack.enter_context(connected(gateway, b"G"))  # in the place of the client's connection, which is idle
-            status, refused, answer_head = abuse(gateway, b"")
+            held.append(stack.enter_context(connected(calm.gateway, begun)))  # the client's, which idles, makes room
+            status, refused, answer_head = abuse(calm.gateway, b"")
         assert (status, refused["error"]["code"]) == (503, "unavailable")
         assert b"retry-after: 1" in answer_head
         assert not select.select(held, [], [], 0)[0]  # none was cut off for this
