@@ -48,7 +48,7 @@ PEERS = {"loop": EXACT, "torch": Choice("torch", "bfloat16"), "openvino": Choice
 NEEDED = {"openvino": ("openvino",), "onnxruntime": ("onnx", "onnxscript", "onnxruntime")}
 OURS = ("served", "tuned")
 LOOP_TILE, LOOP_OVERLAP = 256, 10
-RUNS, LONGEST = 5, 10.0
+RUNS, LONGEST = 3, 3.0
 """What takes more seconds than LONGEST is run once."""
 MIDDLE = 128
 """Edge of the part of a picture that is compared."""
