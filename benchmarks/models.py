@@ -7,7 +7,7 @@ float32 that was given much of what lies around. `predicted` is the share of
 the real time that ours foretold.
 
 Runners: `served` is pixelserve without further ado, `tuned` with what `pixelserve weights tune` has written on this
-machine. `loop` is what the package realesrgan does with torch in float32, `torch` and `openvino` are bfloat16,
+machine, both with the memory settings of the server's workers. `loop` is what the package realesrgan does with torch in float32, `torch` and `openvino` are bfloat16,
 `onnxruntime` is float32 and needs the packages onnx and onnxscript to write its file. These four take pictures above
 256x256 in the loop's tiles of 256 with 10 pixels around. The networks' classes are ours, which
 tests/models/test_basicsr.py holds equal to basicsr's.
@@ -26,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ from pixelserve.models import Upscaler
 from pixelserve.models.networks import load_network
 from pixelserve.models.runtimes import EXACT, Choice, run_by
 from pixelserve.models.super_resolution import EMBEDDED_FILES
+from pixelserve.processes import MEMORY
 from pixelserve.settings import Settings
 
 PEERS = {"loop": EXACT, "torch": Choice("torch", "bfloat16"), "openvino": Choice("openvino", "bfloat16")}
@@ -166,11 +167,16 @@ def read_status(name: str) -> int:
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
-def run_apart(command: list[str], what: str, deadline: float) -> dict[str, Any] | None:
-    """The JSON of a process's last line; None, and a line that says why, when it fails or is not done in time."""
+def run_apart(command: list[str], what: str, deadline: float, memory: Mapping[str, str] = {}) -> dict[str, Any] | None:
+    """The JSON of a process's last line; None, and a line that says why, when it fails or is not done in time.
+
+    `memory` are variables of its own.
+    """
     try:
         seconds = min(deadline - time.monotonic(), MOST_SECONDS)
-        said = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=seconds).stdout
+        said = subprocess.run(
+            command, stdout=subprocess.PIPE, check=True, timeout=seconds, env={**os.environ, **memory}
+        ).stdout
         found: dict[str, Any] = json.loads(said.splitlines()[-1])
         return found
     except (subprocess.SubprocessError, OSError, ValueError, IndexError) as error:
@@ -196,7 +202,7 @@ def rows_for(name: str, file: Path, sizes: list[str], deadline: float) -> Iterat
                 if all(importlib.util.find_spec(package) for package in NEEDED.get(runner, ())):
                     path = tuned if runner == "tuned" else served
                     command = [sys.executable, __file__, "--one", str(path), runner, size]
-                    row = run_apart(command, f"{name} {size} {runner}", deadline)
+                    row = run_apart(command, f"{name} {size} {runner}", deadline, MEMORY if runner in OURS else {})
                     rows += [row] if row else []
             best = min((row["least"] for row in rows), default=0.0)
             at_256 = best if size == "256x256" else at_256

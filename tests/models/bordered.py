@@ -14,6 +14,8 @@ from pixelserve.imaging import Pixels
 
 BORDER = 8
 """Pixels of the edge that the service repeats around a picture."""
+WIDTH = 16
+"""With as many more on the right as make the width a multiple of this."""
 
 
 def reference(network: nn.Module, pixels: Pixels, scale: int, multiple: int = 1) -> NDArray[Any]:
@@ -21,11 +23,11 @@ def reference(network: nn.Module, pixels: Pixels, scale: int, multiple: int = 1)
 
     Its values are those of uint8, neither rounded nor cut off.
 
-    On the right and below the border ends at a multiple of `multiple`, as unshuffling networks need it.
+    Below, the border ends at a multiple of `multiple`, as unshuffling networks need it.
     """
     height, width = pixels.shape[:2]
     planes = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
-    sides = (BORDER, BORDER + -width % multiple, BORDER, BORDER + -height % multiple)
+    sides = (BORDER, BORDER + -width % WIDTH, BORDER, BORDER + -height % multiple)
     with torch.inference_mode():
         out = network.eval()(functional.pad(planes, sides, mode="replicate"))
     start = BORDER * scale

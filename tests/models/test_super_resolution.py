@@ -166,7 +166,7 @@ def test_the_time_is_predicted_from_the_warm_up(embedded: Upscaler) -> None:
     embedded.warm_up()
     small, large = Image(np.zeros((100, 100, 3), np.uint8)), Image(np.zeros((200, 200, 3), np.uint8))
     assert 0 < embedded.seconds(small, embedded.plan(small)) < 60
-    with_borders = (216 / 116) ** 2
+    with_borders = (216 * 224) / (116 * 128)
     assert embedded.seconds(large, embedded.plan(large)) == pytest.approx(
         with_borders * embedded.seconds(small, embedded.plan(small))
     )

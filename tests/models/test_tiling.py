@@ -185,8 +185,29 @@ def test_the_upscaler_cuts_by_the_setting() -> None:
     assert seen == [2500, 5000, 7500, 10000]
 
 
+@pytest.mark.parametrize("picture_width", [1, 15, 16, 49, 99, 130])
+@pytest.mark.parametrize("multiple", [1, 4])
+def test_widths_that_are_read_are_multiples(multiple: int, picture_width: int) -> None:
+    """Of real pixels where there are some, and so that every cut sees the same."""
+    tiles = Tiles(2, 32, overlap=3, multiple=multiple, border=8, width=16)
+    numbered = np.arange(50 * picture_width, dtype=np.uint16).reshape(50, picture_width, 1)
+
+    def network(tile: Pixels) -> Pixels:
+        assert tile.shape[1] % 16 == 0
+        assert tile[0, 8 if tile[0, 0, 0] == tile[0, 1, 0] else 0, 0] % picture_width % multiple == 0
+        return nearest(tile)
+
+    assert np.array_equal(run_tiled(network, numbered, tiles), nearest(numbered))
+
+
 @pytest.mark.parametrize(
-    "tiles", [Tiles(2, 24, 5), Tiles(2, 24, 5, multiple=2, border=8), Tiles(2, 30, 9, feathered=True)]
+    "tiles",
+    [
+        Tiles(2, 24, 5),
+        Tiles(2, 24, 5, multiple=2, border=8, width=16),
+        Tiles(2, 30, 9, feathered=True),
+        Tiles(2, 30, 9, feathered=True, width=16),
+    ],
 )
 def test_the_pixels_read_are_those_the_network_is_given(tiles: Tiles) -> None:
     given: list[int] = []

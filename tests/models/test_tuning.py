@@ -52,14 +52,13 @@ def loaded(path: Path) -> Loaded:
 
 
 def test_a_tuning_file_decides_for_its_hardware(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
-    monkeypatch.setattr(runtimes, "measure", lambda *_: {EXACT: 1.0})
     monkeypatch.setattr(tuning, "hardware_kind", lambda: "another")
-    write_tuning(path, REDUCED, 256)
+    write_tuning(path, EXACT, 256)
     monkeypatch.setattr(tuning, "hardware_kind", lambda: "this")
-    assert loaded(path).choice == EXACT
-    write_tuning(path, REDUCED, 256)
     assert loaded(path).choice == REDUCED
-    assert Loaded.from_file(path, CPU, Settings(dtype="float32")).choice == EXACT
+    write_tuning(path, EXACT, 256)
+    assert loaded(path).choice == EXACT
+    assert Loaded.from_file(path, CPU, Settings(dtype="bfloat16")).choice == REDUCED
     assert set(json.loads(tuning_file(path).read_text())) == {"another", "this"}
 
 
@@ -172,10 +171,10 @@ def test_tiles_keep_within_memory_and_the_fastest_is_taken(monkeypatch: pytest.M
     """Of a network as slow for any pixel the largest tiles win, which overlap least."""
     info = load_network(path)[1]
     monkeypatch.setattr(devices, "MOST_BYTES", info.bytes_per_pixel * (300 + 2 * info.overlap) ** 2)
-    monkeypatch.setattr(tuning, "timed", lambda network, probe: (probe, probe[0, 0].numel() / 1e6))
-    tiles = tuning.measure_tiles(load_network(path)[0], info)
+    monkeypatch.setattr(tuning, "timed", lambda network, tile: tile[0, 0].numel() / 1e6)
+    tiles = tuning.measure_tiles(runtimes.run(load_network(path)[0], EXACT), info)
     assert list(tiles) == [256, 192, 128]
-    assert tiles[256] == pytest.approx((1 + 2 * info.overlap / 256) ** 2 / 1e6)
+    assert tiles[256] == pytest.approx((256 + 2 * info.overlap) * 272 / 256**2 / 1e6)
     write_tuning(path, EXACT, 192)
     upscaler = Upscaler.load(str(path.parent), Settings())
     calls: list[int] = []
@@ -203,5 +202,5 @@ def test_tuning_measures_what_can_run_and_writes_the_fastest(
     assert set(shown) == set(runtimes.candidates(CPU))
     edge = int(rows[tables + 1][0].partition("x")[0])
     assert json.loads(path.with_suffix(".tuning.json").read_text())[hardware_kind()]["tile"] == edge
-    monkeypatch.setattr(runtimes, "measure", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr(runtimes, "timed", lambda *_: pytest.fail("measured again"))
     assert Upscaler.load(str(tmp_path), Settings()).choice(2) == shown[0]

@@ -32,7 +32,7 @@ Progress = Callable[[int, int], None]
 class Tiles:
     """How to cut: a tile writes at most `tile`² input pixels; where it starts is a multiple of `multiple`.
 
-    `border` is a multiple of it, too.
+    `border` is a multiple of it, too, and so is `width`: the widths of what is read are multiples of that.
     """
 
     scale: int
@@ -41,6 +41,7 @@ class Tiles:
     feathered: bool = False
     multiple: int = 1
     border: int = 0
+    width: int = 1
 
 
 @dataclass(frozen=True)
@@ -141,12 +142,18 @@ def _overlap(tiles: Tiles) -> int:
 
 
 def _read_part(block: _Block, height: int, width: int, tiles: Tiles) -> tuple[int, int, int, int]:
-    """Top, left, bottom and right of what is read for a block; beyond the picture by its border."""
+    """Top, left, bottom and right of what is read for a block; beyond the picture by its border.
+
+    What its width lacks is read beyond the picture's right edge, where every cut reads the same, and inside of it.
+    """
     overlap = _overlap(tiles)
     top, left = max(-tiles.border, block.top - overlap), max(-tiles.border, block.left - overlap)
     bottom = min(height + tiles.border, block.top + block.height + overlap)
-    right = min(width + tiles.border, block.left + block.width + overlap)
-    return top, left, bottom, right
+    right = block.left + block.width + overlap
+    if right > width or block.left + block.width == width:
+        right = width + tiles.border + -(width + 2 * tiles.border) % tiles.width
+    left = max(-tiles.border, left - (left - right) % tiles.width)
+    return top, left, bottom, right + (left - right) % tiles.width
 
 
 def _surrounded(pixels: Pixels, top: int, left: int, bottom: int, right: int) -> Pixels:

@@ -21,6 +21,8 @@ SUFFIXES = (*CHECKPOINTS, ".param")
 FARTHEST_REACH = 64
 """Up to this reach tiles overlap by all of it and are exact; beyond it they overlap by FEATHER and fade."""
 FEATHER = 32
+REDUCED_SHARE = 0.6
+"""Of float32's memory that types of 16 bits take: half of it, and what is exchanged with the network is float32."""
 FITS = "SRVGGNetCompact and RRDBNet of RGB pictures fit, as Real-ESRGAN, BasicSR and ESRGAN write them."
 FIRST = ("conv_first.weight", "model.0.weight", "body.0.weight")
 """A tensor of RRDBNet, of the same as ESRGAN named it first, and of SRVGGNetCompact."""
@@ -43,6 +45,10 @@ class NetworkInfo:
     """Both edges of the input must be multiples of this."""
     bytes_per_pixel: int
     """About the most memory in use at once for each input pixel, in float32."""
+
+    def bytes_in(self, dtype: str) -> int:
+        """The same in another number type."""
+        return self.bytes_per_pixel if dtype == "float32" else int(REDUCED_SHARE * self.bytes_per_pixel)
 
     @property
     def feathered(self) -> bool:

@@ -8,13 +8,12 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from pixelserve.imaging import Pixels
+from pixelserve.imaging import Pixels, Tiles
 from pixelserve.models.devices import is_out_of_memory
 from pixelserve.models.passes import Pass
 
@@ -97,14 +96,12 @@ def warm_up(paces: Sequence[Pace]) -> None:
 
 
 class TimedPass:
-    """A pass, and how long it takes for pictures of 8 and of 16 bits, which other networks may run."""
+    """A pass, and for pictures of 8 and of 16 bits, which other networks may run, its tiles and how long it takes."""
 
-    def __init__(self, one: Pass, tile: int) -> None:
+    def __init__(self, one: Pass, small: Tiles, large: Tiles) -> None:
         self._one = one
-        edges = [edge for edge in EDGES if edge <= tile] or [tile]
-        self._small, self._large = (Pace(partial(self._run_blank, kind), edges) for kind in (np.uint8, np.uint16))
-        if one.network is one.exact:
-            self._large = self._small
+        self._small = small, self._make_pace(np.uint8, small)
+        self._large = (large, self._make_pace(np.uint16, large)) if one.network is not one.exact else self._small
 
     def __call__(self, tile: Pixels) -> Pixels:
         """What the pass gives; how long it takes is noted."""
@@ -112,9 +109,17 @@ class TimedPass:
         with self.pace(tile.dtype).noting(pictures * tile.shape[0] * tile.shape[1]):
             return self._one(tile)
 
+    def tiles(self, kind: DTypeLike) -> Tiles:
+        """Those of pictures of uint8 or uint16."""
+        return self._of(kind)[0]
+
     def pace(self, kind: DTypeLike) -> Pace:
         """That of pictures of uint8 or uint16."""
+        return self._of(kind)[1]
+
+    def _of(self, kind: DTypeLike) -> tuple[Tiles, Pace]:
         return self._small if kind == np.uint8 else self._large
 
-    def _run_blank(self, kind: DTypeLike, edge: int) -> None:
-        self._one(np.zeros((edge, edge, 3), kind))
+    def _make_pace(self, kind: DTypeLike, tiles: Tiles) -> Pace:
+        edges = [edge for edge in EDGES if edge <= tiles.tile] or [tiles.tile]
+        return Pace(lambda edge: self._one(np.zeros((edge, edge, 3), kind)), edges)

@@ -30,7 +30,7 @@ from pixelserve.models.gfpgan import SIZE
 from pixelserve.models.networks import SUFFIXES
 from pixelserve.models.pace import Pace, TimedPass, warm_up
 from pixelserve.models.passes import Loaded, Pass, make_passes
-from pixelserve.models.runtimes import Choice
+from pixelserve.models.runtimes import EXACT, WIDTH_MULTIPLE, Choice
 from pixelserve.models.tuning import affordable_tile
 from pixelserve.observe import EMBEDDED, announce
 from pixelserve.schema import Target
@@ -46,8 +46,10 @@ class Upscaler:
         self._settings = settings
         self._passes = passes
         self._restorer = restorer
-        self._tiles = {factor: _cut_tiles(one, settings) for factor, one in passes.items()}
-        self._timed = {factor: TimedPass(one, self._tiles[factor].tile) for factor, one in passes.items()}
+        self._timed = {
+            factor: TimedPass(one, *(_cut_tiles(one, dtype, settings) for dtype in (one.choice.dtype, EXACT.dtype)))
+            for factor, one in passes.items()
+        }
 
     @classmethod
     def load(cls, model_dir: str, settings: Settings) -> Upscaler:
@@ -119,9 +121,9 @@ class Upscaler:
         if faces and self._restorer:
             work.append((self._restorer.pace, len(faces) * SIZE**2))
         if plan.factor in self._timed:
+            timed, kind = self._timed[plan.factor], image.pixels.dtype
             pictures = 2 if image.has_alpha and not _is_opaque(image) else 1
-            pixels = read_pixels(image.height, image.width, self._tiles[plan.factor])
-            work.append((self._timed[plan.factor].pace(image.pixels.dtype), pictures * pixels))
+            work.append((timed.pace(kind), pictures * read_pixels(image.height, image.width, timed.tiles(kind))))
         return work
 
     def upscale(
@@ -155,19 +157,24 @@ class Upscaler:
         """A new picture of the plan's size."""
         if plan.factor == 1:
             return pixels.copy()
-        timed, tiles = self._timed[plan.factor], self._tiles[plan.factor]
-        return resize(run_tiled(timed, pixels, tiles, progress, is_out_of_memory), plan.width, plan.height)
+        timed = self._timed[plan.factor]
+        enlarged = run_tiled(timed, pixels, timed.tiles(pixels.dtype), progress, is_out_of_memory)
+        return resize(enlarged, plan.width, plan.height)
 
 
 def _predict(work: Sequence[tuple[Pace, int]]) -> float:
     return sum(pace.seconds() * pixels for pace, pixels in work)
 
 
-def _cut_tiles(one: Pass, settings: Settings) -> Tiles:
-    """The same until the process ends, whatever memory is free, as pictures in other tiles may give other bytes."""
-    tile = settings.tile or min(one.tile, affordable_tile(one.info, one.device, max(1, settings.workers)))
+def _cut_tiles(one: Pass, dtype: str, settings: Settings) -> Tiles:
+    """Those of a pass in a number type.
+
+    The same until the process ends, whatever memory is free, as pictures in other tiles may give other bytes.
+    """
+    info, workers = one.info, max(1, settings.workers)
+    tile = settings.tile or min(one.tile, affordable_tile(info, one.device, dtype, workers))
     return Tiles(
-        one.info.scale, max(SMALLEST_TILE, tile), one.info.overlap, one.info.feathered, one.info.multiple, one.border
+        info.scale, max(SMALLEST_TILE, tile), info.overlap, info.feathered, info.multiple, one.border, WIDTH_MULTIPLE
     )
 
 

@@ -8,13 +8,12 @@ import math
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from pixelserve.imaging import SMALLEST_TILE
 from pixelserve.models.devices import cpu_flags, memory_bound
 from pixelserve.models.folders import WITH_BIN
 from pixelserve.models.networks import NetworkInfo, load_network
-from pixelserve.models.runtimes import KINDS, Choice, candidates, measure, natural_probe, run_by, timed
+from pixelserve.models.runtimes import KINDS, WIDTH_MULTIPLE, Choice, Running, measure, noise, run, timed
 from pixelserve.models.tuning_files import Tuning, read_entry, tuning_file, write_entry
 
 logger = logging.getLogger("pixelserve.models")
@@ -56,23 +55,24 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def affordable_tile(info: NetworkInfo, device: torch.device, workers: int = 1) -> int:
+def affordable_tile(info: NetworkInfo, device: torch.device, dtype: str, workers: int = 1) -> int:
     """The edge of the largest tile within the memory there is for one of each worker, its surroundings included."""
-    return max(SMALLEST_TILE, math.isqrt(memory_bound(device, workers) // info.bytes_per_pixel) - 2 * info.overlap)
+    pixels = memory_bound(device, workers) // info.bytes_in(dtype)
+    return max(SMALLEST_TILE, math.isqrt(pixels) - 2 * info.overlap)
 
 
-def measure_tiles(network: nn.Module, info: NetworkInfo) -> dict[int, float]:
+def measure_tiles(running: Running, info: NetworkInfo) -> dict[int, float]:
     """Seconds for each pixel that a tile writes, by its edge, the fastest first; never empty.
 
-    Those that memory allows are measured, larger ones as long as they are faster than those before.
+    Those that memory allows are measured, larger ones as long as they are faster than those before. What they are read
+    with beyond what they write is that of a tile in the middle of a picture.
     """
     found: dict[int, float] = {}
-    affordable = affordable_tile(info, CPU)
+    affordable = affordable_tile(info, CPU, running.choice.dtype)
     for edge in [edge for edge in TILES if edge <= affordable] or [affordable]:
         whole = edge + 2 * info.overlap
-        with torch.inference_mode():
-            _, seconds = timed(network, natural_probe(whole - whole % info.multiple))
-        found[edge] = seconds / edge**2
+        width = math.ceil(whole / WIDTH_MULTIPLE) * WIDTH_MULTIPLE
+        found[edge] = timed(running.network, noise(whole - whole % info.multiple, width)) / edge**2
         if found[edge] > 1.25 * min(found.values()):
             break
     return dict(sorted(found.items(), key=lambda entry: entry[1]))
@@ -85,8 +85,8 @@ def tune(path: Path) -> tuple[dict[Choice, float], dict[int, float]]:
     """
     network, info = load_network(path)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    choices = measure(network, CPU, candidates(CPU), math.inf)
-    choice = next(iter(choices))
-    tiles = measure_tiles(run_by(network, choice), info)
-    write_tuning(path, choice, next(iter(tiles)))
+    choices = measure(network)
+    running = run(network, next(iter(choices)))
+    tiles = measure_tiles(running, info)
+    write_tuning(path, running.choice, next(iter(tiles)))
     return choices, tiles

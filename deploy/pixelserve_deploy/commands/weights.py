@@ -172,7 +172,7 @@ def _tune(path: Path) -> Told:
 def _show_tuned(found: list[Told]) -> None:
     for file in found:
         rows = [(run["runtime"], run["type"], f"{run['seconds']:.4f}") for run in file["runs"]]
-        console.print_table(("RUNTIME", "TYPE", "SECONDS FOR 64x64"), rows, right={"SECONDS FOR 64x64"})
+        console.print_table(("RUNTIME", "TYPE", "SECONDS FOR 256x256"), rows, right={"SECONDS FOR 256x256"})
         edges = [(f"{run['tile']}x{run['tile']}", f"{run['seconds_a_megapixel']:.2f}") for run in file["tiles"]]
         console.print_table(("TILE", "SECONDS A MEGAPIXEL"), edges, right={"SECONDS A MEGAPIXEL"})
         chosen = f"{rows[0][0]}, {rows[0][1]}, tiles of {edges[0][0]}"
