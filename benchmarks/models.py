@@ -1,16 +1,16 @@
 """One picture through one network: ours as served, against the same weights by other runners.
 
-Each measurement has a process of its own. `least` is the seconds of the fastest run; `peak_mb` the most memory once the
-network is loaded, above what the process held before that. `of_best` is the share of the fastest runner's seconds,
-`growth` that of a pixel's seconds with the fastest at 256x256. `db` is the middle of the answer against torch in
-float32 that was given much of what lies around. `predicted` is the share of
-the real time that ours foretold.
+Each runner has a process of its own, and all take turns. `least` is the seconds of the fastest turn; `peak_mb` the most
+memory once the network is loaded, above what the process held before that. `of_best` is the share of the fastest
+runner's seconds, `growth` that of a pixel's seconds with the fastest at 256x256. `db` is the middle of the answer
+against torch in float32 that was given much of what lies around. `foretold` is the share of its seconds that ours said
+before a turn: the median, and `foretold_first` of the first one, which only the warm-up knows.
 
 Runners: `served` is pixelserve without further ado, `tuned` with what `pixelserve weights tune` has written on this
-machine, both with the memory settings of the server's workers. `loop` is what the package realesrgan does with torch in float32, `torch` and `openvino` are bfloat16,
-`onnxruntime` is float32 and needs the packages onnx and onnxscript to write its file. These four take pictures above
-256x256 in the loop's tiles of 256 with 10 pixels around. The networks' classes are ours, which
-tests/models/test_basicsr.py holds equal to basicsr's.
+machine, both with the memory settings of the server's workers. `loop` is what the package realesrgan does with torch in
+float32, `torch` and `openvino` are bfloat16, `onnxruntime` is float32 and needs the packages onnx and onnxscript to
+write its file. These four take pictures above 256x256 in the loop's tiles of 256 with 10 pixels around. The networks'
+classes are ours, which tests/models/test_basicsr.py holds equal to basicsr's.
 
 What ends in @2 is enlarged to twice its size, which the others do as the loop does, by OpenCV's Lanczos. Networks are
 those of PIXELSERVE_ASSETS, and of the folder of ncnn's files that --ncnn names.
@@ -19,14 +19,18 @@ those of PIXELSERVE_ASSETS, and of the folder of ncnn's files that --ncnn names.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import json
+import math
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +53,8 @@ PEERS = {"loop": EXACT, "torch": Choice("torch", "bfloat16"), "openvino": Choice
 NEEDED = {"openvino": ("openvino",), "onnxruntime": ("onnx", "onnxscript", "onnxruntime")}
 OURS = ("served", "tuned")
 LOOP_TILE, LOOP_OVERLAP = 256, 10
-RUNS, LONGEST = 3, 3.0
-"""What takes more seconds than LONGEST is run once."""
+MOST_TURNS, ENOUGH_SECONDS = 9, 10.0
+"""No further turn is taken by a runner whose turns took so long together."""
 MIDDLE = 128
 """Edge of the part of a picture that is compared."""
 AROUND = 128
@@ -127,17 +131,18 @@ def find_decibels(path: Path, pixels: Pixels, answer: Pixels, scale: int) -> flo
     return round(10 * np.log10(255**2 / error), 1) if error else None
 
 
-def measure(path: Path, runner: str, size: str) -> dict[str, Any]:
-    """One row, in this process."""
-    width, height, scale = (int(part) for part in f"{size}@4".replace("@", "x").split("x")[:3])
+def serve_turns(path: Path, runner: str, size: str) -> None:
+    """In a process of its own: loads, then enlarges a picture for each line of standard input, and tells by lines.
+
+    Each turn tells its seconds, and what ours foretold just before; the end of the input the rest of the row.
+    """
+    width, height, scale = sizes_of(size)
     pixels = decode(photograph(width, height), Settings()).pixels
-    row: dict[str, Any] = {"size": size, "runner": runner, "scale": scale, "sizes": {"width": width, "height": height}}
     before = read_status("VmRSS")
     if runner in OURS:
         upscaler = Upscaler.load(str(path.parent), Settings())
         forget_peak()
         upscaler.warm_up()
-        predicted = upscaler.seconds(Image(pixels), upscaler.plan(Image(pixels), scale))
 
         def enlarge(pixels: Pixels) -> Pixels:
             return upscaler.upscale(Image(pixels), scale).pixels
@@ -145,15 +150,25 @@ def measure(path: Path, runner: str, size: str) -> dict[str, Any]:
         enlarge = load_peer(path, runner, scale)
         forget_peak()
     enlarge(pixels[:64, :64])
-    seconds: list[float] = []
-    while len(seconds) < RUNS and (not seconds or seconds[0] < LONGEST):
+    tell({})
+    for _ in sys.stdin:
+        foretold = upscaler.seconds(Image(pixels), upscaler.plan(Image(pixels), scale)) if runner in OURS else None
         started = time.perf_counter()
         answer = enlarge(pixels)
-        seconds.append(time.perf_counter() - started)
-    row |= {"least": round(min(seconds), 4), "peak_mb": round((read_status("VmHWM") - before) / 1e6)}
-    if runner in OURS:
-        row |= {"predicted": round(predicted / min(seconds), 2), "seconds": report.distribution(seconds)}
-    return row | {"db": find_decibels(path, pixels, answer, scale)}
+        tell({"seconds": time.perf_counter() - started, "foretold": foretold})
+    peak = round((read_status("VmHWM") - before) / 1e6)
+    tell({"peak_mb": peak, "db": find_decibels(path, pixels, answer, scale)})
+
+
+def sizes_of(size: str) -> tuple[int, int, int]:
+    """Width, height and scale of WxH[@2]."""
+    width, height, scale = (int(part) for part in f"{size}@4".replace("@", "x").split("x")[:3])
+    return width, height, scale
+
+
+def tell(what: dict[str, Any]) -> None:
+    """A line to the process that takes the turns."""
+    print(json.dumps(what), flush=True)
 
 
 def forget_peak() -> None:
@@ -167,21 +182,50 @@ def read_status(name: str) -> int:
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
-def run_apart(command: list[str], what: str, deadline: float, memory: Mapping[str, str] = {}) -> dict[str, Any] | None:
-    """The JSON of a process's last line; None, and a line that says why, when it fails or is not done in time.
+class Runner:
+    """A process that enlarges a picture when it is told to."""
 
-    `memory` are variables of its own.
-    """
-    try:
-        seconds = min(deadline - time.monotonic(), MOST_SECONDS)
-        said = subprocess.run(
-            command, stdout=subprocess.PIPE, check=True, timeout=seconds, env={**os.environ, **memory}
-        ).stdout
-        found: dict[str, Any] = json.loads(said.splitlines()[-1])
-        return found
-    except (subprocess.SubprocessError, OSError, ValueError, IndexError) as error:
-        print(f"{what}: left out, {error}", file=sys.stderr, flush=True)
-        return None
+    def __init__(self, name: str, path: Path, size: str, deadline: float) -> None:
+        self.name, self.turns = name, list[dict[str, Any]]()
+        self._deadline = deadline
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, "--one", str(path), name, size],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | (MEMORY if name in OURS else {}),
+        )
+        self._read()
+
+    @property
+    def seconds(self) -> list[float]:
+        return [turn["seconds"] for turn in self.turns]
+
+    def take_turn(self) -> None:
+        """Raises RuntimeError when the process ends, or is not done in time and so is ended."""
+        assert self._process.stdin
+        print(file=self._process.stdin, flush=True)
+        self.turns.append(self._read())
+
+    def end(self) -> dict[str, Any]:
+        """What is told last."""
+        assert self._process.stdin
+        self._process.stdin.close()
+        last = self._read()
+        self._process.wait()
+        return last
+
+    def _read(self) -> dict[str, Any]:
+        assert self._process.stdout
+        timer = threading.Timer(min(MOST_SECONDS, self._deadline - time.monotonic()), self._process.kill)
+        timer.start()
+        line = self._process.stdout.readline()
+        timer.cancel()
+        if not line:
+            self.turns.append({"seconds": math.inf})
+            raise RuntimeError(f"ended with {self._process.wait()}")
+        told: dict[str, Any] = json.loads(line)
+        return told
 
 
 def rows_for(name: str, file: Path, sizes: list[str], deadline: float) -> Iterator[dict[str, Any]]:
@@ -193,17 +237,11 @@ def rows_for(name: str, file: Path, sizes: list[str], deadline: float) -> Iterat
             for part in (file, file.with_suffix(".bin")):  # ncnn's weights lie in the second
                 if part.is_file():
                     (path.parent / part.name).symlink_to(part)
-        program = str(Path(sys.executable).with_name("pixelserve"))
-        is_tuned = run_apart([program, "weights", "tune", "--json", str(tuned)], f"{name} tune", deadline) is not None
+        tune = [Path(sys.executable).with_name("pixelserve"), "weights", "tune", tuned]
+        subprocess.run(tune, check=True, stdout=sys.stderr)
         at_256 = 0.0
         for size in sizes:
-            rows = []
-            for runner in (*PEERS, "onnxruntime", *(OURS if is_tuned else OURS[:1])):
-                if all(importlib.util.find_spec(package) for package in NEEDED.get(runner, ())):
-                    path = tuned if runner == "tuned" else served
-                    command = [sys.executable, __file__, "--one", str(path), runner, size]
-                    row = run_apart(command, f"{name} {size} {runner}", deadline, MEMORY if runner in OURS else {})
-                    rows += [row] if row else []
+            rows = list(rows_in_turns(name, served, tuned, size, deadline))
             best = min((row["least"] for row in rows), default=0.0)
             at_256 = best if size == "256x256" else at_256
             for row in rows:
@@ -211,6 +249,38 @@ def rows_for(name: str, file: Path, sizes: list[str], deadline: float) -> Iterat
                 row["of_best"] = round(row["least"] / best, 2)
                 row["growth"] = round(row["least"] / times / at_256, 2) if at_256 else None
             yield from rows
+
+
+def rows_in_turns(name: str, served: Path, tuned: Path, size: str, deadline: float) -> Iterator[dict[str, Any]]:
+    """Of a size: the runners take turns, so that what slows the machine for a while slows all."""
+    runners: list[Runner] = []
+    for kind in (*PEERS, "onnxruntime", *OURS):
+        if all(importlib.util.find_spec(package) for package in NEEDED.get(kind, ())):
+            with told_if_left_out(f"{name} {size} {kind}"):
+                runners.append(Runner(kind, tuned if kind == "tuned" else served, size, deadline))
+    for _ in range(MOST_TURNS):
+        for runner in [one for one in runners if sum(one.seconds) < ENOUGH_SECONDS]:
+            with told_if_left_out(f"{name} {size} {runner.name}"):
+                runner.take_turn()
+    width, height, scale = sizes_of(size)
+    for runner in runners:
+        with told_if_left_out(f"{name} {size} {runner.name}"):
+            row = {"size": size, "runner": runner.name, "scale": scale, "sizes": {"width": width, "height": height}}
+            row |= {"least": round(min(runner.seconds), 4), **runner.end()}
+            if runner.name in OURS:
+                shares = [round(turn["foretold"] / turn["seconds"], 2) for turn in runner.turns]
+                row |= {"foretold": statistics.median(shares), "foretold_first": shares[0]}
+                row |= {"seconds": report.distribution(runner.seconds)}
+            yield row
+
+
+@contextlib.contextmanager
+def told_if_left_out(what: str) -> Iterator[None]:
+    """A line that says what failed, and why, in the place of an error."""
+    try:
+        yield
+    except (RuntimeError, OSError) as error:
+        print(f"{what}: left out, {error}", file=sys.stderr, flush=True)
 
 
 def main() -> None:
@@ -224,7 +294,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.one:
         path, runner, size = arguments.one
-        print(json.dumps(measure(Path(path), runner, size)))
+        serve_turns(Path(path), runner, size)
         return
     rows: list[dict[str, Any]] = []
     deadline = time.monotonic() + 60 * arguments.minutes
@@ -235,7 +305,10 @@ def main() -> None:
                 for row in rows_for(name, path, sizes, deadline):
                     rows.append({"network": name, **row, "note": arguments.note})
     finally:
-        report.table(rows, ("network", "size", "runner", "least", "of_best", "growth", "peak_mb", "db", "predicted"))
+        report.table(
+            rows,
+            ("network", "size", "runner", "least", "of_best", "growth", "peak_mb", "db", "foretold", "foretold_first"),
+        )
         report.write("models", rows)
 
 

@@ -66,7 +66,7 @@ def predict_fn(
         )
     if seconds > context.seconds_left():
         raise DeadlineExceeded("Too much work waits before this image. Try again under less load.", retry_after=1)
-    context.answer_attributes = model.describe(plan) + (f";faces={len(faces)}" if request.face else "")
+    context.answer_attributes = model.describe(image, plan) + (f";faces={len(faces)}" if request.face else "")
     return request, model.upscale(image, request.scale, request.target, context.progress, faces)
 
 

@@ -177,13 +177,13 @@ class Settings:
     dtype: str = variable(
         "PIXELSERVE_DTYPE",
         "auto",
-        "auto, float32, bfloat16 or float16. auto: what is fastest here and passes a check.",
+        "auto, float32, bfloat16 or float16. auto: the fastest that is near to float32.",
         choices=("auto", "float32", "bfloat16", "float16"),
     )
     runtime: str = variable(
         "PIXELSERVE_RUNTIME",
         "auto",
-        "auto, torch or openvino: what runs the super-resolution network. auto: what its tuning file says, else torch.",
+        "auto, torch or openvino: what runs the super-resolution network. auto: as tuned, else openvino where it is.",
         choices=("auto", "torch", "openvino"),
     )
     tile: int = variable("PIXELSERVE_TILE", 0, "Edge of a tile in input pixels. 0: as tuned, else 512, within memory.")

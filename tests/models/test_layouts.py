@@ -319,7 +319,7 @@ def test_what_is_loaded_gives_what_the_real_class_gives(
     assert own.std() > 5
     for factor in (2, 4):
         image = Image(PICTURE)
-        found, about = upscaler.upscale(image, factor).pixels, upscaler.describe(upscaler.plan(image, factor))
+        found, about = upscaler.upscale(image, factor).pixels, upscaler.describe(image, upscaler.plan(image, factor))
         size = f"width={33 * factor};height={28 * factor};"
         if network.scale == factor:
             assert about.startswith(f"{size}network=x{factor};weights=")

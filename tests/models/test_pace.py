@@ -56,8 +56,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def a_pass(network: Slow, exact: Slow, tile: int) -> Pass:
-    info = NetworkInfo("Slow", 2, 0, 1, 100)
-    return Pass(network, exact, info, torch.device("cpu"), Choice("torch", "bfloat16"), "", tile)
+    info = NetworkInfo("Slow", 2, 0, 1, 100, 0)
+    return Pass(network, exact, info, torch.device("cpu"), Choice("torch", "bfloat16"), "", "", tile)
 
 
 def upscaler(network: Slow, exact: Slow, tile: int = 256, restorer: FaceRestorer | None = None) -> Upscaler:

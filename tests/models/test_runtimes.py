@@ -1,4 +1,4 @@
-"""Runtimes: each gives what torch gives in float32, and the choice is the settings' or measured."""
+"""Runtimes: each gives what torch gives in float32, and the choice is the settings', a tuning file's or a table's."""
 
 from __future__ import annotations
 
@@ -72,6 +72,32 @@ def test_openvino_runs_what_unshuffles() -> None:
     torch.manual_seed(5)
     network = RRDBNet(scale=2, num_feat=8, num_block=1, num_grow_ch=4).eval().requires_grad_(False)
     assert decibels(network, Choice("openvino", "float32")) > 80
+
+
+@pytest.mark.parametrize(
+    ("flags", "is_installed", "expected"),
+    [
+        ({"avx2", "avx512_bf16"}, True,
+         ["openvino bfloat16", "torch bfloat16", "openvino float32", "torch float32"]),
+        ({"avx2", "amx_bf16"}, False, ["torch bfloat16", "torch float32"]),
+        ({"avx2"}, True, ["openvino float32", "torch float32"]),
+        (set(), True, ["torch float32"]),
+    ],
+)  # fmt: skip
+def test_the_table_goes_by_what_the_cpu_can_do(
+    monkeypatch: pytest.MonkeyPatch, flags: set[str], is_installed: bool, expected: list[str]
+) -> None:
+    monkeypatch.setattr(runtimes, "cpu_flags", lambda: flags)
+    monkeypatch.setattr(runtimes, "is_installed", lambda: is_installed)
+    assert [f"{choice.runtime} {choice.dtype}" for choice in runtimes.candidates(CPU)] == expected
+
+
+def test_a_forced_type_is_taken_however_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever forces one knows; the fastest that has it runs."""
+    monkeypatch.setattr(runtimes, "candidates", lambda device: [Choice("openvino", "float32"), REDUCED, EXACT])
+    monkeypatch.setattr(runtimes, "LEAST_DB", float("inf"))
+    assert choose(small(), CPU, "auto", "float32").choice == Choice("openvino", "float32")
+    assert choose(small(), CPU, "auto", "auto").choice == EXACT
 
 
 @pytest.mark.usefixtures("two_choices")

@@ -177,6 +177,14 @@ def test_the_time_is_predicted_from_the_warm_up(embedded: Upscaler) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("depth", "said"), [(8, "runtime=openvino%2C%20CPU"), (16, "runtime=torch%2C%20CPU;type=float32")]
+)
+def test_what_runs_a_depth_is_said(depth: int, said: str) -> None:
+    upscaler, image = Upscaler.load("", Settings(runtime="openvino")), Image(picture(20, 30, 3, depth))
+    assert said in upscaler.describe(image, upscaler.plan(image))
+
+
 def test_runs_give_the_same_bytes(embedded: Upscaler) -> None:
     image = Image(picture(60, 60))
     assert np.array_equal(embedded.upscale(image, 4).pixels, embedded.upscale(image, 4).pixels)

@@ -83,7 +83,7 @@ def test_it_is_bound_to_both_files_of_ncnn(path: Path) -> None:
 
 
 def test_what_was_tuned_must_be_near_to_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As what is measured at load: the file may come from elsewhere."""
+    """The file may come from elsewhere."""
     monkeypatch.setattr(runtimes, "candidates", lambda device: [REDUCED, EXACT])
 
     class Drifting(nn.Conv2d):
@@ -170,7 +170,7 @@ def test_openvino_that_does_not_run_is_told_and_torch_serves(
 def test_tiles_keep_within_memory_and_the_fastest_is_taken(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
     """Of a network as slow for any pixel the largest tiles win, which overlap least."""
     info = load_network(path)[1]
-    monkeypatch.setattr(devices, "MOST_BYTES", info.bytes_per_pixel * (300 + 2 * info.overlap) ** 2)
+    monkeypatch.setattr(devices, "MOST_BYTES", info.bytes_in("float32") * (300 + 2 * info.overlap) ** 2)
     monkeypatch.setattr(tuning, "timed", lambda network, tile: tile[0, 0].numel() / 1e6)
     tiles = tuning.measure_tiles(runtimes.run(load_network(path)[0], EXACT), info)
     assert list(tiles) == [256, 192, 128]
@@ -202,5 +202,4 @@ def test_tuning_measures_what_can_run_and_writes_the_fastest(
     assert set(shown) == set(runtimes.candidates(CPU))
     edge = int(rows[tables + 1][0].partition("x")[0])
     assert json.loads(path.with_suffix(".tuning.json").read_text())[hardware_kind()]["tile"] == edge
-    monkeypatch.setattr(runtimes, "timed", lambda *_: pytest.fail("measured again"))
     assert Upscaler.load(str(tmp_path), Settings()).choice(2) == shown[0]

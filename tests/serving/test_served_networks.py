@@ -38,7 +38,7 @@ def lines(server: Server) -> list[dict[str, Any]]:
     [
         (
             SUPER_RESOLUTION,
-            [ServedNetwork(EMBEDDED, "SRVGGNetCompact", scale, "torch, CPU", "float32") for scale in ("2", "4")],
+            [ServedNetwork(EMBEDDED, "SRVGGNetCompact", scale, "openvino, CPU", "float32") for scale in ("2", "4")],
         ),
         (SEGMENTATION, [ServedNetwork(EMBEDDED, "cascades, gradients and GrabCut", "", "OpenCV, CPU", "uint8")]),
         (SIMILARITY, [ServedNetwork(EMBEDDED, "VLAD of SIFT", "", "OpenCV, CPU", "float32")]),
@@ -64,7 +64,8 @@ def test_a_file_is_named_and_what_it_cannot_do_is_resampled(serve: Callable[...,
     folder = tmp_path / "weights"
     folder.mkdir()
     torch.save(SRVGGNetCompact(num_feat=8, num_conv=1, upscale=3).state_dict(), folder / "own x3.pth")
-    server = serve(PIXELSERVE_FEATURE=SUPER_RESOLUTION, PIXELSERVE_DTYPE="bfloat16", SM_MODEL_DIR=str(folder)).ready()
+    forced = {"PIXELSERVE_RUNTIME": "torch", "PIXELSERVE_DTYPE": "bfloat16"}
+    server = serve(PIXELSERVE_FEATURE=SUPER_RESOLUTION, SM_MODEL_DIR=str(folder), **forced).ready()
     answer = server.invoke(encoded(3, "PNG"), "image/png")
     said = answer.headers["x-amzn-sagemaker-custom-attributes"]
     assert (

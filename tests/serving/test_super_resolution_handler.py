@@ -32,7 +32,8 @@ SMALL = picture(30, 40)
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("server")
-    running = Server(folder, PIXELSERVE_DTYPE="float32", PIXELSERVE_MAX_PIXELS_OUT="20000000")
+    forced = {"PIXELSERVE_RUNTIME": "torch", "PIXELSERVE_DTYPE": "float32"}
+    running = Server(folder, PIXELSERVE_MAX_PIXELS_OUT="20000000", **forced)
     yield running.ready()
     running.close()
 

@@ -150,7 +150,7 @@ def _read_part(block: _Block, height: int, width: int, tiles: Tiles) -> tuple[in
     top, left = max(-tiles.border, block.top - overlap), max(-tiles.border, block.left - overlap)
     bottom = min(height + tiles.border, block.top + block.height + overlap)
     right = block.left + block.width + overlap
-    if right > width or block.left + block.width == width:
+    if right >= width:
         right = width + tiles.border + -(width + 2 * tiles.border) % tiles.width
     left = max(-tiles.border, left - (left - right) % tiles.width)
     return top, left, bottom, right + (left - right) % tiles.width

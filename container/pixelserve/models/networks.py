@@ -21,8 +21,6 @@ SUFFIXES = (*CHECKPOINTS, ".param")
 FARTHEST_REACH = 64
 """Up to this reach tiles overlap by all of it and are exact; beyond it they overlap by FEATHER and fade."""
 FEATHER = 32
-REDUCED_SHARE = 0.6
-"""Of float32's memory that types of 16 bits take: half of it, and what is exchanged with the network is float32."""
 FITS = "SRVGGNetCompact and RRDBNet of RGB pictures fit, as Real-ESRGAN, BasicSR and ESRGAN write them."
 FIRST = ("conv_first.weight", "model.0.weight", "body.0.weight")
 """A tensor of RRDBNet, of the same as ESRGAN named it first, and of SRVGGNetCompact."""
@@ -43,12 +41,14 @@ class NetworkInfo:
     """How many input pixels to each side an output pixel depends on."""
     multiple: int
     """Both edges of the input must be multiples of this."""
-    bytes_per_pixel: int
-    """About the most memory in use at once for each input pixel, in float32."""
+    typed_bytes: int
+    """About the most memory in use at once for each input pixel, of what is in the number type, in float32."""
+    fixed_bytes: int
+    """And of what is float32 always."""
 
     def bytes_in(self, dtype: str) -> int:
-        """The same in another number type."""
-        return self.bytes_per_pixel if dtype == "float32" else int(REDUCED_SHARE * self.bytes_per_pixel)
+        """Memory for each input pixel in a number type."""
+        return self.fixed_bytes + (self.typed_bytes if dtype == "float32" else self.typed_bytes // 2)
 
     @property
     def feathered(self) -> bool:
@@ -129,7 +129,7 @@ def _build_rrdbnet(state: StateDict) -> tuple[nn.Module, NetworkInfo]:
     num_block = len({name.split(".")[1] for name in state if name.startswith("body.")})
     network = RRDBNet(3, 3, scale, num_feat, num_block, num_grow_ch)
     reach = (15 * num_block + 2 + 2) * unshuffle
-    return network, NetworkInfo("RRDBNet", scale, reach, unshuffle, 4 * 3 * num_feat * scale**2)
+    return network, NetworkInfo("RRDBNet", scale, reach, unshuffle, 4 * 3 * num_feat * scale**2, 4 * 2 * 3 * scale**2)
 
 
 def _build_srvgg(state: StateDict) -> tuple[nn.Module, NetworkInfo]:
@@ -148,4 +148,4 @@ def _build_srvgg(state: StateDict) -> tuple[nn.Module, NetworkInfo]:
         raise Unfit(f"is an SRVGGNetCompact of {inputs} channels in and {outputs} before its shuffle, not of RGB")
     num_conv = last // 2 - 1
     network = SRVGGNetCompact(3, 3, num_feat, num_conv, scale)
-    return network, NetworkInfo("SRVGGNetCompact", scale, num_conv + 2, 1, 4 * (3 * num_feat + 3 * outputs))
+    return network, NetworkInfo("SRVGGNetCompact", scale, num_conv + 2, 1, 4 * 3 * num_feat, 4 * 3 * outputs)

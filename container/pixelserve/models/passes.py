@@ -54,7 +54,7 @@ class Loaded:
 
     @classmethod
     def from_file(cls, path: Path, device: torch.device, settings: Settings) -> Loaded:
-        """A file's network, run as the settings say or as is fastest here.
+        """A file's network, run as the settings say, as was tuned, or by the table of `runtimes`.
 
         Raises CheckpointError for files that do not fit, scales that are not served, and what gives NaN or infinity.
         """
@@ -65,22 +65,25 @@ class Loaded:
         exact = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         tuned = read_tuning(path) if device.type == "cpu" else None
         hint = Choice(tuned.runtime, tuned.dtype) if tuned else None
+        probe = natural_probe().to(device)
         running = choose(exact, device, settings.runtime, settings.dtype, hint)
         choice = running.choice
         if running.note:
             logger.warning("%s runs by %s in %s, %s.", path.name, choice.runtime, choice.dtype, running.note)
         with torch.inference_mode():
-            if not running.network(natural_probe().to(device)).isfinite().all():
-                remedy = "Its weights are damaged." if choice == EXACT else "Try PIXELSERVE_DTYPE=float32."
-                raise CheckpointError(
-                    f"{path.name} gives NaN or infinity for a grey picture in {choice.dtype}. {remedy}"
-                )
+            if not running.network(probe).isfinite().all():
+                is_exact = choice.dtype == EXACT.dtype
+                remedy = "Its weights are damaged." if is_exact else "Try PIXELSERVE_DTYPE=float32."
+                raise CheckpointError(f"{path.name} gives NaN or infinity for a picture in {choice.dtype}. {remedy}")
         return cls(path.name, running.network, exact, info, device, choice, tuned.tile if tuned else TILE, running.note)
 
     def described(self) -> ServedNetwork:
-        """What serves."""
-        runtime = f"{self.choice.runtime}, {name_device(self.device)}" + (f" ({self.note})" if self.note else "")
-        return ServedNetwork(self.file, self.info.architecture, str(self.info.scale), runtime, self.choice.dtype)
+        """What serves pictures of 8 bits."""
+        return self._described(self.choice, f" ({self.note})" if self.note else "")
+
+    def _described(self, choice: Choice, note: str = "") -> ServedNetwork:
+        runtime = f"{choice.runtime}, {name_device(self.device)}{note}"
+        return ServedNetwork(self.file, self.info.architecture, str(self.info.scale), runtime, choice.dtype)
 
     def adapted(
         self, adapt: Callable[[nn.Module], nn.Module], info: NetworkInfo, note: str = "", border: int = BORDER
@@ -88,16 +91,19 @@ class Loaded:
         """The network as `adapt` makes it one of another scale; `note` says what that is."""
         exact = adapt(self.exact)
         network = exact if self.network is self.exact else adapt(self.network)
-        about = f"network=x{self.info.scale}{note};{self.described().attributes}"
-        return Pass(network, exact, info, self.device, self.choice, about, self.tile, border)
+        small, large = (
+            f"network=x{self.info.scale}{note};{served.attributes}"
+            for served in (self.described(), self._described(EXACT))
+        )
+        return Pass(network, exact, info, self.device, self.choice, small, large, self.tile, border)
 
 
 @dataclass(frozen=True)
 class Pass:
     """A network made to enlarge by `info.scale`; `exact` is the same in float32, for 16-bit pictures.
 
-    `about` says in custom attributes which network that is, what is done to it, and what runs it. `tile` is the edge of
-    the largest tiles.
+    `about` and `about_exact` say in custom attributes which network that is, what is done to it, and what runs it.
+    `tile` is the edge of the largest tiles.
     """
 
     network: nn.Module
@@ -106,6 +112,7 @@ class Pass:
     device: torch.device
     choice: Choice
     about: str
+    about_exact: str
     tile: int
     border: int = BORDER
 
@@ -147,10 +154,12 @@ def _make_pass(factor: int, loaded: Loaded) -> Pass:
         return loaded.adapted(lambda network: network, given)
     if (given.scale, factor) == (2, 4):
         reach = given.reach + math.ceil(given.reach / 2)
-        info = replace(given, scale=4, reach=reach, bytes_per_pixel=4 * given.bytes_per_pixel)
+        info = replace(
+            given, scale=4, reach=reach, fixed_bytes=4 * given.fixed_bytes, typed_bytes=4 * given.typed_bytes
+        )
         return loaded.adapted(lambda network: nn.Sequential(network, network), info, ";runs=2", BORDER + BORDER // 2)
-    size = given.bytes_per_pixel + 4 * 3 * factor**2
-    info = replace(given, scale=factor, reach=given.reach + RESAMPLING_REACH, bytes_per_pixel=size)
+    fixed = given.fixed_bytes + 4 * 3 * factor**2
+    info = replace(given, scale=factor, reach=given.reach + RESAMPLING_REACH, fixed_bytes=fixed)
     resampled = _Halved if given.scale == 2 * factor else partial(_Resampled, factor=factor)
     return loaded.adapted(resampled, info, f";resampled=x{factor}")
 

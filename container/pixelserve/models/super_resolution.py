@@ -47,7 +47,7 @@ class Upscaler:
         self._passes = passes
         self._restorer = restorer
         self._timed = {
-            factor: TimedPass(one, *(_cut_tiles(one, dtype, settings) for dtype in (one.choice.dtype, EXACT.dtype)))
+            factor: TimedPass(one, _cut_tiles(one, one.choice.dtype, settings), _cut_tiles(one, EXACT.dtype, settings))
             for factor, one in passes.items()
         }
 
@@ -84,9 +84,12 @@ class Upscaler:
         """What runs it."""
         return self._passes[scale].choice
 
-    def describe(self, plan: Plan) -> str:
+    def describe(self, image: Image, plan: Plan) -> str:
         """A plan as custom attributes: the answer's size, the network's scale, what is done beside it, what runs it."""
-        about = self._passes[plan.factor].about if plan.factor in self._passes else "network=x1"
+        about = "network=x1"
+        if plan.factor in self._passes:
+            one = self._passes[plan.factor]
+            about = one.about if image.pixels.dtype == np.uint8 else one.about_exact
         return f"width={plan.width};height={plan.height};{about}"
 
     def plan(self, image: Image, scale: int = 2, target: Target | None = None) -> Plan:

@@ -15,6 +15,7 @@ from typing import Any
 
 from pixelserve.features import FEATURES
 from pixelserve.models import Weights, WeightsError, find_weights, manifest
+from pixelserve.processes import MEMORY, give_memory_back
 from pixelserve_deploy import console, download
 from pixelserve_deploy.errors import UsageError
 
@@ -158,6 +159,8 @@ def _show_fetched(found: list[Told]) -> None:
 
 
 def _tune(path: Path) -> Told:
+    os.environ.update(MEMORY)  # torch is measured as a server's workers have it
+    give_memory_back()
     from pixelserve.models import tune  # loads torch
 
     choices, tiles = tune(path)
