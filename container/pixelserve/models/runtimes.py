@@ -11,8 +11,10 @@ import logging
 import math
 import time
 import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -26,6 +28,7 @@ from pixelserve.settings import SettingsError
 
 logger = logging.getLogger("pixelserve.models")
 
+Key = TypeVar("Key")
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 """OpenVINO's names of them."""
@@ -42,8 +45,8 @@ PROBE_EDGE = 64
 SMALLEST_DISC, LARGEST_DISC = 12.0, 2.0 * PROBE_EDGE
 """Radii in quarters of the probe's pixels."""
 TIMED_EDGE = 256
-RUNS, ENOUGH_SECONDS = 5, 2.0
-"""Of several runs the fastest counts; no further one is made after so long."""
+MOST_TURNS, ENOUGH_SECONDS = 9, 20.0
+"""Of what is timed; no further turns are taken after so long."""
 
 
 @dataclass(frozen=True)
@@ -188,13 +191,11 @@ def measure(network: nn.Module) -> dict[Choice, float]:
     probe, tile = natural_probe(), noise(TIMED_EDGE)
     with torch.inference_mode():
         exact = network(probe)
-    found: dict[Choice, float] = {}
-    for choice in candidates(torch.device("cpu")):
-        running = run(network, choice) if choice == EXACT else _try(network, choice, probe, exact)[0]
-        if running:
-            found[running.choice] = timed(running.network, tile)
-            logger.info("%s in %s: %.4f s", choice.runtime, choice.dtype, found[running.choice])
-    return dict(sorted(found.items(), key=lambda entry: entry[1]))
+    all_that_run = [
+        run(network, choice) if choice == EXACT else _try(network, choice, probe, exact)[0]
+        for choice in candidates(torch.device("cpu"))
+    ]
+    return timed({one.choice: partial(one.network, tile) for one in all_that_run if one})
 
 
 def psnr(one: Tensor, other: Tensor) -> float:
@@ -226,13 +227,21 @@ def noise(height: int, width: int = 0) -> Tensor:
     return torch.rand(1, 3, height, width or height).contiguous(memory_format=torch.channels_last)
 
 
-def timed(network: nn.Module, tile: Tensor) -> float:
-    """The seconds of the fastest run on the CPU after the first."""
-    seconds: list[float] = []
+def timed(runs: Mapping[Key, Callable[[], object]]) -> dict[Key, float]:
+    """The seconds of each run's fastest turn after the first, the fastest run first.
+
+    All take turns, so that what slows the machine for a while slows all.
+    """
+    seconds: dict[Key, list[float]] = {key: [] for key in runs}
     with torch.inference_mode():
-        network(tile)
-        while len(seconds) < RUNS and sum(seconds) < ENOUGH_SECONDS:
-            started = time.perf_counter()
-            network(tile)
-            seconds.append(time.perf_counter() - started)
-    return min(seconds)
+        for run_once in runs.values():
+            run_once()
+        started = time.perf_counter()
+        for _ in range(MOST_TURNS):
+            for key, run_once in runs.items():
+                before = time.perf_counter()
+                run_once()
+                seconds[key].append(time.perf_counter() - before)
+            if time.perf_counter() - started > ENOUGH_SECONDS:
+                break
+    return dict(sorted(((key, min(turns)) for key, turns in seconds.items()), key=lambda entry: entry[1]))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+from functools import partial
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from pixelserve.imaging import SMALLEST_TILE
 from pixelserve.models.devices import cpu_flags, memory_bound
@@ -64,18 +66,18 @@ def affordable_tile(info: NetworkInfo, device: torch.device, dtype: str, workers
 def measure_tiles(running: Running, info: NetworkInfo) -> dict[int, float]:
     """Seconds for each pixel that a tile writes, by its edge, the fastest first; never empty.
 
-    Those that memory allows are measured, larger ones as long as they are faster than those before. What they are read
-    with beyond what they write is that of a tile in the middle of a picture.
+    Those that memory allows are measured, the largest of them too. What they are read with beyond what they write is
+    that of a tile in the middle of a picture.
     """
-    found: dict[int, float] = {}
     affordable = affordable_tile(info, CPU, running.choice.dtype)
-    for edge in [edge for edge in TILES if edge <= affordable] or [affordable]:
-        whole = edge + 2 * info.overlap
-        width = math.ceil(whole / WIDTH_MULTIPLE) * WIDTH_MULTIPLE
-        found[edge] = timed(running.network, noise(whole - whole % info.multiple, width)) / edge**2
-        if found[edge] > 1.25 * min(found.values()):
-            break
-    return dict(sorted(found.items(), key=lambda entry: entry[1]))
+    edges = [*(edge for edge in TILES if edge < affordable), min(affordable, TILES[-1])]
+    seconds = timed({edge: partial(running.network, _noise_around(edge, info)) for edge in edges})
+    return dict(sorted(((edge, taken / edge**2) for edge, taken in seconds.items()), key=lambda entry: entry[1]))
+
+
+def _noise_around(edge: int, info: NetworkInfo) -> Tensor:
+    whole = edge + 2 * info.overlap
+    return noise(whole - whole % info.multiple, math.ceil(whole / WIDTH_MULTIPLE) * WIDTH_MULTIPLE)
 
 
 def tune(path: Path) -> tuple[dict[Choice, float], dict[int, float]]:
