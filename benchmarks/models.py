@@ -22,7 +22,6 @@ import argparse
 import contextlib
 import importlib.util
 import json
-import math
 import os
 import statistics
 import subprocess
@@ -46,6 +45,7 @@ from pixelserve.models import Upscaler
 from pixelserve.models.networks import load_network
 from pixelserve.models.runtimes import EXACT, Choice, run_by
 from pixelserve.models.super_resolution import EMBEDDED_FILES
+from pixelserve.models.tuning_files import tuning_file
 from pixelserve.processes import MEMORY
 from pixelserve.settings import Settings
 
@@ -195,11 +195,14 @@ class Runner:
             text=True,
             env=os.environ | (MEMORY if name in OURS else {}),
         )
-        self._read()
 
     @property
     def seconds(self) -> list[float]:
         return [turn["seconds"] for turn in self.turns]
+
+    def load(self) -> None:
+        """Returns when the network is there."""
+        self._read()
 
     def take_turn(self) -> None:
         """Raises RuntimeError when the process ends, or is not done in time and so is ended."""
@@ -211,18 +214,22 @@ class Runner:
         """What is told last."""
         assert self._process.stdin
         self._process.stdin.close()
-        last = self._read()
-        self._process.wait()
-        return last
+        return self._read()
+
+    def close(self) -> None:
+        """Ends the process, whatever it does."""
+        self._process.kill()
+        self._process.communicate()
 
     def _read(self) -> dict[str, Any]:
         assert self._process.stdout
         timer = threading.Timer(min(MOST_SECONDS, self._deadline - time.monotonic()), self._process.kill)
         timer.start()
-        line = self._process.stdout.readline()
-        timer.cancel()
+        try:
+            line = self._process.stdout.readline()
+        finally:
+            timer.cancel()
         if not line:
-            self.turns.append({"seconds": math.inf})
             raise RuntimeError(f"ended with {self._process.wait()}")
         told: dict[str, Any] = json.loads(line)
         return told
@@ -238,7 +245,8 @@ def rows_for(name: str, file: Path, sizes: list[str], deadline: float) -> Iterat
                 if part.is_file():
                     (path.parent / part.name).symlink_to(part)
         tune = [Path(sys.executable).with_name("pixelserve"), "weights", "tune", tuned]
-        subprocess.run(tune, check=True, stdout=sys.stderr)
+        with told_if_left_out(f"{name} tune"):
+            subprocess.run(tune, check=True, stdout=sys.stderr, timeout=min(MOST_SECONDS, deadline - time.monotonic()))
         at_256 = 0.0
         for size in sizes:
             rows = list(rows_in_turns(name, served, tuned, size, deadline))
@@ -254,24 +262,35 @@ def rows_for(name: str, file: Path, sizes: list[str], deadline: float) -> Iterat
 def rows_in_turns(name: str, served: Path, tuned: Path, size: str, deadline: float) -> Iterator[dict[str, Any]]:
     """Of a size: the runners take turns, so that what slows the machine for a while slows all."""
     runners: list[Runner] = []
-    for kind in (*PEERS, "onnxruntime", *OURS):
-        if all(importlib.util.find_spec(package) for package in NEEDED.get(kind, ())):
-            with told_if_left_out(f"{name} {size} {kind}"):
-                runners.append(Runner(kind, tuned if kind == "tuned" else served, size, deadline))
-    for _ in range(MOST_TURNS):
-        for runner in [one for one in runners if sum(one.seconds) < ENOUGH_SECONDS]:
+    with contextlib.ExitStack() as ends:
+        for kind in (*PEERS, "onnxruntime", *(OURS if tuning_file(tuned).exists() else OURS[:1])):
+            if all(importlib.util.find_spec(package) for package in NEEDED.get(kind, ())):
+                with told_if_left_out(f"{name} {size} {kind}"):
+                    runner = Runner(kind, tuned if kind == "tuned" else served, size, deadline)
+                    ends.callback(runner.close)
+                    runner.load()
+                    runners.append(runner)
+        for _ in range(MOST_TURNS):
+            for runner in [one for one in runners if sum(one.seconds) < ENOUGH_SECONDS]:
+                runners.remove(runner)
+                with told_if_left_out(f"{name} {size} {runner.name}"):
+                    runner.take_turn()
+                    runners.append(runner)
+        for runner in runners:
             with told_if_left_out(f"{name} {size} {runner.name}"):
-                runner.take_turn()
+                yield row_of(runner, size)
+
+
+def row_of(runner: Runner, size: str) -> dict[str, Any]:
+    """What the turns of a runner gave."""
     width, height, scale = sizes_of(size)
-    for runner in runners:
-        with told_if_left_out(f"{name} {size} {runner.name}"):
-            row = {"size": size, "runner": runner.name, "scale": scale, "sizes": {"width": width, "height": height}}
-            row |= {"least": round(min(runner.seconds), 4), **runner.end()}
-            if runner.name in OURS:
-                shares = [round(turn["foretold"] / turn["seconds"], 2) for turn in runner.turns]
-                row |= {"foretold": statistics.median(shares), "foretold_first": shares[0]}
-                row |= {"seconds": report.distribution(runner.seconds)}
-            yield row
+    row = {"size": size, "runner": runner.name, "scale": scale, "sizes": {"width": width, "height": height}}
+    row |= {"least": round(min(runner.seconds), 4), **runner.end()}
+    if runner.name in OURS:
+        shares = [round(turn["foretold"] / turn["seconds"], 2) for turn in runner.turns]
+        row |= {"foretold": statistics.median(shares), "foretold_first": shares[0]}
+        row |= {"seconds": report.distribution(runner.seconds)}
+    return row
 
 
 @contextlib.contextmanager
@@ -279,7 +298,7 @@ def told_if_left_out(what: str) -> Iterator[None]:
     """A line that says what failed, and why, in the place of an error."""
     try:
         yield
-    except (RuntimeError, OSError) as error:
+    except (RuntimeError, ValueError, OSError, subprocess.SubprocessError) as error:
         print(f"{what}: left out, {error}", file=sys.stderr, flush=True)
 
 

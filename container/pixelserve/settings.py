@@ -183,7 +183,7 @@ class Settings:
     runtime: str = variable(
         "PIXELSERVE_RUNTIME",
         "auto",
-        "auto, torch or openvino: what runs the super-resolution network. auto: as tuned, else openvino where it is.",
+        "auto, torch or openvino: what runs super-resolution networks. auto: as tuned, else openvino where installed.",
         choices=("auto", "torch", "openvino"),
     )
     tile: int = variable("PIXELSERVE_TILE", 0, "Edge of a tile in input pixels. 0: as tuned, else 512, within memory.")

@@ -12,7 +12,7 @@ from torch import nn
 
 from pixelserve import machine
 from pixelserve.imaging import Image, Pixels
-from pixelserve.models import pace
+from pixelserve.models import devices, pace
 from pixelserve.models.faces import Face, FaceRestorer
 from pixelserve.models.networks import NetworkInfo
 from pixelserve.models.passes import Pass
@@ -207,6 +207,16 @@ def test_faces_heal_too(clock: Clock) -> None:
     for _ in range(3):
         model.upscale(image, 2, faces=[FACE])
     assert seconds() == pytest.approx(20.0)
+
+
+def test_a_reduced_type_has_larger_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As memory is what bounds them; pictures of 16 bits are run in float32."""
+    monkeypatch.setattr(devices, "MOST_BYTES", 100 * 128**2)
+    model = upscaler(Slow(Clock(), 0.0), Slow(Clock(), 0.0))
+    done: list[tuple[int, int]] = []
+    for depth in (8, 16):
+        model.upscale(Image(picture(180, 180, 3, depth)), 2, progress=lambda *counted: done.append(counted))
+    assert [pixels for pixels, _ in done] == [180**2, 180**2 // 2, 180**2]
 
 
 @pytest.mark.parametrize(("tile", "edges"), [(48, {48}), (200, {64, 128}), (1024, {64, 128, 256, 512})])

@@ -188,25 +188,30 @@ def test_the_upscaler_cuts_by_the_setting() -> None:
 @pytest.mark.parametrize("picture_width", [1, 15, 16, 49, 99, 130])
 @pytest.mark.parametrize("multiple", [1, 4])
 def test_widths_that_are_read_are_multiples(multiple: int, picture_width: int) -> None:
-    """Of real pixels where there are some, and so that every cut sees the same."""
-    tiles = Tiles(2, 32, overlap=3, multiple=multiple, border=8, width=16)
-    numbered = np.arange(50 * picture_width, dtype=np.uint16).reshape(50, picture_width, 1)
+    """And every cut sees the same: a network of reach 3 beyond a border of 0 or 8."""
+    pixels, columns = picture(50, picture_width), np.arange(picture_width, dtype=np.uint8)
+    numbered = np.concatenate([pixels, np.broadcast_to(columns[:, None], (50, picture_width, 1))], axis=2)
 
     def network(tile: Pixels) -> Pixels:
         assert tile.shape[1] % 16 == 0
-        assert tile[0, 8 if tile[0, 0, 0] == tile[0, 1, 0] else 0, 0] % picture_width % multiple == 0
-        return nearest(tile)
+        starts.append(int(tile[0, 0, -1]))
+        return blurred(tile)
 
-    assert np.array_equal(run_tiled(network, numbered, tiles), nearest(numbered))
+    for border in (0, 8):
+        starts: list[int] = []
+        one, many = (Tiles(2, edge, 3, False, multiple, border, width_multiple=16) for edge in (WHOLE, 32))
+        whole = run_tiled(network, numbered, one)[..., :3]
+        assert np.array_equal(run_tiled(network, numbered, many)[..., :3], whole)
+        assert all(start % multiple == 0 for start in starts)
 
 
 @pytest.mark.parametrize(
     "tiles",
     [
         Tiles(2, 24, 5),
-        Tiles(2, 24, 5, multiple=2, border=8, width=16),
+        Tiles(2, 24, 5, multiple=2, border=8, width_multiple=16),
         Tiles(2, 30, 9, feathered=True),
-        Tiles(2, 30, 9, feathered=True, width=16),
+        Tiles(2, 30, 9, feathered=True, width_multiple=16),
     ],
 )
 def test_the_pixels_read_are_those_the_network_is_given(tiles: Tiles) -> None:

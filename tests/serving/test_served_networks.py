@@ -14,12 +14,16 @@ from drawing import picture
 from PIL import Image as Pillow
 from servers import Server, wait_for
 
+from pixelserve.models.runtimes import candidates
 from pixelserve.models.srvgg import SRVGGNetCompact
 from pixelserve.observe import EMBEDDED, ServedNetwork, read_networks
 
 SUPER_RESOLUTION, SEGMENTATION, SIMILARITY = (
     "image_super_resolution", "human_image_segmentation", "image_similarity",
 )  # fmt: skip
+
+BY = next(choice.runtime for choice in candidates(torch.device("cpu")) if choice.dtype == "float32")
+"""What runs super-resolution in float32 by default here."""
 
 
 def encoded(channels: int, kind: str) -> bytes:
@@ -38,7 +42,7 @@ def lines(server: Server) -> list[dict[str, Any]]:
     [
         (
             SUPER_RESOLUTION,
-            [ServedNetwork(EMBEDDED, "SRVGGNetCompact", scale, "openvino, CPU", "float32") for scale in ("2", "4")],
+            [ServedNetwork(EMBEDDED, "SRVGGNetCompact", scale, f"{BY}, CPU", "float32") for scale in ("2", "4")],
         ),
         (SEGMENTATION, [ServedNetwork(EMBEDDED, "cascades, gradients and GrabCut", "", "OpenCV, CPU", "uint8")]),
         (SIMILARITY, [ServedNetwork(EMBEDDED, "VLAD of SIFT", "", "OpenCV, CPU", "float32")]),

@@ -32,7 +32,7 @@ Progress = Callable[[int, int], None]
 class Tiles:
     """How to cut: a tile writes at most `tile`² input pixels; where it starts is a multiple of `multiple`.
 
-    `border` is a multiple of it, too, and so is `width`: the widths of what is read are multiples of that.
+    `border` is a multiple of it, too. The widths of what is read are multiples of `width_multiple`: 1, or one of both.
     """
 
     scale: int
@@ -41,7 +41,7 @@ class Tiles:
     feathered: bool = False
     multiple: int = 1
     border: int = 0
-    width: int = 1
+    width_multiple: int = 1
 
 
 @dataclass(frozen=True)
@@ -144,16 +144,17 @@ def _overlap(tiles: Tiles) -> int:
 def _read_part(block: _Block, height: int, width: int, tiles: Tiles) -> tuple[int, int, int, int]:
     """Top, left, bottom and right of what is read for a block; beyond the picture by its border.
 
-    What its width lacks is read beyond the picture's right edge, where every cut reads the same, and inside of it.
+    What the width lacks is read beyond the picture's right edge, the same for every cut; tiles inside read more on
+    their left.
     """
     overlap = _overlap(tiles)
     top, left = max(-tiles.border, block.top - overlap), max(-tiles.border, block.left - overlap)
     bottom = min(height + tiles.border, block.top + block.height + overlap)
     right = block.left + block.width + overlap
     if right >= width:
-        right = width + tiles.border + -(width + 2 * tiles.border) % tiles.width
-    left = max(-tiles.border, left - (left - right) % tiles.width)
-    return top, left, bottom, right + (left - right) % tiles.width
+        right = width + tiles.border + -(width + 2 * tiles.border) % tiles.width_multiple
+    left = max(-tiles.border, left - (left - right) % tiles.width_multiple)
+    return top, left, bottom, right + (left - right) % tiles.width_multiple
 
 
 def _surrounded(pixels: Pixels, top: int, left: int, bottom: int, right: int) -> Pixels:

@@ -42,9 +42,9 @@ class NetworkInfo:
     multiple: int
     """Both edges of the input must be multiples of this."""
     typed_bytes: int
-    """About the most memory in use at once for each input pixel, of what is in the number type, in float32."""
+    """About the most memory in use at once for each input pixel, of what has the number type, were that float32."""
     fixed_bytes: int
-    """And of what is float32 always."""
+    """The same of what is float32 always."""
 
     def bytes_in(self, dtype: str) -> int:
         """Memory for each input pixel in a number type."""

@@ -72,8 +72,8 @@ class Loaded:
             logger.warning("%s runs by %s in %s, %s.", path.name, choice.runtime, choice.dtype, running.note)
         with torch.inference_mode():
             if not running.network(probe).isfinite().all():
-                is_exact = choice.dtype == EXACT.dtype
-                remedy = "Its weights are damaged." if is_exact else "Try PIXELSERVE_DTYPE=float32."
+                is_float32 = choice.dtype == EXACT.dtype
+                remedy = "Its weights are damaged." if is_float32 else "Try PIXELSERVE_DTYPE=float32."
                 raise CheckpointError(f"{path.name} gives NaN or infinity for a picture in {choice.dtype}. {remedy}")
         return cls(path.name, running.network, exact, info, device, choice, tuned.tile if tuned else TILE, running.note)
 

@@ -58,6 +58,7 @@ class Choice:
 
 
 EXACT = Choice("torch", "float32")
+BROKEN = "it does not run here"
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def candidates(device: torch.device) -> list[Choice]:
 
 
 def choose(network: nn.Module, device: torch.device, runtime: str, dtype: str, tuned: Choice | None = None) -> Running:
-    """A network in float32 on `device` by what runs it: `tuned` where both `auto` allow it, else by the table.
+    """A network in float32 on `device` by what runs it: `tuned` where both settings allow it, else by the table.
 
     Of these the first that runs and, unless its type is forced, is near enough to float32. Nothing is timed, so that
     all workers and instances of a kind give the same bytes. Raises SettingsError for a runtime that is not there.
@@ -134,18 +135,20 @@ def choose(network: nn.Module, device: torch.device, runtime: str, dtype: str, t
     note = ""
     if tuned and runtime == "auto" and tuned.runtime == "openvino" and not is_installed():
         note = "tuned for openvino, which is not installed"
-    in_turn = sorted(open_to, key=lambda choice: choice != tuned)
-    *uncertain, last = in_turn[: in_turn.index(EXACT) + 1] if EXACT in in_turn else in_turn
-    if uncertain:
-        probe = natural_probe().to(device)
-        with torch.inference_mode():
-            exact = network(probe)
-        for choice in uncertain:
-            running, reason = _try(network, choice, probe, exact, LEAST_DB if dtype == "auto" else -math.inf)
-            if running:
-                return replace(running, note=note)
-            if choice == tuned:
-                note = f"not {choice.runtime} in {choice.dtype} as tuned: {reason}"
+    probe = natural_probe().to(device)
+    with torch.inference_mode():
+        exact = network(probe)
+    *others, last = sorted(open_to, key=lambda choice: choice != tuned)
+    for choice in others:
+        if choice == EXACT:
+            return run(network, EXACT, note)
+        running, reason = _try(network, choice, probe, exact, LEAST_DB if dtype == "auto" else -math.inf)
+        if running:
+            return replace(running, note=note)
+        if choice == tuned:
+            note = f"not {choice.runtime} in {choice.dtype} as tuned: {reason}"
+        elif reason == BROKEN:
+            note = note or f"not {choice.runtime} in {choice.dtype}: {reason}"
     return run(network, last, note)
 
 
@@ -161,7 +164,7 @@ def _try(
             decibels = psnr(running.network(probe), exact)
     except Exception as error:  # noqa: BLE001  OpenVINO raises kinds of its own
         logger.warning("%s in %s: %s", choice.runtime, choice.dtype, error)
-        return None, "it does not run here"
+        return None, BROKEN
     logger.info("%s in %s: %.1f dB from float32", choice.runtime, choice.dtype, decibels)
     return (running, "") if decibels >= least else (None, f"{decibels:.1f} dB from float32")
 
@@ -188,7 +191,7 @@ def measure(network: nn.Module) -> dict[Choice, float]:
 
     `network` is in float32, which always is among them.
     """
-    probe, tile = natural_probe(), noise(TIMED_EDGE)
+    probe, tile = natural_probe(), noise(TIMED_EDGE, TIMED_EDGE)
     with torch.inference_mode():
         exact = network(probe)
     all_that_run = [
@@ -222,9 +225,9 @@ def natural_probe() -> Tensor:
     return torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous(memory_format=torch.channels_last)
 
 
-def noise(height: int, width: int = 0) -> Tensor:
-    """(1, 3, height, width or height) float32 to time networks on."""
-    return torch.rand(1, 3, height, width or height).contiguous(memory_format=torch.channels_last)
+def noise(height: int, width: int) -> Tensor:
+    """(1, 3, height, width) float32 to time networks on."""
+    return torch.rand(1, 3, height, width).contiguous(memory_format=torch.channels_last)
 
 
 def timed(runs: Mapping[Key, Callable[[], object]]) -> dict[Key, float]:

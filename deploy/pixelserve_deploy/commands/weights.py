@@ -159,7 +159,7 @@ def _show_fetched(found: list[Told]) -> None:
 
 
 def _tune(path: Path) -> Told:
-    os.environ.update(MEMORY)  # torch is measured as a server's workers have it
+    os.environ.update(MEMORY | os.environ)  # torch is measured as a server's workers have it
     give_memory_back()
     from pixelserve.models import tune  # loads torch
 
