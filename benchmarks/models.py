@@ -37,13 +37,12 @@ import cv2
 import numpy as np
 import report
 import torch
-from pipeline import photograph
 from torch import nn
 
-from pixelserve.imaging import Image, Pixels, Tiles, decode, run_tiled
+from pixelserve.imaging import Image, Pixels, Tiles, run_tiled
 from pixelserve.models import Upscaler
 from pixelserve.models.networks import load_network
-from pixelserve.models.runtimes import EXACT, Choice, run_by
+from pixelserve.models.runtimes import EXACT, Choice, natural_probe, run_by
 from pixelserve.models.super_resolution import EMBEDDED_FILES
 from pixelserve.models.tuning_files import tuning_file
 from pixelserve.processes import MEMORY
@@ -55,6 +54,8 @@ OURS = ("served", "tuned")
 LOOP_TILE, LOOP_OVERLAP = 256, 10
 MOST_TURNS, ENOUGH_SECONDS = 9, 10.0
 """No further turn is taken by a runner whose turns took so long together."""
+RUNS, LONG = 3, 0.5
+"""Of a turn's runs the fastest counts: the first has cold caches. None follows after so many seconds."""
 MIDDLE = 128
 """Edge of the part of a picture that is compared."""
 AROUND = 128
@@ -137,7 +138,7 @@ def serve_turns(path: Path, runner: str, size: str) -> None:
     Each turn tells its seconds, and what ours foretold just before; the end of the input the rest of the row.
     """
     width, height, scale = sizes_of(size)
-    pixels = decode(photograph(width, height), Settings()).pixels
+    pixels = draw(width, height)
     before = read_status("VmRSS")
     if runner in OURS:
         upscaler = Upscaler.load(str(path.parent), Settings())
@@ -153,11 +154,21 @@ def serve_turns(path: Path, runner: str, size: str) -> None:
     tell({})
     for _ in sys.stdin:
         foretold = upscaler.seconds(Image(pixels), upscaler.plan(Image(pixels), scale)) if runner in OURS else None
-        started = time.perf_counter()
-        answer = enlarge(pixels)
-        tell({"seconds": time.perf_counter() - started, "foretold": foretold})
+        seconds: list[float] = []
+        while len(seconds) < RUNS and sum(seconds) < LONG:
+            started = time.perf_counter()
+            answer = enlarge(pixels)
+            seconds.append(time.perf_counter() - started)
+        tell({"seconds": min(seconds), "foretold": foretold})
     peak = round((read_status("VmHWM") - before) / 1e6)
     tell({"peak_mb": peak, "db": find_decibels(path, pixels, answer, scale)})
+
+
+def draw(width: int, height: int) -> Pixels:
+    """(height, width, 3) uint8, to networks as photographs are: mirrored copies of the probe."""
+    probe = (natural_probe()[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+    rows, columns = (max(0, edge - probe.shape[0]) for edge in (height, width))
+    return np.ascontiguousarray(np.pad(probe, ((0, rows), (0, columns), (0, 0)), "symmetric")[:height, :width])
 
 
 def sizes_of(size: str) -> tuple[int, int, int]:
@@ -219,7 +230,10 @@ class Runner:
     def close(self) -> None:
         """Ends the process, whatever it does."""
         self._process.kill()
-        self._process.communicate()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError):
+                pipe.close()  # type: ignore[union-attr]
 
     def _read(self) -> dict[str, Any]:
         assert self._process.stdout
