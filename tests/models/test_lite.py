@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
 import pytest
 import tflite
 import torch
@@ -15,6 +14,7 @@ from tflite import BuiltinOperator
 from tflite_files import Operation, write
 
 from pixelserve.errors import CheckpointError
+from pixelserve.models.intel import get_core
 from pixelserve.models.lite import UnsupportedOperation, read_graph
 from pixelserve.models.portable import Descriptor, load
 from pixelserve.settings import Settings
@@ -34,7 +34,7 @@ def ours(path: Path, batch: Any) -> Any:
 
 
 def check(path: Path, batch: Any) -> None:
-    theirs = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(batch)[0]
+    theirs = get_core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(batch)[0]
     found = ours(path, batch)
     assert found.shape == theirs.shape
     assert np.abs(found - theirs).max() < 1e-5 * max(1, np.abs(theirs).max())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from functools import cache
 from typing import Any
 
 
@@ -18,3 +19,13 @@ def import_openvino() -> Any:
     import openvino
 
     return openvino
+
+
+@cache
+def get_core() -> Any:
+    """OpenVINO's Core, one for the whole life of the process.
+
+    OpenVINO gives the thread that first compiles a model a stack for signal handlers, and takes its memory away with
+    the last model unless a Core lives on: the next signal then ended the process (seen with 2026.4.1).
+    """
+    return import_openvino().Core()

@@ -183,15 +183,14 @@ def _load_onnx(path: Path, descriptor: Descriptor, settings: Settings) -> _Loade
 
 
 def _load_openvino(path: Path, descriptor: Descriptor, settings: Settings) -> _Loaded:
-    from pixelserve.models.intel import import_openvino
+    from pixelserve.models.intel import get_core, import_openvino
 
     if settings.device == "cuda":
         raise CheckpointError(
             f"PIXELSERVE_DEVICE is cuda, but {path.name} is run by OpenVINO, on the CPU alone. "
             "PIXELSERVE_DEVICE=auto or cpu allows that."
         )
-    openvino = import_openvino()
-    core = openvino.Core()
+    openvino, core = import_openvino(), get_core()
     network = core.read_model(path)
     if isinstance(descriptor.output, str):
         nodes = [

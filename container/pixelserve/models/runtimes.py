@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pixelserve.models.devices import cpu_flags
-from pixelserve.models.intel import import_openvino, is_installed
+from pixelserve.models.intel import get_core, import_openvino, is_installed
 from pixelserve.settings import SettingsError
 
 logger = logging.getLogger("pixelserve.models")
@@ -79,7 +79,7 @@ class OpenVino(nn.Module):
         openvino = import_openvino()
         with warnings.catch_warnings(action="ignore"):  # torch calls the tracing deprecated that OpenVINO does
             model = openvino.convert_model(network, example_input=natural_probe())
-        self._compiled = openvino.Core().compile_model(
+        self._compiled = get_core().compile_model(
             model,
             "CPU",
             {
