@@ -131,6 +131,6 @@ WORKDIR /opt/pixelserve/build
 RUN python -m pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore \
       -c constraints.txt awslambdaric
 WORKDIR /opt/pixelserve
-# OpenVINO converts a network at each start, and is no faster in float32, which Lambda's CPUs run.
+# OpenVINO converts a network at each start, for which Lambda gives 10 seconds.
 ENV PIXELSERVE_RUNTIME=torch
 ENTRYPOINT ["python", "-m", "pixelserve.serving.aws_lambda"]

@@ -177,7 +177,7 @@ class Settings:
     dtype: str = variable(
         "PIXELSERVE_DTYPE",
         "auto",
-        "auto, float32, bfloat16 or float16. auto: the fastest that is near to float32.",
+        "auto, float32, bfloat16 or float16. auto: a reduced one if the device has it and it is near to float32.",
         choices=("auto", "float32", "bfloat16", "float16"),
     )
     runtime: str = variable(
