@@ -186,7 +186,9 @@ class Settings:
         "auto, torch or openvino: what runs super-resolution networks. auto: as tuned, else openvino where installed.",
         choices=("auto", "torch", "openvino"),
     )
-    tile: int = variable("PIXELSERVE_TILE", 0, "Edge of a tile in input pixels. 0: as tuned, else 512, within memory.")
+    tile: int = variable(
+        "PIXELSERVE_TILE", 0, "Edge of a tile in input pixels. 0: as tuned, else 512 (RRDBNet: 256), within memory."
+    )
     max_body_bytes: int = variable("PIXELSERVE_MAX_BODY_BYTES", 25_000_000, "Largest request body; more is 413.")
     max_pixels_in: int = variable("PIXELSERVE_MAX_PIXELS_IN", 50_000_000, "Most pixels of an input image; more is 413.")
     max_edge: int = variable("PIXELSERVE_MAX_EDGE", 16_384, "Longest edge of an input image in pixels; more is 413.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import statistics
 import subprocess
 import sys
@@ -187,3 +188,25 @@ import_openvino().convert_model
 sys.exit(any(name.startswith("openvino_telemetry.") for name in sys.modules))
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_signal_does_not_end_a_process_whose_last_network_is_gone() -> None:
+    """OpenVINO gives the thread a stack for signal handlers; with this malloc setting freed memory is gone at once."""
+    code = (
+        "import gc, os, signal\n"
+        "from pixelserve.models.runtimes import Choice, run_by\n"
+        "from pixelserve.models.srvgg import SRVGGNetCompact\n"
+        "network = run_by(SRVGGNetCompact(num_feat=8, num_conv=1, upscale=2).eval(), Choice('openvino', 'float32'))\n"
+        "del network\n"
+        "gc.collect()\n"
+        "signal.signal(signal.SIGUSR1, lambda *_: print('handled'))\n"
+        "os.kill(os.getpid(), signal.SIGUSR1)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"MALLOC_MMAP_THRESHOLD_": "4096"},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "handled\n")

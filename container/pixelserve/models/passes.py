@@ -21,7 +21,7 @@ from pixelserve.models.devices import name_device
 from pixelserve.models.networks import NetworkInfo, load_network
 from pixelserve.models.runtimes import EXACT, Choice, choose, natural_probe
 from pixelserve.models.tuning import read_tuning
-from pixelserve.models.tuning_files import TILE
+from pixelserve.models.tuning_files import TILES
 from pixelserve.observe import ServedNetwork
 from pixelserve.settings import Settings
 
@@ -75,7 +75,8 @@ class Loaded:
                 is_float32 = choice.dtype == EXACT.dtype
                 remedy = "Its weights are damaged." if is_float32 else "Try PIXELSERVE_DTYPE=float32."
                 raise CheckpointError(f"{path.name} gives NaN or infinity for a picture in {choice.dtype}. {remedy}")
-        return cls(path.name, running.network, exact, info, device, choice, tuned.tile if tuned else TILE, running.note)
+        tile = (tuned and tuned.tile) or TILES[info.architecture]
+        return cls(path.name, running.network, exact, info, device, choice, tile, running.note)
 
     def described(self) -> ServedNetwork:
         """What serves pictures of 8 bits."""

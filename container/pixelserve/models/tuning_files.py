@@ -14,16 +14,18 @@ from pixelserve.errors import CheckpointError
 from pixelserve.imaging import SMALLEST_TILE
 from pixelserve.models.weights import TUNING_SUFFIX
 
-TILE = 512
-"""Edge of the largest tiles that nobody has measured: of 96 to 512 the fastest on CPUs with AMX."""
+TILES = {"SRVGGNetCompact": 512, "RRDBNet": 256}
+"""Edges of the largest tiles that nobody has measured, by architecture: the fastest on CPUs with AMX, of 96 to 512 and
+of 128 to 355.
+"""
 
 
 class Tuning(BaseModel):
-    """What was measured to be the fastest; `tile` is the edge of the largest tiles in pixels."""
+    """What was measured to be the fastest; `tile` is the edge of the largest tiles in pixels, if they were measured."""
 
     runtime: Literal["torch", "openvino"]
     dtype: Literal["float32", "bfloat16", "float16"]
-    tile: int = Field(default=TILE, ge=SMALLEST_TILE)
+    tile: int | None = Field(default=None, ge=SMALLEST_TILE)
     sha256: str
     """Of the weights, in lower-case hex; of ncnn's pair of the .param, then the .bin."""
 

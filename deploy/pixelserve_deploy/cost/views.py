@@ -239,9 +239,9 @@ def build_benchmark_section(
     rows = tuple(
         (
             price.row.label,
-            format_grouped(price.row.rate),
-            format_grouped(price.row.times["p50"]),
-            format_grouped(price.row.times["p99"]),
+            format_measure(price.row.rate),
+            format_measure(price.row.times["p50"]),
+            format_measure(price.row.times["p99"]),
             format_money(price.amount, currency, 4),
             f"{format_money(price.low, currency, 4)} to {format_money(price.high, currency, 4)}",
             status,
