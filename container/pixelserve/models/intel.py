@@ -25,7 +25,8 @@ def import_openvino() -> Any:
 def get_core() -> Any:
     """OpenVINO's Core, one for the whole life of the process.
 
-    OpenVINO gives the thread that first compiles a model a stack for signal handlers, and takes its memory away with
-    the last model unless a Core lives on: the next signal then ended the process (seen with 2026.4.1).
+    OpenVINO gives the thread that first compiles a model a stack for signal handlers, and frees it with the last model
+    unless a Core lives on. Where another thread drops that model, the first one's next signal ended the process (seen
+    with 2026.4.1).
     """
     return import_openvino().Core()
