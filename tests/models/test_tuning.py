@@ -19,6 +19,7 @@ from pixelserve.imaging import Image
 from pixelserve.models import devices, runtimes, tuning
 from pixelserve.models.networks import load_network
 from pixelserve.models.passes import Loaded
+from pixelserve.models.rrdbnet import RRDBNet
 from pixelserve.models.runtimes import EXACT, Choice
 from pixelserve.models.srvgg import SRVGGNetCompact
 from pixelserve.models.super_resolution import Upscaler
@@ -126,6 +127,18 @@ def test_a_damaged_file_is_refused_and_can_be_tuned_anew(content: str, path: Pat
         loaded(path)
     write_tuning(path, REDUCED, 256)
     assert loaded(path).tile == 256
+
+
+def test_untuned_tiles_are_the_architectures(path: Path, tmp_path: Path) -> None:
+    """Also where a file of an older version names no tile."""
+    dense = tmp_path / "dense.pth"
+    torch.save(RRDBNet(num_feat=8, num_block=1, num_grow_ch=4).state_dict(), dense)
+    assert (loaded(path).tile, loaded(dense).tile) == (512, 256)
+    write_tuning(dense, REDUCED, 192)
+    written = json.loads(tuning_file(dense).read_text())
+    del written["this"]["tile"]
+    tuning_file(dense).write_text(json.dumps(written))
+    assert (loaded(dense).choice, loaded(dense).tile) == (REDUCED, 256)
 
 
 def test_entries_of_other_hardware_are_not_read_and_stay(path: Path) -> None:
