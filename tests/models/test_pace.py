@@ -184,6 +184,21 @@ def test_neither_small_tiles_nor_a_busy_moment_of_timing_count(clock: Clock) -> 
     assert predicted(model, LARGE) == before
 
 
+def test_small_pictures_have_a_speed_of_their_own(clock: Clock) -> None:
+    """What any tile takes before its first pixel is more for each of a small one's; real ones correct their size's."""
+    clock.stall = 0.1
+    model = upscaler(network := Slow(clock, MICROSECOND), network)
+    model.warm_up()
+    small, large = (predicted(model, LARGE[:edge, :edge]) for edge in (112, 240))
+    assert small == pytest.approx(128**2 * MICROSECOND + 0.1, rel=0.001)
+    assert large == pytest.approx(256**2 * MICROSECOND + 0.1, rel=0.001)
+    clock.stall = 0.2
+    for _ in range(5):
+        model.upscale(Image(picture(112, 112)), 2)
+    assert predicted(model, LARGE[:112, :112]) == pytest.approx(128**2 * MICROSECOND + 0.2, rel=0.001)
+    assert predicted(model, LARGE[:240, :240]) == large
+
+
 def test_faces_heal_too(clock: Clock) -> None:
     def restore(face: np.ndarray) -> np.ndarray:
         clock.now += 1 + clock.stall

@@ -97,10 +97,10 @@ def run_tiled(
     return out
 
 
-def read_pixels(height: int, width: int, tiles: Tiles) -> int:
-    """How many input pixels a network is given for a picture in all its tiles, surroundings included."""
+def read_pixels(height: int, width: int, tiles: Tiles) -> list[int]:
+    """How many input pixels a network is given for each tile of a picture, surroundings included."""
     parts = (_read_part(block, height, width, tiles) for block in _blocks(height, width, tiles))
-    return sum((bottom - top) * (right - left) for top, left, bottom, right in parts)
+    return [(bottom - top) * (right - left) for top, left, bottom, right in parts]
 
 
 def _blocks(height: int, width: int, tiles: Tiles) -> list[_Block]:

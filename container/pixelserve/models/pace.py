@@ -34,51 +34,60 @@ class Pace:
 
     def __init__(self, run: Callable[[int], Any], edges: Sequence[int]) -> None:
         self._run, self._edges = run, edges
-        self._edge = edges[0]
-        """Of the largest tile that was timed."""
-        self._seen: deque[float] = deque(maxlen=REAL_TILES)
+        self._seen: dict[int, deque[float]] = {}
+        """Of tiles about as large as the one with an edge that was timed."""
         self._timed_again = -math.inf
 
-    def warm_up(self, seconds: float) -> None:
-        """Times a tile, and larger ones as long as two runs of the next fit into `seconds`, and into memory."""
-        end, taken = time.perf_counter() + seconds, 0.0
-        for edge in self._edges[self._edges.index(self._edge) :]:
-            if taken and time.perf_counter() + 2 * taken * (edge / self._edge) ** 2 > end:
+    def warm_up(self, seconds: float, first: int = 0) -> None:
+        """Times the first tile that large, and larger ones as long as two runs of the next fit into `seconds`, and into
+        memory.
+        """
+        end, taken, before = time.perf_counter() + seconds, 0.0, 0
+        for edge in self._edges:
+            if edge < first:
+                continue
+            if taken and time.perf_counter() + 2 * taken * (edge / before) ** 2 > end:
                 return
             try:
-                taken = self._time(edge)
+                taken, before = self._time(edge), edge
                 if time.perf_counter() + taken <= end:
                     taken = min(taken, self._time(edge))
             except BaseException as error:
                 if self._seen and is_out_of_memory(error):
                     return
                 raise
-            self._edge, self._seen = edge, deque([taken / edge**2], REAL_TILES)
+            self._seen[edge] = deque([taken / edge**2], REAL_TILES)
 
-    def seconds(self) -> float:
-        """For each pixel; where nothing is known, it is timed now."""
+    def seconds(self, pixels: int) -> float:
+        """For a tile of so many pixels; where nothing is known, it is timed now."""
         if not self._seen:
             self.warm_up(LATE_SECONDS)
-        return statistics.median_low(self._seen)
+        return pixels * statistics.median_low(self._seen[self._nearest(pixels)])
 
-    def time_again(self) -> None:
-        """Times as large a tile or larger, if that was not done lately; it counts if it is faster than was thought."""
+    def time_again(self, pixels: int) -> None:
+        """Times about as large a tile, and larger ones, if that was not done lately; it counts if it is faster than was
+        thought.
+        """
         now = time.perf_counter()
         if now < self._timed_again + TIME_AGAIN_SECONDS:
             return
-        thought, before = self.seconds(), (self._edge, self._seen)
+        thought, before = self.seconds(pixels), dict(self._seen)
         self._timed_again = now
-        self.warm_up(LATE_SECONDS)
-        if self.seconds() > thought:
-            self._edge, self._seen = before
+        self.warm_up(LATE_SECONDS, self._nearest(pixels))
+        if self.seconds(pixels) > thought:
+            self._seen = before
 
     @contextlib.contextmanager
     def noting(self, pixels: int) -> Iterator[None]:
-        """Around the run of a real tile: it counts if it is as large as those that were timed."""
+        """Around the run of a real tile: it counts unless it is smaller than all that were timed."""
         started = time.perf_counter()
         yield
-        if pixels >= self._edge**2:
-            self._seen.append((time.perf_counter() - started) / pixels)
+        if self._seen and pixels >= min(self._seen) ** 2:
+            self._seen[self._nearest(pixels)].append((time.perf_counter() - started) / pixels)
+
+    def _nearest(self, pixels: int) -> int:
+        """The edge of the timed tile that is nearest in size, by its share."""
+        return min(self._seen, key=lambda edge: abs(math.log(edge**2 / pixels)))
 
     def _time(self, edge: int) -> float:
         started = time.perf_counter()
@@ -122,4 +131,5 @@ class TimedPass:
 
     def _make_pace(self, kind: DTypeLike, tiles: Tiles) -> Pace:
         edges = [edge for edge in EDGES if edge <= tiles.tile] or [tiles.tile]
-        return Pace(lambda edge: self._one(np.zeros((edge, edge, 3), kind)), edges)
+        random = np.random.default_rng(0)  # processors are faster with zeros
+        return Pace(lambda edge: self._one(random.integers(0, 256, (edge, edge, 3), kind)), edges)

@@ -114,19 +114,20 @@ class Upscaler:
         """
         work = self._work(image, plan, faces)
         if _predict(work) > self._settings.timeout:
-            for pace, _pixels in work:
-                pace.time_again()
+            for pace, tiles in work:
+                pace.time_again(max(tiles))
         return _predict(work)
 
-    def _work(self, image: Image, plan: Plan, faces: Sequence[Face]) -> list[tuple[Pace, int]]:
-        """The pixels that `upscale` will give to networks, and their paces."""
+    def _work(self, image: Image, plan: Plan, faces: Sequence[Face]) -> list[tuple[Pace, list[int]]]:
+        """The pixels of each tile that `upscale` will give to networks, and their paces."""
         work = []
         if faces and self._restorer:
-            work.append((self._restorer.pace, len(faces) * SIZE**2))
+            work.append((self._restorer.pace, [SIZE**2] * len(faces)))
         if plan.factor in self._timed:
             timed, kind = self._timed[plan.factor], image.pixels.dtype
             pictures = 2 if image.has_alpha and not _is_opaque(image) else 1
-            work.append((timed.pace(kind), pictures * read_pixels(image.height, image.width, timed.tiles(kind))))
+            tiles = read_pixels(image.height, image.width, timed.tiles(kind))
+            work.append((timed.pace(kind), [pictures * pixels for pixels in tiles]))
         return work
 
     def upscale(
@@ -165,8 +166,8 @@ class Upscaler:
         return resize(enlarged, plan.width, plan.height)
 
 
-def _predict(work: Sequence[tuple[Pace, int]]) -> float:
-    return sum(pace.seconds() * pixels for pace, pixels in work)
+def _predict(work: Sequence[tuple[Pace, list[int]]]) -> float:
+    return sum(pace.seconds(pixels) for pace, tiles in work for pixels in tiles)
 
 
 def _cut_tiles(one: Pass, dtype: str, settings: Settings) -> Tiles:
