@@ -163,14 +163,15 @@ def test_too_large_an_answer_is_refused_before_computing() -> None:
 
 
 def test_the_time_is_predicted_from_the_warm_up(embedded: Upscaler) -> None:
+    """All three are nearest in size to the timed tile of 256 pixels."""
     embedded.warm_up()
-    small, large = Image(np.zeros((100, 100, 3), np.uint8)), Image(np.zeros((200, 200, 3), np.uint8))
+    small, large = Image(np.zeros((200, 200, 3), np.uint8)), Image(np.zeros((240, 240, 3), np.uint8))
     assert 0 < embedded.seconds(small, embedded.plan(small)) < 60
-    with_borders = (216 * 224) / (116 * 128)
+    with_borders = (256 * 256) / (216 * 224)
     assert embedded.seconds(large, embedded.plan(large)) == pytest.approx(
         with_borders * embedded.seconds(small, embedded.plan(small))
     )
-    with_alpha = Image(np.zeros((100, 100, 4), np.uint8))
+    with_alpha = Image(np.zeros((200, 200, 4), np.uint8))
     with_alpha.pixels[0, 0, 3] = 255
     assert embedded.seconds(with_alpha, embedded.plan(with_alpha)) == pytest.approx(
         2 * embedded.seconds(small, embedded.plan(small))
